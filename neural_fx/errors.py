@@ -1,0 +1,43 @@
+"""The errors this package raises on purpose. Each message is one line that says what to change."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class NeuralFXError(Exception):
+    """Base of every error that bad input can cause; the command line prints it without a traceback."""
+
+
+class ModelError(NeuralFXError, ValueError):
+    """A model file that cannot be used.
+
+    Args:
+        problem: what was found and what was expected.
+        field: where in the file, as a path such as ``config.layers[0].channels``; empty if the file as a whole.
+        file: the file, when known (``neural_fx.load`` fills it in).
+    """
+
+    def __init__(self, problem: str, field: str = "", file: str | Path | None = None) -> None:
+        self.problem, self.field, self.file = problem, field, file
+        super().__init__(": ".join(str(part) for part in (file, field, problem) if part))
+
+    def inside(self, file: str | Path) -> ModelError:
+        """The same error, naming the file it happened in."""
+        return self if self.file else ModelError(self.problem, self.field, file)
+
+
+class ParameterError(NeuralFXError, AttributeError, ValueError):
+    """An unknown parameter, or a value outside its range."""
+
+
+class BoardError(NeuralFXError, ValueError):
+    """A board file that does not fit the schema; names the line and the field."""
+
+
+class AudioError(NeuralFXError, ValueError):
+    """An audio file that cannot be read, written, or processed."""
+
+
+class TrainingError(NeuralFXError, ValueError):
+    """A recording pair that cannot be trained on, and why."""

@@ -1,0 +1,73 @@
+"""Model files: bytes in, a plain validated description out. No torch, no audio, nothing executed.
+
+`read(path)` looks at the content, not at the file name. One module per format: `nam`, `guitarml`, `rtneural`
+(also AIDA-X) and `wavenetva` (the SMC-2019 paper's own models); `network` is what they all describe.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from neural_fx.errors import ModelError
+from neural_fx.formats import guitarml, nam, rtneural, wavenetva
+from neural_fx.formats.capture import Capture, Metadata
+from neural_fx.formats.network import Network
+from neural_fx.formats.reader import MAX_BYTES, Node, parse_json
+
+__all__ = ["Capture", "Metadata", "Network", "parse", "read"]
+
+_FORMATS = (nam, guitarml, rtneural, wavenetva)
+
+_FOREIGN = (
+    (b"PK\x03\x04", "is a zip archive, as PyTorch and Neutone write them: a program, not data, so it is never opened"),
+    (b"\x80", "is a Python pickle: a program, not data, so it is never opened"),
+    (b"\x89HDF", "is an HDF5 file (Keras); convert it to RTNeural JSON first"),
+    (b"RIFF", "is a WAV file, not a model; an impulse response goes into a board as an `ir` slot"),
+    (b"fLaC", "is a FLAC file, not a model"),
+    (b"<", "is a web page or XML, not a model: the download probably failed"),
+)
+
+
+def read(path: str | Path) -> Capture:
+    """Read a model file of any known format.
+
+    Args:
+        path: a `.nam`, GuitarML, RTNeural, AIDA-X or SMC-2019 WaveNet file, whatever its name.
+
+    Raises:
+        ModelError: it is none of these, or one of its fields is wrong; the message names the file and the field.
+    """
+    path = Path(path)
+    try:
+        size = path.stat().st_size
+        if path.is_file() and size > MAX_BYTES:
+            raise ModelError(f"is {size / 2**20:.0f} MB; model files here are at most {MAX_BYTES // 2**20} MB")
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+        return replace(parse(data), path=path)
+    except OSError as error:
+        raise ModelError(f"cannot be read: {error.strerror or error}", file=path) from None
+    except ModelError as error:
+        raise error.inside(path) from None
+
+
+def parse(data: bytes) -> Capture:
+    """The capture in the bytes of a model file.
+
+    Raises:
+        ModelError: as `read`.
+    """
+    if not data.strip():
+        raise ModelError("is empty")
+    for magic, what in _FOREIGN:
+        if data.lstrip().startswith(magic):
+            raise ModelError(what)
+    value = parse_json(data)
+    for format in _FORMATS:
+        if format.matches(value):
+            try:
+                return format.read(Node(value))
+            except RecursionError:
+                raise ModelError("is nested too deeply to be a model") from None
+    raise ModelError("is JSON, but none of the known models: .nam, GuitarML, RTNeural / AIDA-X, SMC-2019 WaveNet")

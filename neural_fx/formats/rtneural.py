@@ -1,0 +1,208 @@
+"""RTNeural JSON (Keras layout) and AIDA-X `.json` / `.aidax`, which is the same with gains, skip and a self-test.
+
+Sources: RTNeural's example models; AIDA-X. Gate columns are Keras': i, f, c, o for LSTM; z, r, n for GRU.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from neural_fx.errors import ModelError
+from neural_fx.formats import activations
+from neural_fx.formats.capture import Capture, Metadata, SelfTest
+from neural_fx.formats.guitarml import knob_names
+from neural_fx.formats.nam import affine
+from neural_fx.formats.network import Activation, Array, Conv, Recurrent, RecurrentLayer, Sequential, Stage
+from neural_fx.formats.reader import MAX_DILATION, MAX_HISTORY, MAX_KERNEL, Node
+
+DEFAULT_RATE = 48000.0
+KNOBS = ("param1", "param2")
+AIDA_KEYS = ("in_skip", "in_gain", "out_gain", "input_batch", "metadata")
+AIDA_PREWARM = 2048
+
+
+def matches(value: object) -> bool:
+    """Whether a JSON value looks like an RTNeural or AIDA-X file."""
+    return isinstance(value, dict) and "in_shape" in value and "layers" in value
+
+
+def read(root: Node) -> Capture:
+    """The capture in a parsed RTNeural or AIDA-X file.
+
+    Raises:
+        ModelError: with the field that is wrong.
+    """
+    inputs = width = root["in_shape"].items(4, 1)[-1].integer(1, 64)
+    stages: list[Stage] = []
+    names = []
+    for node in root["layers"].items(least=1):
+        kind = node["type"].string()
+        if kind not in _LAYERS:
+            raise ModelError(f"unknown layer type {kind!r}; known: {', '.join(_LAYERS)}", node["type"].path)
+        out = node["shape"].items(8, 1)[-1].integer(1)
+        stages += _LAYERS[kind](node, width, out)
+        names.append(f"{kind} {out}")
+        width = out
+    if width != 1:
+        raise ModelError(f"the last layer has {width} outputs; a mono effect has 1", "layers")
+    if sum(s.history * s.in_channels for s in stages if isinstance(s, Conv)) > MAX_HISTORY:
+        raise ModelError(f"would keep more than {MAX_HISTORY} past values per stream", "layers")
+    skip = root["in_skip"].integer(0, 64) if "in_skip" in root else 0
+    if skip > 1:
+        raise ModelError(f"expected 0 or 1, found {skip}", "in_skip")
+    gains = [10 ** (root[key].number(-200, 200) / 20) if key in root else 1.0 for key in ("in_gain", "out_gain")]
+    aida = any(key in root for key in AIDA_KEYS)
+    return Capture(
+        format="rtneural",
+        architecture=", ".join(names),
+        network=Sequential(inputs, 1, tuple(stages), bool(skip), *gains),
+        sample_rate=_sample_rate(root),
+        metadata=_metadata(root),
+        knobs={name: 0.0 for name in knob_names(inputs - 1, KNOBS)},
+        prewarm=AIDA_PREWARM if aida else 0,
+        self_test=_self_test(root),
+    )
+
+
+def _sample_rate(root: Node) -> float:
+    """`metadata.samplerate` or a top-level `samplerate`, also when it is written as a string; else 48 kHz."""
+    for place in (root.get("metadata"), root):
+        if place is None or not isinstance(place.value, dict) or "samplerate" not in place:
+            continue
+        try:
+            rate = float(place["samplerate"].value)  # type: ignore[arg-type]
+        except (TypeError, ValueError, OverflowError):
+            continue
+        if 1000 <= rate <= 768000:
+            return rate
+    return DEFAULT_RATE
+
+
+def _metadata(root: Node) -> Metadata:
+    raw = root.mapping().get("metadata")
+    if not isinstance(raw, dict):
+        return Metadata()
+    names = {"author": "modeled_by", "based": "gear_model", "style": "tone_type"}
+    extra = {ours: raw[theirs] for theirs, ours in names.items() if theirs in raw}
+    return Metadata.read({**raw, **extra})
+
+
+def _self_test(root: Node) -> SelfTest | None:
+    if "input_batch" not in root or "output_batch" not in root:
+        return None
+    batches = [_unnest(root[key]).floats() for key in ("input_batch", "output_batch")]
+    if len(batches[0]) != len(batches[1]):
+        raise ModelError(f"has {len(batches[1])} samples, input_batch has {len(batches[0])}", "output_batch")
+    return SelfTest(*batches)
+
+
+def _unnest(node: Node) -> Node:
+    """A flat list from one that may be wrapped, `[[[x], [x], ...]]`."""
+    value = node.value
+    while isinstance(value, list) and len(value) == 1 and isinstance(value[0], list):
+        value = value[0]
+    if isinstance(value, list) and value and all(isinstance(v, list) and len(v) == 1 for v in value):
+        value = [v[0] for v in value]
+    return Node(value, node.path)
+
+
+# -- layers: each takes (node, inputs, outputs) and gives stages --------------------------------------------------
+
+
+def _weights(node: Node, *shapes: tuple[int, ...], least: int) -> list[Array]:
+    """The layer's weight arrays, at least the first `least` of those shapes."""
+    found = node["weights"].items(len(shapes), least)
+    return [w.floats(shape) for w, shape in zip(found, shapes, strict=False)]
+
+
+def _then(node: Node) -> list[Stage]:
+    """The activation named in the layer itself, if any."""
+    activation = activations.rtneural(node.get("activation"))
+    return [] if activation.name == "linear" else [activation]
+
+
+def _dense(node: Node, inputs: int, outputs: int) -> list[Stage]:
+    weight, *bias = _weights(node, (inputs, outputs), (outputs,), least=1)
+    return [Conv(np.ascontiguousarray(weight.T)[..., None], bias[0] if bias else None), *_then(node)]
+
+
+def _conv1d(node: Node, inputs: int, outputs: int) -> list[Stage]:
+    taps = _first(node["kernel_size"]).integer(1, MAX_KERNEL)
+    dilation = _first(node["dilation"]).integer(1, MAX_DILATION) if "dilation" in node else 1
+    groups = node["groups"].integer(1) if "groups" in node else 1
+    if inputs % groups or outputs % groups:
+        raise ModelError(f"{inputs} to {outputs} channels cannot be split into {groups} groups", node["groups"].path)
+    weight, *bias = _weights(node, (taps, inputs // groups, outputs), (outputs,), least=1)
+    kernel = np.ascontiguousarray(weight.transpose(2, 1, 0))
+    return [Conv(kernel, bias[0] if bias else None, dilation, groups), *_then(node)]
+
+
+def _first(node: Node) -> Node:
+    """The number in a list of one (Keras writes kernel sizes so)."""
+    return node.items(1, 1)[0] if isinstance(node.value, list) else node
+
+
+def _gates(matrix: Array, order: tuple[int, ...]) -> Array:
+    """Keras' gate columns (in, gates*H) as torch's gate rows (gates*H, in), in the given order."""
+    parts = np.split(matrix, len(order), axis=-1)
+    return np.ascontiguousarray(np.concatenate([parts[i] for i in order], axis=-1).T)
+
+
+def _lstm(node: Node, inputs: int, outputs: int) -> list[Stage]:
+    w, u, b = _weights(node, (inputs, 4 * outputs), (outputs, 4 * outputs), (4 * outputs,), least=3)
+    zeros = np.zeros(outputs, np.float32)
+    layer = RecurrentLayer(_gates(w, (0, 1, 2, 3)), _gates(u, (0, 1, 2, 3)), b, np.zeros_like(b), zeros, zeros)
+    return [Recurrent("lstm", (layer,))]
+
+
+def _gru(node: Node, inputs: int, outputs: int) -> list[Stage]:
+    w, u, b = _weights(node, (inputs, 3 * outputs), (outputs, 3 * outputs), (2, 3 * outputs), least=3)
+    swapped = (1, 0, 2)
+    biases = [_gates(row, swapped) for row in b]
+    layer = RecurrentLayer(_gates(w, swapped), _gates(u, swapped), *biases, h0=np.zeros(outputs, np.float32))
+    return [Recurrent("gru", (layer,))]
+
+
+def _same_width(node: Node, inputs: int, outputs: int) -> None:
+    if inputs != outputs:
+        raise ModelError(f"this layer keeps its {inputs} channels, the shape says {outputs}", node["shape"].path)
+
+
+def _prelu(node: Node, inputs: int, outputs: int) -> list[Stage]:
+    _same_width(node, inputs, outputs)
+    slopes = _unnest(node["weights"].items(1, 1)[0]).floats()
+    if len(slopes) not in (1, inputs):
+        raise ModelError(f"expected 1 or {inputs} slopes, found {len(slopes)}", node["weights"].path)
+    return [Activation("prelu", slopes=np.broadcast_to(slopes, (inputs,)).copy())]
+
+
+def _batchnorm(node: Node, inputs: int, outputs: int) -> list[Stage]:
+    _same_width(node, inputs, outputs)
+    arrays = _weights(node, *[(inputs,)] * 4, least=2)
+    epsilon = node["epsilon"].number(0, 1e6) if "epsilon" in node else 1e-3
+    if len(arrays) == 4:
+        gamma, beta, mean, var = arrays
+    elif len(arrays) == 2:
+        (mean, var), gamma, beta = arrays, np.ones_like(arrays[0]), np.zeros_like(arrays[0])
+    else:
+        raise ModelError(f"expected 2 or 4 arrays, found {len(arrays)}", node["weights"].path)
+    return [affine(mean, var, gamma, beta, epsilon), *_then(node)]
+
+
+def _activation(node: Node, inputs: int, outputs: int) -> list[Stage]:
+    _same_width(node, inputs, outputs)
+    return _then(node)
+
+
+_LAYERS: dict[str, Callable[[Node, int, int], list[Stage]]] = {
+    "dense": _dense,
+    "time-distributed-dense": _dense,
+    "conv1d": _conv1d,
+    "lstm": _lstm,
+    "gru": _gru,
+    "prelu": _prelu,
+    "batchnorm": _batchnorm,
+    "activation": _activation,
+}

@@ -1,0 +1,138 @@
+"""WaveNet for effects: stacks of dilated causal convolutions that all see a condition.
+
+van den Oord et al. 2016; as a distortion pedal, Damskägg et al., SMC 2019; in the form of Neural Amp Modeler's
+`.nam` files 0.5 to 0.7, with every feature of the format (gating, bottleneck, groups, FiLM, head convolutions).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from neural_fx.formats import network as spec
+from neural_fx.models.activations import Nonlinearity
+from neural_fx.models.base import CausalConv, Model, State
+
+
+class Film(nn.Module):
+    """Feature-wise linear modulation (Perez 2018): scale, and perhaps shift, by a linear map of the condition."""
+
+    def __init__(self, film: spec.Film) -> None:
+        super().__init__()
+        self.conv, self.shift = CausalConv(film.conv), film.shift
+
+    def forward(self, value: Tensor, c: Tensor) -> Tensor:
+        modulation = self.conv.convolve(c)
+        if not self.shift:
+            return value * modulation
+        scale, shift = modulation.chunk(2, 1)
+        return value * scale + shift
+
+
+class Layer(nn.Module):
+    """One dilated layer.
+
+    ``z = conv(r) + mixin(c)``; then ``a = act(z)``, or gated ``act(top) * gate(bottom)``, or blended
+    ``s * act(top) + (1 - s) * top`` with ``s = gate(bottom)``. ``a`` goes to the head, ``r + residual(a)`` on.
+    """
+
+    def __init__(self, layer: spec.Layer) -> None:
+        super().__init__()
+        self.conv, self.mixin = CausalConv(layer.conv), CausalConv(layer.mixin)
+        self.residual = CausalConv(layer.residual) if layer.residual else None
+        self.head = CausalConv(layer.head) if layer.head else None
+        self.activation, self.secondary = Nonlinearity(layer.activation), Nonlinearity(layer.secondary)
+        self.gating = layer.gating
+        self.films = nn.ModuleDict({site: Film(film) for site, film in layer.films.items()})
+
+    def film(self, site: str, value: Tensor, c: Tensor) -> Tensor:
+        """`value`, modulated if the model has a FiLM at this site."""
+        return self.films[site](value, c) if site in self.films else value
+
+    def activate(self, z: Tensor) -> Tensor:
+        if self.gating == "none":
+            return self.activation(z)
+        top, bottom = z.chunk(2, 1)
+        gate = self.secondary(bottom)
+        if self.gating == "gated":
+            return self.activation(top) * gate
+        return gate * self.activation(top) + (1 - gate) * top
+
+    def forward(self, r: Tensor, c: Tensor, past: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(residual signal, condition, past) -> (residual signal for the next layer, head term, new past)."""
+        z, past = self.conv(self.film("conv_pre_film", r, c), past)
+        z = self.film("conv_post_film", z, c)
+        mixed = self.mixin.convolve(self.film("input_mixin_pre_film", c, c))
+        z = z + self.film("input_mixin_post_film", mixed, c)
+        z = self.film("activation_pre_film", z, c)
+        a = self.film("activation_post_film", self.activate(z), c)
+        if self.residual is not None:
+            r = r + self.film("layer1x1_post_film", self.residual.convolve(a), c)
+        head = a if self.head is None else self.film("head1x1_post_film", self.head.convolve(a), c)
+        return r, head, past
+
+
+class LayerArray(nn.Module):
+    """A stack of layers; its head convolution runs over the sum of their head terms."""
+
+    def __init__(self, array: spec.LayerArray) -> None:
+        super().__init__()
+        self.rechannel, self.head = CausalConv(array.rechannel), CausalConv(array.head)
+        self.layers = nn.ModuleList(Layer(layer) for layer in array.layers)
+
+    def initial_state(self, batch: int) -> State:
+        return [layer.conv.initial_state(batch) for layer in self.layers] + [self.head.initial_state(batch)]
+
+    def forward(
+        self, x: Tensor, c: Tensor, accumulated: Tensor | None, state: State
+    ) -> tuple[Tensor, Tensor, State]:
+        """(input, condition, previous head or None, state) -> (residual signal, head, state)."""
+        r, after = self.rechannel.convolve(x), []
+        for layer, past in zip(self.layers, state, strict=False):
+            r, term, past = layer(r, c, past)
+            accumulated = term if accumulated is None else accumulated + term
+            after.append(past)
+        head, past = self.head(accumulated, state[-1])
+        return r, head, [*after, past]
+
+
+class WaveNetModel(Model):
+    """A `WaveNet` description as a module.
+
+    Args:
+        network: the description.
+        condition: the model that computes the condition from the input; None: the input is the condition.
+    """
+
+    def __init__(self, network: spec.WaveNet, condition: Model | None = None) -> None:
+        super().__init__()
+        self.in_channels, self.out_channels = network.in_channels, network.out_channels
+        self.arrays = nn.ModuleList(LayerArray(array) for array in network.arrays)
+        self.head_scale = nn.Parameter(torch.tensor(network.head_scale), requires_grad=False)
+        self.post = nn.ModuleList(
+            nn.ModuleList((Nonlinearity(act), CausalConv(conv))) for act, conv in network.post_head
+        )
+        self.condition = condition
+
+    def initial_state(self, batch: int) -> State:
+        state = self.condition.initial_state(batch) if self.condition else []
+        for array in self.arrays:
+            state = state + array.initial_state(batch)
+        return state + [conv.initial_state(batch) for _, conv in self.post]
+
+    def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        after: State = []
+        c = x
+        if self.condition is not None:
+            own = len(self.condition.initial_state(1))
+            c, after = self.condition(x, state[:own])
+        r, head = x, None
+        for array in self.arrays:
+            own = len(array.layers) + 1
+            r, head, part = array(r, c, head, state[len(after) : len(after) + own])
+            after = after + part
+        y = head * self.head_scale
+        for activation, conv in self.post:
+            y, past = conv(activation(y), state[len(after)])
+            after = [*after, past]
+        return y, after
