@@ -1,0 +1,53 @@
+"""Neural effects for audio in Python: any capture as a processor, next to native pedalboard plugins in one chain.
+
+    >>> import neural_fx, pedalboard                                                # doctest: +SKIP
+    >>> board = neural_fx.Pedalboard([neural_fx.load("amp.nam"), pedalboard.Reverb()])  # doctest: +SKIP
+    >>> wet = board(dry, sample_rate)                                                  # doctest: +SKIP
+
+Names are imported when first used, so `import neural_fx` costs nothing; torch is loaded by the first model played.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_WHERE = {
+    "load": "neural_fx.neural",
+    "NeuralProcessor": "neural_fx.neural",
+    "Processor": "neural_fx.processor",
+    "Spec": "neural_fx.processor",
+    "Parameter": "neural_fx.parameters",
+    "Pedalboard": "neural_fx.pedalboard",
+    "Chain": "neural_fx.pedalboard",
+    "Mix": "neural_fx.pedalboard",
+    "NeuralFXError": "neural_fx.errors",
+    "ModelError": "neural_fx.errors",
+    "ParameterError": "neural_fx.errors",
+    "BoardError": "neural_fx.errors",
+    "AudioError": "neural_fx.errors",
+    "TrainingError": "neural_fx.errors",
+}
+
+__all__ = [*_WHERE, "__version__"]
+
+if TYPE_CHECKING:
+    from neural_fx.errors import AudioError, BoardError, ModelError, NeuralFXError, ParameterError, TrainingError
+    from neural_fx.neural import NeuralProcessor, load
+    from neural_fx.parameters import Parameter
+    from neural_fx.pedalboard import Chain, Mix, Pedalboard
+    from neural_fx.processor import Processor, Spec
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module 'neural_fx' has no attribute {name!r}")
+    value = getattr(import_module(_WHERE[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_WHERE])

@@ -6,12 +6,14 @@ van den Oord et al. 2016; as a distortion pedal, Damskägg et al., SMC 2019; in 
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 
 from neural_fx.formats import network as spec
 from neural_fx.models.activations import Nonlinearity
-from neural_fx.models.base import CausalConv, Model, State
+from neural_fx.models.base import CausalConv, Model, State, add
 
 
 class Film(nn.Module):
@@ -42,8 +44,19 @@ class Layer(nn.Module):
         self.residual = CausalConv(layer.residual) if layer.residual else None
         self.head = CausalConv(layer.head) if layer.head else None
         self.activation, self.secondary = Nonlinearity(layer.activation), Nonlinearity(layer.secondary)
-        self.gating = layer.gating
+        self.gating, self.spec = layer.gating, layer
         self.films = nn.ModuleDict({site: Film(film) for site, film in layer.films.items()})
+
+    def describe(self) -> spec.Layer:
+        """The description with the weights of this moment."""
+        return replace(
+            self.spec,
+            conv=self.conv.describe(),
+            mixin=self.mixin.describe(),
+            residual=self.residual.describe() if self.residual else None,
+            head=self.head.describe() if self.head else None,
+            films={site: spec.Film(film.conv.describe(), film.shift) for site, film in self.films.items()},
+        )
 
     def film(self, site: str, value: Tensor, c: Tensor) -> Tensor:
         """`value`, modulated if the model has a FiLM at this site."""
@@ -62,12 +75,18 @@ class Layer(nn.Module):
         """(residual signal, condition, past) -> (residual signal for the next layer, head term, new past)."""
         z, past = self.conv(self.film("conv_pre_film", r, c), past)
         z = self.film("conv_post_film", z, c)
-        mixed = self.mixin.convolve(self.film("input_mixin_pre_film", c, c))
-        z = z + self.film("input_mixin_post_film", mixed, c)
+        seen = self.film("input_mixin_pre_film", c, c)
+        if "input_mixin_post_film" in self.films:
+            z = add(z, self.films["input_mixin_post_film"](self.mixin.convolve(seen), c))
+        else:
+            z = self.mixin.convolve(seen, onto=z)
         z = self.film("activation_pre_film", z, c)
         a = self.film("activation_post_film", self.activate(z), c)
         if self.residual is not None:
-            r = r + self.film("layer1x1_post_film", self.residual.convolve(a), c)
+            if "layer1x1_post_film" in self.films:
+                r = add(r, self.films["layer1x1_post_film"](self.residual.convolve(a), c))
+            else:
+                r = self.residual.convolve(a, onto=r)
         head = a if self.head is None else self.film("head1x1_post_film", self.head.convolve(a), c)
         return r, head, past
 
@@ -80,6 +99,11 @@ class LayerArray(nn.Module):
         self.rechannel, self.head = CausalConv(array.rechannel), CausalConv(array.head)
         self.layers = nn.ModuleList(Layer(layer) for layer in array.layers)
 
+    def describe(self) -> spec.LayerArray:
+        """The description with the weights of this moment."""
+        layers = tuple(layer.describe() for layer in self.layers)
+        return spec.LayerArray(self.rechannel.describe(), layers, self.head.describe())
+
     def initial_state(self, batch: int) -> State:
         return [layer.conv.initial_state(batch) for layer in self.layers] + [self.head.initial_state(batch)]
 
@@ -90,7 +114,7 @@ class LayerArray(nn.Module):
         r, after = self.rechannel.convolve(x), []
         for layer, past in zip(self.layers, state, strict=False):
             r, term, past = layer(r, c, past)
-            accumulated = term if accumulated is None else accumulated + term
+            accumulated = add(accumulated, term)
             after.append(past)
         head, past = self.head(accumulated, state[-1])
         return r, head, [*after, past]
@@ -112,7 +136,16 @@ class WaveNetModel(Model):
         self.post = nn.ModuleList(
             nn.ModuleList((Nonlinearity(act), CausalConv(conv))) for act, conv in network.post_head
         )
-        self.condition = condition
+        self.condition, self.spec = condition, network
+
+    def describe(self) -> spec.WaveNet:
+        """The description with the weights of this moment (those of the condition model as they came)."""
+        return replace(
+            self.spec,
+            arrays=tuple(array.describe() for array in self.arrays),
+            head_scale=float(self.head_scale),
+            post_head=tuple((act, conv.describe()) for (act, _), (_, conv) in zip(self.spec.post_head, self.post)),
+        )
 
     def initial_state(self, batch: int) -> State:
         state = self.condition.initial_state(batch) if self.condition else []

@@ -1,0 +1,267 @@
+"""`NeuralProcessor`: a capture as a processor, at any sample rate, on any number of channels, with live knobs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neural_fx.engines import Engine, Stream, open_engine
+from neural_fx.errors import ModelError
+from neural_fx.formats import Capture
+from neural_fx.formats import read as read_capture
+from neural_fx.formats.network import Network, Slimmable
+from neural_fx.parameters import Parameter, Ramp, decibels
+from neural_fx.processor import Audio, Processor, Spec
+from neural_fx.resampling import StreamResampler, round_trip_latency
+
+LEVELS = ("raw", "normalized", "calibrated")
+NORMALIZED_LOUDNESS_DB = -18.0
+FADE_SECONDS = 0.02
+
+_GAINS = (
+    Parameter("input_gain_db", -60, 60, 0, "dB", description="before the model: drives it harder or softer"),
+    Parameter("output_gain_db", -60, 60, 0, "dB", description="after the model"),
+)
+
+
+class NeuralProcessor(Processor):
+    """A capture of a pedal or amplifier.
+
+    Every channel runs through the model on its own. Streams at another rate than the model's are converted both
+    ways; the look-ahead of the conversion is in `latency_samples`.
+
+    Args:
+        capture: what `neural_fx.formats.read` returns.
+        level: ``raw``: as the file says. ``normalized``: all captures at the same loudness (-18 dB for the
+            trainer's standard clip). ``calibrated``: in dBu, against an audio interface.
+        interface_dbu: for ``calibrated``: dBu of a sine at 0 dBFS peak on the interface, in and out.
+        device: ``auto``, ``cpu``, or a torch device.
+        parameters: start values: `input_gain_db`, `output_gain_db`, the capture's knobs (0..1), and `size` (0..1)
+            where the file holds several sizes.
+
+    Raises:
+        ModelError: the level needs metadata that the file does not have.
+        ParameterError: an unknown parameter or a value out of range.
+    """
+
+    def __init__(
+        self,
+        capture: Capture,
+        *,
+        level: str = "raw",
+        interface_dbu: float = 12.0,
+        device: str = "auto",
+        **parameters: float,
+    ) -> None:
+        super().__init__()
+        for parameter in capture_parameters(capture):
+            self._table[parameter.name] = parameter
+            self._values[parameter.name] = parameter.default
+        self.capture, self.device = capture, device
+        self.interface_dbu = float(interface_dbu)
+        self._level_gains = level_gains(capture, level, self.interface_dbu)
+        self._level = level
+        self._sizes = Sizes(capture.network, device)
+        self._player: Player | None = None
+        for name, value in parameters.items():
+            self.set_parameter(name, value)
+
+    @property
+    def level(self) -> str:
+        """``raw``, ``normalized`` or ``calibrated``."""
+        return self._level
+
+    @level.setter
+    def level(self, value: str) -> None:
+        self._level_gains, self._level = level_gains(self.capture, value, self.interface_dbu), value
+
+    @property
+    def sample_rate(self) -> float:
+        """Hz at which the model runs."""
+        return self.capture.sample_rate
+
+    @property
+    def name(self) -> str:
+        """The capture's name, or the file's."""
+        return self.capture.metadata.name or (self.capture.path.stem if self.capture.path else "capture")
+
+    @property
+    def latency_samples(self) -> int:
+        """Look-ahead of the rate conversion; 0 at the model's own rate."""
+        if self._spec is None or self._spec.sample_rate == self.sample_rate:
+            return 0
+        return round_trip_latency(self._spec.sample_rate, self.sample_rate)
+
+    def prepare(self, spec: Spec) -> None:
+        rate = self.sample_rate
+        self._into = self._back = None
+        if spec.sample_rate != rate:
+            self._into = StreamResampler(spec.sample_rate, rate, spec.channels)
+            self._back = StreamResampler(rate, spec.sample_rate, spec.channels)
+        self._player = Player(self.capture, self._sizes, spec.channels, self._targets())
+
+    def process_block(self, block: Audio) -> Audio:
+        assert self._player is not None
+        if self._into is None or self._back is None:
+            return self._player.process(block, self._targets())
+        inner = self._into.process(block)
+        if inner.shape[1] == 0:
+            return inner
+        return self._back.process(self._player.process(inner, self._targets()))
+
+    def _targets(self) -> dict[str, float]:
+        """The parameter values with both gains as linear factors, levels included."""
+        before, after = self._level_gains
+        values = dict(self._values)
+        values["input_gain_db"] = decibels(values["input_gain_db"] + before)
+        values["output_gain_db"] = decibels(values["output_gain_db"] + after)
+        return values
+
+    def self_test(self) -> float | None:
+        """ESR of the model against the test batch in its file (AIDA-X), as a fraction; None if there is none."""
+        test = self.capture.self_test
+        if test is None:
+            return None
+        stream = self._sizes.stream(self._sizes.pick(1.0), 1)
+        stream.reset(0, np.zeros(len(self.capture.knobs), np.float32))
+        x = np.zeros((1, 1 + len(self.capture.knobs), len(test.input)), np.float32)
+        x[0, 0] = test.input
+        error = stream.process(x)[0, 0].astype(np.float64) - test.output
+        return float(np.sum(error**2) / max(float(np.sum(test.output.astype(np.float64) ** 2)), 1e-12))
+
+    def __repr__(self) -> str:
+        values = "".join(f" {k}={v:g}" for k, v in self._values.items())
+        return f"<neural_fx.{type(self).__name__} {self.name!r}{values} at {hex(id(self))}>"
+
+
+def load(
+    path: str | Path,
+    *,
+    level: str = "raw",
+    interface_dbu: float = 12.0,
+    device: str = "auto",
+    **parameters: float,
+) -> NeuralProcessor:
+    """A capture file as a processor: `.nam`, GuitarML, RTNeural / AIDA-X or SMC-2019 WaveNet, by its content.
+
+    Args:
+        path: the file.
+        level, interface_dbu, device, parameters: as for `NeuralProcessor`.
+
+    Raises:
+        ModelError: the file is not a model, or one of its fields is wrong; names the file and the field.
+        ParameterError: an unknown parameter or a value out of range.
+    """
+    capture = read_capture(path)
+    try:
+        return NeuralProcessor(capture, level=level, interface_dbu=interface_dbu, device=device, **parameters)
+    except ModelError as error:
+        raise error.inside(path) from None
+
+
+def capture_parameters(capture: Capture) -> list[Parameter]:
+    """The parameter table of a capture: two gains, its knobs, and `size` if it has several sizes."""
+    table = list(_GAINS)
+    table += [Parameter(name, 0, 1, start, description="a knob of the capture") for name, start in capture.knobs.items()]
+    if isinstance(capture.network, Slimmable):
+        table.append(Parameter("size", 0, 1, 1, smoothing=0, description="0 is the smallest and cheapest network"))
+    return table
+
+
+def level_gains(capture: Capture, level: str, interface_dbu: float) -> tuple[float, float]:
+    """dB before and after the model for an output level.
+
+    Raises:
+        ModelError: an unknown level, or metadata that the level needs is missing.
+    """
+    meta = capture.metadata
+    if level == "raw":
+        return 0.0, 0.0
+    if level == "normalized":
+        if meta.loudness is None:
+            raise ModelError("level normalized needs the loudness, which this file does not state; use raw", "metadata")
+        return 0.0, NORMALIZED_LOUDNESS_DB - meta.loudness
+    if level == "calibrated":
+        if meta.input_level_dbu is None or meta.output_level_dbu is None:
+            raise ModelError(
+                "level calibrated needs input_level_dbu and output_level_dbu, which this file does not state; use raw",
+                "metadata",
+            )
+        return interface_dbu - meta.input_level_dbu, meta.output_level_dbu - interface_dbu
+    raise ModelError(f"unknown level {level!r}; known: {', '.join(LEVELS)}")
+
+
+class Sizes:
+    """The networks of a capture, one unless it is slimmable; engines are opened when first played."""
+
+    def __init__(self, network: Network, device: str) -> None:
+        self.network, self.device = network, device
+        self.networks: tuple[Network, ...] = network.sizes if isinstance(network, Slimmable) else (network,)
+        self._engines: dict[int, Engine] = {}
+
+    def pick(self, size: float) -> int:
+        """Which network plays at a size of 0..1."""
+        return self.network.pick(size) if isinstance(self.network, Slimmable) else 0
+
+    def stream(self, index: int, batch: int) -> Stream:
+        """New streams of that network (of its largest, if it is slimmable itself)."""
+        network = self.networks[index]
+        while isinstance(network, Slimmable):
+            network = network.sizes[-1]
+        if index not in self._engines:
+            self._engines[index] = open_engine(network, self.device)
+        return self._engines[index].stream(batch)
+
+
+class Player:
+    """One stream of a capture at the model's rate: knobs and gains in motion, sizes cross-faded."""
+
+    def __init__(self, capture: Capture, sizes: Sizes, channels: int, targets: Mapping[str, float]) -> None:
+        self.capture, self.sizes, self.channels = capture, sizes, channels
+        samples = int(capture.sample_rate * 0.02)
+        self.ramps = {name: Ramp(value, samples) for name, value in targets.items() if name != "size"}
+        self.playing = sizes.pick(targets.get("size", 1.0))
+        self.stream = self._fresh(self.playing)
+        self.next: tuple[int, Stream] | None = None
+        self.faded, self.fade = 0, max(1, int(capture.sample_rate * FADE_SECONDS))
+        switchable = len(sizes.networks) > 1
+        self.past = np.zeros((channels, 1 + len(capture.knobs), capture.prewarm if switchable else 0), np.float32)
+
+    def _fresh(self, index: int) -> Stream:
+        stream = self.sizes.stream(index, self.channels)
+        controls = np.array([self.ramps[name].value for name in self.capture.knobs], np.float32)
+        stream.reset(self.capture.prewarm, controls)
+        return stream
+
+    def process(self, block: Audio, targets: Mapping[str, float]) -> Audio:
+        """(channels, samples) -> the same, heading for the target values from here on."""
+        for name, ramp in self.ramps.items():
+            ramp.aim(targets[name])
+        count = block.shape[1]
+        x = np.empty((self.channels, 1 + len(self.capture.knobs), count), np.float32)
+        x[:, 0] = block * self.ramps["input_gain_db"].next(count)
+        for i, name in enumerate(self.capture.knobs, 1):
+            x[:, i] = self.ramps[name].next(count)
+        y = self._network(x, self.sizes.pick(targets.get("size", 1.0)))
+        return np.multiply(y, self.ramps["output_gain_db"].next(count), dtype=np.float32)
+
+    def _network(self, x: NDArray[np.float32], wanted: int) -> Audio:
+        """The network's output; a change of size is prewarmed with the recent input and cross-faded."""
+        if self.next is None and wanted != self.playing:
+            stream = self._fresh(wanted)
+            stream.process(self.past)
+            self.next, self.faded = (wanted, stream), 0
+        y = self.stream.process(x)[:, 0]
+        if self.next is not None:
+            coming = self.next[1].process(x)[:, 0]
+            weight = np.clip((self.faded + np.arange(1, x.shape[2] + 1)) / self.fade, 0, 1).astype(np.float32)
+            y = y + weight * (coming - y)
+            self.faded += x.shape[2]
+            if self.faded >= self.fade:
+                (self.playing, self.stream), self.next = self.next, None
+        if self.past.shape[2]:
+            self.past = np.concatenate((self.past, x), 2)[:, :, -self.past.shape[2] :]
+        return y

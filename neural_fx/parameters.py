@@ -1,0 +1,97 @@
+"""One table of parameters per processor: attributes, `--set`, board files and, later, OSC, MIDI and the DAW read it."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neural_fx.errors import ParameterError
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A knob.
+
+    Attributes:
+        unit: for people, such as ``dB``; empty for a plain number.
+        smoothing: seconds that a change takes to arrive, as a straight line; 0 for at once.
+    """
+
+    name: str
+    minimum: float
+    maximum: float
+    default: float
+    unit: str = ""
+    smoothing: float = 0.02
+    description: str = ""
+
+    def check(self, value: object) -> float:
+        """The value as a float.
+
+        Raises:
+            ParameterError: not a number, or outside the range.
+        """
+        try:
+            number = float(value)  # type: ignore[arg-type]
+        except (TypeError, ValueError):
+            raise ParameterError(f"{self.name}: expected a number, found {value!r}") from None
+        if not self.minimum <= number <= self.maximum:  # also refuses NaN
+            unit = f" {self.unit}" if self.unit else ""
+            raise ParameterError(
+                f"{self.name}: {number:g} is outside its range {self.minimum:g} to {self.maximum:g}{unit}"
+            )
+        return number
+
+    @property
+    def range_text(self) -> str:
+        """Range, unit and default for listings, such as ``0 .. 1, default 0.5``."""
+        unit = f" {self.unit}" if self.unit else ""
+        return f"{self.minimum:g} .. {self.maximum:g}{unit}, default {self.default:g}"
+
+
+def unknown_parameter(owner: str, name: str, valid: Mapping[str, object] | list[str]) -> ParameterError:
+    """The error for a name that `owner` does not have; suggests the nearest one and lists all."""
+    names = list(valid)
+    near = difflib.get_close_matches(name, names, 1)
+    hint = f" (did you mean {near[0]!r}?)" if near else ""
+    return ParameterError(f"{owner} has no parameter {name!r}{hint}; it has: {', '.join(names) or 'none'}")
+
+
+class Ramp:
+    """A value that moves to its target in a straight line, the same whatever the block sizes."""
+
+    def __init__(self, value: float, samples: int) -> None:
+        self.value = self.target = value
+        self.samples, self.left = max(1, samples), 0
+        self.step = 0.0
+
+    def aim(self, target: float) -> None:
+        """Start moving to `target` from wherever the value is now."""
+        if target != self.target:
+            self.target, self.left = target, self.samples
+            self.step = (target - self.value) / self.samples
+
+    def next(self, count: int) -> NDArray[np.float32] | np.float32:
+        """The next `count` values: an array while moving, else the one value that holds."""
+        if not self.left:
+            return np.float32(self.value)
+        moving = min(self.left, count)
+        values = np.full(count, self.target, np.float32)
+        values[:moving] = self.target - self.step * (self.left - np.arange(1, moving + 1))
+        self.left -= moving
+        self.value = self.target - self.step * self.left if self.left else self.target
+        return values
+
+
+def decibels(db: float) -> float:
+    """The linear factor of a gain in dB.
+
+    >>> decibels(-20.0)
+    0.1
+    """
+    return math.pow(10, db / 20)

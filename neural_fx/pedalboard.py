@@ -1,0 +1,328 @@
+"""`Pedalboard`, `Chain` and `Mix`: used as Spotify's, but neural processors, native plugins and VST3s stand together.
+
+`pedalboard.Pedalboard` takes native plugins only. Here a run of native plugins goes to one native board in one call,
+and everything else is a `Processor`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, MutableSequence
+from pathlib import Path
+from typing import Any, TypeAlias, overload
+
+import numpy as np
+import pedalboard
+
+from neural_fx.parameters import Parameter, Ramp
+from neural_fx.processor import Audio, Processor, Spec
+
+Plugin: TypeAlias = "Processor | pedalboard.Plugin"
+
+BLOCK_SENSITIVE = (pedalboard.Resample, pedalboard.GSMFullRateCompressor, pedalboard.MP3Compressor)
+"""Native plugins whose output depends on how the stream was cut (measured); they get blocks of one size."""
+
+NOT_STREAMING = (pedalboard.PitchShift,)
+"""Native plugins that give silence with `reset=False` (measured in 0.9.26); they get the whole signal at its end."""
+
+
+class Container(Processor, MutableSequence[Plugin]):
+    """A list of plugins that is itself a processor."""
+
+    def __init__(self, plugins: Iterable[Plugin] = (), **values: float) -> None:
+        """Raises TypeError for anything that is neither a processor nor a pedalboard plugin."""
+        super().__init__(**values)
+        self._plugins: list[Plugin] = []
+        for plugin in plugins:
+            self.append(plugin)
+
+    @overload
+    def __getitem__(self, index: int) -> Plugin: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Plugin]: ...
+    def __getitem__(self, index: int | slice) -> Plugin | list[Plugin]:
+        return self._plugins[index]
+
+    def __setitem__(self, index: Any, plugin: Any) -> None:
+        if isinstance(index, slice):
+            plugin = [_checked(p, self) for p in plugin]
+        else:
+            plugin = _checked(plugin, self)
+        self._plugins[index] = plugin
+        self._end()
+
+    def __delitem__(self, index: int | slice) -> None:
+        del self._plugins[index]
+        self._end()
+
+    def __len__(self) -> int:
+        return len(self._plugins)
+
+    def __bool__(self) -> bool:
+        return True
+
+    def insert(self, index: int, plugin: Plugin) -> None:
+        """Insert before `index`; a stream in progress starts anew."""
+        self._plugins.insert(index, _checked(plugin, self))
+        self._end()
+
+    def reset(self) -> None:
+        super().reset()
+        for plugin in self._plugins:
+            plugin.reset()
+
+    def __iter__(self) -> Iterator[Plugin]:
+        return iter(self._plugins)
+
+    def __repr__(self) -> str:
+        inside = ", ".join(map(repr, self._plugins))
+        return f"<neural_fx.{type(self).__name__} with {len(self)} plugin{'s' * (len(self) != 1)}: [{inside}]>"
+
+
+def _checked(plugin: object, owner: Container) -> Any:
+    if not isinstance(plugin, (Processor, pedalboard.Plugin)):
+        raise TypeError(
+            f"{type(owner).__name__} takes neural_fx processors and pedalboard plugins, got {type(plugin).__name__}"
+            + ("; load a model file with neural_fx.load" if isinstance(plugin, (str, Path)) else "")
+        )
+    if plugin.is_instrument and not plugin.is_effect:
+        raise ValueError(f"{plugin!r} is an instrument; a {type(owner).__name__} holds effects")
+    if plugin is owner:
+        raise ValueError("a chain cannot contain itself")
+    return plugin
+
+
+def as_stages(plugins: Iterable[Plugin]) -> list[Processor]:
+    """Processors for a list of plugins, each run of native ones as one."""
+    stages: list[Processor] = []
+    run: list[pedalboard.Plugin] = []
+    kind: type[Processor] = Processor
+    for plugin in plugins:
+        wanted = Processor if isinstance(plugin, Processor) else native_kind(plugin)
+        if run and wanted is not kind:
+            stages.append(kind(run))
+            run = []
+        kind = wanted
+        if isinstance(plugin, Processor):
+            stages.append(plugin)
+        else:
+            run.append(plugin)
+    return [*stages, kind(run)] if run else stages
+
+
+class Chain(Container):
+    """Plugins one after another."""
+
+    def prepare(self, spec: Spec) -> None:
+        self._stages = as_stages(self._plugins)
+        for stage in self._stages:
+            stage.open_stream(spec)
+
+    def process_block(self, block: Audio) -> Audio:
+        for stage in self._stages:
+            if block.shape[1] == 0:
+                break
+            block = stage.feed(block)
+        return self._out(block)
+
+    def rest(self) -> Iterator[Audio]:
+        """What each member still holds, through the members after it."""
+        for i, stage in enumerate(self._stages):
+            for block in stage.rest():
+                for later in self._stages[i + 1 :]:
+                    block = later.feed(block) if block.shape[1] else block
+                yield self._out(block)
+
+    def _out(self, block: Audio) -> Audio:
+        """A block that has passed all members, as it leaves."""
+        return block
+
+    @property
+    def latency_samples(self) -> int:
+        """The sum over its members."""
+        return sum(stage.latency_samples for stage in self._stages) if self._spec else 0
+
+
+class Mix(Container):
+    """Plugins side by side, each given the input; their outputs are added, aligned in time."""
+
+    def prepare(self, spec: Spec) -> None:
+        self._channels = spec.channels
+        self._stages = [stage for plugin in self._plugins for stage in as_stages([plugin])] or [Chain()]
+        self._queues = [Queue(spec.channels) for _ in self._stages]
+        for stage in self._stages:
+            stage.open_stream(spec)
+
+    def process_block(self, block: Audio) -> Audio:
+        for stage, queue in zip(self._stages, self._queues, strict=True):
+            queue.put(stage.feed(block))
+        return self._sum()
+
+    def rest(self) -> Iterator[Audio]:
+        """What the members still hold, added."""
+        for stage, queue in zip(self._stages, self._queues, strict=True):
+            for block in stage.rest():
+                queue.put(block)
+        yield self._sum()
+
+    def _sum(self) -> Audio:
+        ready = min(len(queue) for queue in self._queues)
+        total = np.zeros((self._channels, ready), np.float32)
+        for queue in self._queues:
+            total += queue.take(ready)
+        return total
+
+    @property
+    def latency_samples(self) -> int:
+        """That of its slowest member."""
+        return max((stage.latency_samples for stage in self._stages), default=0) if self._spec else 0
+
+
+class Pedalboard(Chain):
+    """A chain with a `mix` between the dry input and its output, which can be saved to and read from a file.
+
+    Args:
+        plugins: processors, native plugins, VST3 plugins, chains and mixes, in order.
+        mix: 0 (dry) to 1 (wet), aligned in time.
+
+    Raises:
+        TypeError: something in `plugins` is neither a processor nor a pedalboard plugin.
+    """
+
+    PARAMETERS = (Parameter("mix", 0, 1, 1, description="0 is the dry input, 1 the board"),)
+
+    def prepare(self, spec: Spec) -> None:
+        super().prepare(spec)
+        self._mix = Ramp(self._values["mix"], int(spec.sample_rate * 0.02))
+        self._dry = Queue(spec.channels)
+
+    def process_block(self, block: Audio) -> Audio:
+        self._dry.put(block)
+        return super().process_block(block)
+
+    def _out(self, wet: Audio) -> Audio:
+        self._mix.aim(self._values["mix"])
+        dry = self._dry.take(wet.shape[1])
+        amount = self._mix.next(wet.shape[1])
+        if np.ndim(amount) == 0 and amount == 1:
+            return wet
+        return dry + amount * (wet - dry)
+
+    @classmethod
+    def from_file(cls, path: str | Path) -> Pedalboard:
+        """The board of a YAML file; see `neural_fx.boards`.
+
+        Raises:
+            BoardError: the file does not fit the schema; names the line and the field.
+        """
+        from neural_fx.boards import load_board
+
+        return load_board(path)
+
+    def save(self, path: str | Path, overwrite: bool = False) -> None:
+        """Write the board to a YAML file that `from_file` reads back; paths become relative to it.
+
+        Raises:
+            BoardError: a plugin that a file cannot name, or the file exists and `overwrite` is False.
+        """
+        from neural_fx.boards import save_board
+
+        save_board(self, path, overwrite)
+
+
+class Queue:
+    """Audio that waits: put blocks in, take samples out, first in first out."""
+
+    def __init__(self, channels: int) -> None:
+        self._held = np.zeros((channels, 0), np.float32)
+
+    def __len__(self) -> int:
+        return int(self._held.shape[1])
+
+    def put(self, block: Audio) -> None:
+        self._held = np.concatenate((self._held, block), 1) if len(self) else block
+
+    def take(self, count: int) -> Audio:
+        """The oldest `count` samples."""
+        out, self._held = self._held[:, :count], self._held[:, count:]
+        return out
+
+
+class NativeRun(Processor):
+    """A run of native plugins as one processor, through one native board.
+
+    A native plugin loses its state when a block is larger than any before it (measured), so a silent block of full
+    size goes first; it also shows how many samples the run holds back.
+    """
+
+    def __init__(self, plugins: Iterable[pedalboard.Plugin]) -> None:
+        super().__init__()
+        self._board = pedalboard.Pedalboard(list(plugins))
+        self._held = 0
+
+    @property
+    def latency_samples(self) -> int:
+        return self._held
+
+    def prepare(self, spec: Spec) -> None:
+        self._stream = spec
+        self._board.reset()
+        silence = np.zeros((spec.channels, spec.buffer_size), np.float32)
+        given = pushed = 0
+        while pushed == 0 or (given == 0 and pushed < 1 << 16):
+            given += self.native(silence).shape[1]
+            pushed += spec.buffer_size
+        self._held = pushed - given
+        self._board.reset()
+
+    def process_block(self, block: Audio) -> Audio:
+        return self.native(block)
+
+    def native(self, block: Audio, reset: bool = False) -> Audio:
+        """A block through the native board."""
+        spec = self._stream
+        done = self._board.process(np.ascontiguousarray(block), spec.sample_rate, spec.buffer_size, reset=reset)
+        return np.asarray(done, np.float32)
+
+
+class FixedBlockRun(NativeRun):
+    """Native plugins of `BLOCK_SENSITIVE`, fed blocks of exactly the buffer size."""
+
+    def prepare(self, spec: Spec) -> None:
+        super().prepare(spec)
+        self._held += spec.buffer_size - 1
+        self._waiting = Queue(spec.channels)
+
+    def process_block(self, block: Audio) -> Audio:
+        self._waiting.put(block)
+        size, done = self._stream.buffer_size, []
+        while len(self._waiting) >= size:
+            done.append(self.native(self._waiting.take(size)))
+        return np.concatenate(done, 1) if done else block[:, :0]
+
+
+class WholeSignalRun(NativeRun):
+    """Native plugins of `NOT_STREAMING`: nothing comes out before the end, and memory grows with the length."""
+
+    def prepare(self, spec: Spec) -> None:
+        self._stream = spec
+        self._signal: list[Audio] = []
+
+    def process_block(self, block: Audio) -> Audio:
+        self._signal.append(block)
+        self._held = self._taken + block.shape[1]
+        return block[:, :0]
+
+    def rest(self) -> Iterator[Audio]:
+        """The whole signal, processed."""
+        if self._signal:
+            yield self.native(np.concatenate(self._signal, 1), reset=True)
+
+
+def native_kind(plugin: pedalboard.Plugin) -> type[NativeRun]:
+    """How a native plugin must be fed; a native chain like the most demanding plugin in it."""
+    if isinstance(plugin, Iterable):
+        kinds = {native_kind(inner) for inner in plugin}
+        return next((kind for kind in (WholeSignalRun, FixedBlockRun) if kind in kinds), NativeRun)
+    if isinstance(plugin, NOT_STREAMING):
+        return WholeSignalRun
+    return FixedBlockRun if isinstance(plugin, BLOCK_SENSITIVE) else NativeRun

@@ -1,0 +1,257 @@
+"""The `Processor` contract: what `pedalboard.Plugin` promises, in Python, for anything that turns audio into audio.
+
+A processor is called with arrays, keeps its state between calls when told to (`reset=False`), and gives the same
+samples whatever the block sizes. To write one, subclass `Processor`, give it `PARAMETERS`, and implement
+`process_block`:
+
+    >>> import numpy as np
+    >>> class Invert(Processor):
+    ...     def process_block(self, block):
+    ...         return -block
+    >>> Invert()(np.ones(3, np.float32), 48000)
+    array([-1., -1., -1.], dtype=float32)
+
+Time is kept by counting: a processor that must look ahead returns fewer samples than it was given, and the missing
+ones later. Nothing is ever shifted, so processors of any latency line up by themselves. A call with `reset=True`
+ends with silence pushed through until every sample is back; while streaming, `latency_samples` says how many are
+still inside, and `flush()` brings them out.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABCMeta, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neural_fx.layout import Layout
+from neural_fx.parameters import Parameter, unknown_parameter
+
+Audio = NDArray[np.float32]
+
+FLUSH_SECONDS = 30.0
+"""How much silence `flush` pushes at most before it gives up on a processor and pads."""
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What a stream looks like, fixed from its first block to its end.
+
+    Attributes:
+        sample_rate: Hz.
+        channels: of the audio, in and out.
+        buffer_size: samples of the largest block that `process_block` will be given.
+    """
+
+    sample_rate: float
+    channels: int
+    buffer_size: int = 8192
+
+
+class _Sealing(ABCMeta):
+    """After `__init__`, an assignment to a name that is no attribute is an error, not a silent new attribute."""
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        made = super().__call__(*args, **kwargs)
+        object.__setattr__(made, "_sealed", True)
+        return made
+
+
+class Processor(metaclass=_Sealing):
+    """Audio in, audio out, with pedalboard's call, parameters as attributes, and streaming that equals one call."""
+
+    PARAMETERS: tuple[Parameter, ...] = ()
+    is_effect = True
+    is_instrument = False
+    _sealed = False
+
+    def __init__(self, **values: float) -> None:
+        """Set parameters by name; the others start at their defaults.
+
+        Raises:
+            ParameterError: an unknown name (lists the valid ones) or a value out of range.
+        """
+        self._table: dict[str, Parameter] = {p.name: p for p in self.PARAMETERS}
+        self._values: dict[str, float] = {p.name: p.default for p in self.PARAMETERS}
+        self._layout = Layout()
+        self._spec: Spec | None = None
+        self._taken = self._given = 0
+        for name, value in values.items():
+            self.set_parameter(name, value)
+
+    # -- the contract --------------------------------------------------------------------------------------------
+
+    def process(
+        self, input_array: NDArray[Any], sample_rate: float, buffer_size: int = 8192, reset: bool = True
+    ) -> Audio:
+        """Process audio.
+
+        Args:
+            input_array: float32 or float64, (samples,), (channels, samples) or (samples, channels).
+            sample_rate: Hz.
+            buffer_size: samples of the blocks it is worked on in.
+            reset: True: the input is a whole signal; the output is as long and aligned with it. False: the input
+                continues the stream; the output may be shorter, the rest comes with later calls or `flush`.
+
+        Returns:
+            float32 in the layout of the input.
+
+        Raises:
+            TypeError: not an array of floats.
+            RuntimeError: not one- or two-dimensional, or square when the layout is not known yet.
+            ValueError: a sample rate or buffer size that is not positive.
+        """
+        audio = self._layout.enter(input_array)
+        rate = _positive(sample_rate, "sample_rate")
+        size = int(_positive(buffer_size, "buffer_size"))
+        if reset:
+            self._end()
+        if audio.size == 0:
+            return self._layout.leave(audio, input_array)
+        self._begin(Spec(rate, audio.shape[0], size))
+        parts = list(self._push(audio))
+        if reset:
+            parts += self.rest()
+            self._end()
+        return self._layout.leave(_join(parts, audio.shape[0]))
+
+    def __call__(
+        self, input_array: NDArray[Any], sample_rate: float, buffer_size: int = 8192, reset: bool = True
+    ) -> Audio:
+        """The same as `process`."""
+        return self.process(input_array, sample_rate, buffer_size, reset)
+
+    def reset(self) -> None:
+        """Forget the stream: tails, held samples, and the layout of square arrays. Parameters stay."""
+        self._layout = Layout()
+        self._end()
+
+    def flush(self) -> Audio:
+        """The samples of the stream that are still held back, in its layout; the stream ends with them."""
+        if self._spec is None:
+            return self._layout.leave(np.zeros((1, 0), np.float32))
+        rest = _join(list(self.rest()), self._spec.channels)
+        self._end()
+        return self._layout.leave(rest)
+
+    @property
+    def latency_samples(self) -> int:
+        """Samples that the output of a stream is behind its input, at most, at the rate last processed.
+
+        A call with `reset=True` compensates it. 0 before the first call.
+        """
+        return 0
+
+    # -- parameters ----------------------------------------------------------------------------------------------
+
+    @property
+    def parameters(self) -> Mapping[str, Parameter]:
+        """The parameter table, by name."""
+        return self._table
+
+    def set_parameter(self, name: str, value: object) -> None:
+        """Set a parameter; while streaming, it moves there over its smoothing time.
+
+        Raises:
+            ParameterError: an unknown name (lists the valid ones) or a value out of range.
+        """
+        if name not in self._table:
+            raise unknown_parameter(type(self).__name__, name, self._table)
+        self._values[name] = self._table[name].check(value)
+
+    def __getattr__(self, name: str) -> Any:
+        if not name.startswith("_"):
+            if name in self._values:
+                return self._values[name]
+            raise unknown_parameter(type(self).__name__, name, self._table)
+        raise AttributeError(name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not name.startswith("_") and name in self.__dict__.get("_table", ()):
+            self.set_parameter(name, value)
+        elif self._sealed and not name.startswith("_") and name not in self.__dict__ and not hasattr(type(self), name):
+            raise unknown_parameter(type(self).__name__, name, self._table)
+        else:
+            object.__setattr__(self, name, value)
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *self._table]
+
+    def __repr__(self) -> str:
+        values = "".join(f" {k}={v:g}" for k, v in self._values.items())
+        return f"<neural_fx.{type(self).__name__}{values} at {hex(id(self))}>"
+
+    # -- what a subclass implements --------------------------------------------------------------------------------
+
+    def prepare(self, spec: Spec) -> None:
+        """A new stream begins: take memory, clear state. Called before the first block, and after every reset."""
+
+    @abstractmethod
+    def process_block(self, block: Audio) -> Audio:
+        """The next block of the stream.
+
+        Args:
+            block: (channels, samples), 1 to `buffer_size` samples; must not be changed.
+
+        Returns:
+            (channels, samples): as many samples as came in, or fewer now and the missing ones later.
+        """
+
+    # -- the stream ------------------------------------------------------------------------------------------------
+
+    def open_stream(self, spec: Spec) -> None:
+        """Begin a stream for a caller that uses `feed` and `rest` itself, as a chain does."""
+        self._end()
+        self._begin(spec)
+
+    def feed(self, block: Audio) -> Audio:
+        """`process_block`, counting what went in and came out."""
+        out = self.process_block(block)
+        self._taken += block.shape[1]
+        self._given += out.shape[1]
+        return out
+
+    def rest(self) -> Iterator[Audio]:
+        """At the end of a stream, the blocks still inside: what silence pushes out, until all samples are back."""
+        assert self._spec is not None
+        silence = np.zeros((self._spec.channels, min(self._spec.buffer_size, 4096)), np.float32)
+        patience = math.ceil(FLUSH_SECONDS * self._spec.sample_rate / silence.shape[1])
+        while (owed := self._taken - self._given) > 0:
+            patience -= 1
+            out = self.process_block(silence) if patience >= 0 else np.zeros((self._spec.channels, owed), np.float32)
+            self._given += min(owed, out.shape[1])
+            yield out[:, :owed]
+
+    def _begin(self, spec: Spec) -> None:
+        now = self._spec
+        if now is not None and (now.sample_rate, now.channels) == (spec.sample_rate, spec.channels):
+            return  # another buffer size does not end a stream; blocks stay at most as large as prepared for
+        self._taken = self._given = 0
+        self.prepare(spec)
+        self._spec = spec
+
+    def _end(self) -> None:
+        self._spec = None
+
+    def _push(self, audio: Audio) -> Iterator[Audio]:
+        assert self._spec is not None
+        for start in range(0, audio.shape[1], self._spec.buffer_size):
+            yield self.feed(audio[:, start : start + self._spec.buffer_size])
+
+
+def _join(parts: list[Audio], channels: int) -> Audio:
+    if not parts:
+        return np.zeros((channels, 0), np.float32)
+    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+
+
+def _positive(value: object, name: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
+        raise TypeError(f"{name}: expected a number, got {type(value).__name__}")
+    if not (value > 0 and math.isfinite(value)):
+        raise ValueError(f"{name}: expected a positive number, got {value}")
+    return float(value)

@@ -1,0 +1,73 @@
+"""Untrained networks in the shapes that players know, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from neural_fx.errors import TrainingError
+from neural_fx.formats.network import Activation, Array, Conv, Layer, LayerArray, WaveNet
+
+_FEATHER = ([1, 2, 4, 8, 16, 32, 64], [128, 256, 512, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512])
+_STANDARD = ([2**i for i in range(10)], [2**i for i in range(10)])
+
+
+def a1(channels: tuple[int, int], dilations: tuple[list[int], list[int]], seed: int = 0) -> WaveNet:
+    """Neural Amp Modeler's first architecture: two stacks, kernel 3, tanh, the second reading the first's head.
+
+    Args:
+        channels: widths of the two stacks.
+        dilations: of their layers.
+        seed: of the start weights (uniform within 1 / sqrt(fan in), as torch does).
+    """
+    draw = _Initializer(seed)
+    first = _stack(draw, 1, channels[0], dilations[0], head=channels[1], bias=False)
+    second = _stack(draw, channels[0], channels[1], dilations[1], head=1, bias=True)
+    return WaveNet((first, second), head_scale=0.02)
+
+
+class _Initializer:
+    def __init__(self, seed: int) -> None:
+        self.rng = np.random.default_rng(seed)
+
+    def array(self, fan_in: int, *shape: int) -> Array:
+        bound = 1 / np.sqrt(fan_in)
+        return self.rng.uniform(-bound, bound, shape).astype(np.float32)
+
+    def conv(self, into: int, out: int, taps: int = 1, dilation: int = 1, bias: bool = True) -> Conv:
+        fan = into * taps
+        return Conv(self.array(fan, out, into, taps), self.array(fan, out) if bias else None, dilation)
+
+
+def _stack(draw: _Initializer, into: int, width: int, dilations: list[int], head: int, bias: bool) -> LayerArray:
+    enter = draw.conv(into, width, bias=False)
+    layers = tuple(
+        Layer(
+            conv=draw.conv(width, width, 3, dilation),
+            mixin=draw.conv(1, width, bias=False),
+            activation=Activation("tanh"),
+            residual=draw.conv(width, width),
+        )
+        for dilation in dilations
+    )
+    return LayerArray(enter, layers, draw.conv(width, head, bias=bias))
+
+
+ARCHITECTURES: dict[str, Callable[[int], WaveNet]] = {
+    "a1-standard": lambda seed: a1((16, 8), _STANDARD, seed),
+    "a1-lite": lambda seed: a1((12, 6), _FEATHER, seed),
+    "a1-feather": lambda seed: a1((8, 4), _FEATHER, seed),
+    "a1-nano": lambda seed: a1((4, 2), _FEATHER, seed),
+}
+
+
+def untrained(name: str, seed: int = 0) -> WaveNet:
+    """An untrained network by name.
+
+    Raises:
+        TrainingError: unknown name; lists the known ones.
+    """
+    if name not in ARCHITECTURES:
+        raise TrainingError(f"unknown architecture {name!r}; known: {', '.join(ARCHITECTURES)}")
+    return ARCHITECTURES[name](seed)
