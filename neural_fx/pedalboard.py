@@ -32,6 +32,7 @@ class Container(Processor, MutableSequence[Plugin]):
         """Raises TypeError for anything that is neither a processor nor a pedalboard plugin."""
         super().__init__(**values)
         self._plugins: list[Plugin] = []
+        self._names: dict[int, str] = {}
         for plugin in plugins:
             self.append(plugin)
 
@@ -69,6 +70,14 @@ class Container(Processor, MutableSequence[Plugin]):
         super().reset()
         for plugin in self._plugins:
             plugin.reset()
+
+    def name_slot(self, plugin: Plugin, name: str) -> None:
+        """Give a plugin of this container a name, for settings, board files and OSC addresses."""
+        self._names[id(plugin)] = name
+
+    def given_name(self, plugin: Plugin) -> str | None:
+        """The name given to a plugin of this container, if any; see `neural_fx.slots.slot_names`."""
+        return self._names.get(id(plugin))
 
     def __iter__(self) -> Iterator[Plugin]:
         return iter(self._plugins)
@@ -188,6 +197,7 @@ class Pedalboard(Chain):
         TypeError: something in `plugins` is neither a processor nor a pedalboard plugin.
     """
 
+    name: str | None = None
     PARAMETERS = (Parameter("mix", 0, 1, 1, description="0 is the dry input, 1 the board"),)
 
     def prepare(self, spec: Spec) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from neural_fx.formats.network import Array, Network
 
@@ -34,8 +34,8 @@ class Metadata:
     output_level_dbu: float | None = None
     everything: Mapping[str, Any] = field(default_factory=dict)
 
-    TEXTS = ("name", "modeled_by", "gear_type", "gear_make", "gear_model", "tone_type")
-    LEVELS = ("loudness", "gain", "input_level_dbu", "output_level_dbu")
+    TEXTS: ClassVar = ("name", "modeled_by", "gear_type", "gear_make", "gear_model", "tone_type")
+    LEVELS: ClassVar = ("loudness", "gain", "input_level_dbu", "output_level_dbu")
 
     @classmethod
     def read(cls, raw: object) -> Metadata:
@@ -67,6 +67,7 @@ class Capture:
         architecture: what the file calls its network, for people.
         sample_rate: Hz at which the network runs.
         knobs: names of the inputs after the audio input, 0..1 each, and their start values.
+        parameter_count: numbers that the file holds for the network (the largest of its sizes).
         prewarm: samples of silence to run before the first sample, as the format's own players do.
     """
 
@@ -74,6 +75,7 @@ class Capture:
     architecture: str
     network: Network
     sample_rate: float
+    parameter_count: int = 0
     version: str | None = None
     metadata: Metadata = Metadata()
     knobs: Mapping[str, float] = field(default_factory=dict)

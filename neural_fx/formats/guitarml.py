@@ -11,7 +11,7 @@ import numpy as np
 from neural_fx.errors import ModelError
 from neural_fx.formats.capture import Capture, Metadata
 from neural_fx.formats.network import Conv, Recurrent, RecurrentLayer, Sequential
-from neural_fx.formats.reader import MAX_CHANNELS, Node
+from neural_fx.formats.reader import MAX_CHANNELS, Node, count_numbers
 
 SAMPLE_RATE = 44100.0
 KNOBS = ("gain", "master")
@@ -49,6 +49,7 @@ def read(root: Node) -> Capture:
         architecture=f"{unit} {hidden}x{len(layers)}",
         network=Sequential(inputs, 1, (recurrent, head), skip=bool(skip)),
         sample_rate=SAMPLE_RATE,
+        parameter_count=count_numbers(state.value),
         metadata=Metadata.read(root.mapping().get("metadata")),
         knobs={name: 0.5 for name in knob_names(inputs - 1, KNOBS)},
     )

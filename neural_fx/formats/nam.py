@@ -27,7 +27,7 @@ from neural_fx.formats.network import (
     Stage,
     is_recurrent,
 )
-from neural_fx.formats.reader import MAX_CHANNELS, MAX_DEPTH, MAX_DILATION, MAX_KERNEL, Node, Weights
+from neural_fx.formats.reader import MAX_BYTES, MAX_CHANNELS, MAX_DEPTH, MAX_DILATION, MAX_KERNEL, Node, Weights
 
 LATEST = (0, 7)
 DEFAULT_RATE = 48000.0
@@ -54,6 +54,7 @@ def read(root: Node) -> Capture:
         architecture=root["architecture"].string(),
         network=network,
         sample_rate=rate,
+        parameter_count=_count(root),
         version=root["version"].string(),
         metadata=Metadata.read(root.mapping().get("metadata")),
         knobs=knobs,
@@ -123,6 +124,14 @@ def _container(config: Node, depth: int) -> Network:
     if any(n.in_channels != 1 or n.out_channels != 1 for n in networks):
         raise ModelError("submodels must be mono in, mono out", config["submodels"].path)
     return Slimmable(networks, tuple(limits))
+
+
+def _count(root: Node) -> int:
+    """Weights of a model, nested ones included; of a container, those of its largest submodel."""
+    if root["architecture"].value == "SlimmableContainer":
+        return _count(root["config"]["submodels"].items()[-1]["model"])
+    nested = root["config"].get("condition_dsp")
+    return len(root["weights"].items(MAX_BYTES)) + (_count(nested) if nested else 0)
 
 
 def _channels(config: Node) -> tuple[int, int]:

@@ -33,7 +33,7 @@ def nam_bytes(network: WaveNet, sample_rate: float, metadata: Mapping[str, Any] 
         "metadata": dict(metadata or {}),
         "architecture": "WaveNet",
         "config": {"layers": layers, "head": None, "head_scale": float(network.head_scale)},
-        "weights": [float(w) for w in flat],
+        "weights": [float(str(w)) for w in flat],  # the shortest decimals that give the same float32
         "sample_rate": int(sample_rate) if float(sample_rate).is_integer() else sample_rate,
     }
     return json.dumps(document).encode()

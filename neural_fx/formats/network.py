@@ -222,17 +222,6 @@ def is_recurrent(network: Network) -> bool:
     return any(isinstance(part, Recurrent) for part in walk(network))
 
 
-def count_parameters(network: Network) -> int:
-    """Numbers that were learned (start states of recurrent layers are not)."""
-    learned = 0
-    for part in walk(network):
-        for item in fields(part):
-            value = getattr(part, item.name)
-            if isinstance(value, np.ndarray) and item.name not in ("h0", "c0"):
-                learned += value.size
-    return learned
-
-
 def walk(part: object) -> Iterator[object]:
     """Every dataclass of the description, the outermost first."""
     if is_dataclass(part) and not isinstance(part, type):

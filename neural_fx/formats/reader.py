@@ -177,6 +177,13 @@ class Node:
         return array.astype(np.float32).reshape(found)
 
 
+def count_numbers(value: object) -> int:
+    """How many numbers stand in a JSON value, at any depth."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    return sum(map(count_numbers, value)) if isinstance(value, list) else 1
+
+
 def _flatten(value: object, into: list[Any], depth: int) -> tuple[int, ...] | None:
     """Append the leaves of a regular nested list; its shape, or None if it is ragged or not a list."""
     if not isinstance(value, list):

@@ -15,7 +15,7 @@ from neural_fx.formats.capture import Capture, Metadata, SelfTest
 from neural_fx.formats.guitarml import knob_names
 from neural_fx.formats.nam import affine
 from neural_fx.formats.network import Activation, Array, Conv, Recurrent, RecurrentLayer, Sequential, Stage
-from neural_fx.formats.reader import MAX_DILATION, MAX_HISTORY, MAX_KERNEL, Node
+from neural_fx.formats.reader import MAX_DILATION, MAX_HISTORY, MAX_KERNEL, Node, count_numbers
 
 DEFAULT_RATE = 48000.0
 KNOBS = ("param1", "param2")
@@ -59,6 +59,7 @@ def read(root: Node) -> Capture:
         architecture=", ".join(names),
         network=Sequential(inputs, 1, tuple(stages), bool(skip), *gains),
         sample_rate=_sample_rate(root),
+        parameter_count=sum(count_numbers(node["weights"].value) for node in root["layers"].items()),
         metadata=_metadata(root),
         knobs={name: 0.0 for name in knob_names(inputs - 1, KNOBS)},
         prewarm=AIDA_PREWARM if aida else 0,

@@ -14,7 +14,7 @@ from neural_fx.formats import activations
 from neural_fx.formats.capture import Capture
 from neural_fx.formats.guitarml import knob_names
 from neural_fx.formats.network import Activation, Array, Conv, Layer, LayerArray, WaveNet
-from neural_fx.formats.reader import MAX_DILATION, MAX_HISTORY, MAX_KERNEL, MAX_LAYERS, Node
+from neural_fx.formats.reader import MAX_DILATION, MAX_HISTORY, MAX_KERNEL, MAX_LAYERS, Node, count_numbers
 
 SAMPLE_RATE = 44100.0
 KNOBS = ("gain", "master")
@@ -46,6 +46,7 @@ def read(root: Node) -> Capture:
         architecture=f"WaveNet {channels}x{len(dilations)} ({root['activation'].string()})",
         network=network,
         sample_rate=SAMPLE_RATE,
+        parameter_count=sum(count_numbers(v["data"].value) for v in root["variables"].items(8 * MAX_LAYERS)),
         knobs={name: 0.5 for name in knob_names(inputs - 1, KNOBS)},
         prewarm=network.receptive_field,
     )

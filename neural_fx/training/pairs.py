@@ -115,15 +115,33 @@ def load_pair(
 
 
 def estimate_latency(dry: Audio, wet: Audio) -> int:
-    """Samples by which `wet` is late, by cross-correlation of the first minute; 0 if under 4 or not clear.
+    """Samples by which `wet` is late; 0 if that is under 4 or not clear. Polarity does not matter.
 
-    A pedal's own phase moves the peak by a sample or two, so small values are taken for zero.
+    The peak of the cross-correlation finds the place; the onset of the impulse response there, less two samples
+    for safety, the number: a pedal's own phase moves the peak, and a target moved too early cannot be learned.
     """
     n = min(len(dry), len(wet), 60 * 48000)
-    size = 1 << (2 * n - 1).bit_length()
     x, y = (np.diff(s[:n].astype(np.float64), prepend=0) for s in (dry, wet))
+    size = 1 << (2 * n - 1).bit_length()
     correlation = np.abs(np.fft.irfft(np.conj(np.fft.rfft(x, size)) * np.fft.rfft(y, size)))
-    lag = int(correlation.argmax())
-    lag = lag - size if lag > size // 2 else lag
-    clear = correlation.max() > 0.1 * np.sqrt((x @ x) * (y @ y))
-    return lag if clear and abs(lag) >= 4 else 0
+    peak = int(correlation.argmax())
+    if correlation[peak] < 0.1 * np.sqrt((x @ x) * (y @ y)):
+        return 0
+    peak = peak - size if peak > size // 2 else peak
+    early = peak - _SEARCH
+    response = _response(x[max(0, -early) :], y[max(0, early) :])
+    onset = early + int(np.argmax(response > 0.2 * response.max())) - 2
+    return onset if abs(onset) >= 4 else 0
+
+
+_SEARCH = 64
+
+
+def _response(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Magnitude of the linear response from x to y over the first samples, from averaged cross-spectra."""
+    size, cross, power = 8192, 0.0, 0.0
+    window = np.hanning(size)
+    for start in range(0, min(len(x), len(y)) - size, size // 2):
+        a, b = (np.fft.rfft(s[start : start + size] * window) for s in (x, y))
+        cross, power = cross + np.conj(a) * b, power + np.abs(a) ** 2
+    return np.abs(np.fft.irfft(cross / (power + 1e-3 * np.mean(power))))[: 4 * _SEARCH]

@@ -1,0 +1,1 @@
+"""The outside world. Today the command line (`bridge.cli`); OSC, MIDI, live audio and the worker will stand beside it."""

@@ -1,0 +1,5 @@
+"""The command line: `neural-fx render | demo | info | pedals | train`. Bad input: one line, exit status 2."""
+
+from bridge.cli.main import app, main
+
+__all__ = ["app", "main"]

@@ -1,0 +1,61 @@
+"""The `neural-fx` command and its errors; each subcommand has a file of its own."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from typing import Annotated
+
+import typer
+
+from bridge.cli import info, render, train
+from neural_fx import __version__
+from neural_fx.errors import NeuralFXError
+
+app = typer.Typer(
+    name="neural-fx",
+    help="Guitar stems through neural captures of pedals and amplifiers.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"neural-fx {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Say it and stop.")] = False,
+) -> None:
+    pass
+
+
+app.command("render")(render.render)
+app.command("demo")(render.demo)
+app.command("info")(info.info)
+app.command("pedals")(info.pedals)
+app.command("train")(train.train)
+
+
+def main() -> None:
+    """Run the command line. Errors that input can cause end in one line and status 2, an interruption in 130."""
+    warnings.showwarning = lambda message, *rest, **more: print(f"neural-fx: warning: {message}", file=sys.stderr)
+    try:
+        app()
+    except NeuralFXError as error:
+        print(f"neural-fx: error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("neural-fx: interrupted", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

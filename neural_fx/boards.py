@@ -1,0 +1,393 @@
+"""Board files: YAML, one schema, errors with line and field, and a round trip.
+
+    board: 1                      # version of the format
+    name: Lead
+    mix: 1.0                      # dry to wet, 0..1
+    slots:
+      - pedal: klon-gain-stage    # a bundled pedal
+        set: {output_gain_db: -3}
+      - model: amps/jcm.nam       # any capture; relative to this file
+        level: normalized         # raw (default), normalized, calibrated
+        name: amp
+      - ir: cabs/celestion.wav    # an impulse response
+        mix: 1.0
+      - plugin: Reverb            # any native pedalboard plugin, with its keywords
+        set: {room_size: 0.3}
+      - vst3: /path/to/Plugin.vst3
+        set: {threshold: 0.4}     # raw values, 0..1
+      - chain: [...]              # slots in series, as one
+      - parallel: [...]           # slots side by side, added
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal, NoReturn
+
+import pedalboard
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from neural_fx.errors import BoardError, ModelError, NeuralFXError
+from neural_fx.files import replacing
+from neural_fx.neural import NeuralProcessor, load
+from neural_fx.parameters import unknown_parameter
+from neural_fx.pedalboard import Chain, Container, Mix, Pedalboard, Plugin
+from neural_fx.processor import Processor
+from neural_fx.slots import native_knobs, native_value, parameter_values
+
+MAX_BYTES = 2**20
+MAX_DEPTH = 16
+_Number = Annotated[float, Field(allow_inf_nan=False)]
+_Value = bool | _Number | str
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
+
+
+class _Slot(_Strict):
+    name: str | None = Field(None, pattern=r"^[^\s./*?\[\]{},#]+$", max_length=64)
+    set: dict[str, _Value] = {}
+
+
+class _PedalSlot(_Slot):
+    pedal: str
+
+
+class _ModelSlot(_Slot):
+    model: str
+    level: Literal["raw", "normalized", "calibrated"] = "raw"
+    interface_dbu: _Number = 12.0
+
+
+class _IrSlot(_Slot):
+    ir: str
+    mix: float = Field(1.0, ge=0, le=1)
+
+
+class _PluginSlot(_Slot):
+    plugin: str
+
+
+class _Vst3Slot(_Slot):
+    vst3: str
+    plugin_name: str | None = None
+
+
+class _ChainSlot(_Slot):
+    chain: list[Any]
+
+
+class _ParallelSlot(_Slot):
+    parallel: list[Any]
+
+
+class _Board(_Strict):
+    board: Literal[1] = 1
+    name: str | None = None
+    mix: float = Field(1.0, ge=0, le=1)
+    slots: list[Any]
+
+
+_SLOTS: dict[str, type[_Slot]] = {
+    "pedal": _PedalSlot,
+    "model": _ModelSlot,
+    "ir": _IrSlot,
+    "plugin": _PluginSlot,
+    "vst3": _Vst3Slot,
+    "chain": _ChainSlot,
+    "parallel": _ParallelSlot,
+}
+
+
+@dataclass
+class _Source:
+    """A board file while it is read: where it is, and on which line every field stands."""
+
+    path: Path
+    lines: dict[tuple[str | int, ...], int] = field(default_factory=dict)
+
+    def fail(self, where: tuple[str | int, ...], problem: str) -> NoReturn:
+        known = where
+        while known and known not in self.lines:
+            known = known[:-1]
+        spelled = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in where).lstrip(".")
+        line = f"line {self.lines.get(known, 1)}"
+        raise BoardError(": ".join(part for part in (f"{self.path}, {line}", spelled, problem) if part))
+
+    def validate(self, model: type[BaseModel], value: object, where: tuple[str | int, ...]) -> Any:
+        try:
+            return model.model_validate(value)
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = tuple(p for p in first["loc"] if isinstance(p, int) or p.isidentifier())
+            names = [n for n in model.model_fields]
+            extra = f"; known fields: {', '.join(names)}" if first["type"] == "extra_forbidden" else ""
+            self.fail((*where, *place), first["msg"][:1].lower() + first["msg"][1:] + extra)
+
+
+def load_board(path: str | Path) -> Pedalboard:
+    """The board in a YAML file.
+
+    Raises:
+        BoardError: the file does not fit the schema, or a slot cannot be filled; names the line and the field.
+    """
+    path = Path(path)
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise BoardError(f"{path}: cannot be read: {error.strerror or error}") from None
+    source = _Source(path)
+    value = _parse(text, source)
+    if not isinstance(value, dict):
+        source.fail((), "expected a board: a mapping with `slots`")
+    board: _Board = source.validate(_Board, value, ())
+    result = Pedalboard(mix=board.mix)
+    result.name = board.name
+    _fill(result, board.slots, source, ("slots",))
+    return result
+
+
+def _parse(data: bytes, source: _Source) -> object:
+    """Plain YAML data; the line of every field goes into `source`."""
+    if len(data) > MAX_BYTES:
+        source.fail((), f"is over {MAX_BYTES // 2**20} MB, too large for a board")
+    try:
+        text = data.decode("utf-8-sig")
+        if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):
+            source.fail((), "uses YAML aliases (*name), which boards do not allow")
+        loader = yaml.SafeLoader(text)
+        try:
+            root = loader.get_single_node()
+            if root is None:
+                source.fail((), "is empty")
+            _note_lines(root, (), source)
+            return loader.construct_document(root)
+        finally:
+            loader.dispose()
+    except UnicodeDecodeError:
+        source.fail((), "is not text (UTF-8)")
+    except RecursionError:
+        source.fail((), "is nested too deeply")
+    except BoardError:
+        raise
+    except (yaml.YAMLError, ValueError, TypeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or " ".join(str(error).split())
+        raise BoardError(f"{source.path}{line}: is not valid YAML: {problem}") from None
+
+
+def _note_lines(node: yaml.Node, where: tuple[str | int, ...], source: _Source) -> None:
+    source.lines.setdefault(where, node.start_mark.line + 1)
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            name = str(getattr(key, "value", ""))
+            if (*where, name) in source.lines:
+                source.lines[where] = key.start_mark.line + 1
+                source.fail(where, f"{name!r} stands here twice")
+            source.lines[(*where, name)] = key.start_mark.line + 1
+            _note_lines(value, (*where, name), source)
+    elif isinstance(node, yaml.SequenceNode):
+        for i, item in enumerate(node.value):
+            _note_lines(item, (*where, i), source)
+
+
+def _fill(container: Container, slots: list[Any], source: _Source, where: tuple[str | int, ...]) -> None:
+    if len(where) > 2 * MAX_DEPTH:
+        source.fail(where, f"slots nested more than {MAX_DEPTH} deep")
+    names: set[str] = set()
+    for i, raw in enumerate(slots):
+        place = (*where, i)
+        kinds = [k for k in _SLOTS if isinstance(raw, dict) and k in raw]
+        if len(kinds) != 1:
+            source.fail(place, f"expected a slot with one of: {', '.join(_SLOTS)}")
+        slot = source.validate(_SLOTS[kinds[0]], raw, place)
+        plugin = _FILLERS[kinds[0]](slot, source, place)
+        container.append(plugin)
+        if slot.name is not None:
+            if slot.name in names:
+                source.fail((*place, "name"), f"another slot is called {slot.name!r} already")
+            names.add(slot.name)
+            container.name_slot(plugin, slot.name)
+
+
+def _file(text: str, source: _Source) -> Path:
+    path = Path(text).expanduser()
+    return path if path.is_absolute() else source.path.parent / path
+
+
+def _settings(slot: _Slot, processor: Processor, source: _Source, place: tuple[str | int, ...]) -> Processor:
+    for name, value in slot.set.items():
+        try:
+            processor.set_parameter(name, value)
+        except NeuralFXError as error:
+            source.fail((*place, "set", name), str(error))
+    return processor
+
+
+def _pedal(slot: _PedalSlot, source: _Source, place: tuple[str | int, ...]) -> Plugin:
+    from neural_fx.pedals import make_pedal
+
+    try:
+        processor = make_pedal(slot.pedal)
+    except NeuralFXError as error:
+        source.fail((*place, "pedal"), str(error))
+    return _settings(slot, processor, source, place)
+
+
+def _model(slot: _ModelSlot, source: _Source, place: tuple[str | int, ...]) -> Plugin:
+    try:
+        processor = load(_file(slot.model, source), level=slot.level, interface_dbu=slot.interface_dbu)
+    except ModelError as error:
+        source.fail((*place, "model"), str(error))
+    return _settings(slot, processor, source, place)
+
+
+def _ir(slot: _IrSlot, source: _Source, place: tuple[str | int, ...]) -> Plugin:
+    if slot.set:
+        source.fail((*place, "set"), "an impulse response has no parameters but mix")
+    path = _file(slot.ir, source)
+    if not path.is_file():
+        source.fail((*place, "ir"), f"{path}: no such file")
+    try:
+        return pedalboard.Convolution(str(path), slot.mix)
+    except Exception as error:  # whatever the native reader says of a file that is not audio
+        source.fail((*place, "ir"), f"{path}: cannot be read as audio: {' '.join(str(error).split())}")
+
+
+def native_plugins() -> dict[str, type[pedalboard.Plugin]]:
+    """pedalboard's own effects by class name."""
+    classes = {n: getattr(pedalboard, n) for n in dir(pedalboard)}
+    skip = ("Plugin", "PluginContainer", "ExternalPlugin", "VST3Plugin", "AudioUnitPlugin", "Pedalboard", "Convolution")
+    return {
+        n: c
+        for n, c in classes.items()
+        if isinstance(c, type) and issubclass(c, pedalboard.Plugin) and n not in skip + ("Chain", "Mix", "IIRFilter")
+    }
+
+
+def _plugin(slot: _PluginSlot, source: _Source, place: tuple[str | int, ...]) -> Plugin:
+    known = native_plugins()
+    if slot.plugin not in known:
+        source.fail((*place, "plugin"), f"unknown plugin {slot.plugin!r}; known: {', '.join(known)}")
+    kind = known[slot.plugin]
+    for name in slot.set:
+        if name not in native_knobs(kind):
+            source.fail((*place, "set", name), str(unknown_parameter(slot.plugin, name, native_knobs(kind))))
+    try:
+        return kind(**{name: native_value(kind, name, value) for name, value in slot.set.items()})
+    except Exception as error:  # pybind raises several kinds for values it refuses
+        source.fail((*place, "set"), " ".join(str(error).split())[:200])
+
+
+def _vst3(slot: _Vst3Slot, source: _Source, place: tuple[str | int, ...]) -> Plugin:
+    path = _file(slot.vst3, source)
+    if not path.exists():
+        source.fail((*place, "vst3"), f"{path}: no such plugin")
+    try:
+        plugin = pedalboard.load_plugin(str(path), plugin_name=slot.plugin_name)
+    except Exception as error:  # a host raises whatever a plugin makes it raise
+        source.fail((*place, "vst3"), " ".join(str(error).split())[:300])
+    for name, value in slot.set.items():
+        if name not in plugin.parameters:
+            source.fail((*place, "set", name), str(unknown_parameter(plugin.name, name, list(plugin.parameters))))
+        if isinstance(value, str) or not 0 <= value <= 1:
+            source.fail((*place, "set", name), f"expected a raw value from 0 to 1, found {value!r}")
+        plugin.parameters[name].raw_value = float(value)
+    return plugin
+
+
+def _chain(slot: _ChainSlot, source: _Source, place: tuple[str | int, ...]) -> Plugin:
+    chain = Chain()
+    _fill(chain, slot.chain, source, (*place, "chain"))
+    return chain
+
+
+def _parallel(slot: _ParallelSlot, source: _Source, place: tuple[str | int, ...]) -> Plugin:
+    mix = Mix()
+    _fill(mix, slot.parallel, source, (*place, "parallel"))
+    return mix
+
+
+_FILLERS: dict[str, Callable[[Any, _Source, tuple[str | int, ...]], Plugin]] = {
+    "pedal": _pedal,
+    "model": _model,
+    "ir": _ir,
+    "plugin": _plugin,
+    "vst3": _vst3,
+    "chain": _chain,
+    "parallel": _parallel,
+}
+
+
+# -- saving ------------------------------------------------------------------------------------------------------
+
+
+def save_board(board: Pedalboard, path: str | Path, overwrite: bool = False) -> None:
+    """Write a board to a YAML file; model and impulse response paths become relative to it where they can.
+
+    Raises:
+        BoardError: a plugin that a file cannot name, or the file exists and `overwrite` is False.
+    """
+    path = Path(path)
+    if path.exists() and not overwrite:
+        raise BoardError(f"{path}: exists already; say overwrite to replace it")
+    document: dict[str, Any] = {"board": 1}
+    if board.name:
+        document["name"] = board.name
+    if board.mix != 1:
+        document["mix"] = board.mix
+    document["slots"] = _slots(board, path.parent)
+    text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
+    with replacing(path) as part:
+        part.write_text(text, encoding="utf-8")
+
+
+def _slots(container: Container, folder: Path) -> list[dict[str, Any]]:
+    slots = []
+    for plugin in container:
+        slot = _describe(plugin, folder)
+        name = container.given_name(plugin)
+        slots.append({**slot, "name": name} if name else slot)
+    return slots
+
+
+def _relative(path: str | Path, folder: Path) -> str:
+    try:
+        return Path(os.path.relpath(path, folder)).as_posix()
+    except ValueError:  # another drive
+        return str(path)
+
+
+def _describe(plugin: Plugin, folder: Path) -> dict[str, Any]:
+    """The slot that `load_board` makes this plugin from."""
+    from neural_fx.pedals import Pedal
+
+    if isinstance(plugin, Processor):
+        changed = {n: v for n, v in parameter_values(plugin).items() if v != plugin.parameters[n].default}
+        settings = {"set": changed} if changed else {}
+        if isinstance(plugin, Pedal):
+            return {"pedal": plugin.SLUG, **settings}
+        if isinstance(plugin, NeuralProcessor) and plugin.capture.path:
+            level = {"level": plugin.level} if plugin.level != "raw" else {}
+            dbu = {"interface_dbu": plugin.interface_dbu} if plugin.level == "calibrated" else {}
+            return {"model": _relative(plugin.capture.path, folder), **level, **dbu, **settings}
+        if type(plugin) in (Chain, Mix) and isinstance(plugin, Container):
+            return {"chain" if type(plugin) is Chain else "parallel": _slots(plugin, folder)}
+    elif isinstance(plugin, pedalboard.Convolution):
+        if plugin.impulse_response_filename:
+            mix = {"mix": round(float(plugin.mix), 7)} if plugin.mix != 1 else {}
+            return {"ir": _relative(plugin.impulse_response_filename, folder), **mix}
+    elif isinstance(plugin, pedalboard.ExternalPlugin):
+        location = getattr(plugin, "path_to_plugin_file", None)
+        if location:
+            return {"vst3": _relative(location, folder), "set": parameter_values(plugin)}
+    elif type(plugin).__name__ in native_plugins():
+        values = parameter_values(plugin)
+        return {"plugin": type(plugin).__name__, **({"set": values} if values else {})}
+    raise BoardError(f"{plugin!r} cannot be written to a board file")

@@ -1,0 +1,46 @@
+"""What a model file is, for people and for scripts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from neural_fx.formats import Capture
+from neural_fx.formats.network import Slimmable, is_recurrent
+from neural_fx.neural import LEVELS, capture_parameters, level_gains
+
+
+def describe(capture: Capture) -> dict[str, Any]:
+    """Everything `neural-fx info` shows, ready for JSON.
+
+    `receptive_field_samples` and `receptive_field_ms` count the convolutions; `remembers` is True where recurrent
+    layers look back further still.
+    """
+    samples = capture.network.receptive_field
+    meta = capture.metadata
+    return {
+        "file": str(capture.path) if capture.path else None,
+        "format": capture.format,
+        "version": capture.version,
+        "architecture": capture.architecture,
+        "sizes": len(capture.network.sizes) if isinstance(capture.network, Slimmable) else 1,
+        "parameter_count": capture.parameter_count,
+        "sample_rate": capture.sample_rate,
+        "receptive_field_samples": samples,
+        "receptive_field_ms": round(1000 * samples / capture.sample_rate, 3),
+        "remembers": is_recurrent(capture.network),
+        "knobs": {
+            p.name: {"min": p.minimum, "max": p.maximum, "default": p.default, "unit": p.unit}
+            for p in capture_parameters(capture)
+        },
+        "levels": [level for level in LEVELS if _has(capture, level)],
+        "metadata": {name: getattr(meta, name) for name in (*meta.TEXTS, *meta.LEVELS)},
+        "all_metadata": dict(meta.everything),
+    }
+
+
+def _has(capture: Capture, level: str) -> bool:
+    try:
+        level_gains(capture, level, 0)
+    except ValueError:
+        return False
+    return True
