@@ -17,8 +17,8 @@ import numpy as np
 from neural_fx.errors import ModelError
 from neural_fx.formats.network import Array, Conv
 
-MAX_BYTES = 16 * 2**20
-"""Largest model file: the biggest captures in circulation are under 3 MB, and parsing costs 30 x the size."""
+MAX_BYTES = 8 * 2**20
+"""Largest model file: captures in circulation are under 3 MB, and hostile JSON costs 40 x its size."""
 MAX_LAYERS = 1024
 MAX_CHANNELS = 4096
 MAX_KERNEL = 2**20
