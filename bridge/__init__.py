@@ -1,1 +1,4 @@
-"""The outside world. Today the command line (`bridge.cli`); OSC, MIDI, live audio and the worker will stand beside it."""
+"""The outside world. Today the command line (`bridge.cli`).
+
+OSC, MIDI, live audio and the worker process will stand beside it.
+"""

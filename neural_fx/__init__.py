@@ -31,7 +31,23 @@ _WHERE = {
     "TrainingError": "neural_fx.errors",
 }
 
-__all__ = [*_WHERE, "__version__"]
+__all__ = [
+    "AudioError",
+    "BoardError",
+    "Chain",
+    "Mix",
+    "ModelError",
+    "NeuralFXError",
+    "NeuralProcessor",
+    "Parameter",
+    "ParameterError",
+    "Pedalboard",
+    "Processor",
+    "Spec",
+    "TrainingError",
+    "__version__",
+    "load",
+]
 
 if TYPE_CHECKING:
     from neural_fx.errors import AudioError, BoardError, ModelError, NeuralFXError, ParameterError, TrainingError

@@ -1,22 +1,22 @@
 """Board files: YAML, one schema, errors with line and field, and a round trip.
 
-    board: 1                      # version of the format
-    name: Lead
-    mix: 1.0                      # dry to wet, 0..1
-    slots:
-      - pedal: klon-gain-stage    # a bundled pedal
-        set: {output_gain_db: -3}
-      - model: amps/jcm.nam       # any capture; relative to this file
-        level: normalized         # raw (default), normalized, calibrated
-        name: amp
-      - ir: cabs/celestion.wav    # an impulse response
-        mix: 1.0
-      - plugin: Reverb            # any native pedalboard plugin, with its keywords
-        set: {room_size: 0.3}
-      - vst3: /path/to/Plugin.vst3
-        set: {threshold: 0.4}     # raw values, 0..1
-      - chain: [...]              # slots in series, as one
-      - parallel: [...]           # slots side by side, added
+board: 1                      # version of the format
+name: Lead
+mix: 1.0                      # dry to wet, 0..1
+slots:
+  - pedal: klon-gain-stage    # a bundled pedal
+    set: {output_gain_db: -3}
+  - model: amps/jcm.nam       # any capture; relative to this file
+    level: normalized         # raw (default), normalized, calibrated
+    name: amp
+  - ir: cabs/celestion.wav    # an impulse response
+    mix: 1.0
+  - plugin: Reverb            # any native pedalboard plugin, with its keywords
+    set: {room_size: 0.3}
+  - vst3: /path/to/Plugin.vst3
+    set: {threshold: 0.4}     # raw values, 0..1
+  - chain: [...]              # slots in series, as one
+  - parallel: [...]           # slots side by side, added
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ class _Source:
         except ValidationError as error:
             first = error.errors()[0]
             place = tuple(p for p in first["loc"] if isinstance(p, int) or p.isidentifier())
-            names = [n for n in model.model_fields]
+            names = list(model.model_fields)
             extra = f"; known fields: {', '.join(names)}" if first["type"] == "extra_forbidden" else ""
             self.fail((*where, *place), first["msg"][:1].lower() + first["msg"][1:] + extra)
 

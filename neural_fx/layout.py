@@ -36,11 +36,11 @@ class Layout:
             raise RuntimeError(f"Number of input dimensions must be 1 or 2 (got {array.ndim}).")
         self._dimensions = array.ndim
         if array.ndim == 1:
-            return np.ascontiguousarray(array, np.float32)[None]
+            return np.ascontiguousarray(array[None], np.float32)
         if array.size == 0:
             return np.ascontiguousarray(array if array.shape[1] == 0 else array.T, np.float32)
         self.channels_first = self._detect(*array.shape)
-        audio = np.ascontiguousarray(array if self.channels_first else array.T, np.float32)
+        audio: Audio = np.ascontiguousarray(array if self.channels_first else array.T, np.float32)
         self._channels = audio.shape[0]
         return audio
 
@@ -60,7 +60,8 @@ class Layout:
     def leave(self, audio: Audio, like: object = None) -> Audio:
         """(channels, samples) back in the layout of the last call."""
         if self._dimensions == 1:
-            return audio[0]
+            mono: Audio = audio[0]
+            return mono
         transposed = self.channels_first is False
         if isinstance(like, np.ndarray) and like.size == 0:
             transposed = like.shape[0] == 0

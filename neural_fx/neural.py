@@ -165,7 +165,9 @@ def load(
 def capture_parameters(capture: Capture) -> list[Parameter]:
     """The parameter table of a capture: two gains, its knobs, and `size` if it has several sizes."""
     table = list(_GAINS)
-    table += [Parameter(name, 0, 1, start, description="a knob of the capture") for name, start in capture.knobs.items()]
+    table += [
+        Parameter(name, 0, 1, start, description="a knob of the capture") for name, start in capture.knobs.items()
+    ]
     if isinstance(capture.network, Slimmable):
         table.append(Parameter("size", 0, 1, 1, smoothing=0, description="0 is the smallest and cheapest network"))
     return table

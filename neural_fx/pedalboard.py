@@ -104,13 +104,13 @@ def as_stages(plugins: Iterable[Plugin]) -> list[Processor]:
     """Processors for a list of plugins, each run of native ones as one."""
     stages: list[Processor] = []
     run: list[pedalboard.Plugin] = []
-    kind: type[Processor] = Processor
+    kind: type[NativeRun] = NativeRun
     for plugin in plugins:
-        wanted = Processor if isinstance(plugin, Processor) else native_kind(plugin)
+        wanted = None if isinstance(plugin, Processor) else native_kind(plugin)
         if run and wanted is not kind:
             stages.append(kind(run))
             run = []
-        kind = wanted
+        kind = wanted or kind
         if isinstance(plugin, Processor):
             stages.append(plugin)
         else:

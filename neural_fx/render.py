@@ -43,7 +43,7 @@ _LOSSY = ("OGG", "MP3")
 _BYTES = {"PCM_U8": 1, "PCM_S8": 1, "PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4, "DOUBLE": 8}
 
 
-class Interrupted(Exception):
+class Interrupted(Exception):  # noqa: N818 - no error, the user's wish
     """The render was asked to stop; its output does not exist."""
 
 
@@ -89,10 +89,11 @@ def plan(inputs: Iterable[str | Path], out: str | Path) -> list[tuple[Path, Path
         AudioError: nothing found, two inputs with one output, an output that is an input, an unknown output format.
     """
     out = Path(out)
-    found = [pair for given in inputs for pair in _find(given)]
+    given = list(inputs)
+    found = [pair for name in given for pair in _find(name)]
     if not found:
-        raise AudioError("no audio files found in " + ", ".join(map(str, inputs)))
-    single = len(found) == 1 and not Path(str(list(inputs)[0])).is_dir()
+        raise AudioError("no audio files found in " + ", ".join(map(str, given)))
+    single = len(found) == 1 and not Path(given[0]).is_dir()
     if single and not out.is_dir() and not str(out).endswith(("/", "\\")):
         file_format(out)
         pairs = [(found[0][0], out)]
@@ -222,7 +223,11 @@ def _processed(reader: Reader, board: Pedalboard, output: Output) -> Iterator[Au
     silence = (np.zeros((channels, min(BLOCK, tail - at)), np.float32) for at in range(0, tail, BLOCK))
     for source in (reader.blocks(BLOCK), silence):
         for block in source:
-            yield board.process(block, rate, reset=False) if channels > 1 else board.process(block[0], rate, reset=False)[None]
+            yield (
+                board.process(block, rate, reset=False)
+                if channels > 1
+                else board.process(block[0], rate, reset=False)[None]
+            )
     rest = board.flush()
     yield rest if rest.ndim == 2 else rest[None]
 
@@ -341,5 +346,11 @@ def _work(make_board: Callable[[], Pedalboard], output: Output, tasks: Any, news
         if stop.is_set():
             break
         index, (source, target) = task
+
+        def advance(seconds: float, index: int = index) -> None:
+            news.put((index, seconds))
+
         with suppress(Interrupted):
-            news.put((index, _attempt(source, target, board, output, lambda s, i=index: news.put((i, s)), stop.is_set)))
+            news.put((index, _attempt(source, target, board, output, advance, stop.is_set)))
+    if stop.is_set():
+        news.cancel_join_thread()  # nobody reads any more

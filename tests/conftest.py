@@ -108,7 +108,9 @@ def container_document() -> dict[str, Any]:
     }
 
 
-def guitarml_document(unit: str = "LSTM", inputs: int = 2, hidden: int = 5, layers: int = 1, skip: int = 1) -> dict[str, Any]:
+def guitarml_document(
+    unit: str = "LSTM", inputs: int = 2, hidden: int = 5, layers: int = 1, skip: int = 1
+) -> dict[str, Any]:
     rng = np.random.default_rng(7)
     rows = hidden * (4 if unit == "LSTM" else 3)
     state: dict[str, Any] = {}

@@ -55,7 +55,9 @@ def _lines(found: dict[str, Any]) -> list[tuple[str, str]]:
     ]
     lines += [(name.replace("_", " "), str(value)) for name, value in found["metadata"].items() if value is not None]
     for name, knob in found["knobs"].items():
-        lines.append((f"--set {name}", f"{knob['min']:g} .. {knob['max']:g} {knob['unit']}, default {knob['default']:g}"))
+        lines.append(
+            (f"--set {name}", f"{knob['min']:g} .. {knob['max']:g} {knob['unit']}, default {knob['default']:g}")
+        )
     if "self_test_esr" in found:
         lines.append(("self-test ESR", f"{found['self_test_esr']:.2e}"))
     return [(name, str(value)) for name, value in lines]

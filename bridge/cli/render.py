@@ -27,7 +27,9 @@ from neural_fx.slots import apply_settings
 
 def render(
     inputs: Annotated[list[str], typer.Argument(help="Audio files, folders, or glob patterns.")],
-    out: Annotated[Path, typer.Option("-o", "--out", help="A file for one input, else a folder that mirrors the names.")],
+    out: Annotated[
+        Path, typer.Option("-o", "--out", help="A file for one input, else a folder that mirrors the names.")
+    ],
     model: Annotated[str | None, typer.Option(help="A capture file of any known format.")] = None,
     pedal: Annotated[str | None, typer.Option(help="A bundled pedal; see `neural-fx pedals`.")] = None,
     board: Annotated[str | None, typer.Option(help="A board file (YAML).")] = None,
@@ -35,7 +37,9 @@ def render(
         list[str] | None, typer.Option("--set", help="SLOT.PARAM=VALUE; SLOT by name or number from 1, or left out.")
     ] = None,
     mix: Annotated[float | None, typer.Option(help="0 (dry) to 1 (wet).")] = None,
-    level: Annotated[str | None, typer.Option(help="raw, normalized (-18 dB) or calibrated; for --model/--pedal.")] = None,
+    level: Annotated[
+        str | None, typer.Option(help="raw, normalized (-18 dB) or calibrated; for --model/--pedal.")
+    ] = None,
     tail: Annotated[float, typer.Option(min=0, max=600, help="Seconds to go on after the end, for echoes.")] = 0.0,
     sample_rate: Annotated[int | None, typer.Option(min=1000, max=768000, help="Of the output, in Hz.")] = None,
     subtype: Annotated[str | None, typer.Option(help="PCM_16, PCM_24, FLOAT, ... as libsndfile names them.")] = None,
@@ -116,7 +120,9 @@ def run(
         console.print(_summary(reports, wall))
     for report in reports:
         if report.error:
-            console.print(f"neural-fx: error: {report.error}", style="red", highlight=False, markup=False, soft_wrap=True)
+            console.print(
+                f"neural-fx: error: {report.error}", style="red", highlight=False, markup=False, soft_wrap=True
+            )
     if any(report.error for report in reports):
         raise typer.Exit(2)
 
@@ -173,7 +179,12 @@ def _seconds(source: Path) -> float:
 
 def _summary(reports: list[Report], wall: float) -> Table:
     table = Table(box=None, pad_edge=False)
-    for heading, justify in (("output", "left"), ("seconds", "right"), ("x real time", "right"), ("peak dBFS", "right")):
+    for heading, justify in (
+        ("output", "left"),
+        ("seconds", "right"),
+        ("x real time", "right"),
+        ("peak dBFS", "right"),
+    ):
         table.add_column(heading, justify=justify)  # type: ignore[arg-type]
     table.add_column("")
     for report in reports:

@@ -57,9 +57,14 @@ def train(
         trainer.load(checkpoint)
         console.print(f"going on from {checkpoint}, step {trainer.step}, ESR {100 * trainer.best_esr:.3f} %")
     bar = Progress(
-        TextColumn("training"), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[esr]}"), TimeRemainingColumn(),
-        console=console, disable=not console.is_terminal,
-    )  # fmt: skip
+        TextColumn("training"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[esr]}"),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not console.is_terminal,
+    )
     task = bar.add_task("training", total=1.0, esr="")
 
     def report(standing: Standing) -> None:

@@ -67,7 +67,8 @@ def parse(data: bytes) -> Capture:
     for format in _FORMATS:
         if format.matches(value):
             try:
-                return format.read(Node(value))
+                capture: Capture = format.read(Node(value))
+                return capture
             except RecursionError:
                 raise ModelError("is nested too deeply to be a model") from None
     raise ModelError("is JSON, but none of the known models: .nam, GuitarML, RTNeural / AIDA-X, SMC-2019 WaveNet")

@@ -51,7 +51,7 @@ def read(root: Node) -> Capture:
         sample_rate=SAMPLE_RATE,
         parameter_count=count_numbers(state.value),
         metadata=Metadata.read(root.mapping().get("metadata")),
-        knobs={name: 0.5 for name in knob_names(inputs - 1, KNOBS)},
+        knobs=dict.fromkeys(knob_names(inputs - 1, KNOBS), 0.5),
     )
 
 

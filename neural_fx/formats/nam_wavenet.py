@@ -143,7 +143,14 @@ def _gatings(node: Node, count: int) -> list[Gating]:
 
 
 def _layer(
-    node: Node, shape: _Shape, weights: Weights, kernel: int, dilation: int, act: Node, gating: Gating, gate: Node | None
+    node: Node,
+    shape: _Shape,
+    weights: Weights,
+    kernel: int,
+    dilation: int,
+    act: Node,
+    gating: Gating,
+    gate: Node | None,
 ) -> Layer:
     wide = shape.bottleneck * (1 if gating == "none" else 2)
     conv = weights.conv(wide, shape.channels, kernel, bias=True, dilation=dilation, groups=shape.groups_input)

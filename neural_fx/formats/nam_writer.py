@@ -27,7 +27,7 @@ def nam_bytes(network: WaveNet, sample_rate: float, metadata: Mapping[str, Any] 
         raise ValueError("a network with a post-stack head or a condition model cannot be written yet")
     layers = [_array_config(array) for array in network.arrays]
     weights = [_weights(array) for array in network.arrays]
-    flat = np.concatenate([*weights, np.float32([network.head_scale])])
+    flat = np.concatenate([*weights, np.array([network.head_scale], np.float32)])
     document = {
         "version": "0.5.4",
         "metadata": dict(metadata or {}),

@@ -229,5 +229,3 @@ class Weights:
         """Raise if the config needs more or fewer numbers than there are."""
         if self.used != len(self.values):
             raise ModelError(f"the config needs {self.used} numbers, found {len(self.values)}", self.path)
-
-

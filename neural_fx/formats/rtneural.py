@@ -61,7 +61,7 @@ def read(root: Node) -> Capture:
         sample_rate=_sample_rate(root),
         parameter_count=sum(count_numbers(node["weights"].value) for node in root["layers"].items()),
         metadata=_metadata(root),
-        knobs={name: 0.0 for name in knob_names(inputs - 1, KNOBS)},
+        knobs=dict.fromkeys(knob_names(inputs - 1, KNOBS), 0.0),
         prewarm=AIDA_PREWARM if aida else 0,
         self_test=_self_test(root),
     )
@@ -161,8 +161,8 @@ def _lstm(node: Node, inputs: int, outputs: int) -> list[Stage]:
 def _gru(node: Node, inputs: int, outputs: int) -> list[Stage]:
     w, u, b = _weights(node, (inputs, 3 * outputs), (outputs, 3 * outputs), (2, 3 * outputs), least=3)
     swapped = (1, 0, 2)
-    biases = [_gates(row, swapped) for row in b]
-    layer = RecurrentLayer(_gates(w, swapped), _gates(u, swapped), *biases, h0=np.zeros(outputs, np.float32))
+    b_ih, b_hh = (_gates(row, swapped) for row in b)
+    layer = RecurrentLayer(_gates(w, swapped), _gates(u, swapped), b_ih, b_hh, np.zeros(outputs, np.float32))
     return [Recurrent("gru", (layer,))]
 
 

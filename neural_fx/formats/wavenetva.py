@@ -47,7 +47,7 @@ def read(root: Node) -> Capture:
         network=network,
         sample_rate=SAMPLE_RATE,
         parameter_count=sum(count_numbers(v["data"].value) for v in root["variables"].items(8 * MAX_LAYERS)),
-        knobs={name: 0.5 for name in knob_names(inputs - 1, KNOBS)},
+        knobs=dict.fromkeys(knob_names(inputs - 1, KNOBS), 0.5),
         prewarm=network.receptive_field,
     )
 
@@ -99,7 +99,9 @@ def _network(
     for i, dilation in enumerate(dilations):
         kernel = variables.take(i, "W_conv", taps, channels, wide).transpose(2, 1, 0)
         bias = variables.take(i, "b_conv", wide) + kernel.sum(2, dtype=np.float64) @ offset
-        residual = Conv(variables.take(i, "W_out", channels, channels).T[..., None], variables.take(i, "b_out", channels))
+        residual = Conv(
+            variables.take(i, "W_out", channels, channels).T[..., None], variables.take(i, "b_out", channels)
+        )
         layers.append(
             Layer(
                 conv=Conv(np.ascontiguousarray(kernel), bias.astype(np.float32), dilation),
@@ -108,7 +110,7 @@ def _network(
                 gating="gated" if gate else "none",
                 secondary=gate or Activation("sigmoid"),
                 residual=residual,
-                head=Conv(np.ascontiguousarray(mix[i])[None, :, None], mix_bias / count),
+                head=Conv(np.ascontiguousarray(mix[i])[None, :, None], (mix_bias / count).astype(np.float32)),
             )
         )
     variables.done()

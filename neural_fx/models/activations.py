@@ -50,10 +50,11 @@ class Nonlinearity(nn.Module):
     def __init__(self, spec: Activation) -> None:
         super().__init__()
         self.slopes = nn.Parameter(tensor(spec.slopes)) if spec.slopes is not None else None
-        self.function = F.prelu if spec.name == "prelu" else _FUNCTIONS[spec.name]
+        self.function = _FUNCTIONS.get(spec.name)
         self.params = spec.params
 
     def forward(self, x: Tensor) -> Tensor:
         if self.slopes is not None:
             return F.prelu(x, self.slopes)
+        assert self.function is not None
         return self.function(x, **self.params)

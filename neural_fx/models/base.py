@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
+from typing import Generic, TypeVar, cast
 
 import numpy as np
 import torch
@@ -42,7 +44,8 @@ class Model(nn.Module):
 
     def run(self, x: Tensor) -> Tensor:
         """A whole signal from a silent start, without keeping the state."""
-        return self(x, self.initial_state(x.shape[0]))[0]
+        y, _ = self.forward(x, self.initial_state(x.shape[0]))
+        return y
 
 
 def tensor(array: np.ndarray) -> Tensor:
@@ -60,6 +63,16 @@ def add(total: Tensor | None, term: Tensor) -> Tensor:
     if total is None:
         return term
     return total + term if torch.is_grad_enabled() else total.add_(term)
+
+
+Kind = TypeVar("Kind", bound=nn.Module)
+
+
+class Modules(nn.ModuleList, Generic[Kind]):
+    """A list of modules of one kind, for the type checker's sake."""
+
+    def __iter__(self) -> Iterator[Kind]:
+        return cast("Iterator[Kind]", super().__iter__())
 
 
 class CausalConv(nn.Module):
@@ -115,6 +128,6 @@ class CausalConv(nn.Module):
         size = 1 << (x.shape[2] - 1).bit_length()
         spectrum = torch.fft.rfft(x.double(), size)
         response = torch.fft.rfft(self.weight.flip(2).double(), size)
-        y = torch.fft.irfft(torch.einsum("bif,oif->bof", spectrum, response), size)
-        y = y[:, :, self.history : x.shape[2]].to(x.dtype)
+        full = torch.fft.irfft(torch.einsum("bif,oif->bof", spectrum, response), size)
+        y: Tensor = full[:, :, self.history : x.shape[2]].to(x.dtype)
         return y if self.bias is None else y + self.bias[:, None]

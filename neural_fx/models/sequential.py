@@ -78,7 +78,8 @@ class SequentialModel(Model):
     def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         if self.input_gain != 1:
             x = torch.cat((x[:, :1] * self.input_gain, x[:, 1:]), 1)
-        y, after = x, []
+        y = x
+        after: State = []
         for stage in self.stages:
             if isinstance(stage, Recurrent):
                 own = 2 if stage.lstm else 1

@@ -7,13 +7,14 @@ van den Oord et al. 2016; as a distortion pedal, Damskägg et al., SMC 2019; in 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from neural_fx.formats import network as spec
 from neural_fx.models.activations import Nonlinearity
-from neural_fx.models.base import CausalConv, Model, State, add
+from neural_fx.models.base import CausalConv, Model, Modules, State, add
 
 
 class Film(nn.Module):
@@ -45,7 +46,8 @@ class Layer(nn.Module):
         self.head = CausalConv(layer.head) if layer.head else None
         self.activation, self.secondary = Nonlinearity(layer.activation), Nonlinearity(layer.secondary)
         self.gating, self.spec = layer.gating, layer
-        self.films = nn.ModuleDict({site: Film(film) for site, film in layer.films.items()})
+        films = {site: Film(film) for site, film in layer.films.items()}
+        self.films = cast("dict[str, Film]", nn.ModuleDict(films))
 
     def describe(self) -> spec.Layer:
         """The description with the weights of this moment."""
@@ -60,16 +62,19 @@ class Layer(nn.Module):
 
     def film(self, site: str, value: Tensor, c: Tensor) -> Tensor:
         """`value`, modulated if the model has a FiLM at this site."""
-        return self.films[site](value, c) if site in self.films else value
+        if site not in self.films:
+            return value
+        modulated: Tensor = self.films[site](value, c)
+        return modulated
 
     def activate(self, z: Tensor) -> Tensor:
         if self.gating == "none":
-            return self.activation(z)
+            return self.activation.forward(z)
         top, bottom = z.chunk(2, 1)
-        gate = self.secondary(bottom)
+        shaped, gate = self.activation.forward(top), self.secondary.forward(bottom)
         if self.gating == "gated":
-            return self.activation(top) * gate
-        return gate * self.activation(top) + (1 - gate) * top
+            return shaped * gate
+        return gate * shaped + (1 - gate) * top
 
     def forward(self, r: Tensor, c: Tensor, past: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(residual signal, condition, past) -> (residual signal for the next layer, head term, new past)."""
@@ -97,7 +102,7 @@ class LayerArray(nn.Module):
     def __init__(self, array: spec.LayerArray) -> None:
         super().__init__()
         self.rechannel, self.head = CausalConv(array.rechannel), CausalConv(array.head)
-        self.layers = nn.ModuleList(Layer(layer) for layer in array.layers)
+        self.layers: Modules[Layer] = Modules(Layer(layer) for layer in array.layers)
 
     def describe(self) -> spec.LayerArray:
         """The description with the weights of this moment."""
@@ -107,9 +112,7 @@ class LayerArray(nn.Module):
     def initial_state(self, batch: int) -> State:
         return [layer.conv.initial_state(batch) for layer in self.layers] + [self.head.initial_state(batch)]
 
-    def forward(
-        self, x: Tensor, c: Tensor, accumulated: Tensor | None, state: State
-    ) -> tuple[Tensor, Tensor, State]:
+    def forward(self, x: Tensor, c: Tensor, accumulated: Tensor | None, state: State) -> tuple[Tensor, Tensor, State]:
         """(input, condition, previous head or None, state) -> (residual signal, head, state)."""
         r, after = self.rechannel.convolve(x), []
         for layer, past in zip(self.layers, state, strict=False):
@@ -118,6 +121,18 @@ class LayerArray(nn.Module):
             after.append(past)
         head, past = self.head(accumulated, state[-1])
         return r, head, [*after, past]
+
+
+class PostStage(nn.Module):
+    """One stage of the post-stack head: an activation, then a convolution."""
+
+    def __init__(self, activation: spec.Activation, conv: spec.Conv) -> None:
+        super().__init__()
+        self.spec = activation
+        self.activation, self.conv = Nonlinearity(activation), CausalConv(conv)
+
+    def forward(self, x: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
+        return self.conv.forward(self.activation(x), past)
 
 
 class WaveNetModel(Model):
@@ -131,11 +146,9 @@ class WaveNetModel(Model):
     def __init__(self, network: spec.WaveNet, condition: Model | None = None) -> None:
         super().__init__()
         self.in_channels, self.out_channels = network.in_channels, network.out_channels
-        self.arrays = nn.ModuleList(LayerArray(array) for array in network.arrays)
+        self.arrays: Modules[LayerArray] = Modules(LayerArray(array) for array in network.arrays)
         self.head_scale = nn.Parameter(torch.tensor(network.head_scale), requires_grad=False)
-        self.post = nn.ModuleList(
-            nn.ModuleList((Nonlinearity(act), CausalConv(conv))) for act, conv in network.post_head
-        )
+        self.post: Modules[PostStage] = Modules(PostStage(act, conv) for act, conv in network.post_head)
         self.condition, self.spec = condition, network
 
     def describe(self) -> spec.WaveNet:
@@ -144,14 +157,14 @@ class WaveNetModel(Model):
             self.spec,
             arrays=tuple(array.describe() for array in self.arrays),
             head_scale=float(self.head_scale),
-            post_head=tuple((act, conv.describe()) for (act, _), (_, conv) in zip(self.spec.post_head, self.post)),
+            post_head=tuple((stage.spec, stage.conv.describe()) for stage in self.post),
         )
 
     def initial_state(self, batch: int) -> State:
         state = self.condition.initial_state(batch) if self.condition else []
         for array in self.arrays:
             state = state + array.initial_state(batch)
-        return state + [conv.initial_state(batch) for _, conv in self.post]
+        return state + [stage.conv.initial_state(batch) for stage in self.post]
 
     def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         after: State = []
@@ -159,13 +172,15 @@ class WaveNetModel(Model):
         if self.condition is not None:
             own = len(self.condition.initial_state(1))
             c, after = self.condition(x, state[:own])
-        r, head = x, None
+        r: Tensor = x
+        head: Tensor | None = None
         for array in self.arrays:
             own = len(array.layers) + 1
             r, head, part = array(r, c, head, state[len(after) : len(after) + own])
             after = after + part
+        assert head is not None
         y = head * self.head_scale
-        for activation, conv in self.post:
-            y, past = conv(activation(y), state[len(after)])
+        for stage in self.post:
+            y, past = stage(y, state[len(after)])
             after = [*after, past]
         return y, after

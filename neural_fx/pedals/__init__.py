@@ -49,7 +49,7 @@ def make_pedal(name: str, level: str = "raw") -> Pedal:
         NeuralFXError: there is none of that name; lists them.
     """
     if name not in PEDALS:
-        near = difflib.get_close_matches(name, PEDALS, 1)
+        near = [slug for slug in PEDALS if name.lower() in slug] or difflib.get_close_matches(name, PEDALS, 1)
         hint = f" (did you mean {near[0]}?)" if near else ""
         raise NeuralFXError(f"unknown pedal {name!r}{hint}; bundled: {', '.join(PEDALS)}")
     return PEDALS[name](level=level)

@@ -75,7 +75,9 @@ class Trainer:
         self.training, self.validation = pair.split()
         self.starts = self.training.starts(settings.window, self.context)
         if not len(self.starts):
-            raise TrainingError(f"no usable stretch of {settings.window} samples to train on; shorten the window or mask")
+            raise TrainingError(
+                f"no usable stretch of {settings.window} samples to train on; shorten the window or mask"
+            )
         self.optimizer = torch.optim.Adam(self.model.parameters(), settings.rate)
         self.signals = [torch.from_numpy(s).to(self.device) for s in (self.training.dry, self.training.wet)]
         self.step, self.elapsed = 0, 0.0

@@ -104,7 +104,9 @@ def load_pair(
     x, y = (resample(s[None], rates[0], sample_rate)[0] for s in signals)
     delay = estimate_latency(x, y) if latency is None else latency
     if delay > sample_rate or delay < -64:
-        raise TrainingError(f"the wet recording is {delay} samples after the dry one; are the files swapped or mixed up?")
+        raise TrainingError(
+            f"the wet recording is {delay} samples after the dry one; are the files swapped or mixed up?"
+        )
     y = y[max(delay, 0) :]
     n = min(len(x), len(y))
     times = np.arange(n) / sample_rate
@@ -139,7 +141,8 @@ _SEARCH = 64
 
 def _response(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
     """Magnitude of the linear response from x to y over the first samples, from averaged cross-spectra."""
-    size, cross, power = 8192, 0.0, 0.0
+    size = 8192
+    cross, power = np.zeros(size // 2 + 1, np.complex128), np.zeros(size // 2 + 1)
     window = np.hanning(size)
     for start in range(0, min(len(x), len(y)) - size, size // 2):
         a, b = (np.fft.rfft(s[start : start + size] * window) for s in (x, y))

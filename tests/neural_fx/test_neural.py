@@ -19,13 +19,20 @@ Write = Callable[..., Path]
 
 
 def test_importing_does_not_import_torch_or_pedalboard() -> None:
-    code = "import sys, neural_fx; print([m for m in ('torch', 'pedalboard', 'soundfile', 'scipy') if m in sys.modules])"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    code = (
+        "import sys, neural_fx; print([m for m in ('torch', 'pedalboard', 'soundfile', 'scipy') if m in sys.modules])"
+    )
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    )
 
 
 def test_reading_a_file_does_not_import_torch(write: Write) -> None:
     code = f"import sys, neural_fx; neural_fx.load({str(write(wavenet_document()))!r}); print('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "False"
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+        == "False"
+    )
 
 
 def test_silence_in_is_steady_from_the_first_sample(write: Write) -> None:

@@ -102,8 +102,17 @@ def test_reset_forgets_the_layout() -> None:
         processor(np.ones((2, 2), np.float32), 48000)
 
 
-@pytest.mark.parametrize(("rate", "size", "error"), [(0, 10, ValueError), (-1, 10, ValueError),
-    (float("nan"), 10, ValueError), ("48000", 10, TypeError), (None, 10, TypeError), (48000, 0, ValueError)])  # fmt: skip
+BAD_NUMBERS = [
+    (0, 10, ValueError),
+    (-1, 10, ValueError),
+    (float("nan"), 10, ValueError),
+    ("48000", 10, TypeError),
+    (None, 10, TypeError),
+    (48000, 0, ValueError),
+]
+
+
+@pytest.mark.parametrize(("rate", "size", "error"), BAD_NUMBERS)
 def test_rates_and_sizes_must_be_positive(rate: Any, size: Any, error: type[Exception]) -> None:
     with pytest.raises(error):
         Twice().process(noise(10), rate, size)

@@ -72,7 +72,9 @@ def test_chain_with_native_plugins_and_stereo(blocks: list[int], rate: int) -> N
             pedalboard.Chorus(),
             neural(1),
             pedalboard.Reverb(0.6),
-            neural_fx.Mix([pedalboard.Delay(0.01), neural_fx.Chain([neural(2), pedalboard.HighpassFilter(200)]), Late()]),
+            neural_fx.Mix(
+                [pedalboard.Delay(0.01), neural_fx.Chain([neural(2), pedalboard.HighpassFilter(200)]), Late()]
+            ),
             pedalboard.Limiter(),
         ],
         mix=0.7,

@@ -149,8 +149,15 @@ def test_later_patch_versions_warn() -> None:
 def bombs() -> dict[str, bytes]:
     million = ",".join(["1"] * 4_000_000)
     layer = json.dumps(wavenet_document()["config"]["layers"][0])
-    many = f'{{"version":"0.7.0","architecture":"WaveNet","weights":[],"config":{{"layers":[{",".join([layer] * 30_000)}]}}}}'
-    wide = [{**wavenet_document()["config"]["layers"][0], "channels": 4096, "kernel_size": 2**20, "dilations": [2**20] * 1024}]
+    many = json.dumps(changed("config/layers", "@")).replace('"@"', f"[{','.join([layer] * 30_000)}]")
+    wide = [
+        {
+            **wavenet_document()["config"]["layers"][0],
+            "channels": 4096,
+            "kernel_size": 2**20,
+            "dilations": [2**20] * 1024,
+        }
+    ]
     return {
         "four million layers": changed_text(million),
         "thirty thousand arrays": many.encode(),

@@ -124,7 +124,7 @@ def aida_document(skip: int = 1) -> dict[str, Any]:
          "weights": [rng.uniform(-0.5, 0.5, s).tolist() for s in ((hidden, 1), (1,))]},
     ]  # fmt: skip
     document: dict[str, Any] = {"in_shape": [None, None, inputs], "layers": layers, "in_skip": skip,
-                                "in_gain": 6.0, "out_gain": -3.0, "metadata": {"name": "ink", "samplerate": "48000"}}  # fmt: skip
+        "in_gain": 6.0, "out_gain": -3.0, "metadata": {"name": "ink", "samplerate": "48000"}}  # fmt: skip
     x = rng.uniform(-0.5, 0.5, 2048)
     flat = {**document, "in_gain": 0.0}
     y = rtneural(flat, np.stack([x, np.zeros(2048)], 1))[:, 0] + skip * x

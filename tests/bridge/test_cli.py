@@ -1,0 +1,315 @@
+"""The command line as a stranger uses it: files in, files out, one line and status 2 for what cannot be."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+import neural_fx
+from bridge.cli import main
+from tests.conftest import container_document, guitarml_document, noise, wavenet_document
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs `neural-fx ARGS` in this process: (exit status, standard output, standard error)."""
+
+    def runner(*args: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["neural-fx", *map(str, args)])
+        monkeypatch.setenv("COLUMNS", "200")
+        capsys.readouterr()
+        try:
+            main()
+            status = 0
+        except SystemExit as stopped:
+            status = int(stopped.code or 0)
+        out, err = capsys.readouterr()
+        return status, out, err
+
+    return runner
+
+
+@pytest.fixture
+def stem(tmp_path: Path) -> Path:
+    path = tmp_path / "stem.wav"
+    soundfile.write(path, noise(30000, 2).T, 44100, subtype="FLOAT")
+    return path
+
+
+@pytest.fixture
+def model(write: Callable[..., Path]) -> Path:
+    return write(wavenet_document())
+
+
+def read(path: Path) -> np.ndarray:
+    return soundfile.read(path, dtype="float32", always_2d=True)[0].T
+
+
+# -- what it does ------------------------------------------------------------------------------------------------
+
+
+def test_render_equals_the_call(run: Run, stem: Path, model: Path, tmp_path: Path) -> None:
+    status, _, err = run("render", stem, "--model", model, "-o", tmp_path / "out.wav", "--subtype", "FLOAT")
+    assert (status, "x real time" in err) == (0, True)
+    np.testing.assert_array_equal(
+        read(tmp_path / "out.wav"), neural_fx.Pedalboard([neural_fx.load(model)])(read(stem), 44100)
+    )
+    assert soundfile.info(tmp_path / "out.wav").samplerate == 44100
+
+
+def test_render_options(run: Run, stem: Path, model: Path, tmp_path: Path) -> None:
+    out = tmp_path / "deep" / "er" / "out.flac"
+    status, report, _ = run("render", stem, "--model", model, "-o", out, "--set", "input_gain_db=6", "--mix", 0.5,
+        "--level", "normalized", "--tail", 0.5, "--sample-rate", 48000, "--json")  # fmt: skip
+    assert status == 0
+    found = json.loads(report)
+    assert found["failed"] == 0
+    seconds = 30000 / 44100 + 0.5
+    assert found["files"][0]["seconds"] == pytest.approx(seconds, abs=0.01)
+    info = soundfile.info(out)
+    assert (info.samplerate, info.subtype, info.channels) == (48000, "PCM_24", 2)
+    assert info.frames == pytest.approx(48000 * seconds, abs=3)
+    board = neural_fx.Pedalboard([neural_fx.load(model, level="normalized", input_gain_db=6)], mix=0.5)
+    expected = board(np.pad(read(stem), ((0, 0), (0, 22050))), 44100)
+    assert np.sqrt(np.mean(read(out) ** 2)) == pytest.approx(np.sqrt(np.mean(expected**2)), rel=0.02)
+
+
+def test_render_board_and_jobs(run: Run, model: Path, tmp_path: Path) -> None:
+    stems = tmp_path / "stems"
+    (stems / "take 2").mkdir(parents=True)
+    for name in ("a.wav", "b.flac", "take 2/a.wav"):
+        soundfile.write(stems / name, noise(5000, seed=len(name)), 48000)
+    (stems / "notes.txt").write_text("not audio")
+    (tmp_path / "board.yaml").write_text(
+        "slots:\n- {model: model.nam, name: amp}\n- {plugin: Gain, set: {gain_db: -6}}\n"
+    )
+    for jobs in (1, 2):
+        out = tmp_path / f"out{jobs}"
+        status, report, _ = run("render", stems, "--board", tmp_path / "board.yaml", "-o", out, "--jobs", jobs,
+                                "--set", "amp.output_gain_db=-3", "--json")  # fmt: skip
+        assert status == 0
+        assert sorted(str(p.relative_to(out)) for p in out.rglob("*.*")) == ["a.wav", "b.flac", "take 2/a.wav"]
+        assert [Path(f["input"]).name for f in json.loads(report)["files"]] == ["a.wav", "b.flac", "a.wav"]
+    for name in ("a.wav", "b.flac", "take 2/a.wav"):
+        np.testing.assert_array_equal(read(tmp_path / "out1" / name), read(tmp_path / "out2" / name))
+
+
+def test_every_input_format(run: Run, model: Path, tmp_path: Path) -> None:
+    for suffix, subtype in (
+        (".wav", "PCM_16"),
+        (".flac", "PCM_24"),
+        (".aiff", "PCM_16"),
+        (".ogg", "VORBIS"),
+        (".mp3", None),
+    ):
+        soundfile.write(tmp_path / f"in{suffix}", noise(48000), 48000, subtype=subtype)
+    status, _, _ = run("render", str(tmp_path / "in.*"), "--model", model, "-o", tmp_path / "out/")
+    assert status == 2  # in.wav, in.ogg and in.mp3 would all be out/in.wav
+    for suffix in (".wav", ".flac", ".aiff", ".ogg", ".mp3"):
+        status, _, err = run(
+            "render", tmp_path / f"in{suffix}", "--model", model, "-o", tmp_path / f"o{suffix[1:]}.wav"
+        )
+        assert status == 0, err
+        assert len(read(tmp_path / f"o{suffix[1:]}.wav")[0]) >= 48000
+    status, _, _ = run("render", tmp_path / "in.wav", "--model", model, "-o", tmp_path / "lossy.ogg")
+    assert (status, soundfile.info(tmp_path / "lossy.ogg").subtype) == (0, "VORBIS")
+
+
+def test_one_bad_stem_does_not_stop_the_others(run: Run, model: Path, tmp_path: Path) -> None:
+    stems = tmp_path / "stems"
+    stems.mkdir()
+    for name in ("a.wav", "c.wav"):
+        soundfile.write(stems / name, noise(5000), 48000)
+    (stems / "b.wav").write_bytes(b"RIFF not audio")
+    for jobs in (1, 2):
+        status, report, err = run(
+            "render", stems, "--model", model, "-o", tmp_path / f"o{jobs}", "--json", "--jobs", jobs
+        )
+        assert status == 2
+        assert [bool(f["error"]) for f in json.loads(report)["files"]] == [False, True, False]
+        assert "b.wav" in err
+        assert sorted(p.name for p in (tmp_path / f"o{jobs}").iterdir()) == ["a.wav", "c.wav"]
+
+
+def test_clipping_is_told(run: Run, stem: Path, model: Path, tmp_path: Path) -> None:
+    loud = ("render", stem, "--model", model, "--set", "output_gain_db=40", "--overwrite", "-o", tmp_path / "o.wav")
+    assert "samples clipped" in run(*loud)[2]
+    assert np.abs(read(tmp_path / "o.wav")).max() <= 1
+    assert "samples clipped" not in run(*loud, "--subtype", "FLOAT")[2]
+    assert np.abs(read(tmp_path / "o.wav")).max() > 1
+
+
+def test_demo_and_pedals(run: Run, tmp_path: Path) -> None:
+    assert run("demo", "-o", tmp_path / "demo.wav")[0] == 0
+    y = read(tmp_path / "demo.wav")[0]
+    assert len(y) > 5 * 48000
+    assert 0.05 < np.abs(y).max() < 1
+    assert "klon-gain-stage" in run("pedals")[1]
+    assert json.loads(run("pedals", "--json")[1])[0]["slug"] == "klon-gain-stage"
+
+
+def test_info(run: Run, write: Callable[..., Path]) -> None:
+    path = write(container_document())
+    assert "2 sizes" in run("info", path)[1]
+    found = json.loads(run("info", path, "--json")[1])
+    assert (found["architecture"], found["sizes"], found["sample_rate"]) == ("SlimmableContainer", 2, 48000)
+    status, _, err = run("info", write(guitarml_document(), "g.json"), "--self-test")
+    assert (status, "no self-test" in err) == (2, True)
+
+
+def test_help_and_version() -> None:
+    def text(*args: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "bridge.cli.main", *args], capture_output=True, text=True, check=True
+        )
+        return done.stdout
+
+    assert "render" in text("--help")
+    assert "--subtype" in text("render", "--help")
+    assert neural_fx.__version__ in text("--version")
+
+
+# -- what it refuses ---------------------------------------------------------------------------------------------
+
+
+def damaged(path: Path, kind: str) -> Path:
+    if kind == "empty":
+        path.write_bytes(b"")
+    elif kind == "text":
+        path.write_text("this is not audio")
+    elif kind == "no samples":
+        soundfile.write(path, np.zeros((0, 1)), 48000)
+    elif kind == "truncated":
+        flac = path.with_suffix(".flac")
+        soundfile.write(flac, noise(200_000), 48000)
+        flac.write_bytes(flac.read_bytes()[: flac.stat().st_size // 2])
+        return flac
+    elif kind == "nan":
+        x = noise(1000)
+        x[500] = np.nan
+        soundfile.write(path, x, 48000, subtype="FLOAT")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [("empty", "empty"), ("text", "not audio"), ("no samples", "no audio"),
+     ("truncated", "truncated or damaged|decoded"), ("nan", "NaN"),
+     ("absent", "no such file")],
+)  # fmt: skip
+def test_bad_audio(run: Run, model: Path, tmp_path: Path, kind: str, words: str) -> None:
+    status, _, err = run("render", damaged(tmp_path / "bad.wav", kind), "--model", model, "-o", tmp_path / "o.wav")
+    assert status == 2
+    assert len([line for line in err.splitlines() if line.strip()]) == 1
+    assert err.startswith("neural-fx: error: ")
+    assert any(word in err for word in words.split("|"))
+    assert [p.name for p in tmp_path.iterdir() if p.name.startswith((".", "o."))] == []
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--pedal", "klon"], "did you mean klon-gain-stage"),
+        (["--model", "STEM"], "is a WAV file, not a model"),
+        (["--model", "absent.nam"], "No such file"),
+        (["--board", "absent.yaml"], "cannot be read"),
+        ([], "one of --model FILE, --pedal NAME or --board FILE"),
+        (["--model", "MODEL", "--pedal", "klon-gain-stage"], "one of --model"),
+        (["--model", "MODEL", "--set", "drive=1"], "it has: input_gain_db, output_gain_db"),
+        (["--model", "MODEL", "--set", "2.input_gain_db=1"], "no slot '2'; the board has: 1 model"),
+        (["--model", "MODEL", "--set", "input_gain_db=999"], "outside its range"),
+        (["--model", "MODEL", "--mix", "2"], "mix"),
+        (["--model", "MODEL", "--level", "loud"], "known: raw, normalized, calibrated"),
+        (["--model", "MODEL", "--subtype", "PCM_99"], "WAV has no subtype PCM_99; it has: PCM_16"),
+        (["--model", "MODEL", "-o", "out.xyz"], "unknown output format '.xyz'"),
+        (["--model", "MODEL", "-o", "STEM", "--overwrite"], "overwritten by its own output"),
+        (["--model", "MODEL", "-o", "EXISTS"], "exists already; --overwrite"),
+        (["--model", "MODEL", "-o", "EXISTS/inside.wav"], "cannot be written"),
+        (["--model", "MODEL", "-o", "/proc/nothing.wav"], "cannot be written"),
+    ],
+)
+def test_bad_options(run: Run, stem: Path, model: Path, tmp_path: Path, options: list[str], words: str) -> None:
+    (tmp_path / "exists.wav").write_bytes(b"kept")
+    names = {
+        "STEM": str(stem),
+        "MODEL": str(model),
+        "EXISTS": str(tmp_path / "exists.wav"),
+        "EXISTS/inside.wav": str(tmp_path / "exists.wav" / "inside.wav"),
+    }
+    options = [names.get(o, o) for o in options]
+    out = [] if "-o" in options else ["-o", tmp_path / "o.wav"]
+    status, _, err = run("render", stem, *options, *out)
+    assert status == 2
+    assert len(err.strip().splitlines()) == 1
+    assert words in err
+    assert (tmp_path / "exists.wav").read_bytes() == b"kept"
+    assert not (tmp_path / "o.wav").exists()
+
+
+def spawn(*args: object, **options: object) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "bridge.cli.main", *map(str, args)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)  # type: ignore[call-overload]
+
+
+def test_a_full_disk(model: Path, tmp_path: Path) -> None:
+    """A file size limit stands in for the disk: the write fails half-way, and nothing is left behind."""
+    soundfile.write(tmp_path / "in.wav", noise(400_000), 48000)
+
+    def limited() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, 500_000))
+
+    done = spawn("render", tmp_path / "in.wav", "--model", model, "-o", tmp_path / "o.wav", preexec_fn=limited)
+    _, err = done.communicate(timeout=120)
+    assert done.returncode == 2
+    assert "cannot be written" in err
+    assert "Traceback" not in err
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["in.wav", "model.nam"]
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_an_interrupt_leaves_no_partial_file(model: Path, tmp_path: Path, jobs: int) -> None:
+    stems, out = tmp_path / "stems", tmp_path / "out"
+    stems.mkdir()
+    for i in range(2):
+        soundfile.write(stems / f"{i}.wav", noise(48000 * 600), 48000, subtype="PCM_16")
+    process = spawn("render", stems, "--model", model, "-o", out, "--jobs", jobs)
+    limit = time.monotonic() + 60
+    while not (out.is_dir() and any(p.stat().st_size > 100_000 for p in out.iterdir())) and time.monotonic() < limit:
+        time.sleep(0.05)
+    assert [p.name[0] for p in out.iterdir()] == ["."] * jobs
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in err
+    assert list(out.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_an_hour_of_stereo_in_bounded_memory(model: Path, tmp_path: Path) -> None:
+    """60 minutes at 48 kHz: under 700 MB resident, sample-exact with the call on the whole signal."""
+    minutes = int(os.environ.get("NEURAL_FX_TEST_MINUTES", "60"))
+    x = noise(48000 * 60, 2)
+    with soundfile.SoundFile(tmp_path / "in.wav", "w", 48000, 2, "PCM_16") as file:
+        for i in range(minutes):
+            file.write((x * (0.5 + 0.5 * i / minutes)).T)
+    process = spawn("render", tmp_path / "in.wav", "--model", model, "-o", tmp_path / "out.wav", "--subtype", "FLOAT")
+    _, status, usage = os.wait4(process.pid, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+    print(f"peak memory {usage.ru_maxrss / 1024:.0f} MB")
+    assert usage.ru_maxrss < 700 * 1024
+    whole = neural_fx.Pedalboard([neural_fx.load(model)])(read(tmp_path / "in.wav"), 48000)
+    np.testing.assert_array_equal(read(tmp_path / "out.wav"), whole)
