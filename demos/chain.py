@@ -1,6 +1,6 @@
 """A neural capture between native pedalboard effects, block by block and in one call: the same samples.
 
-    python demos/chain.py [CAPTURE] [OUT.wav]
+python demos/chain.py [CAPTURE] [OUT.wav]
 """
 
 from __future__ import annotations
