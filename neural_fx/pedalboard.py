@@ -274,6 +274,11 @@ class NativeRun(Processor):
         return self._held
 
     def prepare(self, spec: Spec) -> None:
+        self.prime(spec)
+        self._board.reset()
+
+    def prime(self, spec: Spec) -> None:
+        """Push silent blocks of full size until something comes out, and note how much is held back."""
         self._stream = spec
         self._board.reset()
         silence = np.zeros((spec.channels, spec.buffer_size), np.float32)
@@ -282,7 +287,6 @@ class NativeRun(Processor):
             given += self.native(silence).shape[1]
             pushed += spec.buffer_size
         self._held = pushed - given
-        self._board.reset()
 
     def process_block(self, block: Audio) -> Audio:
         return self.native(block)
@@ -292,6 +296,20 @@ class NativeRun(Processor):
         spec = self._stream
         done = self._board.process(np.ascontiguousarray(block), spec.sample_rate, spec.buffer_size, reset=reset)
         return np.asarray(done, np.float32)
+
+
+class ExternalRun(NativeRun):
+    """VST3 plugins. A reset makes them forget the block size too, so the silent block stays part of their stream."""
+
+    def prepare(self, spec: Spec) -> None:
+        self.prime(spec)
+        self._silent = self._held
+
+    def process_block(self, block: Audio) -> Audio:
+        out = self.native(block)
+        drop = min(self._silent, out.shape[1])
+        self._silent -= drop
+        return out[:, drop:]
 
 
 class FixedBlockRun(NativeRun):
@@ -332,7 +350,9 @@ def native_kind(plugin: pedalboard.Plugin) -> type[NativeRun]:
     """How a native plugin must be fed; a native chain like the most demanding plugin in it."""
     if isinstance(plugin, Iterable):
         kinds = {native_kind(inner) for inner in plugin}
-        return next((kind for kind in (WholeSignalRun, FixedBlockRun) if kind in kinds), NativeRun)
+        return next((kind for kind in (WholeSignalRun, FixedBlockRun, ExternalRun) if kind in kinds), NativeRun)
     if isinstance(plugin, NOT_STREAMING):
         return WholeSignalRun
+    if isinstance(plugin, pedalboard.ExternalPlugin):
+        return ExternalRun
     return FixedBlockRun if isinstance(plugin, BLOCK_SENSITIVE) else NativeRun
