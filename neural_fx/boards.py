@@ -293,6 +293,8 @@ def _vst3(slot: _Vst3Slot, source: _Source, place: tuple[str | int, ...]) -> Plu
         plugin = pedalboard.load_plugin(str(path), plugin_name=slot.plugin_name)
     except Exception as error:  # a host raises whatever a plugin makes it raise
         source.fail((*place, "vst3"), " ".join(str(error).split())[:300])
+    plugin.path_to_plugin_file = str(path)  # pedalboard does not keep it, and saving needs it
+    plugin.name_in_plugin_file = slot.plugin_name
     for name, value in slot.set.items():
         if name not in plugin.parameters:
             source.fail((*place, "set", name), str(unknown_parameter(plugin.name, name, list(plugin.parameters))))
@@ -384,9 +386,13 @@ def _describe(plugin: Plugin, folder: Path) -> dict[str, Any]:
             mix = {"mix": round(float(plugin.mix), 7)} if plugin.mix != 1 else {}
             return {"ir": _relative(plugin.impulse_response_filename, folder), **mix}
     elif isinstance(plugin, pedalboard.ExternalPlugin):
-        location = getattr(plugin, "path_to_plugin_file", None)
+        location = vars(plugin).get("path_to_plugin_file")
         if location:
-            return {"vst3": _relative(location, folder), "set": parameter_values(plugin)}
+            name = (
+                {"plugin_name": vars(plugin)["name_in_plugin_file"]} if vars(plugin).get("name_in_plugin_file") else {}
+            )
+            return {"vst3": _relative(location, folder), **name, "set": parameter_values(plugin)}
+        raise BoardError(f"{plugin!r} does not know its file; load it from a board, or set its path_to_plugin_file")
     elif type(plugin).__name__ in native_plugins():
         values = parameter_values(plugin)
         return {"plugin": type(plugin).__name__, **({"set": values} if values else {})}

@@ -59,6 +59,8 @@ def test_board_file(late_gain: Path, tmp_path: Path) -> None:
     board.save(tmp_path / "c.yaml")
     again = neural_fx.Pedalboard.from_file(tmp_path / "c.yaml")
     np.testing.assert_allclose(again(x, 48000), 2 * x, atol=1e-6)
+    with pytest.raises(BoardError, match="path_to_plugin_file"):
+        neural_fx.Pedalboard([pedalboard.load_plugin(str(late_gain))]).save(tmp_path / "lost.yaml")
     apply_settings(again, ["late.gain=1"])
     np.testing.assert_allclose(again(x, 48000), x, atol=1e-6)
     with pytest.raises(ParameterError, match=r"no parameter 'drive'; it has: .*gain"):
