@@ -128,9 +128,14 @@ def subtypes(format: str) -> dict[str, str]:
 
 
 def writer(path: Path, sample_rate: int, channels: int, format: str, subtype: str) -> soundfile.SoundFile:
-    """A file open for writing (soundfile)."""
+    """A file open for writing (soundfile).
+
+    Raises:
+        OSError: the place cannot be written, or the format cannot hold that rate or number of channels.
+    """
     import soundfile
 
-    return soundfile.SoundFile(
-        str(path), "w", samplerate=sample_rate, channels=channels, format=format, subtype=subtype
-    )
+    try:
+        return soundfile.SoundFile(str(path), "w", sample_rate, channels, subtype, format=format)
+    except (RuntimeError, ValueError) as error:
+        raise OSError(" ".join(str(error).split())) from None

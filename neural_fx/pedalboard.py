@@ -299,11 +299,28 @@ class NativeRun(Processor):
 
 
 class ExternalRun(NativeRun):
-    """VST3 plugins. A reset makes them forget the block size too, so the silent block stays part of their stream."""
+    """VST3 plugins. A reset makes them forget the block size too, so the silent block stays part of their stream.
+
+    A stereo plugin that refuses mono is given the signal on both channels; the mean of its outputs comes back.
+    """
 
     def prepare(self, spec: Spec) -> None:
-        self.prime(spec)
+        self._doubled = False
+        try:
+            self.prime(spec)
+        except ValueError:
+            if spec.channels != 1:
+                raise
+            self._doubled = True
+            self.prime(spec)
         self._silent = self._held
+
+    def native(self, block: Audio, reset: bool = False) -> Audio:
+        """A block through the native board, as stereo if mono was refused."""
+        if not self._doubled:
+            return super().native(block, reset)
+        mean: Audio = super().native(np.repeat(block, 2, 0), reset).mean(0, keepdims=True)
+        return mean
 
     def process_block(self, block: Audio) -> Audio:
         out = self.native(block)

@@ -113,7 +113,7 @@ class Processor(metaclass=_Sealing):
         if audio.size == 0:
             return self._layout.leave(audio, input_array)
         self._begin(Spec(rate, audio.shape[0], size))
-        parts = list(self._push(audio))
+        parts = list(self.push(audio))
         if reset:
             parts += self.rest()
             self._end()
@@ -204,7 +204,7 @@ class Processor(metaclass=_Sealing):
     # -- the stream ------------------------------------------------------------------------------------------------
 
     def open_stream(self, spec: Spec) -> None:
-        """Begin a stream for a caller that uses `feed` and `rest` itself, as a chain does."""
+        """Begin a stream for a caller that uses `push` or `feed`, and `rest`, itself, as a chain does."""
         self._end()
         self._begin(spec)
 
@@ -214,6 +214,12 @@ class Processor(metaclass=_Sealing):
         self._taken += block.shape[1]
         self._given += out.shape[1]
         return out
+
+    def push(self, audio: Audio) -> Iterator[Audio]:
+        """Any length of (channels, samples) in blocks of at most the buffer size."""
+        assert self._spec is not None
+        for start in range(0, audio.shape[1], self._spec.buffer_size):
+            yield self.feed(audio[:, start : start + self._spec.buffer_size])
 
     def rest(self) -> Iterator[Audio]:
         """At the end of a stream, the blocks still inside: what silence pushes out, until all samples are back."""
@@ -236,11 +242,6 @@ class Processor(metaclass=_Sealing):
 
     def _end(self) -> None:
         self._spec = None
-
-    def _push(self, audio: Audio) -> Iterator[Audio]:
-        assert self._spec is not None
-        for start in range(0, audio.shape[1], self._spec.buffer_size):
-            yield self.feed(audio[:, start : start + self._spec.buffer_size])
 
 
 def _join(parts: list[Audio], channels: int) -> Audio:

@@ -13,8 +13,9 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,6 +23,10 @@ from neural_fx.audio import SUFFIXES, Audio, Reader, open_audio, subtypes, write
 from neural_fx.errors import AudioError, NeuralFXError
 from neural_fx.files import replacing
 from neural_fx.pedalboard import Pedalboard
+from neural_fx.processor import Spec
+
+if TYPE_CHECKING:
+    import soundfile
 
 BLOCK = 65536
 """Samples read at a time; a multiple of the processors' buffer size, so the cuts are those of one long call."""
@@ -200,14 +205,11 @@ def render_file(
                     peak = max(peak, size)
                     if bounded and size > 1:
                         report.clipped_samples += int(np.count_nonzero(np.abs(block) > 1))
-                    file.write(block.T)
+                    _write(file, block, target)
                     report.seconds += block.shape[1] / rate
                     advance(block.shape[1] / rate)
-        except NeuralFXError:
-            raise
-        except (OSError, RuntimeError, AssertionError, ValueError) as error:  # what a full disk makes soundfile raise
-            reason = getattr(error, "strerror", None) or " ".join(str(error).split()) or "the disk may be full"
-            raise AudioError(f"{target}: cannot be written: {reason}") from None
+        except OSError as error:
+            raise AudioError(f"{target}: cannot be written: {error.strerror or error}") from None
         finally:
             board.reset()
     report.wall_seconds = time.perf_counter() - began
@@ -216,20 +218,32 @@ def render_file(
     return report
 
 
+def _write(file: soundfile.SoundFile, block: Audio, target: Path) -> None:
+    try:
+        file.write(block.T)
+    except (OSError, RuntimeError, AssertionError) as error:  # what a full disk makes soundfile raise
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split()) or "the disk may be full"
+        raise AudioError(f"{target}: cannot be written: {reason}") from None
+
+
 def _processed(reader: Reader, board: Pedalboard, output: Output) -> Iterator[Audio]:
-    """The board's output, block by block, the tail and held samples included."""
+    """The board's output, block by block, the tail and held samples included.
+
+    Raises:
+        AudioError: a plugin of the board refuses the audio, or the file cannot be read.
+    """
     rate, channels = reader.sample_rate, reader.channels
     tail = round(output.tail_seconds * rate)
     silence = (np.zeros((channels, min(BLOCK, tail - at)), np.float32) for at in range(0, tail, BLOCK))
-    for source in (reader.blocks(BLOCK), silence):
-        for block in source:
-            yield (
-                board.process(block, rate, reset=False)
-                if channels > 1
-                else board.process(block[0], rate, reset=False)[None]
-            )
-    rest = board.flush()
-    yield rest if rest.ndim == 2 else rest[None]
+    try:
+        board.open_stream(Spec(rate, channels))
+        for block in chain(reader.blocks(BLOCK), silence):
+            yield from board.push(block)
+        yield from board.rest()
+    except (ValueError, RuntimeError) as error:
+        if isinstance(error, NeuralFXError):
+            raise
+        raise AudioError(f"{reader.path}: cannot be processed: {' '.join(str(error).split())}") from None
 
 
 def _converted(blocks: Iterator[Audio], rate: float, to: float, channels: int) -> Iterator[Audio]:

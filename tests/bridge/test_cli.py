@@ -87,6 +87,19 @@ def test_render_options(run: Run, stem: Path, model: Path, tmp_path: Path) -> No
     assert np.sqrt(np.mean(read(out) ** 2)) == pytest.approx(np.sqrt(np.mean(expected**2)), rel=0.02)
 
 
+@pytest.mark.parametrize(("channels", "samples"), [(1, 1), (2, 1), (2, 2), (3, 2), (5, 40)])
+def test_tiny_and_wide_files(run: Run, model: Path, tmp_path: Path, channels: int, samples: int) -> None:
+    """A file says which of its numbers are channels; nothing is guessed from the shape."""
+    x = noise(samples, channels)
+    soundfile.write(tmp_path / "in.wav", x.T, 44100, subtype="FLOAT")
+    status, _, err = run(
+        "render", tmp_path / "in.wav", "--model", model, "-o", tmp_path / "o.wav", "--subtype", "FLOAT"
+    )
+    assert status == 0, err
+    alone = np.stack([neural_fx.Pedalboard([neural_fx.load(model)])(channel, 44100) for channel in x])
+    np.testing.assert_allclose(read(tmp_path / "o.wav"), alone, atol=1e-6)
+
+
 def test_render_board_and_jobs(run: Run, model: Path, tmp_path: Path) -> None:
     stems = tmp_path / "stems"
     (stems / "take 2").mkdir(parents=True)
@@ -172,9 +185,7 @@ def test_info(run: Run, write: Callable[..., Path]) -> None:
 
 def test_help_and_version() -> None:
     def text(*args: str) -> str:
-        done = subprocess.run(
-            [sys.executable, "-m", "bridge.cli.main", *args], capture_output=True, text=True, check=True
-        )
+        done = subprocess.run([sys.executable, "-m", "bridge.cli", *args], capture_output=True, text=True, check=True)
         return done.stdout
 
     assert "render" in text("--help")
@@ -260,7 +271,7 @@ def test_bad_options(run: Run, stem: Path, model: Path, tmp_path: Path, options:
 
 
 def spawn(*args: object, **options: object) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "bridge.cli.main", *map(str, args)]
+    command = [sys.executable, "-m", "bridge.cli", *map(str, args)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)  # type: ignore[call-overload]
 
 

@@ -10,9 +10,11 @@ from pathlib import Path
 import numpy as np
 import pedalboard
 import pytest
+import soundfile
 
 import neural_fx
-from neural_fx.errors import BoardError, ParameterError
+from neural_fx.errors import AudioError, BoardError, ParameterError
+from neural_fx.render import render_file
 from neural_fx.slots import apply_settings
 from tests.conftest import noise
 from tests.neural_fx.test_pedalboard import neural
@@ -74,6 +76,19 @@ def test_board_file(late_gain: Path, tmp_path: Path) -> None:
         neural_fx.Pedalboard.from_file(tmp_path / "e.yaml")
 
 
-def test_mono_into_a_stereo_plugin_says_what_to_do(late_gain: Path) -> None:
-    with pytest.raises(Exception, match=r"(?i)channel"):
-        neural_fx.Pedalboard([pedalboard.load_plugin(str(late_gain))])(noise(100), 48000)
+def test_mono_into_a_stereo_plugin(late_gain: Path) -> None:
+    """pedalboard refuses it; a mono stem through a stereo plugin is what guitarists do all day."""
+    plugin = pedalboard.load_plugin(str(late_gain))
+    with pytest.raises(ValueError, match="1-channel"):
+        pedalboard.Pedalboard([plugin])(noise(100), 48000)
+    x = noise(5000)
+    np.testing.assert_allclose(neural_fx.Pedalboard([plugin])(x, 48000), x, atol=1e-6)
+    assert_streams(neural_fx.Pedalboard([plugin, neural()]), x, 48000, [1, 300, 7, 2000])
+
+
+def test_what_a_plugin_refuses_is_told(late_gain: Path, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "five.wav", noise(1000, 5).T, 48000)
+    board = neural_fx.Pedalboard([pedalboard.load_plugin(str(late_gain))])
+    with pytest.raises(AudioError, match=r"five\.wav: cannot be processed: .*5-channel"):
+        render_file(tmp_path / "five.wav", tmp_path / "out.wav", board)
+    assert not (tmp_path / "out.wav").exists()
