@@ -112,15 +112,16 @@ def guitarml_document(
     unit: str = "LSTM", inputs: int = 2, hidden: int = 5, layers: int = 1, skip: int = 1
 ) -> dict[str, Any]:
     rng = np.random.default_rng(7)
+    bound = 0.6 * min(1.0, (5 / hidden) ** 0.5)  # larger would be chaotic: rounding would grow without limit
     rows = hidden * (4 if unit == "LSTM" else 3)
     state: dict[str, Any] = {}
     for i in range(layers):
         width = inputs if i == 0 else hidden
-        state[f"rec.weight_ih_l{i}"] = rng.uniform(-0.6, 0.6, (rows, width)).tolist()
-        state[f"rec.weight_hh_l{i}"] = rng.uniform(-0.6, 0.6, (rows, hidden)).tolist()
+        state[f"rec.weight_ih_l{i}"] = rng.uniform(-bound, bound, (rows, width)).tolist()
+        state[f"rec.weight_hh_l{i}"] = rng.uniform(-bound, bound, (rows, hidden)).tolist()
         state[f"rec.bias_ih_l{i}"] = rng.uniform(-0.3, 0.3, rows).tolist()
         state[f"rec.bias_hh_l{i}"] = rng.uniform(-0.3, 0.3, rows).tolist()
-    state["lin.weight"] = rng.uniform(-0.6, 0.6, (1, hidden)).tolist()
+    state["lin.weight"] = rng.uniform(-bound, bound, (1, hidden)).tolist()
     state["lin.bias"] = [0.05]
     data = {"model": "SimpleRNN", "input_size": inputs, "skip": skip, "output_size": 1, "unit_type": unit,
             "num_layers": layers, "hidden_size": hidden, "bias_fl": True}  # fmt: skip

@@ -1,11 +1,12 @@
 """Engines run a network over streams. All keep one contract and give the same numbers.
 
-`torch` is the reference; a compiled engine for one CPU core and a batching one for a GPU stand behind the same
-two protocols. An engine is asked for by `open_engine`.
+`torch` is the reference and runs everything; `cpu` is compiled, and fast enough for small blocks in real time. An
+engine is asked for by `open_engine`.
 """
 
 from __future__ import annotations
 
+import warnings
 from typing import Protocol
 
 from neural_fx.formats.network import Array, Network
@@ -36,8 +37,22 @@ def open_engine(network: Network, device: str = "auto") -> Engine:
     """The engine for a network.
 
     Args:
-        device: ``auto``, ``cpu`` or a torch device such as ``cuda``. ``auto`` is the CPU.
+        device: ``auto``, ``cpu``, ``torch`` (the reference, on the CPU) or a torch device such as ``cuda``. ``auto``
+            and ``cpu`` take the compiled kernels if they were built and know the network, else torch.
     """
+    from neural_fx.engines import cpu
+
+    if device in ("auto", "cpu"):
+        if cpu.supports(network):
+            return cpu.CpuEngine(network)
+        if not cpu.available():
+            warnings.warn(_NOT_COMPILED, stacklevel=2)
     from neural_fx.engines.torch import TorchEngine
 
-    return TorchEngine(network, "cpu" if device == "auto" else device)
+    return TorchEngine(network, "cpu" if device in ("auto", "torch") else device)
+
+
+_NOT_COMPILED = (
+    "the compiled engine was not built when neural-fx was installed (no C++ compiler?); torch runs the models, at a "
+    "fraction of the speed in small blocks"
+)

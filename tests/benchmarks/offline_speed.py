@@ -2,6 +2,8 @@
 
     python tests/benchmarks/offline_speed.py [MODEL.nam ...]
 
+Each model runs in the compiled engine and in torch.
+
 Runs are alternated between the models; the table gives medians over the rounds. Not a test: no figure is asserted.
 """
 
@@ -39,7 +41,9 @@ def once(processor: neural_fx.NeuralProcessor, x: np.ndarray, block: int | None)
 
 def main() -> None:
     paths = [Path(p) for p in sys.argv[1:]] or [DATA / "klon-gain-stage.nam"]
-    processors = {path.stem: neural_fx.load(path) for path in paths}
+    processors = {
+        f"{path.stem} ({device})": neural_fx.load(path, device=device) for path in paths for device in ("cpu", "torch")
+    }
     x = (np.random.default_rng(0).standard_normal(RATE * SECONDS) * 0.1).astype(np.float32)
     found: dict[tuple[str, int | None], list[float]] = {}
     for _ in range(ROUNDS):

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import neural_fx
+from neural_fx.engines import cpu
 from neural_fx.errors import ModelError, ParameterError
 from tests.conftest import container_document, esr, guitarml_document, lstm_document, noise, wavenet_document
 
@@ -35,10 +36,22 @@ def test_reading_a_file_does_not_import_torch(write: Write) -> None:
     )
 
 
+@pytest.mark.skipif(not cpu.available(), reason="the compiled engine was not built")
+def test_playing_in_the_compiled_engine_needs_no_torch(write: Write) -> None:
+    code = (
+        f"import sys, numpy, neural_fx; p = neural_fx.load({str(write(wavenet_document()))!r});"
+        "p(numpy.ones(100, 'f4'), 44100); print('torch' in sys.modules)"
+    )
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+        == "False"
+    )
+
+
 def test_silence_in_is_steady_from_the_first_sample(write: Write) -> None:
     """The prewarm leaves no start transient: the first output for silence is the output for ever."""
-    for document in (wavenet_document(), lstm_document()):
-        y = neural_fx.load(write(document))(np.zeros(3000, np.float32), 48000)
+    for document, device in [(d(), e) for d in (wavenet_document, lstm_document) for e in ("auto", "torch")]:
+        y = neural_fx.load(write(document), device=device)(np.zeros(3000, np.float32), 48000)
         assert np.abs(y - y[-1]).max() < 1e-5
 
 
@@ -114,7 +127,7 @@ def test_torch_threads_are_left_alone(write: Write) -> None:
     import torch
 
     before = torch.get_num_threads()
-    neural_fx.load(write(wavenet_document()))(noise(1000), 48000)
+    neural_fx.load(write(wavenet_document()), device="torch")(noise(1000), 48000)
     assert torch.get_num_threads() == before
 
 

@@ -23,8 +23,8 @@ BLOCKS = st.lists(st.integers(1, 5000), min_size=1, max_size=12)
 
 
 @cache
-def processor(name: str) -> NeuralProcessor:
-    return NeuralProcessor(parse(json.dumps(DOCUMENTS[name]()).encode()))
+def processor(name: str, device: str = "auto") -> NeuralProcessor:
+    return NeuralProcessor(parse(json.dumps(DOCUMENTS[name]()).encode()), device=device)
 
 
 def neural(seed: int = 0) -> NeuralProcessor:
@@ -52,10 +52,12 @@ def assert_streams(board: Processor, x: np.ndarray, rate: float, blocks: list[in
     assert np.abs(streamed - whole).max() <= 1e-5 * np.abs(whole).max()
 
 
+@pytest.mark.parametrize("device", ["auto", "torch"])
 @pytest.mark.parametrize("name", list(DOCUMENTS))
 @given(blocks=BLOCKS)
-def test_every_architecture(name: str, blocks: list[int]) -> None:
-    assert_streams(processor(name), noise(sum(blocks[:4])), processor(name).sample_rate, blocks)
+def test_every_architecture(name: str, device: str, blocks: list[int]) -> None:
+    played = processor(name, device)
+    assert_streams(played, noise(sum(blocks[:4])), played.sample_rate, blocks)
 
 
 @pytest.mark.parametrize("rate", [44100, 48000, 88200, 96000])

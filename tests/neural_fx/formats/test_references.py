@@ -30,9 +30,10 @@ def clip() -> np.ndarray:
     return np.load(SHARED / "models" / "references" / "input_48k.npy").astype(np.float32)
 
 
+@pytest.mark.parametrize("device", ["auto", "torch"])
 @pytest.mark.parametrize("name", [n for n in NAMES if n != "film_layer1x1_post_film"])
-def test_equals_the_reference_engine(name: str, clip: np.ndarray) -> None:
-    assert esr(reference(name), neural_fx.load(model_path(name))(clip, 48000)) <= 1e-9
+def test_equals_the_reference_engine(name: str, device: str, clip: np.ndarray) -> None:
+    assert esr(reference(name), neural_fx.load(model_path(name), device=device)(clip, 48000)) <= 1e-9
 
 
 def test_layer1x1_post_film_follows_the_published_fix(shared: Path, clip: np.ndarray) -> None:
@@ -58,9 +59,10 @@ PEER_FAILS = {
 }  # fmt: skip
 
 
+@pytest.mark.parametrize("device", ["auto", "torch"])
 @pytest.mark.parametrize("name", [n for n in NAMES if n not in PEER_DIFFERS | PEER_FAILS])
 @pytest.mark.filterwarnings("ignore")
-def test_equals_the_pypi_package(name: str, clip: np.ndarray) -> None:
+def test_equals_the_pypi_package(name: str, device: str, clip: np.ndarray) -> None:
     torch = pytest.importorskip("torch")
     nam = pytest.importorskip("nam.models", reason="PyPI neural-amp-modeler is not installed")
     model = nam.init_from_nam(json.loads(model_path(name).read_text())).eval()
@@ -69,7 +71,7 @@ def test_equals_the_pypi_package(name: str, clip: np.ndarray) -> None:
     silence = np.zeros(max(capture.prewarm, 24000), np.float32)
     with torch.inference_mode():
         theirs = model(torch.from_numpy(np.concatenate((silence, clip)))).numpy()[-len(clip) :]
-    assert esr(theirs, NeuralProcessor(capture)(clip, 48000)) <= 1e-10
+    assert esr(theirs, NeuralProcessor(capture, device=device)(clip, 48000)) <= 1e-10
 
 
 def test_every_model_in_shared_loads(shared: Path) -> None:

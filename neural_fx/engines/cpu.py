@@ -1,0 +1,174 @@
+"""The compiled CPU engine: kernels for WaveNets and recurrent networks, one core, in real time.
+
+`supports` says which networks it runs; the torch engine runs the others. Numbers are those of the torch reference to
+rounding (tanh by a rational function within 4e-7). The kernels flush denormals and restore the caller's mode.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+
+from neural_fx.formats.network import (
+    Activation,
+    Array,
+    Conv,
+    Layer,
+    LayerArray,
+    Network,
+    Recurrent,
+    RecurrentLayer,
+    Sequential,
+    WaveNet,
+)
+
+core: Any
+try:
+    core = import_module("neural_fx.native._core")
+except ImportError:  # built without a compiler: the torch engine takes over
+    core = None
+
+_ACTIVATIONS = ("tanh", "fasttanh", "hardtanh", "relu", "leaky_relu", "prelu", "sigmoid", "silu", "hardswish",
+                "leaky_hardtanh", "softsign", "linear")  # fmt: skip
+_PARAMETERS = {"leaky_relu": ("negative_slope",), "leaky_hardtanh": ("min_val", "max_val", "min_slope", "max_slope")}
+
+
+def available() -> bool:
+    """Whether the compiled kernels were built for this installation."""
+    return core is not None
+
+
+def instruction_set() -> str:
+    """What the kernels use on this machine: ``avx512``, ``avx2``, ``sse2`` or ``generic``."""
+    return str(core.instruction_set())
+
+
+def supports(network: Network) -> bool:
+    """Whether the kernels run this network: WaveNets without FiLM, post-stack head and condition model, and LSTM
+    or GRU layers with one linear output."""
+    if core is None:
+        return False
+    if isinstance(network, WaveNet):
+        layers = [layer for array in network.arrays for layer in array.layers]
+        known = all(a.name in _ACTIVATIONS for layer in layers for a in (layer.activation, layer.secondary))
+        return known and not (network.post_head or network.condition or any(layer.films for layer in layers))
+    return isinstance(network, Sequential) and _is_plain_recurrent(network)
+
+
+def _is_plain_recurrent(network: Sequential) -> bool:
+    if len(network.stages) != 2 or network.out_channels != 1:
+        return False
+    recurrent, head = network.stages
+    return isinstance(recurrent, Recurrent) and isinstance(head, Conv) and head.weight.shape[2] == 1
+
+
+class CpuEngine:
+    """A network in the compiled kernels.
+
+    Args:
+        network: one that `supports` accepts.
+        instruction_set: ``""`` for the best that the machine has; others for tests.
+    """
+
+    def __init__(self, network: Network, instruction_set: str = "") -> None:
+        self.instruction_set = instruction_set
+        self.in_channels, self.out_channels = network.in_channels, network.out_channels
+        self.net = _wavenet(network) if isinstance(network, WaveNet) else _recurrent(network)
+
+    def stream(self, batch: int) -> CpuStream:
+        """New streams that run in one call."""
+        return CpuStream(self, batch)
+
+
+class CpuStream:
+    """Streams of one `CpuEngine`."""
+
+    def __init__(self, engine: CpuEngine, batch: int) -> None:
+        self._out_channels = engine.out_channels
+        self._in_channels, self._batch = engine.in_channels, batch
+        self._native = engine.net.batch(batch, engine.instruction_set)
+
+    def reset(self, prewarm: int, controls: Array) -> None:
+        """Start anew, after `prewarm` samples of silence with the knobs at `controls`."""
+        self._native.reset()
+        if prewarm:
+            silence = np.zeros((self._batch, self._in_channels, prewarm), np.float32)
+            silence[:, 1:] = controls[:, None]
+            self.process(silence)
+
+    def process(self, x: Array) -> Array:
+        """(batch, in_channels, samples) -> (batch, out_channels, samples)."""
+        y = np.empty((x.shape[0], self._out_channels, x.shape[2]), np.float32)
+        self._native.process(x, y)
+        return y
+
+
+def _conv(conv: Conv | None) -> Any:
+    """A convolution for the kernels; groups become zeros."""
+    if conv is None:
+        return core.Conv(0, 0, 1, 1, [], [])
+    weight = conv.weight
+    if conv.groups > 1:
+        out, per_group, taps = weight.shape
+        weight = np.zeros((out, conv.in_channels, taps), np.float32)
+        for o in range(out):
+            group = o * conv.groups // out
+            weight[o, group * per_group : (group + 1) * per_group] = conv.weight[o]
+    bias = [] if conv.bias is None else conv.bias.tolist()
+    return core.Conv(weight.shape[0], weight.shape[1], weight.shape[2], conv.dilation, weight.ravel().tolist(), bias)
+
+
+def _activation(activation: Activation) -> Any:
+    if activation.slopes is not None:
+        params = activation.slopes.tolist()
+    else:
+        params = [activation.params[name] for name in _PARAMETERS.get(activation.name, ())]
+    return core.Activation(getattr(core.Act, activation.name), params)
+
+
+def _layer(layer: Layer) -> Any:
+    made = core.Layer()
+    made.conv, made.mixin = _conv(layer.conv), _conv(layer.mixin)
+    made.residual, made.head = _conv(layer.residual), _conv(layer.head)
+    made.activation, made.secondary = _activation(layer.activation), _activation(layer.secondary)
+    made.gating = getattr(core.Gating, layer.gating)
+    return made
+
+
+def _array(array: LayerArray) -> Any:
+    made = core.Array()
+    made.rechannel, made.head = _conv(array.rechannel), _conv(array.head)
+    made.layers = [_layer(layer) for layer in array.layers]
+    return made
+
+
+def _wavenet(network: WaveNet) -> Any:
+    made = core.WaveNet()
+    made.in_, made.head_scale = network.in_channels, network.head_scale
+    made.arrays = [_array(array) for array in network.arrays]
+    return made
+
+
+def _recurrent_layer(layer: RecurrentLayer) -> Any:
+    made = core.RecurrentLayer()
+    made.in_, made.hidden = layer.w_ih.shape[1], layer.hidden_size
+    for name in ("w_ih", "w_hh", "b_ih", "b_hh", "h0"):
+        setattr(made, name, getattr(layer, name).ravel().tolist())
+    made.c0 = [] if layer.c0 is None else layer.c0.tolist()
+    return made
+
+
+def _recurrent(network: Network) -> Any:
+    assert isinstance(network, Sequential)
+    recurrent, head = network.stages
+    assert isinstance(recurrent, Recurrent)
+    assert isinstance(head, Conv)
+    made = core.Recurrent()
+    made.lstm, made.skip = recurrent.kind == "lstm", network.skip
+    made.input_gain, made.output_gain = network.input_gain, network.output_gain
+    made.layers = [_recurrent_layer(layer) for layer in recurrent.layers]
+    made.head = head.weight.ravel().tolist()
+    made.head_bias = 0.0 if head.bias is None else float(head.bias[0])
+    return made

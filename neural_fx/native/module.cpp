@@ -1,0 +1,162 @@
+// The Python module: descriptions in, streams out. `process` runs without the GIL, allocates nothing, takes no lock.
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/unique_ptr.h>
+#include <nanobind/stl/vector.h>
+
+#include <stdexcept>
+#include <string>
+
+#include "nets.hpp"
+
+#if defined(__x86_64__)
+#include <xmmintrin.h>
+#endif
+
+namespace nb = nanobind;
+using namespace nb::literals;
+
+#if defined(__x86_64__)
+namespace sse2 { extern const nfx::Kernels kernels; }
+namespace avx2 { extern const nfx::Kernels kernels; }
+namespace avx512 { extern const nfx::Kernels kernels; }
+#else
+namespace generic { extern const nfx::Kernels kernels; }
+#endif
+
+namespace {
+
+// Kernels by the name of their instruction set; the best that this machine has for "".
+const nfx::Kernels& kernels(const std::string& wanted) {
+#if defined(__x86_64__)
+    __builtin_cpu_init();
+    const bool has512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+                        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw");
+    const bool has2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    if (has512 && (wanted.empty() || wanted == "avx512")) return avx512::kernels;
+    if (has2 && (wanted.empty() || wanted == "avx2")) return avx2::kernels;
+    if (wanted.empty() || wanted == "sse2") return sse2::kernels;
+#else
+    if (wanted.empty() || wanted == "generic") return generic::kernels;
+#endif
+    throw std::invalid_argument("this machine does not have the instruction set " + wanted);
+}
+
+// Flush denormals to zero while in scope; the caller's mode comes back afterwards.
+class NoDenormals {
+#if defined(__x86_64__)
+    unsigned before = _mm_getcsr();
+
+public:
+    NoDenormals() { _mm_setcsr(before | 0x8040); }
+    ~NoDenormals() { _mm_setcsr(before); }
+#elif defined(__aarch64__)
+    unsigned long before;
+
+public:
+    NoDenormals() {
+        asm volatile("mrs %0, fpcr" : "=r"(before));
+        asm volatile("msr fpcr, %0" ::"r"(before | (1ul << 24)));
+    }
+    ~NoDenormals() { asm volatile("msr fpcr, %0" ::"r"(before)); }
+#else
+public:
+    NoDenormals() {}
+#endif
+};
+
+using In = nb::ndarray<const float, nb::ndim<3>, nb::c_contig, nb::device::cpu>;
+using Out = nb::ndarray<float, nb::ndim<3>, nb::c_contig, nb::device::cpu>;
+
+// Several streams of one network that run in one call.
+class Batch {
+    std::vector<std::unique_ptr<nfx::Stream>> streams;
+    size_t in, out;
+
+public:
+    Batch(std::vector<std::unique_ptr<nfx::Stream>> made, size_t in, size_t out) : streams(std::move(made)), in(in), out(out) {}
+
+    Batch(const Batch&) = delete;
+    Batch& operator=(const Batch&) = delete;
+
+    void reset() {
+        for (auto& s : streams) s->reset();
+    }
+    void process(In x, Out y) {
+        if (x.shape(0) != streams.size() || y.shape(0) != streams.size() || x.shape(1) != in || y.shape(1) != out ||
+            x.shape(2) != y.shape(2))
+            throw std::invalid_argument("process: expected (streams, channels, samples) arrays of this batch");
+        const float* from = x.data();
+        float* to = y.data();
+        const size_t n = x.shape(2);
+        nb::gil_scoped_release release;
+        NoDenormals guard;
+        for (size_t i = 0; i < streams.size(); ++i)
+            streams[i]->process(from + i * in * n, n, to + i * out * n, n, int(n));
+    }
+};
+
+template <class Net, class Make>
+Batch* batch(const Net& net, Make make, int count, size_t in, size_t out) {
+    std::vector<std::unique_ptr<nfx::Stream>> streams;
+    for (int i = 0; i < count; ++i) streams.push_back(make(net));
+    return new Batch(std::move(streams), in, out);
+}
+
+}  // namespace
+
+NB_MODULE(_core, m) {
+    m.doc() = "Compiled kernels of neural_fx.engines.cpu.";
+    m.def("instruction_set", [] { return std::string(kernels("").name); }, "The instruction set that streams use here.");
+
+    nb::enum_<nfx::Act>(m, "Act")
+        .value("tanh", nfx::Act::tanh).value("fasttanh", nfx::Act::fasttanh).value("hardtanh", nfx::Act::hardtanh)
+        .value("relu", nfx::Act::relu).value("leaky_relu", nfx::Act::leaky_relu).value("prelu", nfx::Act::prelu)
+        .value("sigmoid", nfx::Act::sigmoid).value("silu", nfx::Act::silu).value("hardswish", nfx::Act::hardswish)
+        .value("leaky_hardtanh", nfx::Act::leaky_hardtanh).value("softsign", nfx::Act::softsign)
+        .value("linear", nfx::Act::linear);
+    nb::enum_<nfx::Gating>(m, "Gating")
+        .value("none", nfx::Gating::none).value("gated", nfx::Gating::gated).value("blended", nfx::Gating::blended);
+
+    nb::class_<nfx::Conv>(m, "Conv")
+        .def("__init__", [](nfx::Conv* c, int out, int in, int taps, int dilation, std::vector<float> weight, std::vector<float> bias) {
+            if (weight.size() != size_t(out) * in * taps || (!bias.empty() && bias.size() != size_t(out)))
+                throw std::invalid_argument("Conv: sizes do not fit");
+            new (c) nfx::Conv{out, in, taps, dilation, std::move(weight), std::move(bias)};
+        }, "out"_a, "in_"_a, "taps"_a, "dilation"_a, "weight"_a, "bias"_a);
+    nb::class_<nfx::Activation>(m, "Activation")
+        .def("__init__", [](nfx::Activation* a, nfx::Act kind, std::vector<float> params) {
+            new (a) nfx::Activation{kind, std::move(params)};
+        });
+    nb::class_<nfx::Layer>(m, "Layer").def(nb::init<>())
+        .def_rw("conv", &nfx::Layer::conv).def_rw("mixin", &nfx::Layer::mixin).def_rw("residual", &nfx::Layer::residual)
+        .def_rw("head", &nfx::Layer::head).def_rw("activation", &nfx::Layer::activation)
+        .def_rw("secondary", &nfx::Layer::secondary).def_rw("gating", &nfx::Layer::gating);
+    nb::class_<nfx::Array>(m, "Array").def(nb::init<>())
+        .def_rw("rechannel", &nfx::Array::rechannel).def_rw("head", &nfx::Array::head).def_rw("layers", &nfx::Array::layers);
+    nb::class_<nfx::WaveNet>(m, "WaveNet").def(nb::init<>())
+        .def_rw("in_", &nfx::WaveNet::in).def_rw("head_scale", &nfx::WaveNet::head_scale)
+        .def_rw("arrays", &nfx::WaveNet::arrays)
+        .def("batch", [](const nfx::WaveNet& net, int count, const std::string& set) {
+            return batch(net, kernels(set).wavenet, count, net.in, net.arrays.back().head.out);
+        }, "count"_a, "instruction_set"_a = "", nb::rv_policy::take_ownership);
+
+    nb::class_<nfx::RecurrentLayer>(m, "RecurrentLayer").def(nb::init<>())
+        .def_rw("in_", &nfx::RecurrentLayer::in).def_rw("hidden", &nfx::RecurrentLayer::hidden)
+        .def_rw("w_ih", &nfx::RecurrentLayer::w_ih).def_rw("w_hh", &nfx::RecurrentLayer::w_hh)
+        .def_rw("b_ih", &nfx::RecurrentLayer::b_ih).def_rw("b_hh", &nfx::RecurrentLayer::b_hh)
+        .def_rw("h0", &nfx::RecurrentLayer::h0).def_rw("c0", &nfx::RecurrentLayer::c0);
+    nb::class_<nfx::Recurrent>(m, "Recurrent").def(nb::init<>())
+        .def_rw("lstm", &nfx::Recurrent::lstm).def_rw("skip", &nfx::Recurrent::skip)
+        .def_rw("input_gain", &nfx::Recurrent::input_gain).def_rw("output_gain", &nfx::Recurrent::output_gain)
+        .def_rw("layers", &nfx::Recurrent::layers).def_rw("head", &nfx::Recurrent::head)
+        .def_rw("head_bias", &nfx::Recurrent::head_bias)
+        .def("batch", [](const nfx::Recurrent& net, int count, const std::string& set) {
+            return batch(net, kernels(set).recurrent, count, net.layers[0].in, 1);
+        }, "count"_a, "instruction_set"_a = "", nb::rv_policy::take_ownership);
+
+    nb::class_<Batch>(m, "Batch", "Streams of one network.")
+        .def("reset", &Batch::reset)
+        .def("process", &Batch::process, "x"_a, "y"_a, "(streams, in, n) float32 into (streams, out, n), without the GIL.");
+}

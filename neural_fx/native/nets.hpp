@@ -1,0 +1,72 @@
+// What the Python side describes and the kernels run. Shapes are torch's: weight (out, in, taps), last tap = now.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <vector>
+
+namespace nfx {
+
+struct Conv {
+    int out = 0, in = 0, taps = 1, dilation = 1;
+    std::vector<float> weight;  // (out, in, taps)
+    std::vector<float> bias;    // (out) or empty
+};
+
+enum class Act { tanh, fasttanh, hardtanh, relu, leaky_relu, prelu, sigmoid, silu, hardswish, leaky_hardtanh, softsign, linear };
+
+struct Activation {
+    Act kind = Act::linear;
+    std::vector<float> params;  // leaky_relu: slope; leaky_hardtanh: min, max, slope below, above; prelu: slope per channel
+};
+
+enum class Gating { none, gated, blended };
+
+struct Layer {
+    Conv conv, mixin, residual, head;  // residual, head: out == 0 if absent
+    Activation activation, secondary;
+    Gating gating = Gating::none;
+};
+
+struct Array {
+    Conv rechannel, head;
+    std::vector<Layer> layers;
+};
+
+struct WaveNet {
+    int in = 1;
+    float head_scale = 1;
+    std::vector<Array> arrays;
+};
+
+struct RecurrentLayer {
+    int in = 0, hidden = 0;
+    std::vector<float> w_ih, w_hh, b_ih, b_hh, h0, c0;  // rows by gate, as torch has them
+};
+
+struct Recurrent {
+    bool lstm = true, skip = false;
+    float input_gain = 1, output_gain = 1;
+    std::vector<RecurrentLayer> layers;
+    std::vector<float> head;  // (hidden)
+    float head_bias = 0;
+};
+
+// One stream of a network. `process` neither allocates nor locks.
+struct Stream {
+    virtual ~Stream() = default;
+    virtual void reset() = 0;
+    // in: in_channels rows of n samples, `in_stride` apart; out: out_channels rows.
+    virtual void process(const float* in, size_t in_stride, float* out, size_t out_stride, int n) = 0;
+};
+
+using MakeWaveNet = std::unique_ptr<Stream> (*)(const WaveNet&);
+using MakeRecurrent = std::unique_ptr<Stream> (*)(const Recurrent&);
+
+struct Kernels {
+    const char* name;
+    MakeWaveNet wavenet;
+    MakeRecurrent recurrent;
+};
+
+}  // namespace nfx

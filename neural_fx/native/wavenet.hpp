@@ -1,0 +1,302 @@
+// WaveNet over a stream, in blocks of up to BLOCK samples: time is contiguous, a tile of 4 outputs x V vectors of
+// time stays in registers while the loop runs over taps and inputs.
+#pragma once
+
+#include <utility>
+
+#include "memory.hpp"
+#include "nets.hpp"
+#include "simd.hpp"
+
+namespace NFX_ARCH {
+
+constexpr int BLOCK = 64;
+constexpr int SLACK = 64;  // readable floats after the last sample of a row
+
+struct Rows {
+    float* p;
+    size_t stride;
+    float* row(int i) const { return p + i * stride; }
+};
+
+// Weights in the order the kernel reads them: for each group of up to 4 outputs, for each tap and input, the outputs.
+struct Packed {
+    int out = 0, in = 0, taps = 1, dilation = 1;
+    std::vector<float> weight, bias;
+
+    explicit Packed(const nfx::Conv& c) : out(c.out), in(c.in), taps(c.taps), dilation(c.dilation), bias(c.bias) {
+        if (out == 0) return;
+        bias.resize(out, 0.0f);
+        weight.reserve(c.weight.size());
+        for (int g = 0; g < out; g += width(g))
+            for (int k = 0; k < taps; ++k)
+                for (int i = 0; i < in; ++i)
+                    for (int o = g; o < g + width(g); ++o) weight.push_back(c.weight[(size_t(o) * in + i) * taps + k]);
+    }
+    // How many outputs the group that begins at `g` has: fours, and a rest of 3 + 3 rather than 4 + 2.
+    int width(int g) const {
+        const int left = out - g;
+        return left == 6 ? 3 : left >= 4 ? 4 : left;
+    }
+    int history() const { return (taps - 1) * dilation; }
+};
+
+template <int O, int T>
+inline void accumulate(vec (&acc)[O][T], const float*& w, const float* in, size_t stride, int count) {
+    for (int i = 0; i < count; ++i, in += stride, w += O) {
+        vec x[T];
+        for (int t = 0; t < T; ++t) x[t] = load(in + t * W);
+        for (int o = 0; o < O; ++o)
+            for (int t = 0; t < T; ++t) acc[o][t] += w[o] * x[t];
+    }
+}
+
+// out[o] = [add[o] +] bias[o] + conv(in)[o] [+ mix(cond)[o]], for O outputs and T vectors of time.
+template <int O, int T>
+inline void tile(const Packed& c, const float* w, int g, Rows in, const Packed* mix, const float* wm, Rows cond,
+                 const Rows* add, Rows out, int t0) {
+    vec acc[O][T];
+    for (int o = 0; o < O; ++o)
+        for (int t = 0; t < T; ++t)
+            acc[o][t] = add ? load(add->row(g + o) + t0 + t * W) + c.bias[g + o] : all(c.bias[g + o]);
+    for (int k = 0; k < c.taps; ++k)
+        accumulate<O, T>(acc, w, in.p + t0 - ptrdiff_t(c.taps - 1 - k) * c.dilation, in.stride, c.in);
+    if (mix) accumulate<O, T>(acc, wm, cond.p + t0, cond.stride, mix->in);
+    for (int o = 0; o < O; ++o)
+        for (int t = 0; t < T; ++t) store(out.row(g + o) + t0 + t * W, acc[o][t]);
+}
+
+template <int O>
+inline void group(const Packed& c, const float* w, int g, Rows in, const Packed* mix, const float* wm, Rows cond,
+                  const Rows* add, Rows out, int n) {
+    int t = 0;
+    for (; n - t > (V - 1) * W; t += V * W) tile<O, V>(c, w, g, in, mix, wm, cond, add, out, t);
+    for (; t < n; t += W) tile<O, 1>(c, w, g, in, mix, wm, cond, add, out, t);
+}
+
+inline void conv(const Packed& c, Rows in, Rows out, int n, const Rows* add = nullptr, const Packed* mix = nullptr,
+                 Rows cond = {}) {
+    const float* w = c.weight.data();
+    const float* wm = mix ? mix->weight.data() : nullptr;
+    for (int g = 0, o = 0; g < c.out; g += o) {
+        o = c.width(g);
+        switch (o) {
+            case 1: group<1>(c, w, g, in, mix, wm, cond, add, out, n); break;
+            case 2: group<2>(c, w, g, in, mix, wm, cond, add, out, n); break;
+            case 3: group<3>(c, w, g, in, mix, wm, cond, add, out, n); break;
+            default: group<4>(c, w, g, in, mix, wm, cond, add, out, n);
+        }
+        w += size_t(o) * c.taps * c.in;
+        if (mix) wm += size_t(o) * mix->in;
+    }
+}
+
+template <class F>
+inline void each(float* x, int n, F f) {
+    for (int t = 0; t < n; t += W) store(x + t, f(load(x + t)));
+}
+
+inline vec fast_tanh(vec x) {
+    const vec a = vabs(x), s = x * x;
+    const vec top = x * (2.45550750702956f + 2.45550750702956f * a + (0.893229853513558f + 0.821226666969744f * a) * s);
+    return top / (2.44506634652299f + (2.44506634652299f + s) * vabs(x + 0.814642734961073f * x * a));
+}
+
+inline void activate(const nfx::Activation& act, Rows x, int channels, int n) {
+    const float* p = act.params.data();
+    for (int c = 0; c < channels; ++c) {
+        float* row = x.row(c);
+        switch (act.kind) {
+            case nfx::Act::tanh: each(row, n, vtanh); break;
+            case nfx::Act::fasttanh: each(row, n, fast_tanh); break;
+            case nfx::Act::hardtanh: each(row, n, [](vec v) { return vmax(vmin(v, all(1)), all(-1)); }); break;
+            case nfx::Act::relu: each(row, n, [](vec v) { return vmax(v, vec{}); }); break;
+            case nfx::Act::leaky_relu: each(row, n, [p](vec v) { return pick(v > 0, v, v * p[0]); }); break;
+            case nfx::Act::prelu: each(row, n, [p, c](vec v) { return pick(v > 0, v, v * p[c]); }); break;
+            case nfx::Act::sigmoid: each(row, n, vsigmoid); break;
+            case nfx::Act::silu: each(row, n, [](vec v) { return v * vsigmoid(v); }); break;
+            case nfx::Act::hardswish:
+                each(row, n, [](vec v) { return v * vmax(vmin(v + 3, all(6)), vec{}) * (1.0f / 6); });
+                break;
+            case nfx::Act::leaky_hardtanh:
+                each(row, n, [p](vec v) {
+                    return pick(v < p[0], (v - p[0]) * p[2] + p[0], pick(v > p[1], (v - p[1]) * p[3] + p[1], v));
+                });
+                break;
+            case nfx::Act::softsign: each(row, n, [](vec v) { return divide(v, 1 + vabs(v)); }); break;
+            case nfx::Act::linear: break;
+        }
+    }
+}
+
+// Past and present of a signal: rows of history, then room for blocks; moved to the front when the room is used up.
+class Line {
+    nfx::Buffer buffer;
+    int channels = 0, history = 0, room = 0, at = 0;
+    size_t stride = 0;
+
+public:
+    Line(int channels, int history) : channels(channels), history((history + 15) / 16 * 16) {
+        room = std::max(1024, this->history) + BLOCK;
+        stride = size_t(this->history) + room + SLACK;
+        buffer = nfx::Buffer(stride * channels);
+        clear();
+    }
+    void clear() {
+        buffer.clear();
+        at = history;
+    }
+    Rows now() { return {buffer.get() + at, stride}; }
+    void advance(int n) {
+        at += n;
+        if (at + BLOCK <= history + room) return;
+        for (int c = 0; c < channels; ++c) {
+            float* row = buffer.get() + c * stride;
+            std::memmove(row, row + at - history, history * sizeof(float));
+        }
+        at = history;
+    }
+};
+
+class WaveNetStream final : public nfx::Stream {
+    struct Layer {
+        Packed conv, mixin, residual, head;
+        const nfx::Layer* spec;
+        int bottleneck;
+        Line input;
+    };
+    struct Array {
+        Packed rechannel, head;
+        std::vector<Layer> layers;
+        Line accumulated;
+        int width, channels;
+    };
+
+    nfx::WaveNet net;  // activations are read from here
+    std::vector<Array> arrays;
+    nfx::Buffer scratch_;
+    Rows input, z, residual, head;
+
+public:
+    explicit WaveNetStream(const nfx::WaveNet& description) : net(description) {
+        int widest = net.in;
+        for (const auto& a : net.arrays) {
+            std::vector<Layer> layers;
+            for (const auto& l : a.layers) {
+                const int bottleneck = l.conv.out / (l.gating == nfx::Gating::none ? 1 : 2);
+                widest = std::max({widest, l.conv.out, l.conv.in, l.head.out});
+                layers.push_back({Packed(l.conv), Packed(l.mixin), Packed(l.residual), Packed(l.head), &l, bottleneck,
+                                  Line(l.conv.in, Packed(l.conv).history())});
+            }
+            widest = std::max({widest, a.head.in, a.head.out});
+            arrays.push_back({Packed(a.rechannel), Packed(a.head), std::move(layers),
+                              Line(a.head.in, Packed(a.head).history()), a.head.in, a.rechannel.out});
+        }
+        const size_t stride = BLOCK + SLACK, rows = widest * stride;
+        scratch_ = nfx::Buffer(4 * rows);
+        float* p = scratch_.get();
+        input = {p, stride}, z = {p + rows, stride}, residual = {p + 2 * rows, stride}, head = {p + 3 * rows, stride};
+    }
+
+    void reset() override {
+        for (auto& a : arrays) {
+            a.accumulated.clear();
+            for (auto& l : a.layers) l.input.clear();
+        }
+    }
+
+    void process(const float* in, size_t in_stride, float* out, size_t out_stride, int n) override {
+        const int outputs = arrays.back().head.out;
+        for (int start = 0; start < n; start += BLOCK) {
+            const int m = std::min(BLOCK, n - start);
+            for (int c = 0; c < net.in; ++c) {
+                float* row = input.row(c);
+                std::memcpy(row, in + c * in_stride + start, m * sizeof(float));
+                std::fill(row + m, row + (m + W - 1) / W * W, 0.0f);
+            }
+            block(m);
+            for (int c = 0; c < outputs; ++c)
+                for (int t = 0; t < m; ++t) out[c * out_stride + start + t] = net.head_scale * head.row(c)[t];
+        }
+    }
+
+private:
+    void block(int n) {
+        Rows x = input;
+        for (size_t i = 0; i < arrays.size(); ++i) {
+            Array& a = arrays[i];
+            const Rows sum = a.accumulated.now();
+            for (int c = 0; c < a.width; ++c) {
+                if (i == 0)
+                    std::fill(sum.row(c), sum.row(c) + (n + W - 1) / W * W, 0.0f);
+                else
+                    std::memcpy(sum.row(c), head.row(c), (n + W - 1) / W * W * sizeof(float));
+            }
+            conv(a.rechannel, x, a.layers[0].input.now(), n);
+            for (size_t j = 0; j < a.layers.size(); ++j) {
+                const bool last = j + 1 == a.layers.size();
+                layer(a.layers[j], last ? residual : a.layers[j + 1].input.now(), sum, n);
+            }
+            conv(a.head, sum, head, n);
+            x = residual;
+            a.accumulated.advance(n);
+            for (auto& l : a.layers) l.input.advance(n);
+        }
+    }
+
+    void layer(Layer& l, Rows next, Rows sum, int n) {
+        const Rows now = l.input.now();
+        const int b = l.bottleneck, end = (n + W - 1) / W * W;
+        conv(l.conv, now, z, n, nullptr, &l.mixin, input);
+        if (l.spec->gating == nfx::Gating::none) {
+            activate(l.spec->activation, z, b, n);
+        } else {
+            const Rows gate{z.row(b), z.stride};
+            activate(l.spec->secondary, gate, b, n);
+            if (l.spec->gating == nfx::Gating::gated) {
+                activate(l.spec->activation, z, b, n);
+                for (int c = 0; c < b; ++c)
+                    for (int t = 0; t < end; t += W) store(z.row(c) + t, load(z.row(c) + t) * load(gate.row(c) + t));
+            } else {
+                blend(l.spec->activation, gate, b, n);
+            }
+        }
+        if (l.head.out) {
+            conv(l.head, z, sum, n, &sum);
+        } else {
+            for (int c = 0; c < b; ++c)
+                for (int t = 0; t < end; t += W) store(sum.row(c) + t, load(sum.row(c) + t) + load(z.row(c) + t));
+        }
+        if (l.residual.out) {
+            conv(l.residual, z, next, n, &now);
+        } else {
+            for (int c = 0; c < l.conv.in; ++c) std::memcpy(next.row(c), now.row(c), end * sizeof(float));
+        }
+    }
+
+    // z = gate * act(z) + (1 - gate) * z; `residual` is free as scratch, but not wide enough to rely on: row by row.
+    void blend(const nfx::Activation& act, Rows gate, int channels, int n) {
+        alignas(64) float kept[BLOCK + SLACK];
+        nfx::Activation const& a = act;
+        for (int c = 0; c < channels; ++c) {
+            float* row = z.row(c);
+            std::memcpy(kept, row, (BLOCK + SLACK) * sizeof(float));
+            activate_row(a, row, c, n);
+            for (int t = 0; t < n; t += W) {
+                const vec s = load(gate.row(c) + t);
+                store(row + t, s * load(row + t) + (1 - s) * load(kept + t));
+            }
+        }
+    }
+
+    static void activate_row(const nfx::Activation& act, float* row, int channel, int n) {
+        if (act.kind == nfx::Act::prelu) {
+            const float slope = act.params[channel];
+            each(row, n, [slope](vec v) { return pick(v > 0, v, v * slope); });
+        } else {
+            activate(act, {row, 0}, 1, n);
+        }
+    }
+};
+
+}  // namespace NFX_ARCH

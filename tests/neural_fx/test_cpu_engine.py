@@ -1,0 +1,246 @@
+"""The compiled engine against the torch reference: every feature it takes, every instruction set, any blocks."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import platform
+import threading
+import warnings
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from neural_fx.engines import cpu, open_engine
+from neural_fx.engines.torch import TorchEngine
+from neural_fx.formats import parse
+from neural_fx.formats.network import Activation, Conv, Layer, LayerArray, Network, Sequential, Slimmable, WaveNet
+from tests.conftest import DOCUMENTS, esr, guitarml_document, noise, wavenet_document
+from tests.neural_fx.formats.test_independent import aida_document
+from tests.neural_fx.formats.test_references import NAMES, model_path, reference
+
+pytestmark = pytest.mark.skipif(not cpu.available(), reason="the compiled engine was not built (no compiler)")
+
+TANH = Activation("tanh")
+LEAKY = Activation("leaky_relu", {"negative_slope": 0.01})
+PRELU = Activation("prelu", slopes=np.array([0.1, 0.5, 2.0], np.float32))
+SETS = ["avx512", "avx2", "sse2"] if platform.machine() in ("x86_64", "AMD64") else ["generic"]
+
+
+def engine(network: Network, instruction_set: str = "") -> cpu.CpuEngine:
+    try:
+        made = cpu.CpuEngine(network, instruction_set)
+        made.stream(1)
+    except ValueError as error:
+        pytest.skip(str(error))
+    return made
+
+
+def random_wavenet(
+    seed: int, widths: tuple[int, ...], gating: str = "none", activation: Activation = TANH,
+    taps: int = 3, head_taps: int = 1, head1x1: bool = False, residual: bool = True, inputs: int = 1, groups: int = 1,
+) -> WaveNet:  # fmt: skip
+    rng = np.random.default_rng(seed)
+
+    def conv(out: int, into: int, k: int = 1, dilation: int = 1, bias: bool = True, groups: int = 1) -> Conv:
+        scale = 1.2 / np.sqrt(into * k)
+        weight = rng.uniform(-scale, scale, (out, into // groups, k)).astype(np.float32)
+        return Conv(weight, rng.uniform(-0.3, 0.3, out).astype(np.float32) if bias else None, dilation, groups)
+
+    arrays, into = [], inputs
+    for i, width in enumerate(widths):
+        wide = width * (1 if gating == "none" else 2)
+        after = (widths[i + 1 :] + (1,))[0]
+        layers = tuple(
+            Layer(
+                conv=conv(wide, width, taps, d, groups=groups),
+                mixin=conv(wide, inputs, bias=False),
+                activation=activation,
+                gating=gating,
+                residual=conv(width, width) if residual else None,
+                head=conv(width, width) if head1x1 else None,
+            )
+            for d in (1, 3, 40, 200)
+        )  # fmt: skip
+        arrays.append(LayerArray(conv(width, into, bias=False), layers, conv(after, width, head_taps, 2)))
+        into = width
+    return WaveNet(tuple(arrays), 0.7)
+
+
+VARIANTS: dict[str, dict[str, Any]] = {
+    "a1": {"widths": (16, 8)},
+    "feather": {"widths": (8, 4)},
+    "nano": {"widths": (4, 2)},
+    "lite": {"widths": (12, 6)},
+    "one": {"widths": (1,)},
+    "three": {"widths": (3, 5, 7)},
+    "wide": {"widths": (40,)},
+    "gated": {"widths": (6,), "gating": "gated"},
+    "blended": {"widths": (5,), "gating": "blended"},
+    "a2": {"widths": (8,), "taps": 6, "head_taps": 16, "activation": LEAKY},
+    "head1x1": {"widths": (6,), "head1x1": True},
+    "no residual": {"widths": (6,), "residual": False},
+    "two inputs": {"widths": (6,), "inputs": 2},
+    "groups": {"widths": (8,), "groups": 4},
+    "prelu": {"widths": (3,), "activation": PRELU},
+    "blended prelu": {"widths": (3,), "gating": "blended", "activation": PRELU},
+    **{
+        name: {"widths": (4,), "activation": Activation(name)}
+        for name in ("fasttanh", "hardtanh", "relu", "sigmoid", "silu", "hardswish", "softsign", "linear")
+    },
+    "leaky_hardtanh": {"widths": (4,), "activation": Activation(
+        "leaky_hardtanh", {"min_val": -0.5, "max_val": 0.6, "min_slope": 0.1, "max_slope": 0.2})},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("instruction_set", SETS)
+@pytest.mark.parametrize("name", list(VARIANTS))
+def test_wavenets_equal_the_torch_reference(name: str, instruction_set: str) -> None:
+    network = random_wavenet(1, **VARIANTS[name])
+    assert cpu.supports(network)
+    x = noise(3000, network.in_channels, seed=2, level=0.5)[None]
+    theirs, ours = TorchEngine(network).stream(1), engine(network, instruction_set).stream(1)
+    controls = np.full(network.in_channels - 1, 0.4, np.float32)
+    for stream in (theirs, ours):
+        stream.reset(500, controls)
+    assert esr(theirs.process(x), ours.process(x)) <= 1e-11
+
+
+@pytest.mark.parametrize("instruction_set", SETS)
+@pytest.mark.parametrize("unit", ["LSTM", "GRU"])
+@pytest.mark.parametrize(("hidden", "layers", "inputs"), [(1, 1, 1), (5, 2, 2), (16, 1, 1), (40, 3, 3), (80, 1, 1)])
+def test_recurrent_networks_equal_the_torch_reference(
+    unit: str, hidden: int, layers: int, inputs: int, instruction_set: str
+) -> None:
+    network = parse(json.dumps(guitarml_document(unit, inputs, hidden, layers)).encode()).network
+    assert cpu.supports(network)
+    x = noise(1500, inputs, seed=2, level=0.5)[None]
+    theirs, ours = TorchEngine(network).stream(1), engine(network, instruction_set).stream(1)
+    for stream in (theirs, ours):
+        stream.reset(100, np.full(inputs - 1, 0.3, np.float32))
+    assert esr(theirs.process(x), ours.process(x)) <= 1e-10
+
+
+# FiLM, a post-stack head, a condition model, and what is neither WaveNet nor recurrent.
+TORCH_RUNS = {
+    "WaveNet_", "film_activation_post_film", "film_conv_pre_film", "film_layer1x1_post_film", "film_noshift",
+    "posthead", "wavenet_condition_dsp", "ConvNet_", "convnet", "convnet_bn", "Linear_", "linear", "linear_10",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("instruction_set", SETS)
+@pytest.mark.parametrize("name", [n for n in NAMES if n not in TORCH_RUNS])
+def test_the_reference_engine_on_every_instruction_set(name: str, instruction_set: str, shared: Any) -> None:
+    from neural_fx.formats import read
+
+    capture = read(model_path(name))
+    network = capture.network.sizes[-1] if isinstance(capture.network, Slimmable) else capture.network
+    assert cpu.supports(network)
+    clip = np.load(shared / "models" / "references" / "input_48k.npy").astype(np.float32)
+    stream = engine(network, instruction_set).stream(1)
+    stream.reset(capture.prewarm, np.zeros(0, np.float32))
+    assert esr(reference(name), stream.process(clip[None, None])[0, 0]) <= 1e-9
+
+
+@given(blocks=st.lists(st.integers(1, 700), min_size=1, max_size=20), seed=st.integers(0, 3))
+def test_any_blocks_give_the_same_samples(blocks: list[int], seed: int) -> None:
+    """Long enough for every delay line to be moved to its front several times."""
+    network = random_wavenet(seed, (5, 3), head_taps=4)
+    x = noise(6000, 1, seed=seed)[None]
+    stream = engine(network).stream(1)
+    stream.reset(0, np.zeros(0, np.float32))
+    whole = stream.process(x)
+    stream.reset(0, np.zeros(0, np.float32))
+    parts, at = [], 0
+    while at < x.shape[2]:
+        for n in blocks:
+            parts.append(stream.process(np.ascontiguousarray(x[:, :, at : at + n])))
+            at += n
+    np.testing.assert_allclose(np.concatenate(parts, 2), whole, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["wavenet", "lstm", "guitarml-gru"])
+def test_a_batch_item_equals_the_single_result(name: str) -> None:
+    network = parse(json.dumps(DOCUMENTS[name]()).encode()).network
+    x = noise(2000, 5, seed=3)[:, None]
+    many, one = engine(network).stream(5), engine(network).stream(1)
+    many.reset(50, np.zeros(0, np.float32))
+    together = many.process(x)
+    for i in range(5):
+        one.reset(50, np.zeros(0, np.float32))
+        np.testing.assert_array_equal(one.process(x[i : i + 1])[0], together[i])
+
+
+def test_tanh_is_exact_to_a_few_parts_in_ten_million() -> None:
+    """Through a network that is one tanh: conv and mixer are wires, everything else is nothing."""
+    one, zero = np.ones((1, 1, 1), np.float32), np.zeros((1, 1, 1), np.float32)
+    layer = Layer(Conv(zero, np.zeros(1, np.float32)), Conv(one), Activation("tanh"))
+    network = WaveNet((LayerArray(Conv(one), (layer,), Conv(one)),))
+    x = np.concatenate((np.linspace(-12, 12, 40001), [1e-30, -1e-8, 1e4, -1e4, 0.0])).astype(np.float32)[None, None]
+    for instruction_set in SETS:
+        stream = engine(network, instruction_set).stream(1)
+        stream.reset(0, np.zeros(0, np.float32))
+        assert np.abs(stream.process(x) - np.tanh(x.astype(np.float64))).max() < 4e-7
+
+
+def test_denormals_are_flushed_inside_and_the_mode_comes_back() -> None:
+    """A decaying recurrent network falls silent; the caller's denormals still work afterwards."""
+    document = guitarml_document("LSTM", 1, 4, 1, 0)
+    stream = engine(parse(json.dumps(document).encode()).network).stream(1)
+    stream.reset(0, np.zeros(0, np.float32))
+    stream.process(np.full((1, 1, 1000), 1e-40, np.float32))
+    tiny = np.float32(1e-40)
+    assert tiny * np.float32(0.5) != 0
+    assert ctypes.c_float(1e-40).value != 0
+
+
+def test_streams_run_beside_each_other_without_the_gil() -> None:
+    network = random_wavenet(0, (16, 8))
+    x = noise(48000, 1)[None]
+    expected = run(network, x)
+    results: list[np.ndarray] = []
+    threads = [threading.Thread(target=lambda: results.append(run(network, x))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for result in results:
+        np.testing.assert_array_equal(result, expected)
+
+
+def run(network: Network, x: np.ndarray) -> np.ndarray:
+    stream = engine(network).stream(x.shape[0])
+    stream.reset(0, np.zeros(0, np.float32))
+    return stream.process(x)
+
+
+@pytest.mark.parametrize("shape", [(2, 1, 10), (1, 2, 10), (1, 1)])
+def test_wrong_shapes_are_refused(shape: tuple[int, ...]) -> None:
+    stream = engine(random_wavenet(0, (4,))).stream(1)
+    stream.reset(0, np.zeros(0, np.float32))
+    with pytest.raises((ValueError, TypeError, IndexError)):
+        stream.process(np.zeros(shape, np.float32))
+
+
+def test_who_runs_what(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = random_wavenet(0, (4,))
+    posted = replace(plain, post_head=((Activation("tanh"), plain.arrays[0].rechannel),))
+    assert isinstance(open_engine(plain), cpu.CpuEngine)
+    assert isinstance(open_engine(plain, "torch"), TorchEngine)
+    assert isinstance(open_engine(posted), TorchEngine)
+    assert not cpu.supports(Sequential(1, 1, (plain.arrays[0].rechannel,)))
+    assert isinstance(open_engine(parse(json.dumps(aida_document()).encode()).network), cpu.CpuEngine)
+    monkeypatch.setattr(cpu, "core", None)
+    with pytest.warns(UserWarning, match="no C\\+\\+ compiler"):
+        assert isinstance(open_engine(plain), TorchEngine)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        open_engine(plain, "torch")
+
+
+def test_wavenet_document_is_taken() -> None:
+    assert cpu.supports(parse(json.dumps(wavenet_document()).encode()).network)
