@@ -1,4 +1,4 @@
-"""The compiled CPU engine: kernels for WaveNets and recurrent networks, one core, in real time.
+"""The compiled CPU engine: kernels for one core, in real time.
 
 `supports` says which networks it runs; the torch engine runs the others. Numbers are those of the torch reference to
 rounding (tanh by a rational function within 4e-7). The kernels flush denormals and restore the caller's mode.
@@ -12,16 +12,21 @@ from typing import Any
 import numpy as np
 
 from neural_fx.formats.network import (
+    FILM_SITES,
     Activation,
+    Affine,
     Array,
     Conv,
+    Film,
     Layer,
     LayerArray,
     Network,
     Recurrent,
     RecurrentLayer,
     Sequential,
+    Slimmable,
     WaveNet,
+    walk,
 )
 
 core: Any
@@ -46,15 +51,19 @@ def instruction_set() -> str:
 
 
 def supports(network: Network) -> bool:
-    """Whether the kernels run this network: WaveNets without FiLM, post-stack head and condition model, and LSTM
-    or GRU layers with one linear output."""
-    if core is None:
+    """Whether the kernels run this network.
+
+    They run WaveNets (with a WaveNet, if any, for the condition), chains of convolutions, activations and scalings,
+    and LSTM or GRU layers with one linear output. Softmax, ELU, and recurrent layers among others are torch's.
+    """
+    if core is None or isinstance(network, Slimmable):
+        return False
+    if any(isinstance(part, Activation) and part.name not in _ACTIVATIONS for part in walk(network)):
         return False
     if isinstance(network, WaveNet):
-        layers = [layer for array in network.arrays for layer in array.layers]
-        known = all(a.name in _ACTIVATIONS for layer in layers for a in (layer.activation, layer.secondary))
-        return known and not (network.post_head or network.condition or any(layer.films for layer in layers))
-    return isinstance(network, Sequential) and _is_plain_recurrent(network)
+        return network.condition is None or (isinstance(network.condition, WaveNet) and supports(network.condition))
+    recurrent = any(isinstance(stage, Recurrent) for stage in network.stages)
+    return not recurrent or _is_plain_recurrent(network)
 
 
 def _is_plain_recurrent(network: Sequential) -> bool:
@@ -75,7 +84,7 @@ class CpuEngine:
     def __init__(self, network: Network, instruction_set: str = "") -> None:
         self.instruction_set = instruction_set
         self.in_channels, self.out_channels = network.in_channels, network.out_channels
-        self.net = _wavenet(network) if isinstance(network, WaveNet) else _recurrent(network)
+        self.net = _describe(network)
 
     def stream(self, batch: int) -> CpuStream:
         """New streams that run in one call."""
@@ -134,7 +143,13 @@ def _layer(layer: Layer) -> Any:
     made.residual, made.head = _conv(layer.residual), _conv(layer.head)
     made.activation, made.secondary = _activation(layer.activation), _activation(layer.secondary)
     made.gating = getattr(core.Gating, layer.gating)
+    if layer.films:
+        made.films = [_film(layer.films.get(site)) for site in FILM_SITES]
     return made
+
+
+def _film(film: Film | None) -> Any:
+    return core.Film(_conv(film.conv if film else None), film.shift if film else True)
 
 
 def _array(array: LayerArray) -> Any:
@@ -144,10 +159,46 @@ def _array(array: LayerArray) -> Any:
     return made
 
 
+def _describe(network: Network) -> Any:
+    """The kernels' description of a network."""
+    if isinstance(network, WaveNet):
+        return _wavenet(network)
+    assert isinstance(network, Sequential)
+    return _recurrent(network) if _is_plain_recurrent(network) else _sequential(network)
+
+
 def _wavenet(network: WaveNet) -> Any:
     made = core.WaveNet()
     made.in_, made.head_scale = network.in_channels, network.head_scale
     made.arrays = [_array(array) for array in network.arrays]
+    made.post = [_post_stage(*stage) for stage in network.post_head]
+    made.condition = [_wavenet(network.condition)] if isinstance(network.condition, WaveNet) else []
+    return made
+
+
+def _post_stage(activation: Activation, conv: Conv) -> Any:
+    made = core.PostStage()
+    made.activation, made.conv = _activation(activation), _conv(conv)
+    return made
+
+
+def _sequential(network: Sequential) -> Any:
+    made = core.Sequential()
+    made.in_, made.out = network.in_channels, network.out_channels
+    made.skip, made.input_gain, made.output_gain = network.skip, network.input_gain, network.output_gain
+    made.stages = [_stage(stage) for stage in network.stages]
+    return made
+
+
+def _stage(stage: object) -> Any:
+    made = core.Stage()
+    made.conv, made.activation = _conv(None), _activation(Activation("linear"))
+    if isinstance(stage, Conv):
+        made.conv = _conv(stage)
+    elif isinstance(stage, Affine):
+        made.scale, made.shift = stage.scale.tolist(), stage.shift.tolist()
+    elif isinstance(stage, Activation):
+        made.activation = _activation(stage)
     return made
 
 
@@ -160,8 +211,7 @@ def _recurrent_layer(layer: RecurrentLayer) -> Any:
     return made
 
 
-def _recurrent(network: Network) -> Any:
-    assert isinstance(network, Sequential)
+def _recurrent(network: Sequential) -> Any:
     recurrent, head = network.stages
     assert isinstance(recurrent, Recurrent)
     assert isinstance(head, Conv)

@@ -129,17 +129,35 @@ NB_MODULE(_core, m) {
         .def("__init__", [](nfx::Activation* a, nfx::Act kind, std::vector<float> params) {
             new (a) nfx::Activation{kind, std::move(params)};
         });
+    nb::class_<nfx::Film>(m, "Film").def("__init__", [](nfx::Film* f, nfx::Conv conv, bool shift) {
+        new (f) nfx::Film{std::move(conv), shift};
+    });
     nb::class_<nfx::Layer>(m, "Layer").def(nb::init<>())
         .def_rw("conv", &nfx::Layer::conv).def_rw("mixin", &nfx::Layer::mixin).def_rw("residual", &nfx::Layer::residual)
         .def_rw("head", &nfx::Layer::head).def_rw("activation", &nfx::Layer::activation)
-        .def_rw("secondary", &nfx::Layer::secondary).def_rw("gating", &nfx::Layer::gating);
+        .def_rw("secondary", &nfx::Layer::secondary).def_rw("gating", &nfx::Layer::gating)
+        .def_rw("films", &nfx::Layer::films);
+    nb::class_<nfx::PostStage>(m, "PostStage").def(nb::init<>())
+        .def_rw("activation", &nfx::PostStage::activation).def_rw("conv", &nfx::PostStage::conv);
+    nb::class_<nfx::Stage>(m, "Stage").def(nb::init<>())
+        .def_rw("conv", &nfx::Stage::conv).def_rw("scale", &nfx::Stage::scale).def_rw("shift", &nfx::Stage::shift)
+        .def_rw("activation", &nfx::Stage::activation);
     nb::class_<nfx::Array>(m, "Array").def(nb::init<>())
         .def_rw("rechannel", &nfx::Array::rechannel).def_rw("head", &nfx::Array::head).def_rw("layers", &nfx::Array::layers);
     nb::class_<nfx::WaveNet>(m, "WaveNet").def(nb::init<>())
         .def_rw("in_", &nfx::WaveNet::in).def_rw("head_scale", &nfx::WaveNet::head_scale)
-        .def_rw("arrays", &nfx::WaveNet::arrays)
+        .def_rw("arrays", &nfx::WaveNet::arrays).def_rw("post", &nfx::WaveNet::post)
+        .def_rw("condition", &nfx::WaveNet::condition)
         .def("batch", [](const nfx::WaveNet& net, int count, const std::string& set) {
-            return batch(net, kernels(set).wavenet, count, net.in, net.arrays.back().head.out);
+            return batch(net, kernels(set).wavenet, count, net.in, net.out());
+        }, "count"_a, "instruction_set"_a = "", nb::rv_policy::take_ownership);
+
+    nb::class_<nfx::Sequential>(m, "Sequential").def(nb::init<>())
+        .def_rw("in_", &nfx::Sequential::in).def_rw("out", &nfx::Sequential::out).def_rw("skip", &nfx::Sequential::skip)
+        .def_rw("input_gain", &nfx::Sequential::input_gain).def_rw("output_gain", &nfx::Sequential::output_gain)
+        .def_rw("stages", &nfx::Sequential::stages)
+        .def("batch", [](const nfx::Sequential& net, int count, const std::string& set) {
+            return batch(net, kernels(set).sequential, count, net.in, net.out);
         }, "count"_a, "instruction_set"_a = "", nb::rv_policy::take_ownership);
 
     nb::class_<nfx::RecurrentLayer>(m, "RecurrentLayer").def(nb::init<>())

@@ -22,10 +22,19 @@ struct Activation {
 
 enum class Gating { none, gated, blended };
 
+struct Film {
+    Conv conv;  // out == 0 if absent
+    bool shift = true;
+};
+
+// Where a FiLM can stand in a layer, in the order of the file format.
+enum Site { conv_pre, conv_post, mixin_pre, mixin_post, activation_pre, activation_post, residual_post, head_post, sites };
+
 struct Layer {
     Conv conv, mixin, residual, head;  // residual, head: out == 0 if absent
     Activation activation, secondary;
     Gating gating = Gating::none;
+    std::vector<Film> films;  // empty, or one for each site
 };
 
 struct Array {
@@ -33,10 +42,19 @@ struct Array {
     std::vector<Layer> layers;
 };
 
+struct PostStage {
+    Activation activation;
+    Conv conv;
+};
+
 struct WaveNet {
     int in = 1;
     float head_scale = 1;
     std::vector<Array> arrays;
+    std::vector<PostStage> post;
+    std::vector<WaveNet> condition;  // none or one: computes the condition from the input
+
+    int out() const { return post.empty() ? arrays.back().head.out : post.back().conv.out; }
 };
 
 struct RecurrentLayer {
@@ -52,6 +70,20 @@ struct Recurrent {
     float head_bias = 0;
 };
 
+// Convolutions, activations and scalings one after another.
+struct Stage {
+    Conv conv;                         // out == 0 if this stage is none
+    std::vector<float> scale, shift;   // per channel, or empty
+    Activation activation;
+};
+
+struct Sequential {
+    int in = 1, out = 1;
+    bool skip = false;
+    float input_gain = 1, output_gain = 1;
+    std::vector<Stage> stages;
+};
+
 // One stream of a network. `process` neither allocates nor locks.
 struct Stream {
     virtual ~Stream() = default;
@@ -61,11 +93,13 @@ struct Stream {
 };
 
 using MakeWaveNet = std::unique_ptr<Stream> (*)(const WaveNet&);
+using MakeSequential = std::unique_ptr<Stream> (*)(const Sequential&);
 using MakeRecurrent = std::unique_ptr<Stream> (*)(const Recurrent&);
 
 struct Kernels {
     const char* name;
     MakeWaveNet wavenet;
+    MakeSequential sequential;
     MakeRecurrent recurrent;
 };
 

@@ -158,11 +158,47 @@ public:
     }
 };
 
+inline int padded(int n) { return (n + W - 1) / W * W; }
+
+inline void plus(Rows x, Rows y, int channels, int n) {
+    for (int c = 0; c < channels; ++c)
+        for (int t = 0; t < n; t += W) store(x.row(c) + t, load(x.row(c) + t) + load(y.row(c) + t));
+}
+
+inline void copy(Rows from, Rows to, int channels, int n) {
+    for (int c = 0; c < channels; ++c) std::memcpy(to.row(c), from.row(c), padded(n) * sizeof(float));
+}
+
+// Feature-wise linear modulation of rows in place.
+struct Film {
+    Packed conv;
+    bool shift;
+    explicit operator bool() const { return conv.out > 0; }
+
+    void apply(Rows x, Rows cond, Rows scratch, int n) const {
+        const int channels = conv.out / (shift ? 2 : 1);
+        NFX_ARCH::conv(conv, cond, scratch, n);
+        for (int c = 0; c < channels; ++c)
+            for (int t = 0; t < n; t += W) {
+                vec v = load(x.row(c) + t) * load(scratch.row(c) + t);
+                if (shift) v += load(scratch.row(channels + c) + t);
+                store(x.row(c) + t, v);
+            }
+    }
+};
+
 class WaveNetStream final : public nfx::Stream {
     struct Layer {
         Packed conv, mixin, residual, head;
         const nfx::Layer* spec;
         int bottleneck;
+        Line input;   // what came in: the convolution reads its past, the residual its present
+        Line filmed;  // what the convolution reads instead, if a FiLM stands before it
+        std::vector<Film> films;
+    };
+    struct Post {
+        const nfx::Activation* activation;
+        Packed conv;
         Line input;
     };
     struct Array {
@@ -174,8 +210,11 @@ class WaveNetStream final : public nfx::Stream {
 
     nfx::WaveNet net;  // activations are read from here
     std::vector<Array> arrays;
+    std::vector<Post> post;
+    std::unique_ptr<WaveNetStream> condition;
+    int condition_out = 0;
     nfx::Buffer scratch_;
-    Rows input, z, residual, head;
+    Rows input, z, residual, head, cond, mixed, modulation, free;
 
 public:
     explicit WaveNetStream(const nfx::WaveNet& description) : net(description) {
@@ -184,70 +223,162 @@ public:
             std::vector<Layer> layers;
             for (const auto& l : a.layers) {
                 const int bottleneck = l.conv.out / (l.gating == nfx::Gating::none ? 1 : 2);
-                widest = std::max({widest, l.conv.out, l.conv.in, l.head.out});
+                widest = std::max({widest, l.conv.out, l.conv.in, l.head.out, l.mixin.in});
+                std::vector<Film> films;
+                for (const auto& f : l.films) {
+                    films.push_back({Packed(f.conv), f.shift});
+                    widest = std::max(widest, f.conv.out);
+                }
+                const int history = Packed(l.conv).history();
+                const bool before = !films.empty() && films[nfx::conv_pre];
                 layers.push_back({Packed(l.conv), Packed(l.mixin), Packed(l.residual), Packed(l.head), &l, bottleneck,
-                                  Line(l.conv.in, Packed(l.conv).history())});
+                                  Line(l.conv.in, before ? 0 : history), Line(before ? l.conv.in : 0, history),
+                                  std::move(films)});
             }
             widest = std::max({widest, a.head.in, a.head.out});
             arrays.push_back({Packed(a.rechannel), Packed(a.head), std::move(layers),
                               Line(a.head.in, Packed(a.head).history()), a.head.in, a.rechannel.out});
         }
+        for (const auto& stage : net.post) {
+            widest = std::max({widest, stage.conv.in, stage.conv.out});
+            post.push_back({&stage.activation, Packed(stage.conv), Line(stage.conv.in, Packed(stage.conv).history())});
+        }
+        if (!net.condition.empty()) {
+            condition = std::make_unique<WaveNetStream>(net.condition[0]);
+            condition_out = net.condition[0].out();
+            widest = std::max(widest, condition_out);
+        }
         const size_t stride = BLOCK + SLACK, rows = widest * stride;
-        scratch_ = nfx::Buffer(4 * rows);
-        float* p = scratch_.get();
-        input = {p, stride}, z = {p + rows, stride}, residual = {p + 2 * rows, stride}, head = {p + 3 * rows, stride};
+        scratch_ = nfx::Buffer(8 * rows);
+        Rows* const parts[] = {&input, &z, &residual, &head, &cond, &mixed, &modulation, &free};
+        for (int i = 0; i < 8; ++i) *parts[i] = {scratch_.get() + i * rows, stride};
     }
 
     void reset() override {
         for (auto& a : arrays) {
             a.accumulated.clear();
-            for (auto& l : a.layers) l.input.clear();
+            for (auto& l : a.layers) l.input.clear(), l.filmed.clear();
         }
+        for (auto& stage : post) stage.input.clear();
+        if (condition) condition->reset();
     }
 
     void process(const float* in, size_t in_stride, float* out, size_t out_stride, int n) override {
-        const int outputs = arrays.back().head.out;
+        const int outputs = net.out();
         for (int start = 0; start < n; start += BLOCK) {
             const int m = std::min(BLOCK, n - start);
             for (int c = 0; c < net.in; ++c) {
                 float* row = input.row(c);
                 std::memcpy(row, in + c * in_stride + start, m * sizeof(float));
-                std::fill(row + m, row + (m + W - 1) / W * W, 0.0f);
+                std::fill(row + m, row + padded(m), 0.0f);
             }
             block(m);
             for (int c = 0; c < outputs; ++c)
-                for (int t = 0; t < m; ++t) out[c * out_stride + start + t] = net.head_scale * head.row(c)[t];
+                std::memcpy(out + c * out_stride + start, head.row(c), m * sizeof(float));
         }
     }
 
 private:
     void block(int n) {
-        Rows x = input;
+        Rows x = input, c0 = input;
+        if (condition) {
+            condition->process(input.p, input.stride, cond.p, cond.stride, n);
+            for (int c = 0; c < condition_out; ++c) std::fill(cond.row(c) + n, cond.row(c) + padded(n), 0.0f);
+            c0 = cond;
+        }
         for (size_t i = 0; i < arrays.size(); ++i) {
             Array& a = arrays[i];
             const Rows sum = a.accumulated.now();
             for (int c = 0; c < a.width; ++c) {
                 if (i == 0)
-                    std::fill(sum.row(c), sum.row(c) + (n + W - 1) / W * W, 0.0f);
+                    std::fill(sum.row(c), sum.row(c) + padded(n), 0.0f);
                 else
-                    std::memcpy(sum.row(c), head.row(c), (n + W - 1) / W * W * sizeof(float));
+                    std::memcpy(sum.row(c), head.row(c), padded(n) * sizeof(float));
             }
             conv(a.rechannel, x, a.layers[0].input.now(), n);
             for (size_t j = 0; j < a.layers.size(); ++j) {
                 const bool last = j + 1 == a.layers.size();
-                layer(a.layers[j], last ? residual : a.layers[j + 1].input.now(), sum, n);
+                const Rows next = last ? residual : a.layers[j + 1].input.now();
+                if (a.layers[j].films.empty())
+                    layer(a.layers[j], c0, next, sum, n);
+                else
+                    modulated(a.layers[j], c0, next, sum, n);
             }
             conv(a.head, sum, head, n);
             x = residual;
             a.accumulated.advance(n);
-            for (auto& l : a.layers) l.input.advance(n);
+            for (auto& l : a.layers) l.input.advance(n), l.filmed.advance(n);
+        }
+        const int channels = arrays.back().head.out;
+        for (int c = 0; c < channels; ++c)
+            for (int t = 0; t < n; t += W) store(head.row(c) + t, net.head_scale * load(head.row(c) + t));
+        for (auto& stage : post) {
+            const Rows now = stage.input.now();
+            copy(head, now, stage.conv.in, n);
+            activate(*stage.activation, now, stage.conv.in, n);
+            conv(stage.conv, now, head, n);
+            stage.input.advance(n);
         }
     }
 
-    void layer(Layer& l, Rows next, Rows sum, int n) {
+    void layer(Layer& l, Rows c, Rows next, Rows sum, int n) {
         const Rows now = l.input.now();
-        const int b = l.bottleneck, end = (n + W - 1) / W * W;
-        conv(l.conv, now, z, n, nullptr, &l.mixin, input);
+        conv(l.conv, now, z, n, nullptr, &l.mixin, c);
+        shape(l, n);
+        if (l.head.out)
+            conv(l.head, z, sum, n, &sum);
+        else
+            plus(sum, z, l.bottleneck, n);
+        if (l.residual.out)
+            conv(l.residual, z, next, n, &now);
+        else
+            copy(now, next, l.conv.in, n);
+    }
+
+    // A layer with FiLM at any of its sites: the same steps one at a time.
+    void modulated(Layer& l, Rows c, Rows next, Rows sum, int n) {
+        const Rows now = l.input.now();
+        const auto film = [&](nfx::Site site, Rows x) {
+            if (l.films[site]) l.films[site].apply(x, c, modulation, n);
+        };
+        Rows past = now;
+        if (l.films[nfx::conv_pre]) {
+            past = l.filmed.now();
+            copy(now, past, l.conv.in, n);
+            film(nfx::conv_pre, past);
+        }
+        conv(l.conv, past, z, n);
+        film(nfx::conv_post, z);
+        Rows seen = c;
+        if (l.films[nfx::mixin_pre]) {
+            copy(c, free, l.mixin.in, n);
+            film(nfx::mixin_pre, free);
+            seen = free;
+        }
+        conv(l.mixin, seen, mixed, n);
+        film(nfx::mixin_post, mixed);
+        plus(z, mixed, l.conv.out, n);
+        film(nfx::activation_pre, z);
+        shape(l, n);
+        film(nfx::activation_post, z);
+        if (l.head.out) {
+            conv(l.head, z, mixed, n);
+            film(nfx::head_post, mixed);
+            plus(sum, mixed, l.head.out, n);
+        } else {
+            plus(sum, z, l.bottleneck, n);
+        }
+        copy(now, next, l.conv.in, n);
+        if (l.residual.out) {
+            conv(l.residual, z, mixed, n);
+            film(nfx::residual_post, mixed);
+            plus(next, mixed, l.conv.in, n);
+        }
+    }
+
+    // z through the activation and, if the layer has one, its gate.
+    void shape(Layer& l, int n) {
+        const int b = l.bottleneck, end = padded(n);
         if (l.spec->gating == nfx::Gating::none) {
             activate(l.spec->activation, z, b, n);
         } else {
@@ -261,27 +392,15 @@ private:
                 blend(l.spec->activation, gate, b, n);
             }
         }
-        if (l.head.out) {
-            conv(l.head, z, sum, n, &sum);
-        } else {
-            for (int c = 0; c < b; ++c)
-                for (int t = 0; t < end; t += W) store(sum.row(c) + t, load(sum.row(c) + t) + load(z.row(c) + t));
-        }
-        if (l.residual.out) {
-            conv(l.residual, z, next, n, &now);
-        } else {
-            for (int c = 0; c < l.conv.in; ++c) std::memcpy(next.row(c), now.row(c), end * sizeof(float));
-        }
     }
 
-    // z = gate * act(z) + (1 - gate) * z; `residual` is free as scratch, but not wide enough to rely on: row by row.
+    // z = gate * act(z) + (1 - gate) * z
     void blend(const nfx::Activation& act, Rows gate, int channels, int n) {
         alignas(64) float kept[BLOCK + SLACK];
-        nfx::Activation const& a = act;
         for (int c = 0; c < channels; ++c) {
             float* row = z.row(c);
             std::memcpy(kept, row, (BLOCK + SLACK) * sizeof(float));
-            activate_row(a, row, c, n);
+            activate_row(act, row, c, n);
             for (int t = 0; t < n; t += W) {
                 const vec s = load(gate.row(c) + t);
                 store(row + t, s * load(row + t) + (1 - s) * load(kept + t));
@@ -296,6 +415,70 @@ private:
         } else {
             activate(act, {row, 0}, 1, n);
         }
+    }
+};
+
+class SequentialStream final : public nfx::Stream {
+    struct Stage {
+        const nfx::Stage* spec;
+        Packed conv;
+        Line input;
+    };
+    nfx::Sequential net;
+    std::vector<Stage> stages;
+    nfx::Buffer scratch_;
+    Rows input, signal;
+
+public:
+    explicit SequentialStream(const nfx::Sequential& description) : net(description) {
+        int widest = net.in;
+        for (const auto& s : net.stages) {
+            const Packed conv(s.conv);
+            widest = std::max({widest, conv.out, conv.in});
+            stages.push_back({&s, conv, Line(conv.in, conv.out ? conv.history() : 0)});
+        }
+        const size_t stride = BLOCK + SLACK;
+        scratch_ = nfx::Buffer(2 * widest * stride);
+        input = {scratch_.get(), stride};
+        signal = {scratch_.get() + widest * stride, stride};
+    }
+
+    void reset() override {
+        for (auto& s : stages) s.input.clear();
+    }
+
+    void process(const float* in, size_t in_stride, float* out, size_t out_stride, int n) override {
+        for (int start = 0; start < n; start += BLOCK) {
+            const int m = std::min(BLOCK, n - start);
+            for (int c = 0; c < net.in; ++c) {
+                const float gain = c == 0 ? net.input_gain : 1.0f;
+                for (int t = 0; t < m; ++t) input.row(c)[t] = gain * in[c * in_stride + start + t];
+                std::fill(input.row(c) + m, input.row(c) + padded(m), 0.0f);
+            }
+            copy(input, signal, net.in, m);
+            int channels = net.in;
+            for (auto& s : stages) channels = stage(s, channels, m);
+            for (int c = 0; c < net.out; ++c)
+                for (int t = 0; t < m; ++t)
+                    out[c * out_stride + start + t] =
+                        net.output_gain * (signal.row(c)[t] + (net.skip ? input.row(0)[t] : 0.0f));
+        }
+    }
+
+private:
+    int stage(Stage& s, int channels, int n) {
+        if (s.conv.out) {
+            const Rows now = s.input.now();
+            copy(signal, now, channels, n);
+            conv(s.conv, now, signal, n);
+            s.input.advance(n);
+            channels = s.conv.out;
+        }
+        for (size_t c = 0; c < s.spec->scale.size(); ++c)
+            for (int t = 0; t < n; t += W)
+                store(signal.row(c) + t, load(signal.row(c) + t) * s.spec->scale[c] + s.spec->shift[c]);
+        activate(s.spec->activation, signal, channels, n);
+        return channels;
     }
 };
 

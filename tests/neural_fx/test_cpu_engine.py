@@ -18,7 +18,19 @@ from hypothesis import strategies as st
 from neural_fx.engines import cpu, open_engine
 from neural_fx.engines.torch import TorchEngine
 from neural_fx.formats import parse
-from neural_fx.formats.network import Activation, Conv, Layer, LayerArray, Network, Sequential, Slimmable, WaveNet
+from neural_fx.formats.network import (
+    FILM_SITES,
+    Activation,
+    Affine,
+    Conv,
+    Film,
+    Layer,
+    LayerArray,
+    Network,
+    Sequential,
+    Slimmable,
+    WaveNet,
+)
 from tests.conftest import DOCUMENTS, esr, guitarml_document, noise, wavenet_document
 from tests.neural_fx.formats.test_independent import aida_document
 from tests.neural_fx.formats.test_references import NAMES, model_path, reference
@@ -71,6 +83,72 @@ def random_wavenet(
     return WaveNet(tuple(arrays), 0.7)
 
 
+def random_conv(rng: np.random.Generator, out: int, into: int, taps: int = 1, dilation: int = 1) -> Conv:
+    scale = 1.2 / np.sqrt(into * taps)
+    weight = rng.uniform(-scale, scale, (out, into, taps)).astype(np.float32)
+    return Conv(weight, rng.uniform(-0.5, 0.5, out).astype(np.float32), dilation)
+
+
+def with_films(network: WaveNet, sites: tuple[str, ...], shift: bool) -> WaveNet:
+    rng = np.random.default_rng(11)
+
+    def film(layer: Layer, site: str) -> Film:
+        wide = layer.conv.out_channels
+        narrow = wide // (1 if layer.gating == "none" else 2)
+        widths = dict(zip(FILM_SITES, (layer.conv.in_channels, wide, layer.mixin.in_channels, wide, wide, narrow,
+                                       layer.conv.in_channels, narrow), strict=True))  # fmt: skip
+        return Film(random_conv(rng, widths[site] * (2 if shift else 1), layer.mixin.in_channels), shift)
+
+    arrays = tuple(
+        replace(a, layers=tuple(replace(ly, films={s: film(ly, s) for s in sites}) for ly in a.layers))
+        for a in network.arrays
+    )
+    return replace(network, arrays=arrays)
+
+
+def modulated(sites: tuple[str, ...], shift: bool = True, **options: Any) -> WaveNet:
+    return with_films(random_wavenet(4, (5, 3), head1x1=True, **options), sites, shift)
+
+
+def posted() -> WaveNet:
+    rng = np.random.default_rng(12)
+    return replace(
+        random_wavenet(5, (4,)),
+        post_head=((TANH, random_conv(rng, 6, 1, 3)), (LEAKY, random_conv(rng, 2, 6, 5))),
+    )
+
+
+def conditioned() -> WaveNet:
+    """A condition of three channels, computed from the input by another WaveNet."""
+    condition = random_wavenet(6, (5, 3))
+    rng = np.random.default_rng(13)
+    last = replace(condition.arrays[-1], head=random_conv(rng, 3, 3))
+    condition = replace(condition, arrays=(*condition.arrays[:-1], last))
+    network = random_wavenet(7, (4,))
+    layers = tuple(replace(ly, mixin=random_conv(rng, 4, 3)) for ly in network.arrays[0].layers)
+    layers = tuple(replace(ly, mixin=replace(ly.mixin, bias=None)) for ly in layers)
+    return replace(network, arrays=(replace(network.arrays[0], layers=layers),), condition=condition)
+
+
+def stages() -> Sequential:
+    rng = np.random.default_rng(14)
+    scale, shift = (rng.uniform(0.5, 1.5, 6).astype(np.float32) for _ in range(2))
+    chain = (random_conv(rng, 6, 2, 3, 7), Affine(scale, shift), TANH, random_conv(rng, 3, 6, 40), PRELU,
+             random_conv(rng, 1, 3, 300))  # fmt: skip
+    return Sequential(2, 1, chain, skip=True, input_gain=1.5, output_gain=0.5)
+
+
+FEATURES: dict[str, Network] = {
+    **{site: modulated((site,)) for site in FILM_SITES},
+    "all films, gated": modulated(FILM_SITES, gating="gated"),
+    "all films, blended, scale only": modulated(FILM_SITES, shift=False, gating="blended"),
+    "all films, two inputs": modulated(FILM_SITES, inputs=2),
+    "post head": posted(),
+    "condition": conditioned(),
+    "stages": stages(),
+}
+
+
 VARIANTS: dict[str, dict[str, Any]] = {
     "a1": {"widths": (16, 8)},
     "feather": {"widths": (8, 4)},
@@ -111,6 +189,21 @@ def test_wavenets_equal_the_torch_reference(name: str, instruction_set: str) -> 
 
 
 @pytest.mark.parametrize("instruction_set", SETS)
+@pytest.mark.parametrize("name", list(FEATURES))
+def test_every_feature_of_the_formats(name: str, instruction_set: str) -> None:
+    network = FEATURES[name]
+    assert cpu.supports(network)
+    x = noise(3000, network.in_channels, seed=2, level=0.5)[None]
+    theirs, ours = TorchEngine(network).stream(1), engine(network, instruction_set).stream(1)
+    controls = np.full(network.in_channels - 1, 0.4, np.float32)
+    for stream in (theirs, ours):
+        stream.reset(500, controls)
+    whole = theirs.process(x)
+    cuts = [ours.process(np.ascontiguousarray(part)) for part in np.split(x, [1, 50, 64, 700, 1900], 2)]
+    assert esr(whole, np.concatenate(cuts, 2)) <= 1e-11
+
+
+@pytest.mark.parametrize("instruction_set", SETS)
 @pytest.mark.parametrize("unit", ["LSTM", "GRU"])
 @pytest.mark.parametrize(("hidden", "layers", "inputs"), [(1, 1, 1), (5, 2, 2), (16, 1, 1), (40, 3, 3), (80, 1, 1)])
 def test_recurrent_networks_equal_the_torch_reference(
@@ -125,15 +218,8 @@ def test_recurrent_networks_equal_the_torch_reference(
     assert esr(theirs.process(x), ours.process(x)) <= 1e-10
 
 
-# FiLM, a post-stack head, a condition model, and what is neither WaveNet nor recurrent.
-TORCH_RUNS = {
-    "WaveNet_", "film_activation_post_film", "film_conv_pre_film", "film_layer1x1_post_film", "film_noshift",
-    "posthead", "wavenet_condition_dsp", "ConvNet_", "convnet", "convnet_bn", "Linear_", "linear", "linear_10",
-}  # fmt: skip
-
-
 @pytest.mark.parametrize("instruction_set", SETS)
-@pytest.mark.parametrize("name", [n for n in NAMES if n not in TORCH_RUNS])
+@pytest.mark.parametrize("name", [n for n in NAMES if n != "film_layer1x1_post_film"])
 def test_the_reference_engine_on_every_instruction_set(name: str, instruction_set: str, shared: Any) -> None:
     from neural_fx.formats import read
 
@@ -228,11 +314,13 @@ def test_wrong_shapes_are_refused(shape: tuple[int, ...]) -> None:
 
 def test_who_runs_what(monkeypatch: pytest.MonkeyPatch) -> None:
     plain = random_wavenet(0, (4,))
-    posted = replace(plain, post_head=((Activation("tanh"), plain.arrays[0].rechannel),))
+    soft = Sequential(
+        1, 1, (plain.arrays[0].rechannel, Activation("softmax"), random_conv(np.random.default_rng(), 1, 4))
+    )
     assert isinstance(open_engine(plain), cpu.CpuEngine)
     assert isinstance(open_engine(plain, "torch"), TorchEngine)
-    assert isinstance(open_engine(posted), TorchEngine)
-    assert not cpu.supports(Sequential(1, 1, (plain.arrays[0].rechannel,)))
+    assert isinstance(open_engine(soft), TorchEngine)
+    assert not cpu.supports(replace(plain, condition=soft))
     assert isinstance(open_engine(parse(json.dumps(aida_document()).encode()).network), cpu.CpuEngine)
     monkeypatch.setattr(cpu, "core", None)
     with pytest.warns(UserWarning, match="no C\\+\\+ compiler"):
