@@ -1,9 +1,21 @@
 // Compiled once per instruction set; NFX_ARCH is its name.
 #include <algorithm>
+#include <chrono>
 #include <utility>
 
 #include "recurrent.hpp"
 #include "wavenet.hpp"
+
+// Tells the compiler that a vector register is used, so that a measurement is not optimised away.
+#if defined(__AVX512F__)
+#define NFX_KEEP(v) asm volatile("" : "+v"(v))
+#elif defined(__x86_64__)
+#define NFX_KEEP(v) asm volatile("" : "+x"(v))
+#elif defined(__aarch64__)
+#define NFX_KEEP(v) asm volatile("" : "+w"(v))
+#else
+#define NFX_KEEP(v) asm volatile("" : "+m"(v))
+#endif
 
 #define NFX_STRING2(x) #x
 #define NFX_STRING(x) NFX_STRING2(x)
@@ -12,6 +24,24 @@ namespace NFX_ARCH {
 static std::unique_ptr<nfx::Stream> wavenet(const nfx::WaveNet& net) { return std::make_unique<WaveNetStream>(net); }
 static std::unique_ptr<nfx::Stream> sequential(const nfx::Sequential& net) { return std::make_unique<SequentialStream>(net); }
 static std::unique_ptr<nfx::Stream> recurrent(const nfx::Recurrent& net) { return std::make_unique<RecurrentStream>(net); }
+static double fma_peak() {
+    constexpr int chains = W == 16 ? 24 : 12;  // enough to hide the latency, few enough for the registers
+    vec acc[chains];
+#pragma GCC unroll 24
+    for (int i = 0; i < chains; ++i) acc[i] = all(0.5f + i);
+    const vec a = all(0.999f), b = all(0.001f);
+    const long rounds = 400000;
+    const auto began = std::chrono::steady_clock::now();
+    for (long r = 0; r < rounds; ++r) {
+#pragma GCC unroll 24
+        for (int i = 0; i < chains; ++i) {
+            acc[i] = acc[i] * a + b;
+            NFX_KEEP(acc[i]);
+        }
+    }
+    const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - began;
+    return 2e-9 * W * chains * rounds / spent.count();
+}
 extern const nfx::Kernels kernels;
-const nfx::Kernels kernels{NFX_STRING(NFX_ARCH), &wavenet, &sequential, &recurrent};
+const nfx::Kernels kernels{NFX_STRING(NFX_ARCH), &wavenet, &sequential, &recurrent, &fma_peak};
 }  // namespace NFX_ARCH

@@ -19,19 +19,23 @@ struct Rows {
     float* row(int i) const { return p + i * stride; }
 };
 
-// Weights in the order the kernel reads them: for each group of up to 4 outputs, for each tap and input, the outputs.
+// Weights in the order the kernel reads them: for each group of up to 4 outputs, for each tap and input, the outputs;
+// then, if the convolution is joined with a 1x1 of another signal (the condition), that one's.
 struct Packed {
-    int out = 0, in = 0, taps = 1, dilation = 1;
+    int out = 0, in = 0, taps = 1, dilation = 1, joined = 0;
     std::vector<float> weight, bias;
 
-    explicit Packed(const nfx::Conv& c) : out(c.out), in(c.in), taps(c.taps), dilation(c.dilation), bias(c.bias) {
+    explicit Packed(const nfx::Conv& c, const nfx::Conv* other = nullptr)
+        : out(c.out), in(c.in), taps(c.taps), dilation(c.dilation), joined(other ? other->in : 0), bias(c.bias) {
         if (out == 0) return;
         bias.resize(out, 0.0f);
-        weight.reserve(c.weight.size());
-        for (int g = 0; g < out; g += width(g))
+        for (int g = 0; g < out; g += width(g)) {
             for (int k = 0; k < taps; ++k)
                 for (int i = 0; i < in; ++i)
                     for (int o = g; o < g + width(g); ++o) weight.push_back(c.weight[(size_t(o) * in + i) * taps + k]);
+            for (int i = 0; i < joined; ++i)
+                for (int o = g; o < g + width(g); ++o) weight.push_back(other->weight[size_t(o) * joined + i]);
+        }
     }
     // How many outputs the group that begins at `g` has: fours, and a rest of 3 + 3 rather than 4 + 2.
     int width(int g) const {
@@ -41,53 +45,59 @@ struct Packed {
     int history() const { return (taps - 1) * dilation; }
 };
 
+// out[o] = [add[o] +] bias[o] + conv(in)[o] [+ joined(other)[o]], for O outputs and T vectors of time.
+// One loop nest, so that the sums never leave the registers.
 template <int O, int T>
-inline void accumulate(vec (&acc)[O][T], const float*& w, const float* in, size_t stride, int count) {
-    for (int i = 0; i < count; ++i, in += stride, w += O) {
-        vec x[T];
-        for (int t = 0; t < T; ++t) x[t] = load(in + t * W);
-        for (int o = 0; o < O; ++o)
-            for (int t = 0; t < T; ++t) acc[o][t] += w[o] * x[t];
-    }
-}
-
-// out[o] = [add[o] +] bias[o] + conv(in)[o] [+ mix(cond)[o]], for O outputs and T vectors of time.
-template <int O, int T>
-inline void tile(const Packed& c, const float* w, int g, Rows in, const Packed* mix, const float* wm, Rows cond,
-                 const Rows* add, Rows out, int t0) {
+inline void tile(const Packed& c, const float* w, int g, Rows in, Rows other, const Rows* add, Rows out, int t0) {
     vec acc[O][T];
+#pragma GCC unroll 4
     for (int o = 0; o < O; ++o)
-        for (int t = 0; t < T; ++t)
-            acc[o][t] = add ? load(add->row(g + o) + t0 + t * W) + c.bias[g + o] : all(c.bias[g + o]);
-    for (int k = 0; k < c.taps; ++k)
-        accumulate<O, T>(acc, w, in.p + t0 - ptrdiff_t(c.taps - 1 - k) * c.dilation, in.stride, c.in);
-    if (mix) accumulate<O, T>(acc, wm, cond.p + t0, cond.stride, mix->in);
+#pragma GCC unroll 4
+        for (int t = 0; t < T; ++t) acc[o][t] = all(c.bias[g + o]);
+    const float* past = in.p + t0 - ptrdiff_t(c.taps - 1) * c.dilation;
+    const int parts = c.taps + (c.joined > 0);
+    for (int k = 0; k < parts; ++k, past += c.dilation) {
+        const bool own = k < c.taps;
+        const float* x = own ? past : other.p + t0;
+        const size_t stride = own ? in.stride : other.stride;
+        const int count = own ? c.in : c.joined;
+        for (int i = 0; i < count; ++i, x += stride, w += O) {
+            vec now[T];
+#pragma GCC unroll 4
+            for (int t = 0; t < T; ++t) now[t] = load(x + t * W);
+#pragma GCC unroll 4
+            for (int o = 0; o < O; ++o)
+#pragma GCC unroll 4
+                for (int t = 0; t < T; ++t) acc[o][t] += w[o] * now[t];
+        }
+    }
+#pragma GCC unroll 4
     for (int o = 0; o < O; ++o)
-        for (int t = 0; t < T; ++t) store(out.row(g + o) + t0 + t * W, acc[o][t]);
+#pragma GCC unroll 4
+        for (int t = 0; t < T; ++t) {
+            const vec sum = add ? acc[o][t] + load(add->row(g + o) + t0 + t * W) : acc[o][t];
+            store(out.row(g + o) + t0 + t * W, sum);
+        }
 }
 
 template <int O>
-inline void group(const Packed& c, const float* w, int g, Rows in, const Packed* mix, const float* wm, Rows cond,
-                  const Rows* add, Rows out, int n) {
+inline void group(const Packed& c, const float* w, int g, Rows in, Rows other, const Rows* add, Rows out, int n) {
     int t = 0;
-    for (; n - t > (V - 1) * W; t += V * W) tile<O, V>(c, w, g, in, mix, wm, cond, add, out, t);
-    for (; t < n; t += W) tile<O, 1>(c, w, g, in, mix, wm, cond, add, out, t);
+    for (; n - t > (V - 1) * W; t += V * W) tile<O, V>(c, w, g, in, other, add, out, t);
+    for (; t < n; t += W) tile<O, 1>(c, w, g, in, other, add, out, t);
 }
 
-inline void conv(const Packed& c, Rows in, Rows out, int n, const Rows* add = nullptr, const Packed* mix = nullptr,
-                 Rows cond = {}) {
+inline void conv(const Packed& c, Rows in, Rows out, int n, const Rows* add = nullptr, Rows other = {}) {
     const float* w = c.weight.data();
-    const float* wm = mix ? mix->weight.data() : nullptr;
     for (int g = 0, o = 0; g < c.out; g += o) {
         o = c.width(g);
         switch (o) {
-            case 1: group<1>(c, w, g, in, mix, wm, cond, add, out, n); break;
-            case 2: group<2>(c, w, g, in, mix, wm, cond, add, out, n); break;
-            case 3: group<3>(c, w, g, in, mix, wm, cond, add, out, n); break;
-            default: group<4>(c, w, g, in, mix, wm, cond, add, out, n);
+            case 1: group<1>(c, w, g, in, other, add, out, n); break;
+            case 2: group<2>(c, w, g, in, other, add, out, n); break;
+            case 3: group<3>(c, w, g, in, other, add, out, n); break;
+            default: group<4>(c, w, g, in, other, add, out, n);
         }
-        w += size_t(o) * c.taps * c.in;
-        if (mix) wm += size_t(o) * mix->in;
+        w += size_t(o) * (size_t(c.taps) * c.in + c.joined);
     }
 }
 
@@ -231,7 +241,8 @@ public:
                 }
                 const int history = Packed(l.conv).history();
                 const bool before = !films.empty() && films[nfx::conv_pre];
-                layers.push_back({Packed(l.conv), Packed(l.mixin), Packed(l.residual), Packed(l.head), &l, bottleneck,
+                const nfx::Conv* mixin = l.films.empty() ? &l.mixin : nullptr;  // joined, unless FiLM comes between
+                layers.push_back({Packed(l.conv, mixin), Packed(l.mixin), Packed(l.residual), Packed(l.head), &l, bottleneck,
                                   Line(l.conv.in, before ? 0 : history), Line(before ? l.conv.in : 0, history),
                                   std::move(films)});
             }
@@ -323,7 +334,7 @@ private:
 
     void layer(Layer& l, Rows c, Rows next, Rows sum, int n) {
         const Rows now = l.input.now();
-        conv(l.conv, now, z, n, nullptr, &l.mixin, c);
+        conv(l.conv, now, z, n, nullptr, c);
         shape(l, n);
         if (l.head.out)
             conv(l.head, z, sum, n, &sum);

@@ -232,6 +232,25 @@ def test_the_reference_engine_on_every_instruction_set(name: str, instruction_se
     assert esr(reference(name), stream.process(clip[None, None])[0, 0]) <= 1e-9
 
 
+@pytest.mark.parametrize("name", [*FEATURES, "lstm", "guitarml-gru"])
+def test_no_allocation_inside_process(name: str) -> None:
+    """Counted by the module's own operator new, which does count when a stream is made."""
+    network = FEATURES.get(name) or parse(json.dumps(DOCUMENTS[name]()).encode()).network
+    before = cpu.core.allocations()
+    stream = engine(network).stream(2)
+    assert cpu.core.allocations() > before
+    stream.reset(100, np.zeros(network.in_channels - 1, np.float32))
+    for n in (1, 63, 64, 65, 1000, 5000):
+        stream.process(np.zeros((2, network.in_channels, n), np.float32))
+    assert stream.allocations == 0
+
+
+def test_the_measured_peak_is_plausible() -> None:
+    for instruction_set in SETS:
+        engine(FEATURES["stages"], instruction_set)
+        assert 0.5 < cpu.core.fma_peak(instruction_set) < 2000
+
+
 @given(blocks=st.lists(st.integers(1, 700), min_size=1, max_size=20), seed=st.integers(0, 3))
 def test_any_blocks_give_the_same_samples(blocks: list[int], seed: int) -> None:
     """Long enough for every delay line to be moved to its front several times."""
