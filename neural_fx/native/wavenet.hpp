@@ -147,7 +147,7 @@ class Line {
 
 public:
     Line(int channels, int history) : channels(channels), history((history + 15) / 16 * 16) {
-        room = std::max(1024, this->history) + BLOCK;
+        room = std::max(512, this->history) + BLOCK;
         stride = size_t(this->history) + room + SLACK;
         buffer = nfx::Buffer(stride * channels);
         clear();
@@ -205,6 +205,7 @@ class WaveNetStream final : public nfx::Stream {
         Line input;   // what came in: the convolution reads its past, the residual its present
         Line filmed;  // what the convolution reads instead, if a FiLM stands before it
         std::vector<Film> films;
+        bool plain;  // no gate, no head convolution, and tanh or leaky ReLU
     };
     struct Post {
         const nfx::Activation* activation;
@@ -240,11 +241,13 @@ public:
                     widest = std::max(widest, f.conv.out);
                 }
                 const int history = Packed(l.conv).history();
+                const bool known = l.activation.kind == nfx::Act::tanh || l.activation.kind == nfx::Act::leaky_relu;
+                const bool plain = l.gating == nfx::Gating::none && !l.head.out && known;
                 const bool before = !films.empty() && films[nfx::conv_pre];
                 const nfx::Conv* mixin = l.films.empty() ? &l.mixin : nullptr;  // joined, unless FiLM comes between
                 layers.push_back({Packed(l.conv, mixin), Packed(l.mixin), Packed(l.residual), Packed(l.head), &l, bottleneck,
                                   Line(l.conv.in, before ? 0 : history), Line(before ? l.conv.in : 0, history),
-                                  std::move(films)});
+                                  std::move(films), plain});
             }
             widest = std::max({widest, a.head.in, a.head.out});
             arrays.push_back({Packed(a.rechannel), Packed(a.head), std::move(layers),
@@ -335,15 +338,36 @@ private:
     void layer(Layer& l, Rows c, Rows next, Rows sum, int n) {
         const Rows now = l.input.now();
         conv(l.conv, now, z, n, nullptr, c);
-        shape(l, n);
-        if (l.head.out)
-            conv(l.head, z, sum, n, &sum);
-        else
-            plus(sum, z, l.bottleneck, n);
+        if (l.plain) {  // the commonest layers in one pass
+            const float* p = l.spec->activation.params.data();
+            if (l.spec->activation.kind == nfx::Act::tanh)
+                activate_onto(sum, l.bottleneck, n, vtanh);
+            else
+                activate_onto(sum, l.bottleneck, n, [p](vec v) { return pick(v > 0, v, v * p[0]); });
+        } else {
+            shape(l, n);
+            if (l.head.out)
+                conv(l.head, z, sum, n, &sum);
+            else
+                plus(sum, z, l.bottleneck, n);
+        }
         if (l.residual.out)
             conv(l.residual, z, next, n, &now);
         else
             copy(now, next, l.conv.in, n);
+    }
+
+    // z = f(z), sum += z
+    template <class F>
+    void activate_onto(Rows sum, int channels, int n, F f) {
+        for (int c = 0; c < channels; ++c) {
+            float *a = z.row(c), *b = sum.row(c);
+            for (int t = 0; t < n; t += W) {
+                const vec v = f(load(a + t));
+                store(a + t, v);
+                store(b + t, load(b + t) + v);
+            }
+        }
     }
 
     // A layer with FiLM at any of its sites: the same steps one at a time.
