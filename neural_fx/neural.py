@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +57,7 @@ class NeuralProcessor(Processor):
         **parameters: float,
     ) -> None:
         super().__init__()
+        self._aims: dict[str, float] | None = None
         for parameter in capture_parameters(capture):
             self._table[parameter.name] = parameter
             self._values[parameter.name] = parameter.default
@@ -77,6 +78,7 @@ class NeuralProcessor(Processor):
     @level.setter
     def level(self, value: str) -> None:
         self._level_gains, self._level = level_gains(self.capture, value, self.interface_dbu), value
+        self._aims = None
 
     @property
     def sample_rate(self) -> float:
@@ -103,6 +105,13 @@ class NeuralProcessor(Processor):
             self._back = StreamResampler(rate, spec.sample_rate, spec.channels)
         self._player = Player(self.capture, self._sizes, spec.channels, self._targets())
 
+    def push(self, audio: Audio) -> Iterator[Audio]:
+        """Blocks of at least 8192 samples: networks give the same samples for any, and a call costs microseconds."""
+        assert self._spec is not None
+        size = max(self._spec.buffer_size, 8192)
+        for start in range(0, audio.shape[1], size):
+            yield self.feed(audio[:, start : start + size])
+
     def process_block(self, block: Audio) -> Audio:
         assert self._player is not None
         if self._into is None or self._back is None:
@@ -112,12 +121,19 @@ class NeuralProcessor(Processor):
             return inner
         return self._back.process(self._player.process(inner, self._targets()))
 
+    def set_parameter(self, name: str, value: object) -> None:
+        super().set_parameter(name, value)
+        self._aims = None
+
     def _targets(self) -> dict[str, float]:
-        """The parameter values with both gains as linear factors, levels included."""
+        """The parameter values with both gains as linear factors, levels included; the same dict until one changes."""
+        if self._aims is not None:
+            return self._aims
         before, after = self._level_gains
         values = dict(self._values)
         values["input_gain_db"] = decibels(values["input_gain_db"] + before)
         values["output_gain_db"] = decibels(values["output_gain_db"] + after)
+        self._aims = values
         return values
 
     def self_test(self) -> float | None:
@@ -196,6 +212,13 @@ def level_gains(capture: Capture, level: str, interface_dbu: float) -> tuple[flo
     raise ModelError(f"unknown level {level!r}; known: {', '.join(LEVELS)}")
 
 
+def amplified(audio: Audio, gain: NDArray[np.float32] | np.float32) -> Audio:
+    """The audio times a gain; the audio itself where that is 1."""
+    if np.ndim(gain) == 0 and gain == 1:
+        return audio
+    return np.multiply(audio, gain, dtype=np.float32)
+
+
 class Sizes:
     """The networks of a capture, one unless it is slimmable; engines are opened when first played."""
 
@@ -225,7 +248,8 @@ class Player:
         self.capture, self.sizes, self.channels = capture, sizes, channels
         samples = int(capture.sample_rate * 0.02)
         self.ramps = {name: Ramp(value, samples) for name, value in targets.items() if name != "size"}
-        self.playing = sizes.pick(targets.get("size", 1.0))
+        self.targets: Mapping[str, float] = targets
+        self.playing = self.wanted = sizes.pick(targets.get("size", 1.0))
         self.stream = self._fresh(self.playing)
         self.next: tuple[int, Stream] | None = None
         self.faded, self.fade = 0, max(1, int(capture.sample_rate * FADE_SECONDS))
@@ -240,15 +264,19 @@ class Player:
 
     def process(self, block: Audio, targets: Mapping[str, float]) -> Audio:
         """(channels, samples) -> the same, heading for the target values from here on."""
-        for name, ramp in self.ramps.items():
-            ramp.aim(targets[name])
+        if targets is not self.targets:
+            for name, ramp in self.ramps.items():
+                ramp.aim(targets[name])
+            self.targets, self.wanted = targets, self.sizes.pick(targets.get("size", 1.0))
         count = block.shape[1]
-        x = np.empty((self.channels, 1 + len(self.capture.knobs), count), np.float32)
-        x[:, 0] = block * self.ramps["input_gain_db"].next(count)
-        for i, name in enumerate(self.capture.knobs, 1):
-            x[:, i] = self.ramps[name].next(count)
-        y = self._network(x, self.sizes.pick(targets.get("size", 1.0)))
-        return np.multiply(y, self.ramps["output_gain_db"].next(count), dtype=np.float32)
+        x = amplified(block, self.ramps["input_gain_db"].next(count))[:, None]
+        if self.capture.knobs:
+            knobs = np.empty((self.channels, len(self.capture.knobs), count), np.float32)
+            for i, name in enumerate(self.capture.knobs):
+                knobs[:, i] = self.ramps[name].next(count)
+            x = np.concatenate((x, knobs), 1)
+        y = self._network(x, self.wanted)
+        return amplified(y, self.ramps["output_gain_db"].next(count))
 
     def _network(self, x: NDArray[np.float32], wanted: int) -> Audio:
         """The network's output; a change of size is prewarmed with the recent input and cross-faded."""

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from bridge.cli import info, render, train
+from bridge.cli import bench, info, render, train
 from neural_fx import __version__
 from neural_fx.errors import NeuralFXError
 
@@ -41,6 +41,7 @@ app.command("demo")(render.demo)
 app.command("info")(info.info)
 app.command("pedals")(info.pedals)
 app.command("train")(train.train)
+app.command("bench")(bench.bench)
 
 
 def main() -> None:

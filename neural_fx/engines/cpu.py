@@ -119,6 +119,7 @@ class CpuStream:
 
     def process(self, x: Array) -> Array:
         """(batch, in_channels, samples) -> (batch, out_channels, samples)."""
+        x = np.ascontiguousarray(x, np.float32)
         y = np.empty((x.shape[0], self._out_channels, x.shape[2]), np.float32)
         self._native.process(x, y)
         return y

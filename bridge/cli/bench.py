@@ -1,0 +1,51 @@
+"""`neural-fx bench`: how fast captures run on this machine."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+
+from neural_fx.errors import NeuralFXError
+
+
+def bench(
+    models: Annotated[list[str] | None, typer.Argument(help="Capture files; the bundled pedal if left out.")] = None,
+    blocks: Annotated[str, typer.Option(help="Block sizes in samples.")] = "64,256,1024",
+    seconds: Annotated[float, typer.Option(min=0.01, max=600, help="Of audio per model, block size, round.")] = 2.0,
+    rounds: Annotated[int, typer.Option(min=1, max=1000, help="Times everything takes its turn.")] = 5,
+    vs: Annotated[
+        list[str] | None, typer.Option("--vs", help="Also measure: torch, neural-amp-modeler (PyPI).")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="A line of JSON per measurement.")] = False,
+) -> None:
+    """Measure times real time, block times, allocations and share of this core's peak; engines take turns."""
+    from neural_fx.bench import bench as measure
+    from neural_fx.bench import markdown
+    from neural_fx.pedals import DATA
+
+    try:
+        sizes = [int(size) for size in blocks.split(",")]
+    except ValueError:
+        sizes = []
+    if not sizes or not all(1 <= size <= 1 << 20 for size in sizes):
+        raise NeuralFXError(f"--blocks {blocks}: expected sizes from 1 to {1 << 20}, such as 64,256")
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("measuring", total=1.0)
+        found = measure(
+            models or [DATA / "klon-gain-stage.nam"],
+            sizes,
+            seconds,
+            rounds,
+            vs or (),
+            lambda fraction: bar.update(task, completed=fraction),
+        )
+    if as_json:
+        for measurement in found:
+            print(json.dumps(measurement.as_dict()))
+    else:
+        print(markdown(found))

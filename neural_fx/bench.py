@@ -1,0 +1,254 @@
+"""How fast captures run here: times real time, block times, allocations, share of the core's multiply-add peak.
+
+Subjects run side by side in one process and take turns, round by round, so that a machine's moods fall on all alike.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import subprocess
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from neural_fx import __version__
+from neural_fx.engines import cpu
+from neural_fx.errors import NeuralFXError
+from neural_fx.formats import Capture, read
+from neural_fx.formats.network import Array, Conv, Network, Recurrent, Slimmable, walk
+from neural_fx.neural import NeuralProcessor
+
+RIVALS = ("torch", "neural-amp-modeler")
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One model in one engine at one block size.
+
+    Attributes:
+        realtime: median, minimum and maximum over the rounds, in multiples of real time, one thread.
+        block_us: p50, p99 and longest time of a block, in microseconds.
+        allocations: inside the compiled kernels; None for other engines.
+        peak_share: fraction of the core's measured multiply-add peak; None where the engine is not ours to count.
+        streams: how many streams of the model one core could play at the median.
+    """
+
+    model: str
+    engine: str
+    block: int
+    sample_rate: float
+    realtime: tuple[float, float, float]
+    block_us: tuple[float, float, float]
+    allocations: int | None
+    peak_share: float | None
+    streams: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON, with the revision and the CPU it was measured on."""
+        return {"revision": revision(), "cpu": cpu_name(), "instruction_set": _instructions(), **asdict(self)}
+
+
+Play = Callable[[Array], object]
+
+
+@dataclass(frozen=True)
+class _Subject:
+    model: str
+    engine: str
+    capture: Capture
+    play: Play
+    allocations: Callable[[], int | None]
+
+
+def bench(
+    paths: Iterable[str | Path],
+    blocks: Iterable[int] = (64, 256, 1024),
+    seconds: float = 2.0,
+    rounds: int = 5,
+    rivals: Iterable[str] = (),
+    progress: Callable[[float], None] = lambda fraction: None,
+) -> list[Measurement]:
+    """Measure captures in the engine that plays them, and in rivals.
+
+    Args:
+        paths: capture files.
+        blocks: block sizes in samples.
+        seconds: of audio per model, block size and round; fewer where that would take longer than `seconds`.
+        rounds: how often everything takes its turn.
+        rivals: of `RIVALS`: ``torch`` is our own reference, ``neural-amp-modeler`` the PyPI package, given blocks
+            with the receptive field before them, as it keeps no state.
+
+    Raises:
+        NeuralFXError: an unknown rival, or one that is not installed.
+        ModelError: a file is not a model.
+    """
+    subjects = [subject for path in paths for subject in _subjects(Path(path), list(rivals))]
+    found: dict[tuple[int, int], list[list[float]]] = {}
+    sizes = list(blocks)
+    total, done = rounds * len(subjects) * len(sizes), 0
+    for _ in range(rounds):
+        for i, subject in enumerate(subjects):
+            for size in sizes:
+                found.setdefault((i, size), []).append(_round(subject, size, seconds))
+                done += 1
+                progress(done / total)
+    peak = cpu.fma_peak() if cpu.available() else None
+    return [_summary(subjects[i], size, times, peak) for (i, size), times in found.items()]
+
+
+def _round(subject: _Subject, size: int, seconds: float) -> list[float]:
+    """Seconds that each block took."""
+    rate = subject.capture.sample_rate
+    rng = np.random.default_rng(0)
+    x = (0.1 * rng.standard_normal(max(size, int(rate * seconds)))).astype(np.float32)
+    times: list[float] = []
+    subject.play(x[:size])
+    for start in range(0, len(x) - size + 1, size):
+        began = time.perf_counter()
+        subject.play(x[start : start + size])
+        times.append(time.perf_counter() - began)
+        if len(times) >= 20 and sum(times) > seconds:
+            break
+    return times
+
+
+def _summary(subject: _Subject, size: int, rounds: list[list[float]], peak: float | None) -> Measurement:
+    rate = subject.capture.sample_rate
+    speeds = [size * len(times) / rate / sum(times) for times in rounds]
+    median = float(np.median(speeds))
+    every = 1e6 * np.concatenate(rounds)
+    ours = subject.engine == "compiled" and peak is not None
+    share = 2 * multiply_adds(subject.capture.network) * rate * median / (peak * 1e9) if ours and peak else None
+    return Measurement(
+        model=subject.model,
+        engine=subject.engine,
+        block=size,
+        sample_rate=rate,
+        realtime=(median, float(min(speeds)), float(max(speeds))),
+        block_us=(float(np.median(every)), float(np.percentile(every, 99)), float(every.max())),
+        allocations=subject.allocations(),
+        peak_share=share,
+        streams=int(median),
+    )
+
+
+def multiply_adds(network: Network) -> int:
+    """Multiplications and additions per sample: every weight is used once (of a slimmable network, the largest's)."""
+    if isinstance(network, Slimmable):
+        return multiply_adds(network.sizes[-1])
+    count = 0
+    for part in walk(network):
+        if isinstance(part, Conv):
+            count += part.weight.size
+        elif isinstance(part, Recurrent):
+            count += sum(layer.w_ih.size + layer.w_hh.size for layer in part.layers)
+    return count
+
+
+# -- subjects ----------------------------------------------------------------------------------------------------
+
+
+def _subjects(path: Path, rivals: list[str]) -> list[_Subject]:
+    capture = read(path)
+    subjects = [_ours(path, capture, "auto")]
+    for rival in rivals:
+        if rival not in RIVALS:
+            raise NeuralFXError(f"unknown rival {rival!r}; known: {', '.join(RIVALS)}")
+        found = _ours(path, capture, "torch") if rival == "torch" else _peer(path, capture)
+        if found is not None:
+            subjects.append(found)
+    return subjects
+
+
+def _ours(path: Path, capture: Capture, device: str) -> _Subject:
+    processor = NeuralProcessor(capture, device=device)
+    network = capture.network
+    while isinstance(network, Slimmable):
+        network = network.sizes[-1]
+    compiled = device == "auto" and cpu.supports(network)
+
+    def play(block: Array) -> object:
+        return processor.process(block, capture.sample_rate, len(block), reset=False)
+
+    def allocations() -> int | None:
+        player = processor._player
+        return player.stream.allocations if player and isinstance(player.stream, cpu.CpuStream) else None
+
+    return _Subject(path.stem, "compiled" if compiled else "torch", capture, play, allocations)
+
+
+def _peer(path: Path, capture: Capture) -> _Subject | None:
+    """The PyPI package; None for a file that it cannot load."""
+    try:
+        import torch
+        from nam.models import init_from_nam
+    except ImportError:
+        raise NeuralFXError("neural-amp-modeler is not installed: pip install neural-amp-modeler") from None
+    try:
+        model = init_from_nam(json.loads(path.read_text(encoding="utf-8"))).eval()
+    except Exception:  # its reader fails in many ways on files that others read
+        return None
+    past = np.zeros(capture.network.receptive_field - 1, np.float32)
+
+    def play(block: Array) -> object:
+        nonlocal past
+        whole = np.concatenate((past, block))
+        past = whole[len(whole) - len(past) :]
+        with torch.inference_mode():
+            return model(torch.from_numpy(whole), pad_start=False)
+
+    return _Subject(path.stem, "neural-amp-modeler", capture, play, lambda: None)
+
+
+# -- where it was measured ---------------------------------------------------------------------------------------
+
+
+@cache
+def revision() -> str:
+    """The git revision of this source tree, else the package's version."""
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=5).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return __version__
+
+
+@cache
+def cpu_name() -> str:
+    """The processor's name, as the system tells it."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def _instructions() -> str | None:
+    return cpu.instruction_set() if cpu.available() else None
+
+
+def markdown(measurements: Iterable[Measurement]) -> str:
+    """The table that the README shows."""
+    found = list(measurements)
+    lines = [
+        f"{cpu_name()}, {_instructions() or 'not compiled'}, one thread, revision {revision()}",
+        "",
+        "| model | engine | block | x real time (min .. max) | p50 / p99 block, us | of FMA peak | allocations |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for m in found:
+        share = "" if m.peak_share is None else f"{100 * m.peak_share:.0f} %"
+        count = "" if m.allocations is None else str(m.allocations)
+        lines.append(
+            f"| {m.model} | {m.engine} | {m.block} | {m.realtime[0]:.1f} ({m.realtime[1]:.1f} .. {m.realtime[2]:.1f}) "
+            f"| {m.block_us[0]:.0f} / {m.block_us[1]:.0f} | {share} | {count} |"
+        )
+    return "\n".join(lines)
