@@ -23,35 +23,44 @@ struct Matrix {
             }
     }
 
+    // R vectors of rows, with four sums each so that additions need not wait for each other.
     template <int R>
-    void chunk(const float* x, float* y, int r0, bool add) const {
-        vec even[R], odd[R];
-        for (int r = 0; r < R; ++r) even[r] = load(add ? y + r0 + r * W : bias.get() + r0 + r * W), odd[r] = vec{};
+    void chunk(const float* x, float* y, int r0) const {
+        vec sum[4][R];
+#pragma GCC unroll 4
+        for (int r = 0; r < R; ++r) {
+            sum[0][r] = load(bias.get() + r0 + r * W);
+            sum[1][r] = sum[2][r] = sum[3][r] = vec{};
+        }
         const float* w = weight.get() + r0;
         int c = 0;
-        for (; c + 1 < columns; c += 2, w += 2 * rows)
-            for (int r = 0; r < R; ++r) {
-                even[r] += x[c] * load(w + r * W);
-                odd[r] += x[c + 1] * load(w + rows + r * W);
-            }
-        if (c < columns)
-            for (int r = 0; r < R; ++r) even[r] += x[c] * load(w + r * W);
-        for (int r = 0; r < R; ++r) store(y + r0 + r * W, even[r] + odd[r]);
+        for (; c + 3 < columns; c += 4)
+#pragma GCC unroll 4
+            for (int k = 0; k < 4; ++k, w += rows)
+#pragma GCC unroll 4
+                for (int r = 0; r < R; ++r) sum[k][r] += x[c + k] * load(w + r * W);
+        for (; c < columns; ++c, w += rows)
+#pragma GCC unroll 4
+            for (int r = 0; r < R; ++r) sum[0][r] += x[c] * load(w + r * W);
+#pragma GCC unroll 4
+        for (int r = 0; r < R; ++r) store(y + r0 + r * W, (sum[0][r] + sum[1][r]) + (sum[2][r] + sum[3][r]));
     }
 
-    void multiply(const float* x, float* y, bool add = false) const {
+    void multiply(const float* x, float* y) const {
         int r = 0;
-        for (; r + 4 * W <= rows; r += 4 * W) chunk<4>(x, y, r, add);
-        for (; r < rows; r += W) chunk<1>(x, y, r, add);
+        for (; r + 4 * W <= rows; r += 4 * W) chunk<4>(x, y, r);
+        for (; r < rows; r += W) chunk<1>(x, y, r);
     }
 };
 
 class RecurrentStream final : public nfx::Stream {
     struct Layer {
-        int hidden, padded;
-        Matrix ih, hh;
-        nfx::Buffer h, c, gates, other;
+        int in, hidden, padded;
+        Matrix ih, hh;   // LSTM: ih reads the input and h together, hh is empty
+        nfx::Buffer xh;  // the input, then h
+        nfx::Buffer c, gates, other;
         std::vector<float> h0, c0;
+        float* h() { return xh.get() + in; }
     };
     bool lstm, skip;
     float input_gain, output_gain, head_bias;
@@ -67,13 +76,21 @@ public:
           head_bias(net.head_bias), inputs(net.layers[0].in), head(pad(net.head.size())), x(pad(inputs)) {
         const int gates = lstm ? 4 : 3;
         for (const auto& l : net.layers) {
-            const int p = pad(l.hidden);
-            std::vector<float> b_ih = l.b_ih, b_hh = l.b_hh;
-            if (lstm)  // both biases at once
-                for (size_t i = 0; i < b_ih.size(); ++i) b_ih[i] += b_hh[i], b_hh[i] = 0;
-            layers.push_back({l.hidden, p, Matrix(l.w_ih, b_ih, gates, l.hidden, p, l.in),
-                              Matrix(l.w_hh, b_hh, gates, l.hidden, p, l.hidden), nfx::Buffer(p), nfx::Buffer(p),
-                              nfx::Buffer(gates * p), nfx::Buffer(gates * p), l.h0, l.c0});
+            const int p = pad(l.hidden), rows = gates * l.hidden;
+            std::vector<float> w = l.w_ih, b = l.b_ih;
+            int columns = l.in;
+            if (lstm) {
+                columns += l.hidden;
+                w.clear();
+                for (int r = 0; r < rows; ++r) {
+                    w.insert(w.end(), l.w_ih.begin() + r * l.in, l.w_ih.begin() + (r + 1) * l.in);
+                    w.insert(w.end(), l.w_hh.begin() + r * l.hidden, l.w_hh.begin() + (r + 1) * l.hidden);
+                    b[r] += l.b_hh[r];
+                }
+            }
+            layers.push_back({l.in, l.hidden, p, Matrix(w, b, gates, l.hidden, p, columns),
+                              Matrix(l.w_hh, l.b_hh, gates, l.hidden, p, lstm ? 0 : l.hidden), nfx::Buffer(l.in + p),
+                              nfx::Buffer(p), nfx::Buffer(gates * p), nfx::Buffer(gates * p), l.h0, l.c0});
         }
         std::copy(net.head.begin(), net.head.end(), head.get());
         reset();
@@ -81,9 +98,9 @@ public:
 
     void reset() override {
         for (auto& l : layers) {
-            l.h.clear();
+            l.xh.clear();
             l.c.clear();
-            std::copy(l.h0.begin(), l.h0.end(), l.h.get());
+            std::copy(l.h0.begin(), l.h0.end(), l.h());
             std::copy(l.c0.begin(), l.c0.end(), l.c.get());
         }
     }
@@ -94,40 +111,43 @@ public:
             x.get()[0] *= input_gain;
             const float* signal = x.get();
             for (auto& l : layers) {
-                lstm ? lstm_step(l, signal) : gru_step(l, signal);
-                signal = l.h.get();
+                std::memcpy(l.xh.get(), signal, l.in * sizeof(float));
+                lstm ? lstm_step(l) : gru_step(l);
+                signal = l.h();
             }
             vec sum{};
             for (int i = 0; i < layers.back().padded; i += W) sum += load(signal + i) * load(head.get() + i);
-            float y = head_bias;
-            for (int i = 0; i < W; ++i) y += sum[i];
+            alignas(64) float parts[W];
+            store(parts, sum);
+            for (int half = W / 2; half; half /= 2)
+                for (int i = 0; i < half; ++i) parts[i] += parts[i + half];
+            const float y = head_bias + parts[0];
             out[t] = output_gain * (skip ? y + x.get()[0] : y);
         }
     }
 
 private:
-    static void lstm_step(Layer& l, const float* x) {
-        float* g = l.gates.get();
-        l.ih.multiply(x, g);
-        l.hh.multiply(l.h.get(), g, true);
+    static void lstm_step(Layer& l) {
+        float *g = l.gates.get(), *h = l.h();
+        l.ih.multiply(l.xh.get(), g);
         for (int i = 0; i < l.padded; i += W) {
-            const vec in = vsigmoid(load(g + i)), forget = vsigmoid(load(g + l.padded + i));
-            const vec cell = vtanh(load(g + 2 * l.padded + i)), show = vsigmoid(load(g + 3 * l.padded + i));
+            const vec in = quick_sigmoid(load(g + i)), forget = quick_sigmoid(load(g + l.padded + i));
+            const vec cell = quick_tanh(load(g + 2 * l.padded + i)), show = quick_sigmoid(load(g + 3 * l.padded + i));
             const vec c = forget * load(l.c.get() + i) + in * cell;
             store(l.c.get() + i, c);
-            store(l.h.get() + i, show * vtanh(c));
+            store(h + i, show * quick_tanh(c));
         }
     }
 
-    static void gru_step(Layer& l, const float* x) {
-        float *a = l.gates.get(), *b = l.other.get();
-        l.ih.multiply(x, a);
-        l.hh.multiply(l.h.get(), b);
+    static void gru_step(Layer& l) {
+        float *a = l.gates.get(), *b = l.other.get(), *h = l.h();
+        l.ih.multiply(l.xh.get(), a);
+        l.hh.multiply(h, b);
         for (int i = 0; i < l.padded; i += W) {
             const int z0 = l.padded + i, n0 = 2 * l.padded + i;
-            const vec r = vsigmoid(load(a + i) + load(b + i)), z = vsigmoid(load(a + z0) + load(b + z0));
-            const vec fresh = vtanh(load(a + n0) + r * load(b + n0));
-            store(l.h.get() + i, fresh + z * (load(l.h.get() + i) - fresh));
+            const vec r = quick_sigmoid(load(a + i) + load(b + i)), z = quick_sigmoid(load(a + z0) + load(b + z0));
+            const vec fresh = quick_tanh(load(a + n0) + r * load(b + n0));
+            store(h + i, fresh + z * (load(h + i) - fresh));
         }
     }
 };

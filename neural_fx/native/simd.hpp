@@ -71,6 +71,20 @@ inline vec vtanh(vec x) {
     q = q * s + 4.89352518554385e-03f;
     return divide(x * p, q);
 }
+// The same, evaluated in pairs: more multiplications, half the waiting. For recurrent networks, where each step waits
+// for the one before.
+inline vec quick_tanh(vec x) {
+    x = vmax(vmin(x, all(9.0f)), all(-9.0f));
+    const vec s = x * x, s2 = s * s, s4 = s2 * s2;
+    const vec p0 = 6.37261928875436e-04f * s + 4.89352455891786e-03f;
+    const vec p2 = 5.12229709037114e-08f * s + 1.48572235717979e-05f;
+    const vec p4 = 2.00018790482477e-13f * s - 8.60467152213735e-11f;
+    const vec q0 = 2.26843463243900e-03f * s + 4.89352518554385e-03f;
+    const vec q2 = 1.19825839466702e-06f * s + 1.18534705686654e-04f;
+    const vec p = (p2 * s2 + p0) + s4 * (-2.76076847742355e-16f * s2 + p4);
+    return divide(x * p, q2 * s2 + q0);
+}
+inline vec quick_sigmoid(vec x) { return 0.5f + 0.5f * quick_tanh(0.5f * x); }
 inline vec vsigmoid(vec x) { return 0.5f + 0.5f * vtanh(0.5f * x); }
 inline vec vabs(vec x) { return vmax(x, -x); }
 

@@ -18,6 +18,8 @@ import soundfile
 
 import neural_fx
 from bridge.cli import main
+from neural_fx.formats.nam_writer import nam_bytes
+from neural_fx.training.architectures import untrained
 from tests.conftest import container_document, guitarml_document, noise, wavenet_document
 
 Run = Callable[..., tuple[int, str, str]]
@@ -313,14 +315,18 @@ def test_a_full_disk(model: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_an_interrupt_leaves_no_partial_file(model: Path, tmp_path: Path, jobs: int) -> None:
-    stems, out = tmp_path / "stems", tmp_path / "out"
+def test_an_interrupt_leaves_no_partial_file(tmp_path: Path, jobs: int) -> None:
+    """With a model that takes many seconds per file, and a signal once every job has written something."""
+    stems, out, model = tmp_path / "stems", tmp_path / "out", tmp_path / "a1.nam"
     stems.mkdir()
+    model.write_bytes(nam_bytes(untrained("a1-standard"), 48000))
     for i in range(2):
         soundfile.write(stems / f"{i}.wav", noise(48000 * 600), 48000, subtype="PCM_16")
     process = spawn("render", stems, "--model", model, "-o", out, "--jobs", jobs)
     limit = time.monotonic() + 60
-    while not (out.is_dir() and any(p.stat().st_size > 100_000 for p in out.iterdir())) and time.monotonic() < limit:
+    while time.monotonic() < limit and process.poll() is None:
+        if out.is_dir() and sum(p.stat().st_size > 10_000 for p in out.iterdir()) == jobs:
+            break
         time.sleep(0.05)
     assert [p.name[0] for p in out.iterdir()] == ["."] * jobs
     process.send_signal(signal.SIGINT)
