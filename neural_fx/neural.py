@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from neural_fx.engines import Engine, Stream, open_engine
 from neural_fx.errors import ModelError
 from neural_fx.formats import Capture
 from neural_fx.formats import read as read_capture
-from neural_fx.formats.network import Network, Slimmable
+from neural_fx.formats.network import Network, Sequential, Slimmable
 from neural_fx.parameters import Parameter, Ramp, decibels
 from neural_fx.processor import Audio, Processor, Spec
 from neural_fx.resampling import StreamResampler, round_trip_latency
@@ -62,9 +63,8 @@ class NeuralProcessor(Processor):
             self._table[parameter.name] = parameter
             self._values[parameter.name] = parameter.default
         self.capture, self.device = capture, device
-        self.interface_dbu = float(interface_dbu)
-        self._level_gains = level_gains(capture, level, self.interface_dbu)
-        self._level = level
+        self._level, self._interface_dbu = level, float(interface_dbu)
+        self._level_gains = level_gains(capture, level, self._interface_dbu)
         self._sizes = Sizes(capture.network, device)
         self._player: Player | None = None
         for name, value in parameters.items():
@@ -79,6 +79,16 @@ class NeuralProcessor(Processor):
     def level(self, value: str) -> None:
         self._level_gains, self._level = level_gains(self.capture, value, self.interface_dbu), value
         self._aims = None
+
+    @property
+    def interface_dbu(self) -> float:
+        """dBu of a sine at 0 dBFS peak on the audio interface, for the level ``calibrated``."""
+        return self._interface_dbu
+
+    @interface_dbu.setter
+    def interface_dbu(self, value: float) -> None:
+        self._interface_dbu = float(value)
+        self.level = self._level
 
     @property
     def sample_rate(self) -> float:
@@ -137,11 +147,15 @@ class NeuralProcessor(Processor):
         return values
 
     def self_test(self) -> float | None:
-        """ESR of the model against the test batch in its file (AIDA-X), as a fraction; None if there is none."""
-        test = self.capture.self_test
-        if test is None:
+        """ESR of the model against the test batch in its file (AIDA-X), as a fraction; None if there is none.
+
+        The batch was computed at gains of 0 dB, knobs at 0, from a zero state.
+        """
+        test, network = self.capture.self_test, self.capture.network
+        if test is None or not isinstance(network, Sequential):
             return None
-        stream = self._sizes.stream(self._sizes.pick(1.0), 1)
+        plain = replace(network, input_gain=1.0, output_gain=1.0)
+        stream = open_engine(plain, self.device).stream(1)
         stream.reset(0, np.zeros(len(self.capture.knobs), np.float32))
         x = np.zeros((1, 1 + len(self.capture.knobs), len(test.input)), np.float32)
         x[0, 0] = test.input

@@ -63,6 +63,10 @@ def test_levels(write: Write) -> None:
     calibrated = neural_fx.load(path, level="calibrated", interface_dbu=12)(x, 48000)
     by_hand = neural_fx.load(path, input_gain_db=12 - 14, output_gain_db=10 - 12)(x, 48000)
     np.testing.assert_allclose(calibrated, by_hand, rtol=1e-5, atol=1e-7)
+    moved = neural_fx.load(path, level="calibrated")
+    moved.interface_dbu = 15
+    louder = neural_fx.load(path, input_gain_db=15 - 14, output_gain_db=10 - 15)
+    np.testing.assert_allclose(moved(x, 48000), louder(x, 48000), rtol=1e-5, atol=1e-7)
     bare = write(wavenet_document(metadata=None), "bare.nam")
     for level in ("normalized", "calibrated"):
         with pytest.raises(ModelError, match=r"bare\.nam: metadata: level .* use raw"):
