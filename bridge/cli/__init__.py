@@ -1,4 +1,4 @@
-"""The command line: `neural-fx render | demo | info | pedals | train | bench`. Bad input: one line, exit status 2."""
+"""The command line: `neural-fx render | demo | info | pedals | export | train | bench`. Bad input: one line, exit status 2."""
 
 from bridge.cli.main import app, main
 

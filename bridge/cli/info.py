@@ -1,8 +1,9 @@
-"""`neural-fx info` and `neural-fx pedals`: what a capture is, and which come with the package."""
+"""`neural-fx info`, `pedals`, `export`: what a capture is, which come with the package, and a capture as a `.nam`."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -78,3 +79,35 @@ def pedals(as_json: Annotated[bool, typer.Option("--json", help="For scripts.")]
         knobs = ", ".join(card["knobs"]) or "none (one setting)"
         table.add_row(card["slug"], card["title"], knobs, f"{100 * card['esr']['validation']:.2f} %", card["origin"])
     Console().print(table)
+
+
+def export(
+    source: Annotated[str, typer.Argument(help="A capture file, or the name of a bundled pedal.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="The .nam file to write.")],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace it if it exists.")] = False,
+) -> None:
+    """Write a WaveNet of any format as a standard .nam file."""
+    from neural_fx.files import replacing
+    from neural_fx.formats import read
+    from neural_fx.formats.nam_writer import nam_bytes
+    from neural_fx.formats.network import WaveNet
+    from neural_fx.pedals import DATA, PEDALS
+
+    capture = read(DATA / f"{source}.nam" if source in PEDALS else source)
+    if not isinstance(capture.network, WaveNet):
+        raise ModelError(
+            f"is no single WaveNet but {capture.architecture}; only a WaveNet can be exported", file=source
+        )
+    if capture.knobs:
+        raise ModelError(f"has knobs ({', '.join(capture.knobs)}), which a .nam cannot carry", file=source)
+    if out.exists() and not overwrite:
+        raise ModelError("exists already; --overwrite replaces it", file=out)
+    try:
+        data = nam_bytes(capture.network, capture.sample_rate, capture.metadata.everything)
+        with replacing(out) as part:
+            part.write_bytes(data)
+    except ValueError as error:
+        raise ModelError(str(error), file=source) from None
+    except OSError as error:
+        raise ModelError(f"cannot be written: {error.strerror or error}", file=out) from None
+    Console(stderr=True).print(f"{out}: {len(data) / 1024:.0f} kB", highlight=False)

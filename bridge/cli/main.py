@@ -40,6 +40,7 @@ app.command("render")(render.render)
 app.command("demo")(render.demo)
 app.command("info")(info.info)
 app.command("pedals")(info.pedals)
+app.command("export")(info.export)
 app.command("train")(train.train)
 app.command("bench")(bench.bench)
 

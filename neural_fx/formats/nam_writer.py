@@ -1,51 +1,104 @@
-"""Writing `.nam` files in the form that every player reads: A1-like WaveNets as 0.5.4, all others as 0.7.0."""
+"""Writing `.nam` files that every player reads: plain A1-like WaveNets as 0.5.4, all other WaveNets as 0.7.0."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
-from neural_fx.formats.network import Activation, Array, Conv, Layer, LayerArray, WaveNet
+from neural_fx.formats.network import FILM_SITES, Activation, Array, Conv, Layer, LayerArray, WaveNet
 
 
 def nam_bytes(network: WaveNet, sample_rate: float, metadata: Mapping[str, Any] | None = None) -> bytes:
     """A `.nam` file.
 
     Args:
-        network: a WaveNet whose layers are plain: no gating, no FiLM, no groups, head kernels of 1, one activation
-            per stack (what `neural_fx.training` makes).
+        network: any WaveNet whose layers have biases where the format has them (all that `read` returns do).
         sample_rate: Hz.
         metadata: the file's `metadata` object.
 
     Raises:
-        ValueError: the network has a feature that this writer does not write yet.
+        ValueError: the network has something that the format cannot say.
     """
-    if network.post_head or network.condition:
-        raise ValueError("a network with a post-stack head or a condition model cannot be written yet")
-    layers = [_array_config(array) for array in network.arrays]
-    weights = [_weights(array) for array in network.arrays]
-    flat = np.concatenate([*weights, np.array([network.head_scale], np.float32)])
-    document = {
-        "version": "0.5.4",
-        "metadata": dict(metadata or {}),
+    return json.dumps(_document(network, sample_rate, metadata or {})).encode()
+
+
+def _document(network: WaveNet, sample_rate: float, metadata: Mapping[str, Any]) -> dict[str, Any]:
+    legacy = not network.post_head and network.condition is None and all(map(_is_legacy, network.arrays))
+    config: dict[str, Any] = {
+        "layers": [(_legacy_config if legacy else _config)(array) for array in network.arrays],
+        "head": _post_head_config(network) if network.post_head else None,
+        "head_scale": float(network.head_scale),
+    }
+    if network.arrays[0].rechannel.in_channels > 1:
+        config["in_channels"] = network.arrays[0].rechannel.in_channels
+    if isinstance(network.condition, WaveNet):
+        config["condition_dsp"] = _document(network.condition, sample_rate, {})
+    elif network.condition is not None:
+        raise ValueError("only a WaveNet can be written as the condition model")
+    parts = [_weights(array) for array in network.arrays]
+    parts += [_flat(_conv_parts([conv])) for _, conv in network.post_head]
+    flat = np.concatenate([*parts, np.array([network.head_scale], np.float32)])
+    return {
+        "version": "0.5.4" if legacy else "0.7.0",
+        "metadata": dict(metadata),
         "architecture": "WaveNet",
-        "config": {"layers": layers, "head": None, "head_scale": float(network.head_scale)},
+        "config": config,
         "weights": [float(str(w)) for w in flat],  # the shortest decimals that give the same float32
         "sample_rate": int(sample_rate) if float(sample_rate).is_integer() else sample_rate,
     }
-    return json.dumps(document).encode()
 
 
-_NAMES = {"tanh": "Tanh", "relu": "ReLU", "sigmoid": "Sigmoid", "hardtanh": "Hardtanh"}
+# -- activations -------------------------------------------------------------------------------------------------
+
+_NAMES = {
+    "tanh": "Tanh",
+    "hardtanh": "Hardtanh",
+    "fasttanh": "Fasttanh",
+    "relu": "ReLU",
+    "leaky_relu": "LeakyReLU",
+    "prelu": "PReLU",
+    "sigmoid": "Sigmoid",
+    "silu": "SiLU",
+    "hardswish": "Hardswish",
+    "leaky_hardtanh": "LeakyHardtanh",
+    "softsign": "Softsign",
+}
 
 
-def _array_config(array: LayerArray) -> dict[str, Any]:
+def _activation(activation: Activation) -> dict[str, Any]:
+    if activation.name not in _NAMES:
+        raise ValueError(f"the format has no activation {activation.name!r}")
+    spec: dict[str, Any] = {"type": _NAMES[activation.name], **activation.params}
+    if activation.slopes is not None:
+        spec["negative_slopes"] = [float(s) for s in activation.slopes]
+    return spec
+
+
+# -- configs -----------------------------------------------------------------------------------------------------
+
+
+def _is_legacy(array: LayerArray) -> bool:
+    """Whether the oldest form says it all: one activation without parameters, one kernel size, nothing special."""
     first = array.layers[0]
-    if not all(_plain(layer, first.activation) for layer in array.layers) or array.head.weight.shape[2] > 1:
-        raise ValueError("only plain layers (no gating, FiLM, groups or head convolutions) can be written yet")
+    return array.head.weight.shape[2] == 1 and all(
+        layer.gating == "none"
+        and not layer.films
+        and layer.head is None
+        and layer.residual is not None
+        and layer.residual.groups == layer.conv.groups == layer.mixin.groups == 1
+        and layer.conv.weight.shape == first.conv.weight.shape
+        and layer.conv.out_channels == array.rechannel.out_channels
+        and layer.activation.name == first.activation.name
+        and layer.activation.name in ("tanh", "relu", "sigmoid", "hardtanh")
+        for layer in array.layers
+    )
+
+
+def _legacy_config(array: LayerArray) -> dict[str, Any]:
+    first = array.layers[0]
     return {
         "input_size": array.rechannel.in_channels,
         "condition_size": first.mixin.in_channels,
@@ -59,22 +112,75 @@ def _array_config(array: LayerArray) -> dict[str, Any]:
     }
 
 
-def _plain(layer: Layer, activation: Activation) -> bool:
-    return (
-        layer.gating == "none"
-        and not layer.films
-        and layer.head is None
-        and layer.residual is not None
-        and layer.activation == activation
-        and activation.name in _NAMES
-        and layer.conv.groups == layer.mixin.groups == 1
-    )
+def _config(array: LayerArray) -> dict[str, Any]:
+    first = array.layers[0]
+    head: dict[str, Any] = {
+        "out_channels": array.head.out_channels,
+        "kernel_size": int(array.head.weight.shape[2]),
+        "bias": array.head.bias is not None,
+    }
+    if array.head.dilation != 1:
+        head["head_dilation"] = array.head.dilation
+    gated = first.gating != "none"
+    config = {
+        "input_size": array.rechannel.in_channels,
+        "condition_size": first.mixin.in_channels,
+        "head": head,
+        "channels": array.rechannel.out_channels,
+        "bottleneck": first.conv.out_channels // (2 if gated else 1),
+        "kernel_sizes": [int(layer.conv.weight.shape[2]) for layer in array.layers],
+        "dilations": [layer.conv.dilation for layer in array.layers],
+        "activation": [_activation(layer.activation) for layer in array.layers],
+        "gating_mode": [layer.gating for layer in array.layers],
+        "secondary_activation": [
+            None if layer.gating == "none" else _activation(layer.secondary) for layer in array.layers
+        ],
+        "layer1x1": _one_by_one(first.residual),
+        "head1x1": _one_by_one(first.head),
+        "groups_input": first.conv.groups,
+        "groups_input_mixin": first.mixin.groups,
+        "slimmable": None,
+    }
+    return config | {site: _film(first, site) for site in FILM_SITES}
+
+
+def _one_by_one(conv: Conv | None) -> dict[str, Any]:
+    if conv is None:
+        return {"active": False, "out_channels": 1, "groups": 1}
+    return {"active": True, "out_channels": conv.out_channels, "groups": conv.groups}
+
+
+def _film(layer: Layer, site: str) -> dict[str, Any]:
+    film = layer.films.get(site)
+    if film is None:
+        return {"active": False, "shift": True, "groups": 1}
+    return {"active": True, "shift": film.shift, "groups": film.conv.groups}
+
+
+def _post_head_config(network: WaveNet) -> dict[str, Any]:
+    convs = [conv for _, conv in network.post_head]
+    return {
+        "channels": convs[0].out_channels,
+        "out_channels": convs[-1].out_channels,
+        "kernel_sizes": [int(conv.weight.shape[2]) for conv in convs],
+        "activation": [_activation(activation) for activation, _ in network.post_head],
+    }
+
+
+# -- weights -----------------------------------------------------------------------------------------------------
 
 
 def _weights(array: LayerArray) -> Array:
     convs: list[Conv | None] = [array.rechannel]
     for layer in array.layers:
-        convs += [layer.conv, layer.mixin, layer.residual]
-    convs.append(array.head)
-    parts = [part.ravel() for c in convs if c for part in (c.weight, c.bias) if part is not None]
-    return np.concatenate(parts)
+        convs += [layer.conv, layer.mixin, layer.residual, layer.head]
+        convs += [layer.films[site].conv for site in FILM_SITES if site in layer.films]
+    return _flat(_conv_parts([*convs, array.head]))
+
+
+def _conv_parts(convs: Iterable[Conv | None]) -> list[Array]:
+    return [part for conv in convs if conv for part in (conv.weight, conv.bias) if part is not None]
+
+
+def _flat(parts: list[Array]) -> Array:
+    return np.concatenate([part.ravel() for part in parts])

@@ -185,6 +185,24 @@ def test_info(run: Run, write: Callable[..., Path]) -> None:
     assert (status, "no self-test" in err) == (2, True)
 
 
+def test_export(run: Run, model: Path, write: Callable[..., Path], stem: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.nam"
+    assert run("export", model, "-o", out)[0] == 0
+    x = noise(3000)
+    np.testing.assert_array_equal(neural_fx.load(out)(x, 48000), neural_fx.load(model)(x, 48000))
+    assert neural_fx.load(out).name == "small"
+    assert run("export", "klon-gain-stage", "-o", tmp_path / "klon.nam")[0] == 0
+    lstm = write(guitarml_document(), "lstm.json")
+    for command, words in [
+        (("export", model, "-o", out), "exists already"),
+        (("export", lstm, "-o", tmp_path / "l.nam"), "no single WaveNet"),
+        (("export", stem, "-o", tmp_path / "s.nam"), "not a model"),
+        (("export", model, "-o", tmp_path / "no" / "o.nam"), "cannot be written"),
+    ]:
+        status, _, err = run(*command)
+        assert (status, words in err, len(err.strip().splitlines())) == (2, True, 1)
+
+
 def test_bench(run: Run, model: Path, write: Callable[..., Path]) -> None:
     """What is measured is plausible and complete; how fast it is, is nobody's test."""
     other = write(guitarml_document(), "proteus.json")
