@@ -64,7 +64,7 @@ class TorchStream:
 def one_thread() -> Iterator[None]:
     """torch on one thread, as before afterwards: networks this small lose more to waking a second one than it does.
 
-    Measured on two busy cores: an LSTM of 5 units runs 100 times slower on two threads than on one.
+    Measured with both cores busy: an LSTM of 5 units takes 3 to 9 times as long on two threads as on one.
     """
     threads = torch.get_num_threads()
     if threads == 1:
