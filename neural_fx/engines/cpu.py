@@ -89,7 +89,7 @@ class CpuEngine:
     def __init__(self, network: Network, instruction_set: str = "") -> None:
         self.instruction_set = instruction_set
         self.in_channels, self.out_channels = network.in_channels, network.out_channels
-        self.net = _describe(network)
+        self.net = describe(network)
 
     def stream(self, batch: int) -> CpuStream:
         """New streams that run in one call."""
@@ -170,8 +170,8 @@ def _array(array: LayerArray) -> Any:
     return made
 
 
-def _describe(network: Network) -> Any:
-    """The kernels' description of a network."""
+def describe(network: Network) -> Any:
+    """The kernels' own description of a network that `supports` accepts."""
     if isinstance(network, WaveNet):
         return _wavenet(network)
     assert isinstance(network, Sequential)

@@ -1,10 +1,11 @@
 """What a model file describes, once read: plain data in torch's shapes, the same for every file format.
 
-Three kinds of network cover every capture in use:
+Four kinds of network cover every capture in use:
 
 - `WaveNet`: stacks of dilated causal convolutions with a shared condition (van den Oord 2016, Damskägg 2019);
 - `Sequential`: stages one after another (recurrent layers, dense layers, plain convolutions, normalisation);
-- `Slimmable`: the same capture in several sizes, chosen while playing.
+- `Slimmable`: the same capture in several sizes, chosen while playing;
+- `Knobbed`: a WaveNet whose weights follow knobs, an ordinary WaveNet at every position.
 
 Nothing here knows a file format, runs a model, or needs torch. Arrays are float32.
 """
@@ -209,7 +210,55 @@ class Slimmable:
         return next((i for i, limit in enumerate(self.limits) if size < limit), len(self.sizes) - 1)
 
 
-Network: TypeAlias = WaveNet | Sequential | Slimmable
+@dataclass(frozen=True)
+class Dense:
+    """A fully connected layer: `weight` (out, in), `bias` (out,)."""
+
+    weight: Array
+    bias: Array
+
+
+@dataclass(frozen=True)
+class Level:
+    """A knob that only sets the output gain: knob `index`, linear gains at evenly spaced rotations from 0 to 1."""
+
+    index: int
+    gains: Array
+
+
+@dataclass(frozen=True)
+class Knobbed:
+    """A WaveNet whose weights follow knobs; `neural_fx.formats.knobbed.fold` gives the WaveNet at a position.
+
+    The `dense` layers (tanh between them) map the `learned` knobs, each as 2 * rotation - 1, to a modulation: for
+    every layer a scale and a shift of what goes into its activation, for every stack a scale of what its head reads.
+    Scales are the outputs plus 1. A `Level` multiplies the output.
+    """
+
+    network: WaveNet
+    learned: tuple[int, ...]
+    dense: tuple[Dense, ...]
+    levels: tuple[Level, ...] = ()
+
+    @property
+    def knobs(self) -> int:
+        return len(self.learned) + len(self.levels)
+
+    @property
+    def in_channels(self) -> int:
+        """The audio, then the knobs."""
+        return self.network.in_channels + self.knobs
+
+    @property
+    def out_channels(self) -> int:
+        return self.network.out_channels
+
+    @property
+    def receptive_field(self) -> int:
+        return self.network.receptive_field
+
+
+Network: TypeAlias = WaveNet | Sequential | Slimmable | Knobbed
 
 
 def receptive_field(network: Network) -> int:

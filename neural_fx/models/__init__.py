@@ -7,12 +7,13 @@ run as one batch.
 
 from __future__ import annotations
 
-from neural_fx.formats.network import Network, Sequential, WaveNet
+from neural_fx.formats.network import Knobbed, Network, Sequential, WaveNet
 from neural_fx.models.base import Model, State
+from neural_fx.models.knobbed import KnobbedModel
 from neural_fx.models.sequential import SequentialModel
 from neural_fx.models.wavenet import WaveNetModel
 
-__all__ = ["Model", "SequentialModel", "State", "WaveNetModel", "build"]
+__all__ = ["KnobbedModel", "Model", "SequentialModel", "State", "WaveNetModel", "build"]
 
 
 def build(network: Network) -> Model:
@@ -25,4 +26,6 @@ def build(network: Network) -> Model:
         return WaveNetModel(network, build(network.condition) if network.condition else None)
     if isinstance(network, Sequential):
         return SequentialModel(network)
+    if isinstance(network, Knobbed):
+        return KnobbedModel(network)
     raise TypeError("a slimmable network is several models; build one of its sizes")

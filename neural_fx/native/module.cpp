@@ -128,6 +128,39 @@ public:
     }
 };
 
+using Flat = nb::ndarray<const float, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using FlatOut = nb::ndarray<float, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using Signals = nb::ndarray<const float, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+
+// A training window.
+class Window {
+    std::unique_ptr<nfx::Tape> tape;
+    size_t inputs, length;
+
+public:
+    Window(std::unique_ptr<nfx::Tape> made, size_t inputs, size_t length)
+        : tape(std::move(made)), inputs(inputs), length(length) {}
+    Window(const Window&) = delete;
+    Window& operator=(const Window&) = delete;
+
+    size_t parameters() const { return tape->parameters(); }
+    size_t outputs() const { return length - tape->receptive_field() + 1; }
+    void forward(Flat parameters, Signals x, FlatOut y) {
+        if (parameters.shape(0) != this->parameters() || x.shape(0) != inputs || x.shape(1) != length || y.shape(0) != outputs())
+            throw std::invalid_argument("forward: expected (parameters,), (inputs, length) and (outputs,) of this window");
+        nb::gil_scoped_release release;
+        NoDenormals guard;
+        tape->forward(parameters.data(), x.data(), y.data());
+    }
+    void backward(Flat dy, FlatOut gradients) {
+        if (dy.shape(0) != outputs() || gradients.shape(0) != parameters())
+            throw std::invalid_argument("backward: expected (outputs,) and (parameters,) of this window");
+        nb::gil_scoped_release release;
+        NoDenormals guard;
+        tape->backward(dy.data(), gradients.data());
+    }
+};
+
 template <class Net, class Make>
 Batch* batch(const Net& net, Make make, int count, size_t in, size_t out) {
     std::vector<std::unique_ptr<nfx::Stream>> streams;
@@ -185,7 +218,18 @@ NB_MODULE(_core, m) {
         .def_rw("condition", &nfx::WaveNet::condition)
         .def("batch", [](const nfx::WaveNet& net, int count, const std::string& set) {
             return batch(net, kernels(set).wavenet, count, net.in, net.out());
-        }, "count"_a, "instruction_set"_a = "", nb::rv_policy::take_ownership);
+        }, "count"_a, "instruction_set"_a = "", nb::rv_policy::take_ownership)
+        .def("window", [](const nfx::WaveNet& net, int length, const std::string& set) {
+            auto tape = kernels(set).tape(net, length);
+            if (length < tape->receptive_field()) throw std::invalid_argument("window: shorter than the receptive field");
+            return new Window(std::move(tape), net.in, length);
+        }, "length"_a, "instruction_set"_a = "", nb::rv_policy::take_ownership);
+
+    nb::class_<Window>(m, "Window", "A training window of a plain WaveNet (tanh, no gates, no FiLM).")
+        .def_prop_ro("parameters", &Window::parameters)
+        .def_prop_ro("outputs", &Window::outputs)
+        .def("forward", &Window::forward, "parameters"_a, "x"_a, "y"_a)
+        .def("backward", &Window::backward, "dy"_a, "gradients"_a);
 
     nb::class_<nfx::Sequential>(m, "Sequential").def(nb::init<>())
         .def_rw("in_", &nfx::Sequential::in).def_rw("out", &nfx::Sequential::out).def_rw("skip", &nfx::Sequential::skip)

@@ -92,6 +92,17 @@ struct Stream {
     virtual void process(const float* in, size_t in_stride, float* out, size_t out_stride, int n) = 0;
 };
 
+// A training window of a network: forward, then backward. Weights are one flat list, convolution by convolution in the
+// order rechannel, (conv, mixin, residual) of each layer, head, each its weight (out, in, taps) and then its bias.
+struct Tape {
+    virtual ~Tape() = default;
+    virtual size_t parameters() const = 0;
+    virtual int receptive_field() const = 0;
+    virtual void forward(const float* parameters, const float* x, float* y) = 0;
+    virtual void backward(const float* dy, float* gradients) = 0;
+};
+
+using MakeTape = std::unique_ptr<Tape> (*)(const WaveNet&, int length);
 using MakeWaveNet = std::unique_ptr<Stream> (*)(const WaveNet&);
 using MakeSequential = std::unique_ptr<Stream> (*)(const Sequential&);
 using MakeRecurrent = std::unique_ptr<Stream> (*)(const Recurrent&);
@@ -101,6 +112,7 @@ struct Kernels {
     MakeWaveNet wavenet;
     MakeSequential sequential;
     MakeRecurrent recurrent;
+    MakeTape tape;
     double (*fma_peak)();  // GFLOP/s of independent fused multiply-adds on one core, for about 20 ms
 };
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import numpy as np
 
 from neural_fx.errors import TrainingError
-from neural_fx.formats.network import Activation, Array, Conv, Layer, LayerArray, WaveNet
+from neural_fx.formats.knobbed import modulation_sizes
+from neural_fx.formats.network import Activation, Array, Conv, Dense, Knobbed, Layer, LayerArray, WaveNet
 
 _FEATHER = ([1, 2, 4, 8, 16, 32, 64], [128, 256, 512, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512])
 _STANDARD = ([2**i for i in range(10)], [2**i for i in range(10)])
@@ -71,3 +73,18 @@ def untrained(name: str, seed: int = 0) -> WaveNet:
     if name not in ARCHITECTURES:
         raise TrainingError(f"unknown architecture {name!r}; known: {', '.join(ARCHITECTURES)}")
     return ARCHITECTURES[name](seed)
+
+
+def knobbed(network: WaveNet, knobs: int, hidden: int = 32, seed: int = 0) -> Knobbed:
+    """A WaveNet with knobs: two hidden layers of `hidden` units between them and the modulation, which starts small."""
+    draw = _Initializer(seed)
+    sizes = (knobs, hidden, hidden, sum(modulation_sizes(network)))
+    dense = tuple(Dense(draw.array(into, out, into), draw.array(into, out)) for into, out in itertools.pairwise(sizes))
+    last = Dense(0.3 * dense[-1].weight, 0 * dense[-1].bias)
+    return Knobbed(network, tuple(range(knobs)), (*dense[:-1], last))
+
+
+def pedal(width: int = 16, seed: int = 0) -> WaveNet:
+    """The network of the bundled pedals: one stack of 20 layers, kernel 3, dilations 1 to 512 twice, tanh."""
+    draw = _Initializer(seed)
+    return WaveNet((_stack(draw, 1, width, _STANDARD[0] * 2, head=1, bias=True),), head_scale=0.1)

@@ -1,10 +1,10 @@
-"""The training loop: random windows of a pair, pre-emphasised ESR, best weights by validation ESR."""
+"""The training loop: random windows of recordings, best weights by validation ESR, checkpoints."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,13 +12,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from neural_fx.engines.torch import TorchEngine, run
+from neural_fx.engines import open_engine
 from neural_fx.errors import TrainingError
 from neural_fx.files import replacing
-from neural_fx.formats.network import WaveNet
-from neural_fx.models import WaveNetModel
-from neural_fx.training.losses import esr, pre_emphasis
+from neural_fx.formats.knobbed import fold
+from neural_fx.formats.network import Knobbed, Network
+from neural_fx.models import build
+from neural_fx.training.learners import MEMORY, Learner
+from neural_fx.training.losses import Loss
 from neural_fx.training.pairs import Pair
+
+MANY = 20
+"""From this many recordings on, every tenth is for validation; of fewer, the last tenth of each."""
+FEWEST = 1e-3
+"""A recording counts as if it had at least this share of the median recording's energy."""
 
 
 @dataclass(frozen=True)
@@ -27,19 +34,27 @@ class Settings:
 
     Attributes:
         minutes: wall time; the learning rate falls to its end over it.
+        epochs: passes over the training audio after which to stop even if there is time left; None: no limit.
         window: output samples per training window.
         batch: windows per step.
         rate: peak learning rate of Adam.
+        device: ``cpu`` or another of torch.
+        threads: cores to use on the CPU.
         seed: of the windows drawn.
+        validate_every: steps between validations.
+        loss: what is minimised.
     """
 
     minutes: float = 8.0
+    epochs: float | None = None
     window: int = 8192
     batch: int = 16
     rate: float = 4e-3
     device: str = "cpu"
+    threads: int = 2
     seed: int = 0
     validate_every: int = 50
+    loss: Loss = Loss()
 
 
 @dataclass(frozen=True)
@@ -54,41 +69,47 @@ class Progress:
 
 
 class Trainer:
-    """Trains a WaveNet on a pair. Weights, optimizer and step go into a checkpoint and come back from it.
+    """Trains a network on recordings. Weights, optimizer and step go into a checkpoint and come back from it.
 
     Args:
         network: the start (its weights are not changed; read the result from `best`).
-        pair: recordings at the rate the network shall run at.
+        pairs: one recording, or several at different knob positions, at the rate the network shall run at.
 
     Raises:
-        TrainingError: the pair has no stretch long enough for a window, or the device is missing.
+        TrainingError: no stretch is long enough for a window, the knobs do not fit, or the device is missing.
     """
 
-    def __init__(self, network: WaveNet, pair: Pair, settings: Settings = Settings()) -> None:
+    def __init__(self, network: Network, pairs: Pair | Sequence[Pair], settings: Settings = Settings()) -> None:
         self.settings = settings
+        recordings = [pairs] if isinstance(pairs, Pair) else list(pairs)
+        knobs = network.in_channels - 1
+        if any(len(pair.knobs) != knobs for pair in recordings):
+            raise TrainingError(f"the network has {knobs} knobs; every recording needs as many positions")
         try:
-            self.device = torch.device(settings.device)
-            self.model = WaveNetModel(network).to(self.device)
+            torch.empty(0, device=settings.device)
         except (RuntimeError, AssertionError) as error:
             raise TrainingError(f"device {settings.device!r} cannot be used here: {error}") from None
-        self.context = network.receptive_field - 1
-        self.training, self.validation = pair.split()
-        self.starts = self.training.starts(settings.window, self.context)
-        if not len(self.starts):
-            raise TrainingError(
-                f"no usable stretch of {settings.window} samples to train on; shorten the window or mask"
-            )
-        self.optimizer = torch.optim.Adam(self.model.parameters(), settings.rate)
-        self.signals = [torch.from_numpy(s).to(self.device) for s in (self.training.dry, self.training.wet)]
+        self.learner = Learner(network, settings.device, settings.window, settings.batch, settings.threads)
+        self.training, self.validation = _split(recordings)
+        self.windows = _Windows(self.training, settings.window, self.learner.context)
+        self.optimizer = torch.optim.Adam(self.learner.parameters(), settings.rate)
         self.step, self.elapsed = 0, 0.0
         self.best, self.best_esr = network, math.inf
 
-    def run(self, report: Callable[[Progress], None] = lambda progress: None) -> WaveNet:
+    @property
+    def steps(self) -> float:
+        """Steps that `epochs` allows; infinity if it does not say."""
+        if self.settings.epochs is None:
+            return math.inf
+        usable = sum(int(pair.usable.sum()) for pair in self.training)
+        return math.ceil(self.settings.epochs * usable / (self.settings.window * self.settings.batch))
+
+    def run(self, report: Callable[[Progress], None] = lambda progress: None) -> Network:
         """Train until the time is up; the best network found. Interrupting leaves `best` in place."""
         rng = np.random.default_rng([self.settings.seed, self.step])
         began, before = time.monotonic(), self.elapsed
         loss = math.nan
-        while (fraction := self.elapsed / (60 * self.settings.minutes)) < 1:
+        while (fraction := max(self.elapsed / (60 * self.settings.minutes), self.step / self.steps)) < 1:
             loss = self._step(rng, fraction)
             self.elapsed = before + time.monotonic() - began
             if self.step % self.settings.validate_every == 0:
@@ -101,38 +122,22 @@ class Trainer:
         cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, fraction)))
         for group in self.optimizer.param_groups:
             group["lr"] = self.settings.rate * warm_up * (0.01 + 0.99 * cosine)
-        output, target = self._window(rng)
-        loss = esr(pre_emphasis(target), pre_emphasis(output)) + 0.1 * esr(target, output)
+        batch = self.windows.draw(rng, self.settings.batch)
+        x, target, knobs, energy = (torch.from_numpy(part).to(self.learner.device) for part in batch)
+        loss: Tensor = self.settings.loss(target, self.learner(x, knobs), energy)
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        torch.nn.utils.clip_grad_norm_(self.learner.parameters(), 1.0)
         self.optimizer.step()
         self.step += 1
         return loss.item()
 
-    def _window(self, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-        """(outputs, targets), each (batch, window)."""
-        starts = rng.choice(self.starts, self.settings.batch)
-        dry, wet = self.signals
-        length = self.settings.window
-        x = torch.stack([dry[s - self.context : s + length] for s in starts])
-        target = torch.stack([wet[s : s + length] for s in starts])
-        output = self.model.run(x[:, None])[:, 0, self.context :]
-        return output, target
-
     def _validate(self, fraction: float, loss: float) -> Progress:
-        found = self.evaluate(self.model, self.validation)
+        network = self.learner.describe()
+        found = float(np.mean([evaluate_network(network, pair, self.settings.device) for pair in self.validation]))
         if found < self.best_esr:
-            self.best, self.best_esr = self.model.describe(), found
+            self.best, self.best_esr = network, found
         return Progress(self.step, fraction, loss, found, self.best_esr)
-
-    def evaluate(self, model: WaveNetModel, pair: Pair) -> float:
-        """Plain ESR over the usable part of a pair, as a fraction."""
-        with torch.inference_mode():
-            silence = np.zeros((1, 1, self.context), np.float32)
-            state = run(model, model.initial_state(1), silence, self.device)[1]
-            y = run(model, state, pair.dry[None, None], self.device)[0][0, 0]
-        return measure_esr(pair, y)
 
     # -- checkpoints ---------------------------------------------------------------------------------------------
 
@@ -140,14 +145,13 @@ class Trainer:
         """Write a checkpoint (safetensors: numbers only, nothing that could run)."""
         from safetensors.torch import save_file
 
-        tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
-        best = WaveNetModel(self.best).state_dict()
-        tensors |= {f"best.{k}": v for k, v in best.items()}
+        tensors = {f"model.{k}": v for k, v in self.learner.model.state_dict().items()}
+        tensors |= {f"best.{k}": v for k, v in build(self.best).state_dict().items()}
         for i, state in self.optimizer.state_dict()["state"].items():
             tensors |= {f"adam.{i}.{k}": torch.as_tensor(v) for k, v in state.items()}
         tensors["progress"] = torch.tensor([self.step, self.elapsed, self.best_esr], dtype=torch.float64)
         with replacing(path) as part:
-            save_file({k: v.contiguous() for k, v in tensors.items()}, part)
+            save_file({k: v.cpu().contiguous() for k, v in tensors.items()}, part)
 
     def load(self, path: Path) -> None:
         """Continue from a checkpoint.
@@ -165,10 +169,10 @@ class Trainer:
             for key, value in tensors.items():
                 kind, name = key.split(".", 1)
                 parts[kind][name] = value
-            best = WaveNetModel(self.best)
-            best.load_state_dict(parts["best"])
-            self.best = best.describe()
-            self.model.load_state_dict(parts["model"])
+            model = self.learner.model
+            model.load_state_dict(parts["best"])
+            self.best = self.learner.describe()
+            model.load_state_dict(parts["model"])
             states: dict[int, dict[str, Tensor]] = {}
             for key, value in parts["adam"].items():
                 index, name = key.split(".", 1)
@@ -178,14 +182,54 @@ class Trainer:
             raise TrainingError(f"{path}: is not a checkpoint of this training: {error}") from None
 
 
+class _Windows:
+    """Where windows can begin, over all recordings."""
+
+    def __init__(self, pairs: list[Pair], length: int, context: int) -> None:
+        self.pairs, self.length, self.context = pairs, length, context
+        stretches = [np.insert(pair.starts(length, context), 0, i, axis=1) for i, pair in enumerate(pairs)]
+        self.stretches = np.concatenate(stretches)
+        if not len(self.stretches):
+            raise TrainingError(f"no usable stretch of {length} samples to train on; shorten the window or mask")
+        self.ends = np.cumsum(self.stretches[:, 2] - self.stretches[:, 1])
+        energies = np.array([np.mean(np.square(pair.wet[pair.usable], dtype=np.float64)) for pair in pairs])
+        self.energies = np.maximum(energies, FEWEST * np.median(energies))
+
+    def draw(self, rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """`count` windows: inputs with context, targets, knobs, mean squares of the recordings' targets."""
+        x, target, knobs, energy = [], [], [], []
+        for place in rng.integers(self.ends[-1], size=count):
+            row = int(np.searchsorted(self.ends, place, "right"))
+            index, _, stop = self.stretches[row]
+            start, pair = stop - (self.ends[row] - place), self.pairs[index]
+            x.append(pair.dry[start - self.context : start + self.length])
+            target.append(pair.wet[start : start + self.length])
+            knobs.append(np.asarray(pair.knobs, np.float32))
+            energy.append(self.energies[index])
+        return np.stack(x), np.stack(target), np.stack(knobs), np.asarray(energy, np.float32)
+
+
+def _split(pairs: list[Pair]) -> tuple[list[Pair], list[Pair]]:
+    """To train on, and to validate with."""
+    if len(pairs) >= MANY:
+        return [p for i, p in enumerate(pairs) if i % 10 != 9], pairs[9::10]
+    halves = [pair.split() for pair in pairs]
+    return [first for first, _ in halves], [second for _, second in halves]
+
+
 def measure_esr(pair: Pair, output: np.ndarray) -> float:
     """ESR of an output against the usable samples of a pair's wet recording."""
     target = pair.wet[pair.usable].astype(np.float64)
     return float(np.sum((target - output[pair.usable]) ** 2) / max(np.sum(target**2), 1e-12))
 
 
-def evaluate_network(network: WaveNet, pair: Pair) -> float:
-    """ESR of a network over a pair, from a settled start, as a fraction."""
-    stream = TorchEngine(network).stream(1)
-    stream.reset(network.receptive_field, np.zeros(0, np.float32))
-    return measure_esr(pair, stream.process(pair.dry[None, None])[0, 0])
+def evaluate_network(network: Network, pair: Pair, device: str = "cpu") -> float:
+    """ESR of a network over a pair, at the pair's knobs, from a settled start, as a fraction."""
+    if isinstance(network, Knobbed):
+        network, knobs = fold(network, pair.knobs, levels=False), np.zeros(0, np.float32)
+    else:
+        knobs = np.asarray(pair.knobs, np.float32)
+    stream = open_engine(network, device).stream(1)
+    stream.reset(max(network.receptive_field, MEMORY), knobs)
+    x = np.concatenate((pair.dry[None], np.repeat(knobs[:, None], len(pair.dry), 1)))
+    return measure_esr(pair, stream.process(x[None])[0, 0])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +48,7 @@ class Pair:
         dry, wet: (samples,) each, equal lengths.
         usable: (samples,) booleans; False where the target must not be learned.
         latency: samples by which the wet recording was moved.
+        knobs: rotations 0..1 of the device's knobs while it was recorded, in the order of the network's.
     """
 
     dry: Audio
@@ -55,6 +56,7 @@ class Pair:
     usable: NDArray[np.bool_]
     sample_rate: int
     latency: int = 0
+    knobs: tuple[float, ...] = ()
 
     def split(self, validation: float = 0.1) -> tuple[Pair, Pair]:
         """The first part to train on and the last to validate with."""
@@ -62,13 +64,17 @@ class Pair:
         return self._part(slice(0, cut)), self._part(slice(cut, None))
 
     def _part(self, where: slice) -> Pair:
-        return Pair(self.dry[where], self.wet[where], self.usable[where], self.sample_rate, self.latency)
+        return replace(self, dry=self.dry[where], wet=self.wet[where], usable=self.usable[where])
 
     def starts(self, length: int, context: int) -> NDArray[np.int64]:
-        """Where a window of `length` outputs can begin: all usable, `context` samples of input before it."""
-        bad = np.concatenate(([0], np.cumsum(~self.usable)))
-        first = np.arange(context, len(self.dry) - length + 1)
-        return first[bad[first + length] == bad[first]] if len(first) else first
+        """Where a window of `length` outputs can begin: all usable, `context` samples of input before it.
+
+        Returns:
+            (stretches, 2): first start and the start after the last of each stretch.
+        """
+        edges = np.flatnonzero(np.diff(np.concatenate(([False], self.usable, [False])))).reshape(-1, 2)
+        stretches = np.stack((np.maximum(edges[:, 0], context), edges[:, 1] - length + 1), 1)
+        return stretches[stretches[:, 1] > stretches[:, 0]]
 
 
 def load_pair(

@@ -1,0 +1,78 @@
+"""Knobs folded into weights: a `Knobbed` network at one position is exactly an ordinary `WaveNet`.
+
+A layer computes ``act(scale * (conv(x) + mixin(c)) + shift)``. With the knobs held, ``scale`` and ``shift`` are
+constants, so they fold into the weights and the bias of the convolution and of the mixin; the scale before a head
+folds into the head's weights, and an output level into the head scale.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from neural_fx.formats.network import Array, Conv, Knobbed, Layer, WaveNet
+
+GRID = 64
+"""Samples for which a position is held while a knob turns: engines look at the knobs this often."""
+
+
+def modulation_sizes(network: WaveNet) -> list[int]:
+    """Lengths of the parts of a modulation: per stack (scale, shift) for each layer, then the head's scale."""
+    sizes: list[int] = []
+    for array in network.arrays:
+        for layer in array.layers:
+            sizes += [layer.conv.out_channels] * 2
+        sizes.append(array.head.in_channels)
+    return sizes
+
+
+def modulation(knobbed: Knobbed, knobs: Sequence[float]) -> Array:
+    """The dense layers' output at a position (float64 inside)."""
+    x = np.array([2.0 * knobs[i] - 1.0 for i in knobbed.learned], np.float64)
+    for i, dense in enumerate(knobbed.dense):
+        x = dense.weight.astype(np.float64) @ x + dense.bias
+        if i + 1 < len(knobbed.dense):
+            x = np.tanh(x)
+    return x.astype(np.float32)
+
+
+def level_gain(knobbed: Knobbed, knobs: Sequence[float]) -> float:
+    """The linear output gain at a position."""
+    gain = 1.0
+    for level in knobbed.levels:
+        gain *= float(np.interp(knobs[level.index] * (len(level.gains) - 1), np.arange(len(level.gains)), level.gains))
+    return gain
+
+
+def fold(knobbed: Knobbed, knobs: Sequence[float], levels: bool = True) -> WaveNet:
+    """The plain WaveNet at one position.
+
+    Args:
+        knobs: rotations 0..1, in the order of the network's knobs.
+        levels: also fold the output levels in.
+    """
+    parts = iter(np.split(modulation(knobbed, knobs), np.cumsum(modulation_sizes(knobbed.network))[:-1]))
+    arrays = []
+    for array in knobbed.network.arrays:
+        layers = tuple(_modulated(layer, 1 + next(parts), next(parts)) for layer in array.layers)
+        head = replace(array.head, weight=array.head.weight * (1 + next(parts))[None, :, None])
+        arrays.append(replace(array, layers=layers, head=head))
+    gain = level_gain(knobbed, knobs) if levels else 1.0
+    return replace(knobbed.network, arrays=tuple(arrays), head_scale=knobbed.network.head_scale * gain)
+
+
+def _modulated(layer: Layer, scale: Array, shift: Array) -> Layer:
+    conv = layer.conv
+    bias = shift if conv.bias is None else scale * conv.bias + shift
+    return replace(
+        layer,
+        conv=replace(conv, weight=conv.weight * scale[:, None, None], bias=bias.astype(np.float32)),
+        mixin=_scaled(layer.mixin, scale),
+    )
+
+
+def _scaled(conv: Conv, scale: Array) -> Conv:
+    bias = None if conv.bias is None else conv.bias * scale
+    return replace(conv, weight=conv.weight * scale[:, None, None], bias=bias)

@@ -1,0 +1,174 @@
+"""Dry/wet sets of a circuit at many knob positions: planned by a seed, simulated in parallel, kept, resumable.
+
+Every segment is drawn from its own random numbers (seed, index), so that any run makes the same ones, in any order,
+and the first minutes of a long set are a short set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neural_fx.audio import read_audio, resample
+from neural_fx.errors import TrainingError
+from neural_fx.files import replacing
+from neural_fx.training.circuits.netlists import Circuit
+from neural_fx.training.circuits.spice import simulate
+
+Audio = NDArray[np.float32]
+
+SAMPLE_RATE = 48000
+SECONDS = 4.0
+"""Length of a segment that is kept."""
+RUN_UP = 0.3
+"""Seconds simulated before it, so that coupling capacitors have charged, and dropped but for what models look back."""
+SYNTHETIC = 0.15
+"""Share of segments that are sweeps, bursts or noise instead of guitar."""
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One stretch at one knob position.
+
+    Attributes:
+        dry, wet: (samples,) at 48 kHz; the first `RUN_UP` seconds are there to look back on, not to learn.
+        turns: rotations 0..1 of the circuit's knobs, in the circuit's order.
+    """
+
+    dry: Audio
+    wet: Audio
+    turns: tuple[float, ...]
+
+
+class Material:
+    """What is played into the circuit: recordings, and now and then a test signal.
+
+    Args:
+        files: clean guitar, any rate.
+
+    Raises:
+        TrainingError: no files, or one is shorter than a segment.
+        AudioError: one cannot be read.
+    """
+
+    def __init__(self, files: Sequence[Path], synthetic: float = SYNTHETIC, seconds: float = SECONDS) -> None:
+        self.length = round((seconds + RUN_UP) * SAMPLE_RATE)
+        self.synthetic = synthetic
+        self.signals: list[Audio] = []
+        for path in files:
+            audio, rate = read_audio(path)
+            signal = resample(audio, rate, SAMPLE_RATE)[0]
+            if len(signal) < self.length:
+                raise TrainingError(f"{path}: lasts {len(signal) / SAMPLE_RATE:.1f} s; at least {seconds + RUN_UP:g} s")
+            self.signals.append(signal)
+        if not self.signals:
+            raise TrainingError("no recordings to play into the circuit")
+
+    def draw(self, rng: np.random.Generator) -> Audio:
+        """A stretch of `length` samples, at a level from -18 to +6 dB of the recording, peaks at most 1."""
+        if rng.random() < self.synthetic:
+            signal = self._test_signal(rng) * 10 ** (rng.uniform(-40, 0) / 20)
+        else:
+            weights = np.array([len(s) for s in self.signals], float)
+            source = self.signals[rng.choice(len(self.signals), p=weights / weights.sum())]
+            start = rng.integers(len(source) - self.length + 1)
+            signal = source[start : start + self.length] * 10 ** (rng.uniform(-18, 6) / 20)
+        return np.asarray(signal / max(1.0, float(np.abs(signal).max())), np.float32)
+
+    def _test_signal(self, rng: np.random.Generator) -> NDArray[np.float64]:
+        t = np.arange(self.length) / SAMPLE_RATE
+        kind = rng.integers(3)
+        if kind == 0:  # exponential sweep
+            low, high, end = 20.0, rng.uniform(5000, 20000), t[-1]
+            return np.sin(2 * np.pi * low * end / np.log(high / low) * ((high / low) ** (t / end) - 1))
+        if kind == 1:  # decaying bursts of sines
+            signal, at = np.zeros(self.length), 0
+            while at < self.length:
+                step = int(rng.uniform(0.05, 0.6) * SAMPLE_RATE)
+                n = np.arange(min(step, self.length - at)) / SAMPLE_RATE
+                tone = np.sin(2 * np.pi * 10 ** rng.uniform(1.8, 3.7) * n) * np.exp(-n / rng.uniform(0.02, 0.5))
+                signal[at : at + len(n)] = tone * 10 ** rng.uniform(-1.5, 0)
+                at += step
+            return signal
+        noise = np.cumsum(rng.normal(size=self.length)) if rng.random() < 0.5 else rng.normal(size=self.length)
+        noise = noise - np.convolve(noise, np.ones(960) / 960, "same")
+        return noise / np.abs(noise).max() * np.abs(np.sin(np.pi * t * rng.uniform(0.2, 4)))
+
+
+def draw_turns(rng: np.random.Generator, circuit: Circuit) -> dict[str, float]:
+    """A random position: uniform, with the ends and noon more often than by chance; output controls fully up.
+
+    A control that only divides the output is not learned: see `Knob.output`.
+    """
+    turns = {}
+    for knob in circuit.knobs:
+        special = rng.random()
+        free = rng.random()
+        picked = 0.0 if special < 0.1 else 1.0 if special < 0.2 else 0.5 if special < 0.25 else free
+        turns[knob.name] = 1.0 if knob.output else round(picked, 4)
+    return turns
+
+
+def generate(
+    circuit: Circuit,
+    folder: Path,
+    material: Material,
+    count: int,
+    seed: int = 0,
+    jobs: int = 1,
+    turns: Callable[[np.random.Generator, Circuit], dict[str, float]] = draw_turns,
+) -> Iterator[int]:
+    """Simulate the segments that `folder` does not hold yet; yields how many of `count` are there after each.
+
+    Segments appear whole or not at all, so a run can be interrupted anywhere and repeated.
+
+    Raises:
+        SpiceError: ngspice failed.
+        OSError: the folder cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    missing = [i for i in range(count) if not _path(folder, i).exists()]
+    yield count - len(missing)
+
+    def one(index: int) -> None:
+        rng = np.random.default_rng([seed, index])
+        dry, at = material.draw(rng), turns(rng, circuit)
+        wet = simulate(circuit, dry, SAMPLE_RATE, at)
+        with replacing(_path(folder, index)) as part, part.open("wb") as file:
+            np.savez(file, dry=dry, wet=wet, turns=np.array([at[knob.name] for knob in circuit.knobs], np.float32))
+
+    pool = ThreadPoolExecutor(max(1, jobs))
+    try:
+        for done, future in enumerate(as_completed([pool.submit(one, i) for i in missing])):
+            future.result()
+            yield count - len(missing) + done + 1
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def load(folder: Path) -> list[Segment]:
+    """The segments that a folder holds, in their order.
+
+    Raises:
+        TrainingError: there are none, or a file is damaged.
+    """
+    segments = []
+    for path in sorted(folder.glob("[0-9]*.npz")):
+        try:
+            with np.load(path, allow_pickle=False) as data:
+                turns = tuple(float(turn) for turn in data["turns"])
+                segments.append(Segment(data["dry"], data["wet"], turns))
+        except (OSError, ValueError, KeyError) as error:
+            raise TrainingError(f"{path}: is not a segment of a circuit's data set: {error}") from None
+    if not segments:
+        raise TrainingError(f"{folder}: holds no segments; neural-fx circuit makes them")
+    return segments
+
+
+def _path(folder: Path, index: int) -> Path:
+    return folder / f"{index:05d}.npz"

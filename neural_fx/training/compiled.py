@@ -1,0 +1,107 @@
+"""Training on a CPU through the compiled kernels: forward and backward of plain WaveNets, windows in parallel.
+
+torch still computes the loss, the optimiser, and whatever turns its parameters into the weights of each window (for
+a network with knobs, its modulation). Gradients are those of torch to rounding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.autograd.function import FunctionCtx
+
+from neural_fx.engines import cpu
+from neural_fx.formats.network import WaveNet
+
+
+def supports(network: WaveNet) -> bool:
+    """Whether the kernels train it: stacks of ungated tanh layers with residuals, seeing the input as condition."""
+    if not cpu.available() or network.condition or network.post_head or network.out_channels != 1:
+        return False
+    for array in network.arrays:
+        if array.head.history:
+            return False
+        for layer in array.layers:
+            plain = layer.activation.name == "tanh" and layer.gating == "none" and not layer.films
+            if not plain or layer.head or not layer.residual or layer.mixin.bias is not None:
+                return False
+            if max(layer.conv.groups, layer.residual.groups, layer.mixin.groups) > 1:
+                return False
+    return True
+
+
+class Windows:
+    """Windows of one length that run forward and backward together.
+
+    Args:
+        network: one that `supports` accepts; its shapes count, its weights do not.
+        length: samples of input per window.
+        batch: windows.
+        threads: cores to use.
+    """
+
+    def __init__(self, network: WaveNet, length: int, batch: int, threads: int = 1) -> None:
+        described = cpu.describe(network)
+        self.windows = [described.window(length) for _ in range(batch)]
+        self.pool = ThreadPoolExecutor(threads) if threads > 1 else None
+        self.parameters, self.outputs = int(self.windows[0].parameters), int(self.windows[0].outputs)
+
+    def each(self, work: Callable[[int], None]) -> None:
+        """Do some work for every window, in parallel."""
+        indices = range(len(self.windows))
+        if self.pool:
+            list(self.pool.map(work, indices))
+        else:
+            for i in indices:
+                work(i)
+
+    def run(self, weights: Tensor, x: Tensor) -> Tensor:
+        """(batch, parameters) weights, (batch, inputs, length) audio -> (batch, outputs)."""
+        y: Tensor = _Run.apply(weights, x, self)  # type: ignore[no-untyped-call]
+        return y
+
+
+class _Run(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: FunctionCtx, weights: Tensor, x: Tensor, windows: Windows) -> Tensor:
+        w, audio = np.ascontiguousarray(weights.detach().numpy()), np.ascontiguousarray(x.numpy())
+        y = np.empty((len(w), windows.outputs), np.float32)
+        windows.each(lambda i: windows.windows[i].forward(w[i], audio[i], y[i]))
+        ctx.windows = windows  # type: ignore[attr-defined]
+        return torch.from_numpy(y)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        windows: Windows = ctx.windows
+        dy = np.ascontiguousarray(gradients[0].numpy())
+        g = np.empty((len(dy), windows.parameters), np.float32)
+        windows.each(lambda i: windows.windows[i].backward(dy[i], g[i]))
+        return torch.from_numpy(g), None, None
+
+
+def flatten(weights: dict[str, Tensor], network: WaveNet) -> Tensor:
+    """Batches of a `WaveNetModel`'s parameters, by name, as (batch, parameters) in the kernels' order."""
+    return torch.cat([weights[name].flatten(1) for name in parameter_names(network)], 1)
+
+
+def parameter_names(network: WaveNet) -> list[str]:
+    """Names of a `WaveNetModel`'s parameters in the kernels' order."""
+    names: list[str] = []
+
+    def add(name: str, bias: bool) -> None:
+        names.extend([f"{name}.weight", f"{name}.bias"] if bias else [f"{name}.weight"])
+
+    for i, array in enumerate(network.arrays):
+        add(f"arrays.{i}.rechannel", array.rechannel.bias is not None)
+        for j, layer in enumerate(array.layers):
+            add(f"arrays.{i}.layers.{j}.conv", layer.conv.bias is not None)
+            add(f"arrays.{i}.layers.{j}.mixin", False)
+            assert layer.residual is not None
+            add(f"arrays.{i}.layers.{j}.residual", layer.residual.bias is not None)
+        add(f"arrays.{i}.head", array.head.bias is not None)
+    return names
