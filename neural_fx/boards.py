@@ -376,8 +376,8 @@ def _describe(plugin: Plugin, folder: Path) -> dict[str, Any]:
         if isinstance(plugin, Pedal):
             return {"pedal": plugin.SLUG, **settings}
         if isinstance(plugin, NeuralProcessor) and plugin.capture.path:
-            level = {"level": plugin.level} if plugin.level != "raw" else {}
-            dbu = {"interface_dbu": plugin.interface_dbu} if plugin.level == "calibrated" else {}
+            level = {"level": plugin.output_level} if plugin.output_level != "raw" else {}
+            dbu = {"interface_dbu": plugin.interface_dbu} if plugin.output_level == "calibrated" else {}
             return {"model": _relative(plugin.capture.path, folder), **level, **dbu, **settings}
         if type(plugin) in (Chain, Mix) and isinstance(plugin, Container):
             return {"chain" if type(plugin) is Chain else "parallel": _slots(plugin, folder)}

@@ -36,8 +36,9 @@ class NeuralProcessor(Processor):
 
     Args:
         capture: what `neural_fx.formats.read` returns.
-        level: ``raw``: as the file says. ``normalized``: all captures at the same loudness (-18 dB for the
-            trainer's standard clip). ``calibrated``: in dBu, against an audio interface.
+        level: the output level. ``raw``: as the file says. ``normalized``: all captures at the same loudness (-18 dB
+            for the trainer's standard clip). ``calibrated``: in dBu, against an audio interface. For a capture that
+            has a knob of this name, a number sets the knob.
         interface_dbu: for ``calibrated``: dBu of a sine at 0 dBFS peak on the interface, in and out.
         device: ``auto``, ``cpu``, or a torch device.
         parameters: start values: `input_gain_db`, `output_gain_db`, the capture's knobs (0..1), and `size` (0..1)
@@ -52,7 +53,7 @@ class NeuralProcessor(Processor):
         self,
         capture: Capture,
         *,
-        level: str = "raw",
+        level: str | float = "raw",
         interface_dbu: float = 12.0,
         device: str = "auto",
         **parameters: float,
@@ -63,22 +64,37 @@ class NeuralProcessor(Processor):
             self._table[parameter.name] = parameter
             self._values[parameter.name] = parameter.default
         self.capture, self.device = capture, device
-        self._level, self._interface_dbu = level, float(interface_dbu)
-        self._level_gains = level_gains(capture, level, self._interface_dbu)
+        self._interface_dbu = float(interface_dbu)
+        self._output_level = level if isinstance(level, str) else "raw"
+        self._level_gains = level_gains(capture, self._output_level, self._interface_dbu)
         self._sizes = Sizes(capture.network, device)
         self._player: Player | None = None
+        if not isinstance(level, str):
+            parameters["level"] = level
         for name, value in parameters.items():
             self.set_parameter(name, value)
 
     @property
-    def level(self) -> str:
+    def output_level(self) -> str:
         """``raw``, ``normalized`` or ``calibrated``."""
-        return self._level
+        return self._output_level
+
+    @output_level.setter
+    def output_level(self, value: str) -> None:
+        self._level_gains, self._output_level = level_gains(self.capture, value, self.interface_dbu), value
+        self._aims = None
+
+    @property
+    def level(self) -> str | float:
+        """The knob of this name if the capture has one, else `output_level`. A name sets the output level."""
+        return self._values["level"] if "level" in self._table else self._output_level
 
     @level.setter
-    def level(self, value: str) -> None:
-        self._level_gains, self._level = level_gains(self.capture, value, self.interface_dbu), value
-        self._aims = None
+    def level(self, value: str | float) -> None:
+        if isinstance(value, str):
+            self.output_level = value
+        else:
+            self.set_parameter("level", value)
 
     @property
     def interface_dbu(self) -> float:
@@ -88,7 +104,7 @@ class NeuralProcessor(Processor):
     @interface_dbu.setter
     def interface_dbu(self, value: float) -> None:
         self._interface_dbu = float(value)
-        self.level = self._level
+        self.output_level = self._output_level
 
     @property
     def sample_rate(self) -> float:
@@ -170,12 +186,12 @@ class NeuralProcessor(Processor):
 def load(
     path: str | Path,
     *,
-    level: str = "raw",
+    level: str | float = "raw",
     interface_dbu: float = 12.0,
     device: str = "auto",
     **parameters: float,
 ) -> NeuralProcessor:
-    """A capture file as a processor: `.nam`, GuitarML, RTNeural / AIDA-X or SMC-2019 WaveNet, by its content.
+    """A capture file as a processor: `.nam`, GuitarML, RTNeural / AIDA-X, SMC-2019 WaveNet or pedal, by its content.
 
     Args:
         path: the file.

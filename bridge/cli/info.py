@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from neural_fx.errors import ModelError
+from neural_fx.errors import ModelError, ParameterError
 
 
 def info(
@@ -77,37 +77,44 @@ def pedals(as_json: Annotated[bool, typer.Option("--json", help="For scripts.")]
         table.add_column(heading)
     for card in cards:
         knobs = ", ".join(card["knobs"]) or "none (one setting)"
-        table.add_row(card["slug"], card["title"], knobs, f"{100 * card['esr']['validation']:.2f} %", card["origin"])
+        table.add_row(card["slug"], card["title"], knobs, f"{100 * card['esr']['value']:.2f} %", card["origin"])
     Console().print(table)
 
 
 def export(
     source: Annotated[str, typer.Argument(help="A capture file, or the name of a bundled pedal.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="The .nam file to write.")],
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="KNOB=VALUE, 0..1: where the snapshot's knobs stand.")
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace it if it exists.")] = False,
 ) -> None:
-    """Write a WaveNet of any format as a standard .nam file."""
+    """Write a capture of any format as a standard .nam file; a pedal with knobs, at one position of them."""
     from neural_fx.files import replacing
     from neural_fx.formats import read
-    from neural_fx.formats.nam_writer import nam_bytes
-    from neural_fx.formats.network import WaveNet
-    from neural_fx.pedals import DATA, PEDALS
+    from neural_fx.pedals import PEDALS
+    from neural_fx.snapshot import snapshot
 
-    capture = read(DATA / f"{source}.nam" if source in PEDALS else source)
-    if not isinstance(capture.network, WaveNet):
-        raise ModelError(
-            f"is no single WaveNet but {capture.architecture}; only a WaveNet can be exported", file=source
-        )
-    if capture.knobs:
-        raise ModelError(f"has knobs ({', '.join(capture.knobs)}), which a .nam cannot carry", file=source)
+    capture = PEDALS[source].file() if source in PEDALS else read(source)
     if out.exists() and not overwrite:
         raise ModelError("exists already; --overwrite replaces it", file=out)
     try:
-        data = nam_bytes(capture.network, capture.sample_rate, capture.metadata.everything)
+        data = snapshot(capture, _positions(settings or []))
+    except ModelError as error:
+        raise error.inside(source) from None
+    try:
         with replacing(out) as part:
             part.write_bytes(data)
-    except ValueError as error:
-        raise ModelError(str(error), file=source) from None
     except OSError as error:
         raise ModelError(f"cannot be written: {error.strerror or error}", file=out) from None
     Console(stderr=True).print(f"{out}: {len(data) / 1024:.0f} kB", highlight=False)
+
+
+def _positions(settings: list[str]) -> dict[str, str]:
+    found = {}
+    for setting in settings:
+        name, equals, value = setting.partition("=")
+        if not equals or not name:
+            raise ParameterError(f"--set {setting}: expected KNOB=VALUE, such as drive=0.7")
+        found[name] = value
+    return found

@@ -80,10 +80,10 @@ def train(
         trainer.save(checkpoint)
         console.print(f"interrupted; {checkpoint} keeps the state for --resume")
         if trainer.step:
-            save_capture(out, trainer, name, dry, wet)
+            save_capture(out, trainer, name, [(dry, wet)])
             console.print(f"{out}: best so far, {_percent(trainer.best_esr)}")
         raise typer.Exit(130) from None
-    save_capture(out, trainer, name, dry, wet)
+    save_capture(out, trainer, name, [(dry, wet)])
     checkpoint.unlink(missing_ok=True)
     console.print(f"{out}: validation ESR {_percent(trainer.best_esr)} after {trainer.step} steps")
 

@@ -18,6 +18,7 @@ from neural_fx.formats.network import (
     Array,
     Conv,
     Film,
+    Knobbed,
     Layer,
     LayerArray,
     Network,
@@ -60,6 +61,9 @@ def supports(network: Network) -> bool:
         return False
     if any(isinstance(part, Activation) and part.name not in _ACTIVATIONS for part in walk(network)):
         return False
+    if isinstance(network, Knobbed):
+        plain = all(not layer.films for stack in network.network.arrays for layer in stack.layers)
+        return plain and supports(network.network)
     if isinstance(network, WaveNet):
         return network.condition is None or (isinstance(network.condition, WaveNet) and supports(network.condition))
     recurrent = any(isinstance(stage, Recurrent) for stage in network.stages)
@@ -174,6 +178,8 @@ def describe(network: Network) -> Any:
     """The kernels' own description of a network that `supports` accepts."""
     if isinstance(network, WaveNet):
         return _wavenet(network)
+    if isinstance(network, Knobbed):
+        return _knobbed(network)
     assert isinstance(network, Sequential)
     return _recurrent(network) if _is_plain_recurrent(network) else _sequential(network)
 
@@ -184,6 +190,16 @@ def _wavenet(network: WaveNet) -> Any:
     made.arrays = [_array(array) for array in network.arrays]
     made.post = [_post_stage(*stage) for stage in network.post_head]
     made.condition = [_wavenet(network.condition)] if isinstance(network.condition, WaveNet) else []
+    return made
+
+
+def _knobbed(network: Knobbed) -> Any:
+    made = core.Knobbed()
+    made.net, made.learned = _wavenet(network.network), list(network.learned)
+    for dense in network.dense:
+        made.add_dense(*dense.weight.shape, dense.weight.ravel().tolist(), dense.bias.tolist())
+    for level in network.levels:
+        made.add_level(level.index, level.gains.tolist())
     return made
 
 

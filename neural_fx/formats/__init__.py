@@ -1,7 +1,8 @@
 """Model files: bytes in, a plain validated description out. No torch, no audio, nothing executed.
 
 `read(path)` looks at the content, not at the file name. One module per format: `nam`, `guitarml`, `rtneural`
-(also AIDA-X) and `wavenetva` (the SMC-2019 paper's own models); `network` is what they all describe.
+(also AIDA-X), `wavenetva` (the SMC-2019 paper's own models) and `pedal` (ours, with knobs); `network` is what they all
+describe.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from neural_fx.errors import ModelError
-from neural_fx.formats import guitarml, nam, rtneural, wavenetva
+from neural_fx.formats import guitarml, nam, pedal, rtneural, wavenetva
 from neural_fx.formats.capture import Capture, Metadata
 from neural_fx.formats.network import Network
 from neural_fx.formats.reader import MAX_BYTES, Node, parse_json
@@ -33,7 +34,7 @@ def read(path: str | Path) -> Capture:
     """Read a model file of any known format.
 
     Args:
-        path: a `.nam`, GuitarML, RTNeural, AIDA-X or SMC-2019 WaveNet file, whatever its name.
+        path: a `.nam`, GuitarML, RTNeural, AIDA-X, SMC-2019 WaveNet or pedal file, whatever its name.
 
     Raises:
         ModelError: it is none of these, or one of its fields is wrong; the message names the file and the field.
@@ -60,6 +61,8 @@ def parse(data: bytes) -> Capture:
     """
     if not data.strip():
         raise ModelError("is empty")
+    if pedal.matches(data):
+        return pedal.read(data)
     for magic, what in _FOREIGN:
         if data.lstrip().startswith(magic):
             raise ModelError(what)

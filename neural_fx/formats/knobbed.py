@@ -3,6 +3,9 @@
 A layer computes ``act(scale * (conv(x) + mixin(c)) + shift)``. With the knobs held, ``scale`` and ``shift`` are
 constants, so they fold into the weights and the bias of the convolution and of the mixin; the scale before a head
 folds into the head's weights, and an output level into the head scale.
+
+While a knob turns, the engines look at it every `GRID` samples of the stream, counted from its start, and the
+modulation goes to its new values in a straight line over the next `GRID` samples: no steps, whatever the block sizes.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ import numpy as np
 from neural_fx.formats.network import Array, Conv, Knobbed, Layer, WaveNet
 
 GRID = 64
-"""Samples for which a position is held while a knob turns: engines look at the knobs this often."""
+"""Samples between looks at the knobs."""
 
 
 def modulation_sizes(network: WaveNet) -> list[int]:

@@ -1,4 +1,4 @@
-"""Writing `.nam` files that every player reads: plain A1-like WaveNets as 0.5.4, all other WaveNets as 0.7.0."""
+"""Writing `.nam` files that every player reads: plain A1-like WaveNets and LSTMs as 0.5.4, other WaveNets as 0.7.0."""
 
 from __future__ import annotations
 
@@ -8,25 +8,48 @@ from typing import Any
 
 import numpy as np
 
-from neural_fx.formats.network import FILM_SITES, Activation, Array, Conv, Layer, LayerArray, WaveNet
+from neural_fx.formats.network import (
+    FILM_SITES,
+    Activation,
+    Array,
+    Conv,
+    Layer,
+    LayerArray,
+    Network,
+    Recurrent,
+    Sequential,
+    WaveNet,
+)
 
 
-def nam_bytes(network: WaveNet, sample_rate: float, metadata: Mapping[str, Any] | None = None) -> bytes:
+def nam_bytes(
+    network: Network, sample_rate: float, metadata: Mapping[str, Any] | None = None, *, modern: bool = False
+) -> bytes:
     """A `.nam` file.
 
     Args:
-        network: any WaveNet whose layers have biases where the format has them (all that `read` returns do).
+        network: an LSTM with a linear output, or any WaveNet whose layers have biases where the format has them (all
+            that `read` returns do).
         sample_rate: Hz.
         metadata: the file's `metadata` object.
+        modern: write version 0.7.0 even where 0.5.4 could say it.
 
     Raises:
         ValueError: the network has something that the format cannot say.
     """
-    return json.dumps(_document(network, sample_rate, metadata or {})).encode()
+    if isinstance(network, WaveNet):
+        document = _document(network, sample_rate, metadata or {}, modern)
+    elif isinstance(network, Sequential):
+        document = _lstm_document(network, sample_rate, metadata or {}, modern)
+    else:
+        raise ValueError("a .nam holds one WaveNet or LSTM without knobs")
+    return json.dumps(document).encode()
 
 
-def _document(network: WaveNet, sample_rate: float, metadata: Mapping[str, Any]) -> dict[str, Any]:
-    legacy = not network.post_head and network.condition is None and all(map(_is_legacy, network.arrays))
+def _document(
+    network: WaveNet, sample_rate: float, metadata: Mapping[str, Any], modern: bool = False
+) -> dict[str, Any]:
+    legacy = not modern and not network.post_head and network.condition is None and all(map(_is_legacy, network.arrays))
     config: dict[str, Any] = {
         "layers": [(_legacy_config if legacy else _config)(array) for array in network.arrays],
         "head": _post_head_config(network) if network.post_head else None,
@@ -41,13 +64,42 @@ def _document(network: WaveNet, sample_rate: float, metadata: Mapping[str, Any])
     parts = [_weights(array) for array in network.arrays]
     parts += [_flat(_conv_parts([conv])) for _, conv in network.post_head]
     flat = np.concatenate([*parts, np.array([network.head_scale], np.float32)])
+    return _wrapped("WaveNet", "0.5.4" if legacy else "0.7.0", config, flat, sample_rate, metadata)
+
+
+def _lstm_document(network: Sequential, rate: float, metadata: Mapping[str, Any], modern: bool) -> dict[str, Any]:
+    recurrent, head = (*network.stages, None, None)[:2]
+    simple = isinstance(recurrent, Recurrent) and isinstance(head, Conv) and len(network.stages) == 2
+    if not simple or network.skip or (network.input_gain, network.output_gain) != (1, 1):
+        raise ValueError("of recurrent networks, a .nam holds LSTM layers and one linear output, without a bypass")
+    assert isinstance(recurrent, Recurrent)
+    assert isinstance(head, Conv)
+    if recurrent.kind != "lstm" or head.weight.shape[2] != 1 or network.out_channels != 1:
+        raise ValueError("of recurrent networks, a .nam holds LSTMs with one output only")
+    parts: list[Array] = []
+    for layer in recurrent.layers:
+        start = np.zeros(layer.hidden_size, np.float32)
+        parts += [np.hstack((layer.w_ih, layer.w_hh)).ravel(), layer.b_ih + layer.b_hh, layer.h0]
+        parts.append(start if layer.c0 is None else layer.c0)
+    parts += [head.weight.ravel(), np.zeros(1, np.float32) if head.bias is None else head.bias]
+    config = {
+        "input_size": network.in_channels,
+        "hidden_size": recurrent.layers[0].hidden_size,
+        "num_layers": len(recurrent.layers),
+    }
+    return _wrapped("LSTM", "0.7.0" if modern else "0.5.4", config, np.concatenate(parts), rate, metadata)
+
+
+def _wrapped(
+    architecture: str, version: str, config: dict[str, Any], flat: Array, rate: float, metadata: Mapping[str, Any]
+) -> dict[str, Any]:
     return {
-        "version": "0.5.4" if legacy else "0.7.0",
+        "version": version,
         "metadata": dict(metadata),
-        "architecture": "WaveNet",
+        "architecture": architecture,
         "config": config,
         "weights": [float(str(w)) for w in flat],  # the shortest decimals that give the same float32
-        "sample_rate": int(sample_rate) if float(sample_rate).is_integer() else sample_rate,
+        "sample_rate": int(rate) if float(rate).is_integer() else rate,
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from neural_fx.formats.network import Activation
-from neural_fx.models.base import tensor
+from neural_fx.models.base import array, tensor
 
 
 def fast_tanh(x: Tensor) -> Tensor:
@@ -51,7 +52,11 @@ class Nonlinearity(nn.Module):
         super().__init__()
         self.slopes = nn.Parameter(tensor(spec.slopes)) if spec.slopes is not None else None
         self.function = _FUNCTIONS.get(spec.name)
-        self.params = spec.params
+        self.params, self.spec = spec.params, spec
+
+    def describe(self) -> Activation:
+        """The description with the weights of this moment."""
+        return self.spec if self.slopes is None else replace(self.spec, slopes=array(self.slopes))
 
     def forward(self, x: Tensor) -> Tensor:
         if self.slopes is not None:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from neural_fx.formats.network import Conv
+from neural_fx.formats.network import Conv, Network
 
 State = list[Tensor]
 """What a model remembers between blocks: tensors with the batch dimension first."""
@@ -25,6 +25,10 @@ class Model(nn.Module):
 
     in_channels: int
     out_channels: int
+
+    def describe(self) -> Network:
+        """The description with the weights of this moment."""
+        raise NotImplementedError
 
     def initial_state(self, batch: int) -> State:
         """The memory of `batch` streams that have not begun: silence, or the start state that the file gives."""

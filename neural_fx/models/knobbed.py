@@ -10,19 +10,17 @@ from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from neural_fx.formats import network as spec
 from neural_fx.formats.knobbed import GRID, modulation_sizes
-from neural_fx.models.base import Model, State, array, tensor
+from neural_fx.models.base import Model, State, add, array, tensor
 from neural_fx.models.wavenet import WaveNetModel
 
 
 class KnobbedModel(Model):
     """A `Knobbed` description as a module: inputs are the audio, then a row per knob.
 
-    The knobs are read every `GRID` samples of the stream, counted from its start, and held in between, so blocks of
-    any sizes give the same output; output levels act on every sample.
+    How the output follows a turning knob is written in `neural_fx.formats.knobbed`; output levels act on every sample.
     """
 
     def __init__(self, network: spec.Knobbed) -> None:
@@ -65,41 +63,57 @@ class KnobbedModel(Model):
         return weights
 
     def initial_state(self, batch: int) -> State:
-        """The base's, then the position in the grid and the knobs held since its last line."""
+        """The base's, then: position in the grid, knobs at its last line, modulation before and after."""
         position = torch.zeros(batch, 1, dtype=torch.long, device=self.base.head_scale.device)
-        held = self.base.head_scale.new_zeros(batch, self.spec.knobs)
-        return [*self.base.initial_state(batch), position, held]
+        blank = self.base.head_scale.new_zeros
+        ends = [blank(batch, sum(self.sizes)) for _ in range(2)]
+        return [*self.base.initial_state(batch), position, blank(batch, self.spec.knobs), *ends]
 
     def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
-        audio, knobs = x[:, :-self.spec.knobs], x[:, -self.spec.knobs :]
-        *past, position, held = state
-        at, outputs = int(position[0, 0]), []
-        start = 0
+        audio, knobs = x[:, : -self.spec.knobs], x[:, -self.spec.knobs :]
+        *past, position, held, before, after = state
+        at, outputs, start = int(position[0, 0]), [], 0
         while start < x.shape[2]:
             if at % GRID == 0:
-                held = knobs[:, :, start]
-            end = self._constant_until(knobs, held, start, at)
-            y, past = self._held(audio[:, :, start:end], past, held)
+                now = knobs[:, :, start]
+                goal = self.dense(2 * now[:, self.learned] - 1)
+                held, before, after = now, (after if at else goal), goal
+            end = start + GRID - at % GRID
+            if torch.equal(before, after):
+                end = self._still_until(knobs, held, end)
+            y, past = self._modulated(audio[:, :, start:end], past, before, after, at % GRID)
             outputs.append(y)
-            at, start = at + end - start, end
+            at, start = at + y.shape[2], start + y.shape[2]
         y = torch.cat(outputs, 2) if outputs else audio[:, :0]
-        return self._levels(y, knobs), [*past, position + x.shape[2], held]
+        return self._levels(y, knobs), [*past, position + x.shape[2], held, before, after]
 
-    def _constant_until(self, knobs: Tensor, held: Tensor, start: int, at: int) -> int:
-        """The end of the stretch from `start` on over which every line of the grid finds the knobs as they are."""
-        first = start + GRID - at % GRID
-        lines = knobs[:, :, first::GRID]
-        changed = (lines != held[:, :, None]).any(1).any(0).nonzero()
-        return min(knobs.shape[2], first + GRID * int(changed[0]) if len(changed) else knobs.shape[2])
+    def _still_until(self, knobs: Tensor, held: Tensor, first: int) -> int:
+        """The first line of the grid, of those at `first`, `first` + GRID, ..., that finds a knob moved."""
+        changed = (knobs[:, :, first::GRID] != held[:, :, None]).any(1).any(0).nonzero()
+        return first + GRID * int(changed[0]) if len(changed) else knobs.shape[2]
 
-    def _held(self, x: Tensor, past: State, knobs: Tensor) -> tuple[Tensor, State]:
-        weights, outputs, after = self.folded(knobs), [], []
-        for i in range(x.shape[0]):
-            own = {name: w[i] for name, w in weights.items()}
-            y, state = functional_call(self.base, own, (x[i : i + 1], [s[i : i + 1] for s in past]))
-            outputs.append(y)
-            after.append(state)
-        return torch.cat(outputs), [torch.cat(parts) for parts in zip(*after, strict=True)]
+    def _modulated(self, x: Tensor, past: State, before: Tensor, after: Tensor, at: int) -> tuple[Tensor, State]:
+        """The network while the modulation goes from `before` (batch, values) to `after`, `at` samples on its way."""
+        progress = (at + 1 + torch.arange(x.shape[2], device=x.device)) / GRID
+        ways = []
+        for begin, end in zip(*(torch.split(m, self.sizes, 1) for m in (before, after)), strict=True):
+            still = torch.equal(begin, end)
+            ways.append(end[:, :, None] if still else begin[:, :, None] + (end - begin)[:, :, None] * progress)
+        parts, states, following = iter(ways), iter(past), []
+        r, total = x, None
+        for stack in self.base.arrays:
+            r = stack.rechannel.convolve(r)
+            for layer in stack.layers:
+                z, state = layer.conv(r, next(states))
+                following.append(state)
+                z = layer.mixin.convolve(x, onto=z) * (1 + next(parts)) + next(parts)
+                r, term = layer.rest(r, layer.activate(z), x)
+                total = add(total, term)
+            assert total is not None
+            total, state = stack.head(total * (1 + next(parts)), next(states))
+            following.append(state)
+        assert total is not None
+        return total * self.base.head_scale, following
 
     def _levels(self, y: Tensor, knobs: Tensor) -> Tensor:
         for level in self.spec.levels:

@@ -5,12 +5,15 @@ Covers LSTM, ConvNet and Linear of `.nam` files, GuitarML's networks, and RTNeur
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
 from neural_fx.formats import network as spec
 from neural_fx.models.activations import Nonlinearity
-from neural_fx.models.base import CausalConv, Model, State, tensor
+from neural_fx.models.base import CausalConv, Model, State, array, tensor
 
 
 class Affine(nn.Module):
@@ -18,8 +21,13 @@ class Affine(nn.Module):
 
     def __init__(self, affine: spec.Affine) -> None:
         super().__init__()
+        self.spec = affine
         self.scale = nn.Parameter(tensor(affine.scale)[:, None])
         self.shift = nn.Parameter(tensor(affine.shift)[:, None])
+
+    def describe(self) -> spec.Affine:
+        """The description with the weights of this moment."""
+        return spec.Affine(array(self.scale[:, 0]), array(self.shift[:, 0]))
 
     def forward(self, x: Tensor) -> Tensor:
         return x * self.scale + self.shift
@@ -43,7 +51,16 @@ class Recurrent(nn.Module):
         self.register_buffer("h0", torch.stack([tensor(layer.h0) for layer in recurrent.layers]))
         cells = [layer.c0 if layer.c0 is not None else layer.h0 for layer in recurrent.layers]
         self.register_buffer("c0", torch.stack([tensor(c) for c in cells]))
-        self.lstm = recurrent.kind == "lstm"
+        self.lstm, self.spec = recurrent.kind == "lstm", recurrent
+
+    def describe(self) -> spec.Recurrent:
+        """The description with the weights of this moment."""
+        layers = []
+        for i, layer in enumerate(self.spec.layers):
+            names = {"w_ih": "weight_ih", "w_hh": "weight_hh", "b_ih": "bias_ih", "b_hh": "bias_hh"}
+            weights = {name: array(getattr(self.rnn, f"{own}_l{i}")) for name, own in names.items()}
+            layers.append(replace(layer, **weights))
+        return replace(self.spec, layers=tuple(layers))
 
     def initial_state(self, batch: int) -> State:
         start = [self.h0, self.c0] if self.lstm else [self.h0]
@@ -64,7 +81,12 @@ class SequentialModel(Model):
         self.in_channels, self.out_channels = network.in_channels, network.out_channels
         self.stages = nn.ModuleList(_STAGES[type(stage)](stage) for stage in network.stages)
         self.skip = network.skip
-        self.input_gain, self.output_gain = network.input_gain, network.output_gain
+        self.input_gain, self.output_gain, self.spec = network.input_gain, network.output_gain, network
+
+    def describe(self) -> spec.Sequential:
+        """The description with the weights of this moment."""
+        stages = tuple(cast("_Describable", stage).describe() for stage in self.stages)
+        return replace(self.spec, stages=stages)
 
     def initial_state(self, batch: int) -> State:
         state: State = []
@@ -95,4 +117,5 @@ class SequentialModel(Model):
         return y * self.output_gain if self.output_gain != 1 else y, after
 
 
+_Describable = Affine | Recurrent | CausalConv | Nonlinearity
 _STAGES = {spec.Conv: CausalConv, spec.Activation: Nonlinearity, spec.Affine: Affine, spec.Recurrent: Recurrent}

@@ -86,14 +86,18 @@ class Layer(nn.Module):
         else:
             z = self.mixin.convolve(seen, onto=z)
         z = self.film("activation_pre_film", z, c)
-        a = self.film("activation_post_film", self.activate(z), c)
+        r, head = self.rest(r, self.film("activation_post_film", self.activate(z), c), c)
+        return r, head, past
+
+    def rest(self, r: Tensor, a: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+        """From the residual signal and the activated one to the next residual signal and the head term."""
         if self.residual is not None:
             if "layer1x1_post_film" in self.films:
                 r = add(r, self.films["layer1x1_post_film"](self.residual.convolve(a), c))
             else:
                 r = self.residual.convolve(a, onto=r)
         head = a if self.head is None else self.film("head1x1_post_film", self.head.convolve(a), c)
-        return r, head, past
+        return r, head
 
 
 class LayerArray(nn.Module):

@@ -1,4 +1,5 @@
-// Training windows of plain WaveNets (tanh, no gates, the input as the condition): forward keeps what backward needs.
+// Training windows of WaveNets (tanh or leaky ReLU, plain or gated by a sigmoid, the input as the condition): forward
+// keeps what backward needs.
 //
 // Blocks of time run through all layers while they are in the cache, forwards and then backwards; gradients of weights
 // are sums over time of products of rows, kept as vectors until the end. Weights differ from window to window, so a
@@ -73,8 +74,10 @@ struct Trained {
         at += spec.weight.size() + spec.bias.size();
         for (int k = 0; k < spec.taps; ++k) taps.emplace_back(spec.out, spec.in);
     }
+    bool exists() const { return spec.out > 0; }
     // Take the weights of this window.
     void load(const float* parameters, const nfx::Conv* joined = nullptr) {
+        if (!exists()) return;
         const float* p = parameters + place;
         std::copy(p, p + spec.weight.size(), spec.weight.begin());
         std::copy(p + spec.weight.size(), p + spec.weight.size() + spec.bias.size(), spec.bias.begin());
@@ -113,9 +116,13 @@ class WaveNetTape final : public nfx::Tape {
     static constexpr int SPAN = 256;  // samples that run through all layers at a time
 
     struct Layer {
-        Trained conv, mixin, residual;
-        nfx::Buffer input, shaped;  // what the convolution read; tanh's output, then the gradient before tanh
+        Trained conv, mixin, residual, head;
+        nfx::Buffer input, shaped;  // what the convolution read; the activations' outputs, then the gradient before them
         int from = 0;               // the first sample whose output depends on nothing before the window
+        bool gated = false, tanh = true;
+        float slope = 0;
+
+        int width() const { return conv.spec.out / (gated ? 2 : 1); }
     };
     struct Array {
         Trained rechannel, head;
@@ -128,7 +135,7 @@ class WaveNetTape final : public nfx::Tape {
     int inputs, length, before = 0, context = 0;
     size_t stride = 0, count_ = 0;
     float scale;
-    Rows gradient, shaped_gradient, head_gradient, ones, none;
+    Rows gradient, shaped_gradient, head_gradient, product, ones, none;
 
     Rows at(nfx::Buffer& buffer, int t) const { return {buffer.get() + before + t, stride}; }
 
@@ -143,12 +150,18 @@ public:
                 layer.conv = Trained(l.conv, count_);
                 layer.mixin = Trained(l.mixin, count_);
                 layer.residual = Trained(l.residual, count_);
+                layer.head = Trained(l.head, count_);
+                layer.gated = l.gating == nfx::Gating::gated;
+                layer.tanh = l.activation.kind == nfx::Act::tanh;
+                layer.slope = layer.tanh ? 0.0f : l.activation.params[0];
                 layer.from = context += layer.conv.history();
                 before = std::max(before, layer.conv.history());
                 widest = std::max({widest, l.conv.out, l.residual.out});
                 made.layers.push_back(std::move(layer));
             }
             made.head = Trained(a.head, count_);
+            context += made.head.history();
+            before = std::max(before, made.head.history());
             arrays.push_back(std::move(made));
         }
         before = (before + 63) / 64 * 64;
@@ -163,9 +176,9 @@ public:
             a.leaving = nfx::Buffer(stride * a.rechannel.spec.out);
         }
         const size_t row = SPAN + SLACK, rows = widest * row;
-        scratch_ = nfx::Buffer(5 * rows);
-        Rows* const parts[] = {&gradient, &shaped_gradient, &head_gradient, &ones, &none};
-        for (int i = 0; i < 5; ++i) *parts[i] = {scratch_.get() + i * rows, row};
+        scratch_ = nfx::Buffer(6 * rows);
+        Rows* const parts[] = {&gradient, &shaped_gradient, &head_gradient, &product, &ones, &none};
+        for (int i = 0; i < 6; ++i) *parts[i] = {scratch_.get() + i * rows, row};
         std::fill(ones.row(0), ones.row(0) + SPAN, 1.0f);
     }
 
@@ -180,6 +193,7 @@ public:
                 l.mixin.load(parameters);
                 l.conv.load(parameters, &l.mixin.spec);
                 l.residual.load(parameters);
+                l.head.load(parameters);
             }
             a.head.load(parameters);
         }
@@ -202,6 +216,7 @@ public:
                 l.conv.store_gradient(gradients);
                 l.mixin.store_gradient(gradients);
                 l.residual.store_gradient(gradients);
+                if (l.head.exists()) l.head.store_gradient(gradients);
             }
             a.head.store_gradient(gradients);
         }
@@ -230,19 +245,53 @@ private:
                 if (t + SPAN <= l.from) break;  // nothing here is heard in the window
                 const Rows now = at(l.input, t), shaped = at(l.shaped, t);
                 conv(l.conv.forward, now, shaped, SPAN, nullptr, condition);
-                for (int c = 0; c < l.conv.spec.out; ++c) {
-                    float *s = shaped.row(c), *h = sum.row(c);
-                    for (int k = 0; k < SPAN; k += W) {
-                        const vec v = vtanh(load(s + k));
-                        store(s + k, v);
-                        store(h + k, load(h + k) + v);
-                    }
-                }
-                conv(l.residual.forward, shaped, next, SPAN, &now);
+                activate(l, shaped);
+                const Rows heard = l.gated ? multiplied(l, shaped) : shaped;
+                if (l.head.exists())
+                    conv(l.head.forward, heard, sum, SPAN, &sum);
+                else
+                    plus(sum, heard, l.width(), SPAN);
+                conv(l.residual.forward, heard, next, SPAN, &now);
             }
             x = at(a.leaving, t);
         }
         conv(arrays.back().head.forward, at(arrays.back().sum, t), at(last_head(), t), SPAN);
+    }
+
+    void activate(const Layer& l, Rows x) const {
+        for (int c = 0; c < l.conv.spec.out; ++c) {
+            const bool gate = l.gated && c >= l.width();
+            const float slope = l.slope;
+            if (gate)
+                each(x.row(c), SPAN, vsigmoid);
+            else if (l.tanh)
+                each(x.row(c), SPAN, vtanh);
+            else
+                each(x.row(c), SPAN, [slope](vec v) { return pick(v > 0, v, v * slope); });
+        }
+    }
+
+    Rows multiplied(const Layer& l, Rows x) const {
+        for (int c = 0; c < l.width(); ++c)
+            for (int k = 0; k < SPAN; k += W) store(product.row(c) + k, load(x.row(c) + k) * load(x.row(l.width() + c) + k));
+        return product;
+    }
+
+    // From the activations' outputs x and the gradient g of what the layer puts out to the gradient before them, in x.
+    static void deactivate(const Layer& l, Rows x, Rows g) {
+        for (int c = 0; c < l.width(); ++c) {
+            float *s = x.row(c), *gate = l.gated ? x.row(l.width() + c) : nullptr;
+            for (int k = 0; k < SPAN; k += W) {
+                const vec v = load(s + k);
+                vec d = load(g.row(c) + k);
+                if (gate) {
+                    const vec w = load(gate + k);
+                    store(gate + k, d * v * w * (1.0f - w));
+                    d = d * w;
+                }
+                store(s + k, l.tanh ? d * (1.0f - v * v) : pick(v > 0, d, d * l.slope));
+            }
+        }
     }
 
     void back(int t) {
@@ -252,7 +301,7 @@ private:
             const bool last = i + 1 == arrays.size();
             const int width = a.rechannel.spec.out;
             a.head.gather(out, at(a.sum, t), ones, SPAN);
-            conv(a.head.backward, out, none, SPAN);
+            a.head.to_input(out, none, SPAN, nullptr);
             std::swap(none, head_gradient);
             if (last)
                 for (int c = 0; c < width; ++c) std::fill(gradient.row(c), gradient.row(c) + SPAN, 0.0f);
@@ -264,15 +313,16 @@ private:
                     l.conv.to_input(shaped, gradient, SPAN, &gradient);
                     continue;
                 }
-                if (!last || j + 1 < a.layers.size()) l.residual.gather(gradient, shaped, ones, SPAN);
-                conv(l.residual.backward, gradient, shaped_gradient, SPAN, &head_gradient);
-                for (int c = 0; c < l.conv.spec.out; ++c) {
-                    float *s = shaped.row(c), *g = shaped_gradient.row(c);
-                    for (int k = 0; k < SPAN; k += W) {
-                        const vec v = load(s + k);
-                        store(s + k, load(g + k) * (1.0f - v * v));
-                    }
+                const Rows heard = l.gated ? multiplied(l, shaped) : shaped;
+                if (!last || j + 1 < a.layers.size()) l.residual.gather(gradient, heard, ones, SPAN);
+                if (l.head.exists()) {
+                    l.head.gather(head_gradient, heard, ones, SPAN);
+                    conv(l.residual.backward, gradient, shaped_gradient, SPAN);
+                    conv(l.head.backward, head_gradient, shaped_gradient, SPAN, &shaped_gradient);
+                } else {
+                    conv(l.residual.backward, gradient, shaped_gradient, SPAN, &head_gradient);
                 }
+                deactivate(l, shaped, shaped_gradient);
                 l.conv.gather(shaped, at(l.input, t), ones, SPAN);
                 l.mixin.gather(shaped, at(audio_, t), ones, SPAN);
                 l.conv.to_input(shaped, gradient, SPAN, &gradient);

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "gradient.hpp"
+#include "knobbed.hpp"
 #include "recurrent.hpp"
 #include "wavenet.hpp"
 
@@ -23,6 +24,7 @@
 
 namespace NFX_ARCH {
 static std::unique_ptr<nfx::Stream> wavenet(const nfx::WaveNet& net) { return std::make_unique<WaveNetStream>(net); }
+static std::unique_ptr<nfx::Stream> knobbed(const nfx::Knobbed& net) { return std::make_unique<KnobbedStream>(net); }
 static std::unique_ptr<nfx::Stream> sequential(const nfx::Sequential& net) { return std::make_unique<SequentialStream>(net); }
 static std::unique_ptr<nfx::Stream> recurrent(const nfx::Recurrent& net) { return std::make_unique<RecurrentStream>(net); }
 static std::unique_ptr<nfx::Tape> tape(const nfx::WaveNet& net, int length) { return std::make_unique<WaveNetTape>(net, length); }
@@ -45,5 +47,5 @@ static double fma_peak() {
     return 2e-9 * W * chains * rounds / spent.count();
 }
 extern const nfx::Kernels kernels;
-const nfx::Kernels kernels{NFX_STRING(NFX_ARCH), &wavenet, &sequential, &recurrent, &tape, &fma_peak};
+const nfx::Kernels kernels{NFX_STRING(NFX_ARCH), &wavenet, &knobbed, &sequential, &recurrent, &tape, &fma_peak};
 }  // namespace NFX_ARCH

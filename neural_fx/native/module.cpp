@@ -225,6 +225,16 @@ NB_MODULE(_core, m) {
             return new Window(std::move(tape), net.in, length);
         }, "length"_a, "instruction_set"_a = "", nb::rv_policy::take_ownership);
 
+    nb::class_<nfx::Knobbed>(m, "Knobbed").def(nb::init<>())
+        .def_rw("net", &nfx::Knobbed::net).def_rw("learned", &nfx::Knobbed::learned)
+        .def("add_dense", [](nfx::Knobbed& k, int out, int in, std::vector<float> weight, std::vector<float> bias) {
+            k.dense.push_back({out, in, std::move(weight), std::move(bias)});
+        })
+        .def("add_level", [](nfx::Knobbed& k, int index, std::vector<float> gains) { k.levels.push_back({index, std::move(gains)}); })
+        .def("batch", [](const nfx::Knobbed& net, int count, const std::string& set) {
+            return batch(net, kernels(set).knobbed, count, net.net.in + net.knobs(), net.net.out());
+        }, "count"_a, "instruction_set"_a = "", nb::rv_policy::take_ownership);
+
     nb::class_<Window>(m, "Window", "A training window of a plain WaveNet (tanh, no gates, no FiLM).")
         .def_prop_ro("parameters", &Window::parameters)
         .def_prop_ro("outputs", &Window::outputs)

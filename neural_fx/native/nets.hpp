@@ -57,6 +57,28 @@ struct WaveNet {
     int out() const { return post.empty() ? arrays.back().head.out : post.back().conv.out; }
 };
 
+// A fully connected layer, weight (out, in).
+struct Dense {
+    int out = 0, in = 0;
+    std::vector<float> weight, bias;
+};
+
+// A knob that only sets the output gain: gains at evenly spaced rotations.
+struct Level {
+    int index = 0;
+    std::vector<float> gains;
+};
+
+// A WaveNet whose weights follow knobs; inputs are the audio, then the knobs.
+struct Knobbed {
+    WaveNet net;
+    std::vector<int> learned;
+    std::vector<Dense> dense;
+    std::vector<Level> levels;
+
+    int knobs() const { return int(learned.size() + levels.size()); }
+};
+
 struct RecurrentLayer {
     int in = 0, hidden = 0;
     std::vector<float> w_ih, w_hh, b_ih, b_hh, h0, c0;  // rows by gate, as torch has them
@@ -93,7 +115,7 @@ struct Stream {
 };
 
 // A training window of a network: forward, then backward. Weights are one flat list, convolution by convolution in the
-// order rechannel, (conv, mixin, residual) of each layer, head, each its weight (out, in, taps) and then its bias.
+// order rechannel, (conv, mixin, residual, head if any) of each layer, head, each its weight (out, in, taps) and then its bias.
 struct Tape {
     virtual ~Tape() = default;
     virtual size_t parameters() const = 0;
@@ -104,12 +126,14 @@ struct Tape {
 
 using MakeTape = std::unique_ptr<Tape> (*)(const WaveNet&, int length);
 using MakeWaveNet = std::unique_ptr<Stream> (*)(const WaveNet&);
+using MakeKnobbed = std::unique_ptr<Stream> (*)(const Knobbed&);
 using MakeSequential = std::unique_ptr<Stream> (*)(const Sequential&);
 using MakeRecurrent = std::unique_ptr<Stream> (*)(const Recurrent&);
 
 struct Kernels {
     const char* name;
     MakeWaveNet wavenet;
+    MakeKnobbed knobbed;
     MakeSequential sequential;
     MakeRecurrent recurrent;
     MakeTape tape;

@@ -43,6 +43,16 @@ struct Packed {
         return left == 6 ? 3 : left >= 4 ? 4 : left;
     }
     int history() const { return (taps - 1) * dilation; }
+
+    // Become `base` with outputs scaled and shifted.
+    void scale_outputs(const Packed& base, const float* scale, const float* shift) {
+        float* w = weight.data();
+        const float* from = base.weight.data();
+        for (int g = 0; g < out; g += width(g))
+            for (int i = 0; i < taps * in + joined; ++i)
+                for (int o = 0; o < width(g); ++o) *w++ = *from++ * scale[g + o];
+        for (int o = 0; o < out; ++o) bias[o] = base.bias[o] * scale[o] + shift[o];
+    }
 };
 
 // out[o] = [add[o] +] bias[o] + conv(in)[o] [+ joined(other)[o]], for O outputs and T vectors of time.
@@ -197,9 +207,45 @@ struct Film {
     }
 };
 
+// A modulation of a network's layers, on its way from one set of values to another over GRID samples: per stack (scale - 1,
+// shift) of what goes into each layer's activation, then the scale - 1 of what the head reads.
+struct Modulation {
+    static constexpr int GRID = 64;  // as neural_fx/formats/knobbed.py
+    const float *from = nullptr, *to = nullptr;
+    int at = 0;  // samples since the way began
+    bool moving = false;
+
+    explicit operator bool() const { return to; }
+    Modulation skip(int count) const { return {from + count, to + count, at, moving}; }
+
+    // How far on the way the W samples from `t` on are, 0 to 1.
+    vec progress(int t) const {
+        vec w;
+        for (int k = 0; k < W; ++k) w[k] = float(at + t + k + 1) * (1.0f / GRID);
+        return w;
+    }
+    void scale(Rows x, int channels, int n) const {
+        for (int c = 0; c < channels; ++c) {
+            const float begin = moving ? from[c] : to[c];
+            for (int t = 0; t < n; t += W)
+                store(x.row(c) + t, load(x.row(c) + t) * (1.0f + begin + (to[c] - begin) * progress(t)));
+        }
+    }
+    void scale_and_shift(Rows x, int channels, int n) const {
+        scale(x, channels, n);
+        for (int c = channels; c < 2 * channels; ++c)
+            for (int t = 0; t < n; t += W) {
+                float* p = x.row(c - channels) + t;
+                store(p, load(p) + from[c] + (to[c] - from[c]) * progress(t));
+            }
+    }
+};
+
 class WaveNetStream final : public nfx::Stream {
     struct Layer {
         Packed conv, mixin, residual, head;
+        Packed unmodulated;  // the convolution without modulation, if the weights follow knobs
+
         const nfx::Layer* spec;
         int bottleneck;
         Line input;   // what came in: the convolution reads its past, the residual its present
@@ -228,7 +274,8 @@ class WaveNetStream final : public nfx::Stream {
     Rows input, z, residual, head, cond, mixed, modulation, free;
 
 public:
-    explicit WaveNetStream(const nfx::WaveNet& description) : net(description) {
+    // knobbed: `modulation` will be set; layers have no FiLM.
+    explicit WaveNetStream(const nfx::WaveNet& description, bool knobbed = false) : net(description) {
         int widest = net.in;
         for (const auto& a : net.arrays) {
             std::vector<Layer> layers;
@@ -245,7 +292,8 @@ public:
                 const bool plain = l.gating == nfx::Gating::none && !l.head.out && known;
                 const bool before = !films.empty() && films[nfx::conv_pre];
                 const nfx::Conv* mixin = l.films.empty() ? &l.mixin : nullptr;  // joined, unless FiLM comes between
-                layers.push_back({Packed(l.conv, mixin), Packed(l.mixin), Packed(l.residual), Packed(l.head), &l, bottleneck,
+                layers.push_back({Packed(l.conv, mixin), Packed(l.mixin), Packed(l.residual), Packed(l.head),
+                                  knobbed ? Packed(l.conv, mixin) : Packed(nfx::Conv{}), &l, bottleneck,
                                   Line(l.conv.in, before ? 0 : history), Line(before ? l.conv.in : 0, history),
                                   std::move(films), plain});
             }
@@ -277,6 +325,20 @@ public:
         if (condition) condition->reset();
     }
 
+    Modulation modulation_of_knobs;  // set before `process`
+
+    // Fold a modulation that stands still into the weights of the layers.
+    void fold(const float* m) {
+        for (auto& a : arrays) {
+            for (auto& l : a.layers) {
+                for (int c = 0; c < l.conv.out; ++c) free.row(0)[c] = 1.0f + m[c];
+                l.conv.scale_outputs(l.unmodulated, free.row(0), m + l.conv.out);
+                m += 2 * l.conv.out;
+            }
+            m += a.width;
+        }
+    }
+
     void process(const float* in, size_t in_stride, float* out, size_t out_stride, int n) override {
         const int outputs = net.out();
         for (int start = 0; start < n; start += BLOCK) {
@@ -300,6 +362,7 @@ private:
             for (int c = 0; c < condition_out; ++c) std::fill(cond.row(c) + n, cond.row(c) + padded(n), 0.0f);
             c0 = cond;
         }
+        Modulation m = modulation_of_knobs;
         for (size_t i = 0; i < arrays.size(); ++i) {
             Array& a = arrays[i];
             const Rows sum = a.accumulated.now();
@@ -314,9 +377,14 @@ private:
                 const bool last = j + 1 == a.layers.size();
                 const Rows next = last ? residual : a.layers[j + 1].input.now();
                 if (a.layers[j].films.empty())
-                    layer(a.layers[j], c0, next, sum, n);
+                    layer(a.layers[j], c0, next, sum, n, m);
                 else
                     modulated(a.layers[j], c0, next, sum, n);
+                if (m) m = m.skip(2 * a.layers[j].conv.out);
+            }
+            if (m) {
+                m.scale(sum, a.width, n);
+                m = m.skip(a.width);
             }
             conv(a.head, sum, head, n);
             x = residual;
@@ -335,9 +403,10 @@ private:
         }
     }
 
-    void layer(Layer& l, Rows c, Rows next, Rows sum, int n) {
+    void layer(Layer& l, Rows c, Rows next, Rows sum, int n, const Modulation& m) {
         const Rows now = l.input.now();
-        conv(l.conv, now, z, n, nullptr, c);
+        conv(m.moving ? l.unmodulated : l.conv, now, z, n, nullptr, c);
+        if (m.moving) m.scale_and_shift(z, l.conv.out, n);
         if (l.plain) {  // the commonest layers in one pass
             const float* p = l.spec->activation.params.data();
             if (l.spec->activation.kind == nfx::Act::tanh)

@@ -9,9 +9,22 @@ import numpy as np
 
 from neural_fx.errors import TrainingError
 from neural_fx.formats.knobbed import modulation_sizes
-from neural_fx.formats.network import Activation, Array, Conv, Dense, Knobbed, Layer, LayerArray, WaveNet
+from neural_fx.formats.network import (
+    Activation,
+    Array,
+    Conv,
+    Dense,
+    Knobbed,
+    Layer,
+    LayerArray,
+    Recurrent,
+    RecurrentLayer,
+    Sequential,
+    WaveNet,
+)
 
 _FEATHER = ([1, 2, 4, 8, 16, 32, 64], [128, 256, 512, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512])
+_TANH = Activation("tanh")
 _STANDARD = ([2**i for i in range(10)], [2**i for i in range(10)])
 
 
@@ -42,29 +55,82 @@ class _Initializer:
         return Conv(self.array(fan, out, into, taps), self.array(fan, out) if bias else None, dilation)
 
 
-def _stack(draw: _Initializer, into: int, width: int, dilations: list[int], head: int, bias: bool) -> LayerArray:
+def _stack(
+    draw: _Initializer,
+    into: int,
+    width: int,
+    dilations: list[int],
+    head: int,
+    bias: bool,
+    taps: list[int] | None = None,
+    activation: Activation = _TANH,
+    head_taps: int = 1,
+) -> LayerArray:
     enter = draw.conv(into, width, bias=False)
     layers = tuple(
         Layer(
-            conv=draw.conv(width, width, 3, dilation),
+            conv=draw.conv(width, width, kernel, dilation),
             mixin=draw.conv(1, width, bias=False),
-            activation=Activation("tanh"),
+            activation=activation,
             residual=draw.conv(width, width),
         )
-        for dilation in dilations
+        for dilation, kernel in zip(dilations, taps or [3] * len(dilations), strict=True)
     )
-    return LayerArray(enter, layers, draw.conv(width, head, bias=bias))
+    return LayerArray(enter, layers, draw.conv(width, head, head_taps, bias=bias))
 
 
-ARCHITECTURES: dict[str, Callable[[int], WaveNet]] = {
+def a2(width: int, seed: int = 0) -> WaveNet:
+    """Neural Amp Modeler's second architecture: one stack of 23 layers, kernels of 6 and 15, leaky ReLU."""
+    cycle = [1, 3, 7, 17, 41, 101, 239]
+    dilations, taps = [*cycle, *cycle, 1, 13, *cycle], [6] * 14 + [15] * 2 + [6] * 7
+    leaky = Activation("leaky_relu", {"negative_slope": 0.01})
+    stack = _stack(_Initializer(seed), 1, width, dilations, 1, True, taps, leaky, head_taps=16)
+    return WaveNet((stack,), head_scale=0.01)
+
+
+def lstm(hidden: int = 16, seed: int = 0) -> Sequential:
+    """One LSTM layer and a linear output, as most recurrent captures have."""
+    draw = _Initializer(seed)
+    layer = RecurrentLayer(
+        w_ih=draw.array(hidden, 4 * hidden, 1),
+        w_hh=draw.array(hidden, 4 * hidden, hidden),
+        b_ih=draw.array(hidden, 4 * hidden),
+        b_hh=draw.array(hidden, 4 * hidden),
+        h0=np.zeros(hidden, np.float32),
+        c0=np.zeros(hidden, np.float32),
+    )
+    return Sequential(1, 1, (Recurrent("lstm", (layer,)), draw.conv(hidden, 1)))
+
+
+def smc(width: int = 16, seed: int = 0) -> WaveNet:
+    """WaveNet1 of Damskägg et al. (SMC 2019): ten gated layers, dilations 1 to 512, every layer mixed to the output."""
+    draw = _Initializer(seed)
+    layers = tuple(
+        Layer(
+            conv=draw.conv(width, 2 * width, 3, dilation),
+            mixin=draw.conv(1, 2 * width, bias=False),
+            activation=Activation("tanh"),
+            gating="gated",
+            residual=draw.conv(width, width),
+            head=draw.conv(width, 1),
+        )
+        for dilation in _STANDARD[0]
+    )
+    return WaveNet((LayerArray(draw.conv(1, width, bias=False), layers, Conv(np.ones((1, 1, 1), np.float32))),))
+
+
+ARCHITECTURES: dict[str, Callable[[int], WaveNet | Sequential]] = {
     "a1-standard": lambda seed: a1((16, 8), _STANDARD, seed),
     "a1-lite": lambda seed: a1((12, 6), _FEATHER, seed),
     "a1-feather": lambda seed: a1((8, 4), _FEATHER, seed),
     "a1-nano": lambda seed: a1((4, 2), _FEATHER, seed),
+    "a2-full": lambda seed: a2(8, seed),
+    "a2-lite": lambda seed: a2(3, seed),
+    "lstm": lambda seed: lstm(16, seed),
 }
 
 
-def untrained(name: str, seed: int = 0) -> WaveNet:
+def untrained(name: str, seed: int = 0) -> WaveNet | Sequential:
     """An untrained network by name.
 
     Raises:

@@ -16,23 +16,31 @@ from torch import Tensor
 from torch.autograd.function import FunctionCtx
 
 from neural_fx.engines import cpu
-from neural_fx.formats.network import WaveNet
+from neural_fx.formats.network import Layer, WaveNet
 
 
 def supports(network: WaveNet) -> bool:
-    """Whether the kernels train it: stacks of ungated tanh layers with residuals, seeing the input as condition."""
+    """Whether the kernels train it.
+
+    They train stacks of tanh or leaky ReLU layers, plain or gated by a sigmoid, with residuals, that see the input as
+    their condition; every head but the last stack's must have one tap.
+    """
     if not cpu.available() or network.condition or network.post_head or network.out_channels != 1:
         return False
-    for array in network.arrays:
-        if array.head.history:
-            return False
-        for layer in array.layers:
-            plain = layer.activation.name == "tanh" and layer.gating == "none" and not layer.films
-            if not plain or layer.head or not layer.residual or layer.mixin.bias is not None:
-                return False
-            if max(layer.conv.groups, layer.residual.groups, layer.mixin.groups) > 1:
-                return False
-    return True
+    if any(stack.head.history for stack in network.arrays[:-1]):
+        return False
+    return all(_supports_layer(layer) for stack in network.arrays for layer in stack.layers)
+
+
+def _supports_layer(layer: Layer) -> bool:
+    if layer.activation.name not in ("tanh", "leaky_relu") or layer.gating == "blended" or layer.films:
+        return False
+    if layer.gating == "gated" and layer.secondary.name != "sigmoid":
+        return False
+    if layer.residual is None or layer.mixin.bias is not None or (layer.head and layer.head.history):
+        return False
+    convs = (layer.conv, layer.mixin, layer.residual, *([layer.head] if layer.head else []))
+    return all(conv.groups == 1 for conv in convs)
 
 
 class Windows:
@@ -103,5 +111,7 @@ def parameter_names(network: WaveNet) -> list[str]:
             add(f"arrays.{i}.layers.{j}.mixin", False)
             assert layer.residual is not None
             add(f"arrays.{i}.layers.{j}.residual", layer.residual.bias is not None)
+            if layer.head:
+                add(f"arrays.{i}.layers.{j}.head", layer.head.bias is not None)
         add(f"arrays.{i}.head", array.head.bias is not None)
     return names

@@ -1,7 +1,8 @@
-"""A trained network as a standard `.nam` file with the metadata that players use."""
+"""A trained network as a file: a standard `.nam`, or our pedal file if it has knobs; with the metadata players use."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -10,41 +11,52 @@ from typing import Any
 import numpy as np
 
 from neural_fx.audio import read_audio, resample
-from neural_fx.engines.torch import TorchEngine
+from neural_fx.engines import open_engine
 from neural_fx.files import replacing
+from neural_fx.formats.knobbed import fold
 from neural_fx.formats.nam_writer import nam_bytes
-from neural_fx.formats.network import WaveNet
+from neural_fx.formats.network import Knobbed, Network
+from neural_fx.formats.pedal import pedal_bytes
+from neural_fx.training.learners import MEMORY
 from neural_fx.training.loop import Trainer
 
 PROBE_RMS_DB = -14.97
 """RMS of the probe that loudness is measured with: that of the clip Neural Amp Modeler measures with, in dB."""
 
 
-def loudness_and_gain(network: WaveNet, sample_rate: float) -> tuple[float, float]:
-    """Loudness in dB and gain in 0..1, as players read them.
+def loudness_and_gain(network: Network, sample_rate: float) -> tuple[float, float]:
+    """Loudness in dB and gain in 0..1, as players read them; with knobs, those at noon.
 
     Measured with the bundled riff at `PROBE_RMS_DB`, so values are close to, not the same as, those that Neural Amp
     Modeler's trainer gives for its own clip. Loudness: RMS of the output. Gain: how much less than proportionally
     the output grows over inputs of 11 levels, 0 for a linear and 1 for a fully saturated device.
     """
+    if isinstance(network, Knobbed):
+        network = fold(network, [0.5] * network.knobs)
     with as_file(files("neural_fx") / "assets" / "riff.flac") as riff:
         audio, rate = read_audio(riff)
     probe = resample(audio, rate, sample_rate)[0]
     probe = probe * (10 ** (PROBE_RMS_DB / 20) / np.sqrt(np.mean(probe**2)))
     levels = np.linspace(0, 1, 11)
-    streams = TorchEngine(network).stream(len(levels))
-    streams.reset(network.receptive_field, np.zeros(0, np.float32))
+    streams = open_engine(network).stream(len(levels))
+    streams.reset(max(network.receptive_field, MEMORY), np.zeros(0, np.float32))
     out = streams.process((levels[:, None] * probe)[:, None].astype(np.float32))[:, 0]
     powers = np.sqrt(np.mean(np.square(out, dtype=np.float64), axis=1)) + 1e-12
     mean = float(np.mean(powers) / powers[-1])
     return 20 * float(np.log10(powers[-1])), float(np.clip(2 * mean - 1, 0, 1))
 
 
-def metadata(trainer: Trainer, name: str | None, dry: Path, wet: Path) -> dict[str, Any]:
-    """The `metadata` object of the file."""
+def metadata(trainer: Trainer, name: str | None, recordings: Sequence[tuple[Path, Path]]) -> dict[str, Any]:
+    """The `metadata` object of the file.
+
+    Args:
+        trainer: after training.
+        name: of the device.
+        recordings: dry and wet files, in the trainer's order.
+    """
     now = datetime.now(UTC)
-    rate = trainer.training.sample_rate
-    loudness, gain = loudness_and_gain(trainer.best, rate)
+    loudness, gain = loudness_and_gain(trainer.best, trainer.recordings[0].sample_rate)
+    latencies = [pair.latency for pair in trainer.recordings]
     return {
         "date": {key: getattr(now, key) for key in ("year", "month", "day", "hour", "minute", "second")},
         "name": name,
@@ -54,14 +66,37 @@ def metadata(trainer: Trainer, name: str | None, dry: Path, wet: Path) -> dict[s
             "trainer": "neural-fx",
             "validation_esr": trainer.best_esr,
             "steps": trainer.step,
-            "files": [dry.name, wet.name],
-            "data": {"latency": {"manual": trainer.training.latency}},
+            "files": [[dry.name, wet.name] for dry, wet in recordings],
+            "data": {"latency": {"manual": latencies[0] if len(latencies) == 1 else latencies}},
         },
     }
 
 
-def save_capture(path: Path, trainer: Trainer, name: str | None, dry: Path, wet: Path) -> None:
+def capture_bytes(
+    network: Network, sample_rate: float, about: Mapping[str, Any], knobs: Mapping[str, float] | None = None
+) -> bytes:
+    """A `.nam`, or a pedal file for a network with knobs.
+
+    Args:
+        knobs: their names and default rotations.
+
+    Raises:
+        ValueError: neither format can say it.
+    """
+    if isinstance(network, Knobbed):
+        return pedal_bytes(network, knobs or {}, sample_rate, about)
+    return nam_bytes(network, sample_rate, about)
+
+
+def save_capture(
+    path: Path,
+    trainer: Trainer,
+    name: str | None,
+    recordings: Sequence[tuple[Path, Path]],
+    knobs: Mapping[str, float] | None = None,
+) -> None:
     """Write the best network found so far."""
-    data = nam_bytes(trainer.best, trainer.training.sample_rate, metadata(trainer, name or path.stem, dry, wet))
+    about = metadata(trainer, name or path.stem, recordings)
+    data = capture_bytes(trainer.best, trainer.recordings[0].sample_rate, about, knobs)
     with replacing(path) as part:
         part.write_bytes(data)

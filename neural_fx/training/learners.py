@@ -8,7 +8,7 @@ from torch.func import functional_call, vmap
 
 from neural_fx.errors import TrainingError
 from neural_fx.formats.network import Knobbed, Network, Slimmable, WaveNet, is_recurrent
-from neural_fx.models import KnobbedModel, SequentialModel, WaveNetModel, build
+from neural_fx.models import KnobbedModel, Model, build
 from neural_fx.training import compiled
 
 MEMORY = 4096
@@ -35,7 +35,7 @@ class Learner(nn.Module):
             raise TrainingError("a slimmable network cannot be trained; train one of its sizes")
         self.start = network
         self.context = MEMORY if is_recurrent(network) else network.receptive_field - 1
-        self.model = build(network).to(torch.device(device))
+        self.model: Model = build(network).to(torch.device(device))
         plain = network.network if isinstance(network, Knobbed) else network
         self.plain = plain if isinstance(plain, WaveNet) and device == "cpu" and compiled.supports(plain) else None
         if self.plain is not None:
@@ -48,7 +48,6 @@ class Learner(nn.Module):
 
     def describe(self) -> Network:
         """The network with the weights of this moment."""
-        assert isinstance(self.model, (KnobbedModel, WaveNetModel, SequentialModel))
         return self.model.describe()
 
     def forward(self, x: Tensor, knobs: Tensor) -> Tensor:
@@ -57,11 +56,14 @@ class Learner(nn.Module):
             weights = self.model.folded(knobs)
             if self.plain is not None:
                 return self.windows.run(compiled.flatten(weights, self.plain), x[:, None])
-            base = self.model.base
-            y: Tensor = vmap(lambda w, a: functional_call(base, w, (a[None, None], base.initial_state(1)))[0][0, 0])(
-                weights, x
-            )
-            return y[:, self.context :]
+            base, start = self.model.base, self.model.base.initial_state(1)
+
+            def one(own: dict[str, Tensor], audio: Tensor) -> Tensor:
+                output: Tensor = functional_call(base, own, (audio[None, None], start))[0]
+                return output[0, 0, self.context :]
+
+            outputs: Tensor = vmap(one)(weights, x)
+            return outputs
         if self.plain is not None:
             own = {name: p.expand(len(x), *p.shape) for name, p in self.model.named_parameters()}
             return self.windows.run(compiled.flatten(own, self.plain), x[:, None])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -54,7 +54,7 @@ class Settings:
     threads: int = 2
     seed: int = 0
     validate_every: int = 50
-    loss: Loss = Loss()
+    loss: Loss = field(default_factory=Loss)
 
 
 @dataclass(frozen=True)
@@ -81,16 +81,16 @@ class Trainer:
 
     def __init__(self, network: Network, pairs: Pair | Sequence[Pair], settings: Settings = Settings()) -> None:
         self.settings = settings
-        recordings = [pairs] if isinstance(pairs, Pair) else list(pairs)
+        self.recordings = [pairs] if isinstance(pairs, Pair) else list(pairs)
         knobs = network.in_channels - 1
-        if any(len(pair.knobs) != knobs for pair in recordings):
+        if any(len(pair.knobs) != knobs for pair in self.recordings):
             raise TrainingError(f"the network has {knobs} knobs; every recording needs as many positions")
         try:
             torch.empty(0, device=settings.device)
         except (RuntimeError, AssertionError) as error:
             raise TrainingError(f"device {settings.device!r} cannot be used here: {error}") from None
         self.learner = Learner(network, settings.device, settings.window, settings.batch, settings.threads)
-        self.training, self.validation = _split(recordings)
+        self.training, self.validation = _split(self.recordings)
         self.windows = _Windows(self.training, settings.window, self.learner.context)
         self.optimizer = torch.optim.Adam(self.learner.parameters(), settings.rate)
         self.step, self.elapsed = 0, 0.0

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from neural_fx.audio import read_audio, resample
 from neural_fx.errors import TrainingError
 from neural_fx.files import replacing
+from neural_fx.parameters import decibels
 from neural_fx.training.circuits.netlists import Circuit
 from neural_fx.training.circuits.spice import simulate
 
@@ -72,20 +74,20 @@ class Material:
     def draw(self, rng: np.random.Generator) -> Audio:
         """A stretch of `length` samples, at a level from -18 to +6 dB of the recording, peaks at most 1."""
         if rng.random() < self.synthetic:
-            signal = self._test_signal(rng) * 10 ** (rng.uniform(-40, 0) / 20)
+            signal = np.asarray(self._test_signal(rng) * decibels(rng.uniform(-40, 0)), np.float32)
         else:
             weights = np.array([len(s) for s in self.signals], float)
             source = self.signals[rng.choice(len(self.signals), p=weights / weights.sum())]
             start = rng.integers(len(source) - self.length + 1)
-            signal = source[start : start + self.length] * 10 ** (rng.uniform(-18, 6) / 20)
+            signal = source[start : start + self.length] * np.float32(decibels(rng.uniform(-18, 6)))
         return np.asarray(signal / max(1.0, float(np.abs(signal).max())), np.float32)
 
-    def _test_signal(self, rng: np.random.Generator) -> NDArray[np.float64]:
+    def _test_signal(self, rng: np.random.Generator) -> NDArray[Any]:
         t = np.arange(self.length) / SAMPLE_RATE
         kind = rng.integers(3)
         if kind == 0:  # exponential sweep
             low, high, end = 20.0, rng.uniform(5000, 20000), t[-1]
-            return np.sin(2 * np.pi * low * end / np.log(high / low) * ((high / low) ** (t / end) - 1))
+            return np.asarray(np.sin(2 * np.pi * low * end / np.log(high / low) * ((high / low) ** (t / end) - 1)))
         if kind == 1:  # decaying bursts of sines
             signal, at = np.zeros(self.length), 0
             while at < self.length:
@@ -97,7 +99,7 @@ class Material:
             return signal
         noise = np.cumsum(rng.normal(size=self.length)) if rng.random() < 0.5 else rng.normal(size=self.length)
         noise = noise - np.convolve(noise, np.ones(960) / 960, "same")
-        return noise / np.abs(noise).max() * np.abs(np.sin(np.pi * t * rng.uniform(0.2, 4)))
+        return np.asarray(noise / np.abs(noise).max() * np.abs(np.sin(np.pi * t * rng.uniform(0.2, 4))))
 
 
 def draw_turns(rng: np.random.Generator, circuit: Circuit) -> dict[str, float]:

@@ -30,8 +30,8 @@ def audio(turn: float) -> float:
     >>> [round(audio(turn), 3) for turn in (0, 0.5, 1)]
     [0.0, 0.15, 1.0]
     """
-    base = (1 / AUDIO_MIDDLE - 1) ** 2
-    return (base**turn - 1) / (base - 1)
+    base = float((1 / AUDIO_MIDDLE - 1) ** 2)
+    return float((base**turn - 1) / (base - 1))
 
 
 def s_shaped(turn: float) -> float:
@@ -40,7 +40,7 @@ def s_shaped(turn: float) -> float:
     >>> [round(s_shaped(turn), 3) for turn in (0, 0.25, 0.5, 0.75, 1)]
     [0.0, 0.1, 0.5, 0.9, 1.0]
     """
-    return turn**2 / (turn**2 + (1 - turn) ** 2)
+    return turn * turn / (turn * turn + (1 - turn) * (1 - turn))
 
 
 @dataclass(frozen=True)

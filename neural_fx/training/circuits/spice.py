@@ -109,10 +109,9 @@ def frequency_response(
         ratio: (output node, input node), by the names in the netlist.
     """
     over, under = (n if n in ("in", "out") else f"x1.{n}" for n in ratio)
-    sweep = f"ac lin 1 {{}} {{}}"
     commands = []
     for f in frequencies:
-        commands += [sweep.format(f, f), f"print vdb({over})-vdb({under})"]
+        commands += [f"ac lin 1 {f} {f}", f"print vdb({over})-vdb({under})"]
     lines = _control(circuit, turns, "V1 in 0 dc 0 ac 1", commands)
     values = [float(line.split(" = ")[1]) for line in lines if line.startswith("vdb(")]
     if len(values) != len(frequencies):

@@ -1,0 +1,249 @@
+"""Our own file for a capture with knobs: a safetensors archive whose header carries a JSON description.
+
+Everything in it is data: tensors, and under the header's key ``neural-fx`` a JSON object with the fields
+
+- ``format`` (``neural-fx-pedal``), ``version`` (1), ``sample_rate`` in Hz, ``prewarm`` in samples, ``metadata``;
+- ``knobs``: a list of ``{"name", "default", "levels"}``; a knob with ``levels: true`` only sets the output gain, by
+  the tensor ``levels.INDEX``, the others go into the dense layers ``dense.0``, ``dense.1``, ...;
+- ``head_scale``, and ``stacks``: for each its layers' ``dilations`` and ``activation`` (``tanh``, or ``leaky_relu``
+  with a ``slope``).
+
+Tensors are float32, in torch's shapes: per stack ``stacks.I.rechannel.weight``, ``stacks.I.layers.J.conv.weight``
+and ``.bias``, ``.mixin.weight``, ``.residual.weight`` and ``.bias``, ``stacks.I.head.weight`` and ``.bias``. What they
+mean is written in `neural_fx.formats.network.Knobbed`. Layers are ungated.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from neural_fx.errors import ModelError
+from neural_fx.formats.capture import Capture, Metadata
+from neural_fx.formats.knobbed import modulation_sizes
+from neural_fx.formats.network import Activation, Array, Conv, Dense, Knobbed, Layer, LayerArray, Level, WaveNet
+from neural_fx.formats.reader import MAX_CHANNELS, MAX_DILATION, MAX_KERNEL, Node, parse_json
+
+KEY = "neural-fx"
+MOST_KNOBS = 32
+MAX_WEIGHTS = 2**21
+
+
+def matches(data: bytes) -> bool:
+    """Whether the bytes begin like a safetensors archive."""
+    return len(data) > 10 and data[8:10] == b'{"' and int.from_bytes(data[:8], "little") <= len(data) - 8
+
+
+def read(data: bytes) -> Capture:
+    """The capture in a pedal file.
+
+    Raises:
+        ModelError: the archive or its description is damaged, incomplete or contradictory; names the field.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    header = parse_json(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    about = header.get("__metadata__") if isinstance(header, dict) else None
+    if not isinstance(about, dict) or not isinstance(about.get(KEY), str):
+        raise ModelError(f"is a safetensors archive without a {KEY!r} description: not a pedal of ours")
+    root = Node(parse_json(about[KEY].encode()))
+    root["format"].choice("neural-fx-pedal")
+    root["version"].integer(1, 1)
+    try:
+        tensors = _Tensors(load(data))
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"is a damaged safetensors archive: {error}") from None
+    stacks = root["stacks"].items(16, 1)
+    network = WaveNet(
+        tuple(_stack(tensors, i, node) for i, node in enumerate(stacks)), root["head_scale"].number(-1e6, 1e6)
+    )
+    _check_chain(network)
+    knobs = root["knobs"].items(MOST_KNOBS, 1)
+    levels = {i for i, node in enumerate(knobs) if "levels" in node and node["levels"].boolean()}
+    learned = tuple(i for i in range(len(knobs)) if i not in levels)
+    knobbed = Knobbed(
+        network,
+        learned,
+        _dense(tensors, len(learned), sum(modulation_sizes(network))) if learned else _constant(network),
+        tuple(Level(i, tensors.take(f"levels.{i}", None)) for i in sorted(levels)),
+    )
+    for level in knobbed.levels:
+        if not 2 <= len(level.gains) <= 1001:
+            raise ModelError(f"expected 2 to 1001 gains, found {len(level.gains)}", f"levels.{level.index}")
+    tensors.done()
+    return Capture(
+        "pedal",
+        "WaveNet with knobs",
+        knobbed,
+        root["sample_rate"].number(1000, 768000),
+        tensors.count,
+        version="1",
+        metadata=Metadata.read(root["metadata"].value if "metadata" in root else None),
+        knobs={_name(node): node["default"].number(0, 1) for node in knobs},
+        prewarm=root["prewarm"].integer(0, 2**20),
+    )
+
+
+def pedal_bytes(
+    network: Knobbed, knobs: Mapping[str, float], sample_rate: float, metadata: Mapping[str, Any] | None = None
+) -> bytes:
+    """A pedal file.
+
+    Args:
+        network: plain stacks (ungated, tanh, residuals, heads of one tap).
+        knobs: names and default rotations, in the network's order.
+        sample_rate: Hz.
+        metadata: as in a `.nam` file.
+
+    Raises:
+        ValueError: the network has something that the format cannot say.
+    """
+    from safetensors.numpy import save
+
+    tensors: dict[str, Array] = {}
+
+    def put(name: str, conv: Conv) -> None:
+        tensors[f"{name}.weight"] = conv.weight
+        if conv.bias is not None:
+            tensors[f"{name}.bias"] = conv.bias
+
+    for i, stack in enumerate(network.network.arrays):
+        put(f"stacks.{i}.rechannel", stack.rechannel)
+        for j, layer in enumerate(stack.layers):
+            known = layer.activation.name in ("tanh", "leaky_relu") and layer.activation == stack.layers[0].activation
+            if layer.residual is None or not known or layer.gating != "none" or layer.films or layer.head:
+                raise ValueError(
+                    "a pedal file holds plain layers only: tanh or leaky ReLU, no gate, no FiLM, a residual"
+                )
+            put(f"stacks.{i}.layers.{j}.conv", layer.conv)
+            put(f"stacks.{i}.layers.{j}.mixin", layer.mixin)
+            put(f"stacks.{i}.layers.{j}.residual", layer.residual)
+        put(f"stacks.{i}.head", stack.head)
+    for i, dense in enumerate(network.dense):
+        tensors |= {f"dense.{i}.weight": dense.weight, f"dense.{i}.bias": dense.bias}
+    for level in network.levels:
+        tensors[f"levels.{level.index}"] = level.gains
+    levels = {level.index for level in network.levels}
+    about = {
+        "format": "neural-fx-pedal",
+        "version": 1,
+        "sample_rate": float(sample_rate),
+        "prewarm": network.receptive_field,
+        "knobs": [{"name": n, "default": d, "levels": i in levels} for i, (n, d) in enumerate(knobs.items())],
+        "head_scale": float(network.network.head_scale),
+        "stacks": [_describe(stack) for stack in network.network.arrays],
+        "metadata": dict(metadata or {}),
+    }
+    return save({k: np.ascontiguousarray(v, np.float32) for k, v in tensors.items()}, {KEY: json.dumps(about)})
+
+
+def _describe(stack: LayerArray) -> dict[str, Any]:
+    activation = stack.layers[0].activation
+    about = {"dilations": [layer.conv.dilation for layer in stack.layers], "activation": activation.name}
+    return about | ({"slope": activation.params["negative_slope"]} if activation.params else {})
+
+
+class _Tensors:
+    """The archive's tensors, each to be taken once."""
+
+    def __init__(self, found: dict[str, Any]) -> None:
+        self.left = dict(found)
+        self.count = sum(int(np.size(a)) for a in found.values())
+        if self.count > MAX_WEIGHTS:
+            raise ModelError(f"holds {self.count} weights; at most {MAX_WEIGHTS}")
+
+    def take(self, name: str, *shape: int | None) -> Array:
+        """A tensor of the given shape (None: any length).
+
+        Raises:
+            ModelError: missing, not float32, of another shape, or not finite.
+        """
+        if name not in self.left:
+            raise ModelError("missing", name)
+        array = self.left.pop(name)
+        fits = array.ndim == len(shape) and all(w is None or w == n for w, n in zip(shape, array.shape, strict=True))
+        if array.dtype != np.float32 or not fits:
+            wanted = " x ".join("n" if w is None else str(w) for w in shape)
+            raise ModelError(f"expected float32 of shape {wanted}, found {array.dtype} of {array.shape}", name)
+        if not np.isfinite(array).all() or 0 in array.shape:
+            raise ModelError("expected finite numbers", name)
+        return np.asarray(array)
+
+    def conv(self, name: str, dilation: int = 1, taps: int | None = None) -> Conv:
+        weight = self.take(f"{name}.weight", None, None, taps)
+        if max(weight.shape[:2]) > MAX_CHANNELS or weight.shape[2] > MAX_KERNEL:
+            raise ModelError(f"is too large: {weight.shape}", f"{name}.weight")
+        bias = self.take(f"{name}.bias", len(weight)) if f"{name}.bias" in self.left else None
+        return Conv(weight, bias, dilation)
+
+    def done(self) -> None:
+        if self.left:
+            raise ModelError("belongs to nothing in the description", min(self.left))
+
+
+def _stack(tensors: _Tensors, index: int, node: Node) -> LayerArray:
+    name = node["activation"].choice("tanh", "leaky_relu")
+    params = {"negative_slope": node["slope"].number(-10, 10)} if name == "leaky_relu" else {}
+    layers = []
+    for j, dilation in enumerate(node["dilations"].integers(1, MAX_DILATION, 256)):
+        place = f"stacks.{index}.layers.{j}"
+        conv = tensors.conv(f"{place}.conv", dilation)
+        mixin, residual = tensors.conv(f"{place}.mixin", taps=1), tensors.conv(f"{place}.residual", taps=1)
+        layers.append(Layer(conv, mixin, Activation(name, params), residual=residual))
+    enter, head = tensors.conv(f"stacks.{index}.rechannel", taps=1), tensors.conv(f"stacks.{index}.head")
+    return LayerArray(enter, tuple(layers), head)
+
+
+def _check_chain(network: WaveNet) -> None:
+    """Raise if the channels of neighbouring convolutions do not fit."""
+    entering, summed = 1, 0
+    for i, stack in enumerate(network.arrays):
+        width = stack.rechannel.out_channels
+        _fit(stack.rechannel, entering, width, f"stacks.{i}.rechannel.weight")
+        for j, layer in enumerate(stack.layers):
+            _fit(layer.conv, width, width, f"stacks.{i}.layers.{j}.conv.weight")
+            _fit(layer.mixin, 1, width, f"stacks.{i}.layers.{j}.mixin.weight")
+            assert layer.residual is not None
+            _fit(layer.residual, width, width, f"stacks.{i}.layers.{j}.residual.weight")
+        _fit(stack.head, width, stack.head.out_channels, f"stacks.{i}.head.weight")
+        if i and summed != width:
+            raise ModelError(f"expected {width} outputs, found {summed}", f"stacks.{i - 1}.head.weight")
+        entering, summed = width, stack.head.out_channels
+    if summed != 1:
+        raise ModelError(f"expected 1 output, found {summed}", f"stacks.{len(network.arrays) - 1}.head.weight")
+
+
+def _fit(conv: Conv, into: int, out: int, name: str) -> None:
+    if (conv.in_channels, conv.out_channels) != (into, out):
+        raise ModelError(f"expected {into} to {out} channels, found {conv.in_channels} to {conv.out_channels}", name)
+
+
+def _dense(tensors: _Tensors, knobs: int, outputs: int) -> tuple[Dense, ...]:
+    layers: list[Dense] = []
+    width = knobs
+    while f"dense.{len(layers)}.weight" in tensors.left:
+        weight = tensors.take(f"dense.{len(layers)}.weight", None, width)
+        layers.append(Dense(weight, tensors.take(f"dense.{len(layers)}.bias", len(weight))))
+        width = len(weight)
+    if not layers or width != outputs:
+        raise ModelError(
+            f"expected {outputs} outputs of the last dense layer, found {width if layers else 'none'}", "dense"
+        )
+    return tuple(layers)
+
+
+def _constant(network: WaveNet) -> tuple[Dense, ...]:
+    """What maps no knobs to no modulation."""
+    size = sum(modulation_sizes(network))
+    return (Dense(np.zeros((size, 0), np.float32), np.zeros(size, np.float32)),)
+
+
+def _name(node: Node) -> str:
+    name = node["name"].string()
+    if not name.isidentifier() or name in ("input_gain_db", "output_gain_db", "size"):
+        node["name"].fail("a knob's name: letters, digits and underscores")
+    return name

@@ -1,0 +1,48 @@
+"""A capture at one position of its knobs, as a standard `.nam` file that every player loads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from neural_fx.errors import ModelError
+from neural_fx.formats import Capture
+from neural_fx.formats.knobbed import fold
+from neural_fx.formats.nam_writer import nam_bytes
+from neural_fx.formats.network import Knobbed, Sequential, WaveNet
+from neural_fx.parameters import Parameter, unknown_parameter
+
+
+def snapshot(capture: Capture, positions: Mapping[str, object] | None = None) -> bytes:
+    """A `.nam` file that sounds as the capture does with its knobs held.
+
+    The knobs of our own pedal files fold exactly into the weights; the file is then of version 0.7.0.
+
+    Args:
+        capture: of any format.
+        positions: knob rotations 0..1; knobs not named stand at their defaults.
+
+    Raises:
+        ParameterError: an unknown knob or a rotation outside 0..1.
+        ModelError: the network is none that a `.nam` can hold, or its knobs cannot be folded.
+    """
+    turns = dict(capture.knobs)
+    for name, value in (positions or {}).items():
+        if name not in turns:
+            raise unknown_parameter("the capture", name, list(turns))
+        turns[name] = Parameter(name, 0, 1, turns[name]).check(value)
+    network, about = capture.network, dict(capture.metadata.everything)
+    if isinstance(network, Knobbed):
+        network = fold(network, list(turns.values()))
+        about |= {"name": _named(about.get("name"), turns), "loudness": None, "gain": None}
+    elif turns:
+        raise ModelError(f"has knobs ({', '.join(turns)}) as inputs of its network, which a .nam cannot carry")
+    if not isinstance(network, (WaveNet, Sequential)):
+        raise ModelError(f"is no single network but {capture.architecture}; only a WaveNet or LSTM can be exported")
+    try:
+        return nam_bytes(network, capture.sample_rate, about, modern=isinstance(capture.network, Knobbed))
+    except ValueError as error:
+        raise ModelError(str(error)) from None
+
+
+def _named(name: object, turns: Mapping[str, float]) -> str:
+    return " ".join([str(name or "pedal"), *(f"{knob} {turn:g}" for knob, turn in turns.items())])
