@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from bridge.cli import bench, info, render, train
+from bridge.cli import bench, circuit, info, render, train
 from neural_fx import __version__
 from neural_fx.errors import NeuralFXError
 
@@ -42,6 +42,7 @@ app.command("info")(info.info)
 app.command("pedals")(info.pedals)
 app.command("export")(info.export)
 app.command("train")(train.train)
+app.command("circuit")(circuit.circuit)
 app.command("bench")(bench.bench)
 
 

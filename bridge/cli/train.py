@@ -1,21 +1,35 @@
-"""`neural-fx train`: a dry and a wet recording to a capture."""
+"""`neural-fx train`: dry and wet recordings to a capture."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from neural_fx.errors import TrainingError
+
+if TYPE_CHECKING:
+    from neural_fx.training.loop import Progress as Standing
+    from neural_fx.training.loop import Trainer
+
 
 def train(
-    dry: Annotated[Path, typer.Argument(help="What went into the pedal or amplifier.")],
-    wet: Annotated[Path, typer.Argument(help="What came out of it, recorded at the same time.")],
-    out: Annotated[Path, typer.Option("-o", "--out", help="The capture to write, MODEL.nam.")],
-    arch: Annotated[str, typer.Option(help="a1-standard, a1-lite, a1-feather or a1-nano.")] = "a1-standard",
+    recordings: Annotated[
+        list[Path], typer.Argument(help="DRY WET: what went into the device and what came out. More pairs may follow.")
+    ],
+    out: Annotated[Path, typer.Option("-o", "--out", help="MODEL.nam; with --knob, MODEL.safetensors.")],
+    arch: Annotated[
+        str, typer.Option(help="a1-standard, a1-lite, a1-feather, a1-nano, a2-full, a2-lite or lstm.")
+    ] = "a1-standard",
+    knob: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME=0..1[,NAME=0..1...]: where the knobs stood; once per pair, in the pairs' order."),
+    ] = None,
     minutes: Annotated[float, typer.Option(min=0.01, max=10000, help="Wall time to train for.")] = 8.0,
+    epochs: Annotated[float | None, typer.Option(min=0.01, help="Stop after so many passes, even before.")] = None,
     sample_rate: Annotated[int, typer.Option(min=8000, max=192000, help="Of the capture, in Hz.")] = 48000,
     mask: Annotated[
         str | None, typer.Option(help="SKIP/PERIOD: leave the first SKIP seconds of every PERIOD out of the loss.")
@@ -23,39 +37,75 @@ def train(
     latency: Annotated[
         int | None, typer.Option(help="Samples by which the wet file is late; found by itself if left out.")
     ] = None,
+    stft: Annotated[float, typer.Option(min=0, help="Weight of a multi-resolution STFT loss; 0 for none.")] = 0.0,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    threads: Annotated[int, typer.Option(min=1, max=256, help="Cores to train on.")] = 2,
     name: Annotated[str | None, typer.Option(help="For the metadata.")] = None,
     seed: Annotated[int, typer.Option(help="Of the start weights and of the windows drawn.")] = 0,
+    report: Annotated[bool, typer.Option("--report/--no-report", help="Write MODEL.png and MODEL.html.")] = True,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from MODEL.ckpt, left by an interruption.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace MODEL.nam if it exists.")] = False,
 ) -> None:
-    """Train a capture of your own gear from a dry and a wet recording.
+    """Train a capture of your own gear from dry and wet recordings.
 
-    Ctrl-C writes the best capture so far, and a checkpoint that --resume continues.
+    Latency, polarity and clock are found by themselves, and doubtful recordings are remarked on. With --knob, several
+    pairs make one capture with knobs. Ctrl-C writes the best capture so far, and a checkpoint that --resume continues.
     """
-    from neural_fx.errors import TrainingError
-    from neural_fx.training.architectures import untrained
-    from neural_fx.training.export import save_capture
-    from neural_fx.training.loop import Progress as Standing
-    from neural_fx.training.loop import Settings, Trainer
-    from neural_fx.training.pairs import Mask, load_pair
+    positions = [_positions(text) for text in knob or []]
+    _check_output(out, bool(positions), overwrite or resume)
+    pairs = _pairs(recordings, positions)
+    if report:
+        _check_matplotlib()
 
-    if out.exists() and not overwrite and not resume:
-        raise TrainingError(f"{out}: exists already; --overwrite replaces it")
-    if out.suffix != ".nam":
-        raise TrainingError(f"{out}: the capture is a .nam file; name it so")
-    if not out.parent.is_dir():
-        raise TrainingError(f"{out.parent}: no such folder")
+    from neural_fx.formats.network import WaveNet
+    from neural_fx.training.architectures import knobbed, untrained
+    from neural_fx.training.export import save_capture
+    from neural_fx.training.loop import Settings, Trainer
+    from neural_fx.training.losses import Loss
+    from neural_fx.training.pairs import Mask, load_pair
+    from neural_fx.training.report import write_report
+
     console = Console(stderr=True)
-    network = untrained(arch, seed)
-    pair = load_pair(dry, wet, sample_rate, Mask.parse(mask) if mask else None, latency)
-    usable = pair.usable.sum() / sample_rate
-    console.print(f"{usable:.0f} s of usable audio at {sample_rate} Hz; the wet file is {pair.latency} samples late")
-    trainer = Trainer(network, pair, Settings(minutes=minutes, device=device, seed=seed))
+    names = list(positions[0]) if positions else []
+    plain = untrained(arch, seed)
+    if names and not isinstance(plain, WaveNet):
+        raise TrainingError(f"--knob goes with the WaveNet architectures; {arch} cannot fold knobs into its weights")
+    loaded = []
+    for i, (dry, wet) in enumerate(pairs):
+        turns = tuple(positions[i][n] for n in names) if names else ()
+        kept = Mask.parse(mask) if mask else None
+        pair = load_pair(dry, wet, sample_rate, kept, latency, turns, lambda text: console.print(f"{text}"))
+        seconds = pair.usable.sum() / sample_rate
+        console.print(f"{wet.name}: {seconds:.0f} s usable at {sample_rate} Hz; {pair.latency} samples late")
+        loaded.append(pair)
+    network = knobbed(plain, len(names), seed=seed) if isinstance(plain, WaveNet) and names else plain
+    settings = Settings(minutes=minutes, epochs=epochs, device=device, threads=threads, seed=seed, loss=Loss(stft=stft))
+    trainer = Trainer(network, loaded, settings)
     checkpoint = out.with_suffix(".ckpt")
     if resume:
         trainer.load(checkpoint)
-        console.print(f"going on from {checkpoint}, step {trainer.step}, ESR {100 * trainer.best_esr:.3f} %")
+        console.print(f"going on from {checkpoint}, step {trainer.step}, ESR {_percent(trainer.best_esr)}")
+    defaults = dict.fromkeys(names, 0.5)
+    try:
+        _run(trainer, console)
+    except KeyboardInterrupt:
+        trainer.save(checkpoint)
+        console.print(f"interrupted; {checkpoint} keeps the state for --resume")
+        if trainer.step:
+            save_capture(out, trainer, name, pairs, defaults)
+            console.print(f"{out}: best so far, {_percent(trainer.best_esr)}")
+        raise typer.Exit(130) from None
+    save_capture(out, trainer, name, pairs, defaults)
+    checkpoint.unlink(missing_ok=True)
+    console.print(f"{out}: validation ESR {_percent(trainer.best_esr)} after {trainer.step} steps")
+    if report:
+        worst = trainer.validation[-1]
+        for sentence in write_report(out.with_suffix(""), trainer.best, worst, name or out.stem).words:
+            console.print(sentence)
+        console.print(f"{out.with_suffix('.html')}: the report")
+
+
+def _run(trainer: Trainer, console: Console) -> None:
     bar = Progress(
         TextColumn("training"),
         BarColumn(),
@@ -67,25 +117,61 @@ def train(
     )
     task = bar.add_task("training", total=1.0, esr="")
 
-    def report(standing: Standing) -> None:
+    def say(standing: Standing) -> None:
         text = f"ESR {100 * standing.validation_esr:.3f} %, best {100 * standing.best_esr:.3f} %"
         bar.update(task, completed=standing.fraction, esr=text)
         if not console.is_terminal:
             console.print(f"{100 * standing.fraction:3.0f} % of the time, step {standing.step}: {text}")
 
-    try:
-        with bar:
-            trainer.run(report)
-    except KeyboardInterrupt:
-        trainer.save(checkpoint)
-        console.print(f"interrupted; {checkpoint} keeps the state for --resume")
-        if trainer.step:
-            save_capture(out, trainer, name, [(dry, wet)])
-            console.print(f"{out}: best so far, {_percent(trainer.best_esr)}")
-        raise typer.Exit(130) from None
-    save_capture(out, trainer, name, [(dry, wet)])
-    checkpoint.unlink(missing_ok=True)
-    console.print(f"{out}: validation ESR {_percent(trainer.best_esr)} after {trainer.step} steps")
+    with bar:
+        trainer.run(say)
+
+
+def _check_output(out: Path, knobs: bool, replace: bool) -> None:
+    suffix = ".safetensors" if knobs else ".nam"
+    if out.exists() and not replace:
+        raise TrainingError(f"{out}: exists already; --overwrite replaces it")
+    if out.suffix != suffix:
+        kind = "a capture with knobs is a .safetensors file (`neural-fx export` makes .nam snapshots of it)"
+        raise TrainingError(f"{out}: {kind if knobs else 'the capture is a .nam file'}; name it so")
+    if not out.parent.is_dir():
+        raise TrainingError(f"{out.parent}: no such folder")
+
+
+def _check_matplotlib() -> None:
+    from importlib.util import find_spec
+
+    if find_spec("matplotlib") is None:
+        raise TrainingError("the report needs matplotlib: pip install 'neural-fx[train]', or say --no-report")
+
+
+def _pairs(recordings: list[Path], positions: list[dict[str, float]]) -> list[tuple[Path, Path]]:
+    if len(recordings) % 2:
+        raise TrainingError(f"expected pairs of files, DRY WET each; found {len(recordings)}")
+    pairs = list(zip(recordings[::2], recordings[1::2], strict=True))
+    if positions and len(positions) != len(pairs):
+        raise TrainingError(f"{len(pairs)} pairs and {len(positions)} --knob; say one for each pair")
+    if any(list(p) != list(positions[0]) for p in positions):
+        raise TrainingError("every --knob must name the same knobs, in the same order")
+    if not positions and len(pairs) > 1:
+        raise TrainingError("several pairs are several positions of knobs; say each with --knob NAME=VALUE")
+    return pairs
+
+
+def _positions(text: str) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for part in text.split(","):
+        name, equals, value = part.strip().partition("=")
+        try:
+            turn = float(value)
+        except ValueError:
+            turn = -1.0
+        if not equals or not name.isidentifier() or not 0 <= turn <= 1:
+            raise TrainingError(
+                f"--knob {text}: expected NAME=VALUE with 0 to 1, such as gain=0.25 or gain=0.25,tone=1"
+            )
+        found[name] = turn
+    return found
 
 
 def _percent(esr: float) -> str:

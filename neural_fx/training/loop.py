@@ -225,6 +225,11 @@ def measure_esr(pair: Pair, output: np.ndarray) -> float:
 
 def evaluate_network(network: Network, pair: Pair, device: str = "cpu") -> float:
     """ESR of a network over a pair, at the pair's knobs, from a settled start, as a fraction."""
+    return measure_esr(pair, play(network, pair, device))
+
+
+def play(network: Network, pair: Pair, device: str = "cpu") -> np.ndarray:
+    """A network's output for a pair's dry recording, at the pair's knobs, from a settled start."""
     if isinstance(network, Knobbed):
         network, knobs = fold(network, pair.knobs, levels=False), np.zeros(0, np.float32)
     else:
@@ -232,4 +237,5 @@ def evaluate_network(network: Network, pair: Pair, device: str = "cpu") -> float
     stream = open_engine(network, device).stream(1)
     stream.reset(max(network.receptive_field, MEMORY), knobs)
     x = np.concatenate((pair.dry[None], np.repeat(knobs[:, None], len(pair.dry), 1)))
-    return measure_esr(pair, stream.process(x[None])[0, 0])
+    output: np.ndarray = stream.process(x[None])[0, 0]
+    return output

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neural_fx.audio import read_audio, resample
-from neural_fx.errors import AudioError, TrainingError
+from neural_fx.errors import TrainingError
+from neural_fx.training.checks import SAME, refuse, remarks
 
 Audio = NDArray[np.float32]
 
@@ -78,7 +80,13 @@ class Pair:
 
 
 def load_pair(
-    dry: str | Path, wet: str | Path, sample_rate: int = 48000, mask: Mask | None = None, latency: int | None = None
+    dry: str | Path,
+    wet: str | Path,
+    sample_rate: int = 48000,
+    mask: Mask | None = None,
+    latency: int | None = None,
+    knobs: tuple[float, ...] = (),
+    say: Callable[[str], None] = lambda sentence: None,
 ) -> Pair:
     """Read a pair and make it fit to train on.
 
@@ -87,14 +95,17 @@ def load_pair(
         sample_rate: Hz of the model; both files are converted to it.
         mask: what to leave out of the loss.
         latency: samples (at `sample_rate`) by which the wet file is late; None: estimated.
+        knobs: where the device's knobs stood.
+        say: told, in sentences, what was found and what is doubtful.
 
     Raises:
-        TrainingError: different lengths or rates, silence, or too little signal; says what to do.
+        TrainingError: different lengths or rates, another performance, silence, or too little signal; says what to do.
         AudioError: a file cannot be read.
     """
     signals, rates = [], []
     for path in (dry, wet):
         audio, rate = read_audio(path)
+        refuse(path, audio[0], rate)
         signals.append(audio[0])
         rates.append(rate)
     if rates[0] != rates[1]:
@@ -102,24 +113,99 @@ def load_pair(
     lengths = [len(s) / rates[0] for s in signals]
     if abs(lengths[0] - lengths[1]) > 1:
         raise TrainingError(f"{dry} lasts {lengths[0]:.1f} s and {wet} {lengths[1]:.1f} s; cut both to one length")
-    for path, signal in zip((dry, wet), signals, strict=True):
-        if not np.isfinite(signal).all():
-            raise AudioError(f"{path}: contains NaN or infinite samples")
-        if np.sqrt(np.mean(signal**2, dtype=np.float64)) < 1e-4:
-            raise TrainingError(f"{path} is silent (below -80 dBFS RMS); check the recording")
     x, y = (resample(s[None], rates[0], sample_rate)[0] for s in signals)
-    delay = estimate_latency(x, y) if latency is None else latency
-    if delay > sample_rate or delay < -64:
-        raise TrainingError(
-            f"the wet recording is {delay} samples after the dry one; are the files swapped or mixed up?"
-        )
-    y = y[max(delay, 0) :]
+    if latency is None:
+        y, latency = _aligned(x, y, sample_rate, dry, wet, say)
+    y = y[max(latency, 0) :]
     n = min(len(x), len(y))
     times = np.arange(n) / sample_rate
     usable = np.ones(n, bool) if mask is None else (times + 1e-9) % mask.period >= mask.skip
     if usable.sum() < SHORTEST * sample_rate:
         raise TrainingError(f"only {usable.sum() / sample_rate:.1f} s of usable signal; at least {SHORTEST:g} s needed")
-    return Pair(x[:n], y[:n], usable, sample_rate, delay)
+    for sentence in remarks(x[:n], y[:n], sample_rate):
+        say(sentence)
+    return Pair(x[:n], y[:n], usable, sample_rate, latency, knobs)
+
+
+def _aligned(
+    x: Audio, y: Audio, rate: int, dry: str | Path, wet: str | Path, say: Callable[[str], None]
+) -> tuple[Audio, int]:
+    """The wet recording, its clock corrected, and its latency."""
+    found = align(x, y, rate)
+    if found.correlation < SAME:
+        raise TrainingError(
+            f"{dry} and {wet} have nothing in common (correlation {found.correlation:.3f}); are they recordings of the "
+            "same performance? --latency N says where they meet if you know"
+        )
+    if found.latency > rate or found.latency < -64:
+        raise TrainingError(
+            f"the wet recording is {found.latency} samples after the dry one; are the files swapped or mixed up?"
+        )
+    if found.inverted:
+        say("the device inverts polarity; the capture will, too")
+    if found.drift_ppm:
+        say(
+            f"the two recordings ran on different clocks ({found.drift_ppm:+.1f} parts per million); the wet one was "
+            "resampled to fit. Record both on one interface if you can"
+        )
+        y = resample(y[None], rate * (1 + 1e-6 * found.drift_ppm), rate)[0]
+        return y, align(x, y, rate).latency
+    return y, found.latency
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """How a wet recording lies against its dry one.
+
+    Attributes:
+        latency: samples by which it is late.
+        inverted: whether its polarity is the other way round.
+        drift_ppm: by how much too long it is, parts per million; 0 if that is under a sample in all.
+        correlation: normalised, at the best place; 0 to 1.
+    """
+
+    latency: int
+    inverted: bool
+    drift_ppm: float
+    correlation: float
+
+
+def align(dry: Audio, wet: Audio, rate: int) -> Alignment:
+    """Latency, polarity and clock of a wet recording.
+
+    The clock: from how the place of best correlation moves between pieces of 10 s along the recording.
+    """
+    n = min(len(dry), len(wet))
+    piece = 10 * rate
+    starts = np.arange(0, max(1, n - piece + 1), piece)
+    places, weights, signs = [], [], []
+    for start in starts:
+        place, strength, sign = _peak(dry[start : start + piece], wet[start : start + piece])
+        places.append(place)
+        weights.append(strength)
+        signs.append(sign)
+    best = int(np.argmax(weights))
+    drift = 0.0
+    good = np.array(weights) > 0.5 * max(weights)
+    if good.sum() >= 3:
+        slope, offset = np.polyfit(starts[good], np.array(places)[good], 1)
+        straight = np.abs(np.polyval((slope, offset), starts[good]) - np.array(places)[good]).max() < 2
+        if straight and abs(slope) * n > 2 and abs(slope) < 0.005:
+            drift = 1e6 * float(slope)
+    return Alignment(estimate_latency(dry, wet), signs[best] < 0, drift, float(max(weights)))
+
+
+def _peak(dry: Audio, wet: Audio) -> tuple[float, float, float]:
+    """Place of the best correlation of the differenced signals in samples, its normalised height, and its sign."""
+    x, y = (np.diff(s.astype(np.float64), prepend=0) for s in (dry, wet))
+    size = 1 << (len(x) + len(y) - 1).bit_length()
+    correlation = np.fft.irfft(np.conj(np.fft.rfft(x, size)) * np.fft.rfft(y, size))
+    peak = int(np.abs(correlation).argmax())
+    around = np.abs(correlation[[peak - 1, peak, (peak + 1) % size]])
+    bend = around[0] - 2 * around[1] + around[2]
+    fine = 0.5 * (around[0] - around[2]) / bend if bend else 0.0
+    height = float(around[1] / max(np.sqrt((x @ x) * (y @ y)), 1e-12))
+    return (peak - size if peak > size // 2 else peak) + float(fine), height, float(np.sign(correlation[peak]))
 
 
 def estimate_latency(dry: Audio, wet: Audio) -> int:

@@ -31,6 +31,8 @@ RUN_UP = 0.3
 """Seconds simulated before it, so that coupling capacitors have charged, and dropped but for what models look back."""
 SYNTHETIC = 0.15
 """Share of segments that are sweeps, bursts or noise instead of guitar."""
+SILENCE = 3e-3
+"""RMS below which a stretch of a recording is passed over."""
 
 
 @dataclass(frozen=True)
@@ -52,15 +54,24 @@ class Material:
 
     Args:
         files: clean guitar, any rate.
+        synthetic: share of test signals.
+        seconds: length of what is kept of a segment.
+        gain_db: range of gains applied to the recordings.
 
     Raises:
         TrainingError: no files, or one is shorter than a segment.
         AudioError: one cannot be read.
     """
 
-    def __init__(self, files: Sequence[Path], synthetic: float = SYNTHETIC, seconds: float = SECONDS) -> None:
+    def __init__(
+        self,
+        files: Sequence[Path],
+        synthetic: float = SYNTHETIC,
+        seconds: float = SECONDS,
+        gain_db: tuple[float, float] = (-18.0, 6.0),
+    ) -> None:
         self.length = round((seconds + RUN_UP) * SAMPLE_RATE)
-        self.synthetic = synthetic
+        self.synthetic, self.gain_db = synthetic, gain_db
         self.signals: list[Audio] = []
         for path in files:
             audio, rate = read_audio(path)
@@ -72,15 +83,23 @@ class Material:
             raise TrainingError("no recordings to play into the circuit")
 
     def draw(self, rng: np.random.Generator) -> Audio:
-        """A stretch of `length` samples, at a level from -18 to +6 dB of the recording, peaks at most 1."""
+        """A stretch of `length` samples that is not silent, peaks at most 1."""
         if rng.random() < self.synthetic:
             signal = np.asarray(self._test_signal(rng) * decibels(rng.uniform(-40, 0)), np.float32)
         else:
-            weights = np.array([len(s) for s in self.signals], float)
+            signal = self._recorded(rng) * np.float32(decibels(rng.uniform(*self.gain_db)))
+        return np.asarray(signal / max(1.0, float(np.abs(signal).max())), np.float32)
+
+    def _recorded(self, rng: np.random.Generator) -> Audio:
+        weights = np.array([len(s) for s in self.signals], float)
+        stretch = self.signals[0][: self.length]
+        for _ in range(20):
             source = self.signals[rng.choice(len(self.signals), p=weights / weights.sum())]
             start = rng.integers(len(source) - self.length + 1)
-            signal = source[start : start + self.length] * np.float32(decibels(rng.uniform(-18, 6)))
-        return np.asarray(signal / max(1.0, float(np.abs(signal).max())), np.float32)
+            stretch = source[start : start + self.length]
+            if np.sqrt(np.mean(np.square(stretch, dtype=np.float64))) > SILENCE:
+                break
+        return stretch
 
     def _test_signal(self, rng: np.random.Generator) -> NDArray[Any]:
         t = np.arange(self.length) / SAMPLE_RATE

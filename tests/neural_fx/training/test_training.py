@@ -101,7 +101,16 @@ def test_bad_pairs_are_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "count"), [("a1-standard", 13802), ("a1-feather", 3026), ("a1-nano", 842), ("a1-lite", 6554)]
+    ("name", "count"),
+    [
+        ("a1-standard", 13802),
+        ("a1-feather", 3026),
+        ("a1-nano", 842),
+        ("a1-lite", 6554),
+        ("a2-full", 12146),
+        ("a2-lite", 1871),
+        ("lstm", 1201),
+    ],
 )
 def test_architectures_have_the_known_sizes(name: str, count: int) -> None:
     network = untrained(name)
@@ -164,21 +173,21 @@ def test_it_learns(tmp_path: Path) -> None:
     torch.manual_seed(0)
     settings = Settings(minutes=1000, window=4096, batch=8, validate_every=10)
     trainer = Trainer(untrained("a1-nano"), pair(), settings)
-    start = trainer.evaluate(trainer.model, trainer.validation)
+    start = evaluate_network(trainer.best, trainer.validation[0])
     rng = np.random.default_rng(0)
     for _ in range(60):
         trainer._step(rng, 0.0)
     standing = trainer._validate(0.0, 0.0)
     assert start > 0.5
     assert standing.validation_esr < 0.25 * start
-    assert evaluate_network(trainer.best, trainer.validation) == pytest.approx(standing.best_esr, rel=1e-3)
+    assert evaluate_network(trainer.best, trainer.validation[0]) == pytest.approx(standing.best_esr, rel=1e-3)
     trainer.save(tmp_path / "t.ckpt")
     again = Trainer(untrained("a1-nano"), pair(), settings)
     again.load(tmp_path / "t.ckpt")
     assert (again.step, again.best_esr) == (trainer.step, trainer.best_esr)
     a, b = (t._step(np.random.default_rng(5), 0.0) for t in (trainer, again))
     assert a == pytest.approx(b, rel=1e-4)
-    for x, y in zip(trainer.model.parameters(), again.model.parameters(), strict=True):
+    for x, y in zip(trainer.learner.parameters(), again.learner.parameters(), strict=True):
         np.testing.assert_allclose(x.detach(), y.detach(), atol=1e-5)
     with pytest.raises(TrainingError, match="not a checkpoint"):
         Trainer(untrained("a1-feather"), pair(), settings).load(tmp_path / "t.ckpt")
