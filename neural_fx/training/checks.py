@@ -13,8 +13,9 @@ Audio = NDArray[np.float32]
 
 LOWEST_RATE = 32000
 """Hz below which a recording has lost what a capture needs."""
-SAME = 0.05
-"""Normalised correlation under which two recordings are not of the same performance."""
+LIKE = 0.15
+"""Normalised correlation under which it is doubtful that two recordings are of the same performance: a DS-1 with
+everything turned up has 0.08 with its input, two songs in one key as much as 0.3."""
 
 
 def refuse(path: str | Path, signal: Audio, rate: int) -> None:
@@ -54,8 +55,8 @@ def remarks(dry: Audio, wet: Audio, rate: int) -> list[str]:
                 f"the {name} recording has nothing above {top / 1000:.1f} kHz: was it an MP3, or recorded at a lower "
                 "rate? The capture will sound dull"
             )
-    noise, signal_power = noise_floor(wet, rate), _rms(wet) ** 2
-    if noise**2 > 1e-4 * signal_power:
+    noise, signal_power = noise_floor(dry, wet, rate), _rms(wet) ** 2
+    if noise is not None and noise**2 > 1e-4 * signal_power:
         found.append(
             f"the wet recording's noise is {_db(noise / _rms(wet)):.0f} dB below its level; no capture of it can have "
             f"an ESR below {100 * noise**2 / signal_power:.2g} %"
@@ -93,17 +94,19 @@ def bandwidth(signal: Audio, rate: int) -> float:
     step = round(500 * size / rate)
     cliffs = np.flatnonzero(level[:-step] - beyond[step:] > 20)
     first = np.flatnonzero(cliffs * rate / size > 1000)
-    return float((cliffs[first[0]] + step / 2 + 4) * rate / size) if len(first) else rate / 2
+    return float((cliffs[first[0]] + step + 4) * rate / size) if len(first) else rate / 2
 
 
-def noise_floor(signal: Audio, rate: int) -> float:
-    """RMS of the quietest twentieth of 50 ms frames."""
+def noise_floor(dry: Audio, wet: Audio, rate: int) -> float | None:
+    """RMS of the wet recording where the dry one is silent (50 ms frames, 60 dB under its level); None if nowhere."""
     size = rate // 20
-    count = len(signal) // size
-    if not count:
-        return 0.0
-    levels = np.sqrt(np.mean(np.square(signal[: count * size].reshape(count, size), dtype=np.float64), 1))
-    return float(np.sort(levels)[: max(1, count // 20)].mean())
+    count = min(len(dry), len(wet)) // size
+    played, heard = (
+        np.sqrt(np.mean(np.square(s[: count * size].reshape(count, size), dtype=np.float64), 1)) for s in (dry, wet)
+    )
+    still = played < 1e-3 * _rms(dry)
+    after = still[1:] & still[:-1]  # the first frame of a rest still rings
+    return float(np.sqrt(np.mean(heard[1:][after] ** 2))) if after.sum() >= 3 else None
 
 
 def crest(signal: Audio) -> float:

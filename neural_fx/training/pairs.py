@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from neural_fx.audio import read_audio, resample
 from neural_fx.errors import TrainingError
-from neural_fx.training.checks import SAME, refuse, remarks
+from neural_fx.training.checks import LIKE, refuse, remarks
 
 Audio = NDArray[np.float32]
 
@@ -132,7 +132,7 @@ def _aligned(
 ) -> tuple[Audio, int]:
     """The wet recording, its clock corrected, and its latency."""
     found = align(x, y, rate)
-    if found.correlation < SAME:
+    if found.correlation < LIKE and found.steady < 0.2:
         raise TrainingError(
             f"{dry} and {wet} have nothing in common (correlation {found.correlation:.3f}); are they recordings of the "
             "same performance? --latency N says where they meet if you know"
@@ -141,15 +141,17 @@ def _aligned(
         raise TrainingError(
             f"the wet recording is {found.latency} samples after the dry one; are the files swapped or mixed up?"
         )
-    if found.inverted:
-        say("the device inverts polarity; the capture will, too")
+    if found.correlation < LIKE:
+        say(f"the two have little in common (correlation {found.correlation:.2f}): is it the same performance?")
     if found.drift_ppm:
         say(
             f"the two recordings ran on different clocks ({found.drift_ppm:+.1f} parts per million); the wet one was "
             "resampled to fit. Record both on one interface if you can"
         )
         y = resample(y[None], rate * (1 + 1e-6 * found.drift_ppm), rate)[0]
-        return y, align(x, y, rate).latency
+        found = align(x, y, rate)
+    if found.inverted:
+        say("the device inverts polarity; the capture will, too")
     return y, found.latency
 
 
@@ -160,44 +162,65 @@ class Alignment:
     Attributes:
         latency: samples by which it is late.
         inverted: whether its polarity is the other way round.
-        drift_ppm: by how much too long it is, parts per million; 0 if that is under a sample in all.
+        drift_ppm: by how much too long it is, parts per million; 0 if that is under 8 samples in all.
         correlation: normalised, at the best place; 0 to 1.
+        steady: share of the pieces along the recording that lie where their neighbours do; near 0 for two recordings
+            that have nothing to do with each other.
     """
 
     latency: int
     inverted: bool
     drift_ppm: float
     correlation: float
+    steady: float
 
 
 def align(dry: Audio, wet: Audio, rate: int) -> Alignment:
     """Latency, polarity and clock of a wet recording.
 
-    The clock: from how the place of best correlation moves between pieces of 10 s along the recording.
+    The clock: from how the place of best correlation moves between pieces of half a second along the recording.
     """
-    n = min(len(dry), len(wet))
-    piece = 10 * rate
-    starts = np.arange(0, max(1, n - piece + 1), piece)
-    places, weights, signs = [], [], []
-    for start in starts:
-        place, strength, sign = _peak(dry[start : start + piece], wet[start : start + piece])
-        places.append(place)
-        weights.append(strength)
-        signs.append(sign)
-    best = int(np.argmax(weights))
-    drift = 0.0
-    good = np.array(weights) > 0.5 * max(weights)
-    if good.sum() >= 3:
-        slope, offset = np.polyfit(starts[good], np.array(places)[good], 1)
-        straight = np.abs(np.polyval((slope, offset), starts[good]) - np.array(places)[good]).max() < 2
-        if straight and abs(slope) * n > 2 and abs(slope) < 0.005:
-            drift = 1e6 * float(slope)
-    return Alignment(estimate_latency(dry, wet), signs[best] < 0, drift, float(max(weights)))
+    n, piece, margin = min(len(dry), len(wet)), rate // 2, 1024
+    loudest = _loudest(dry[:n], 2 * rate)
+    coarse, height, sign = _peak(dry[loudest], wet[loudest.start : loudest.stop + rate])
+    places, starts, expected, tried, steady = [], [], 0.0, 0, 0
+    for start in range(margin, n - piece - margin, rate):
+        at = start + round(coarse + expected) - margin
+        if at < 0 or at + piece + 2 * margin > len(wet):
+            continue
+        place, strength, _ = _peak(dry[start : start + piece], wet[at : at + piece + 2 * margin])
+        place += at - start - coarse
+        tried, steady = tried + 1, steady + (abs(place - expected) < 4)
+        if strength > 0.5 * height and abs(place - expected) < margin:
+            expected = place
+            places.append(place)
+            starts.append(start)
+    drift = _slope(np.array(starts), np.array(places)) if len(places) >= 20 else 0.0
+    if not 8 / n < abs(drift) < 0.005:
+        drift = 0.0
+    return Alignment(estimate_latency(dry, wet), sign < 0, 1e6 * drift, height, steady / max(tried, 1))
+
+
+def _loudest(signal: Audio, length: int) -> slice:
+    """The stretch of `length` samples with the most energy, on a grid of half its length."""
+    starts = range(0, max(1, len(signal) - length + 1), max(1, length // 2))
+    best = max(starts, key=lambda at: float(np.sum(np.square(signal[at : at + length], dtype=np.float64))))
+    return slice(best, min(len(signal), best + length))
+
+
+def _slope(starts: NDArray[np.int64], places: NDArray[np.float64]) -> float:
+    """Of the line through most of the places; 0 if they do not lie on one."""
+    kept = np.ones(len(places), bool)
+    for _ in range(5):
+        line = np.polyfit(starts[kept], places[kept], 1)
+        distance = np.abs(np.polyval(line, starts) - places)
+        kept = distance <= max(1.0, 2 * float(np.median(distance)))
+    return float(line[0]) if kept.mean() > 0.5 and np.median(distance) < 2 else 0.0
 
 
 def _peak(dry: Audio, wet: Audio) -> tuple[float, float, float]:
     """Place of the best correlation of the differenced signals in samples, its normalised height, and its sign."""
-    x, y = (np.diff(s.astype(np.float64), prepend=0) for s in (dry, wet))
+    x, y = (np.diff(s.astype(np.float64), prepend=s[0]) for s in (dry, wet))
     size = 1 << (len(x) + len(y) - 1).bit_length()
     correlation = np.fft.irfft(np.conj(np.fft.rfft(x, size)) * np.fft.rfft(y, size))
     peak = int(np.abs(correlation).argmax())

@@ -11,15 +11,17 @@ import soundfile
 import torch
 
 import neural_fx
+from neural_fx.audio import resample
 from neural_fx.errors import TrainingError
 from neural_fx.formats import parse
 from neural_fx.formats.nam_writer import nam_bytes
 from neural_fx.formats.network import WaveNet
 from neural_fx.models import build
 from neural_fx.training.architectures import ARCHITECTURES, untrained
+from neural_fx.training.checks import remarks
 from neural_fx.training.loop import Settings, Trainer, evaluate_network
-from neural_fx.training.losses import esr, pre_emphasis
-from neural_fx.training.pairs import Mask, Pair, estimate_latency, load_pair
+from neural_fx.training.losses import Loss, esr, pre_emphasis
+from neural_fx.training.pairs import Mask, Pair, align, estimate_latency, load_pair
 from tests.bridge.test_cli import Run, run  # noqa: F401
 from tests.conftest import DOCUMENTS, noise, wavenet_document
 
@@ -30,6 +32,11 @@ def guitarish(seconds: float, rate: int = 48000, seed: int = 0) -> np.ndarray:
     n = int(seconds * rate)
     smooth = np.convolve(rng.standard_normal(n), np.hanning(24) / 12, "same")
     return (0.25 * smooth * np.exp(-4 * (np.arange(n) / rate % 0.5))).astype(np.float32)
+
+
+def rested(x: np.ndarray) -> np.ndarray:
+    """The same with a rest of half a second at the end."""
+    return np.concatenate((x[:-24000], np.zeros(24000, np.float32)))
 
 
 def device(x: np.ndarray) -> np.ndarray:
@@ -212,6 +219,116 @@ def test_train_command(run: Run, tmp_path: Path) -> None:  # noqa: F811
     assert (status, "exists already" in err) == (2, True)
     assert run(*command, "--overwrite", "--device", "tpu9")[0] == 2
     assert run("train", tmp_path / "dry.wav", tmp_path / "no.wav", "-o", tmp_path / "m.nam")[0] == 2
+
+
+def test_recordings_are_remarked_on() -> None:
+    """Each fault alone, in a pair that is otherwise good; a good pair gets no remark."""
+    x, rate = rested(guitarish(20)), 48000
+    y = device(x)
+    assert remarks(x, y, rate) == []
+    low = np.fft.irfft(np.where(np.fft.rfftfreq(len(x), 1 / rate) < 4000, np.fft.rfft(x), 0)).astype(np.float32)
+    twice = np.concatenate((x, x))
+    hum = np.concatenate((y, y + 2 * y.std() * noise(len(y))))
+    for dry, wet, words in [
+        (np.clip(10 * x, -0.8, 0.8), y, "dry recording clips"),
+        (x, np.clip(10 * y, -0.7, 0.7), "wet recording clips"),
+        (low, y, "nothing above 4"),
+        (x, y + y.std() * noise(len(y)), "noise is 20 dB below"),
+        (y / 9 + 0.001 * x, x, "swapped"),
+        (twice, hum, "changes with time"),
+    ]:
+        found = remarks(dry.astype(np.float32), wet.astype(np.float32), rate)
+        assert any(words in sentence for sentence in found), (words, found)
+
+
+@pytest.mark.parametrize("ppm", [-80.0, 25.0, 120.0])
+def test_a_drifting_clock_is_found_and_mended(tmp_path: Path, ppm: float) -> None:
+    x = guitarish(65, seed=3)
+    wet = resample(np.concatenate((np.zeros(50, np.float32), device(x)))[None], 48000, 48000 * (1 + 1e-6 * ppm))[0]
+    soundfile.write(tmp_path / "dry.wav", x, 48000, subtype="FLOAT")
+    soundfile.write(tmp_path / "wet.wav", wet, 48000, subtype="FLOAT")
+    said: list[str] = []
+    found = load_pair(tmp_path / "dry.wav", tmp_path / "wet.wav", say=said.append)
+    told = next(float(s.split("(")[1].split(" parts")[0]) for s in said if "clocks" in s)
+    assert told == pytest.approx(ppm, abs=1.5)
+    assert any("polarity" in s for s in said)
+    target = np.concatenate((np.zeros(50 - found.latency, np.float32), device(x)))
+    late = slice(55 * 48000, 60 * 48000)
+    assert np.sum((found.wet[late] - target[late]) ** 2) < 0.03 * np.sum(target[late] ** 2)
+
+
+def test_straight_clocks_are_left_alone(tmp_path: Path) -> None:
+    x = guitarish(45)
+    found = align(x, device(x), 48000)
+    assert (found.drift_ppm, found.inverted) == (0.0, True)
+    assert found.correlation > 0.3
+
+
+def test_other_performances_and_rates_are_refused(tmp_path: Path) -> None:
+    x = guitarish(12)
+    soundfile.write(tmp_path / "dry.wav", x, 48000)
+    soundfile.write(tmp_path / "other.wav", guitarish(12, seed=9), 48000)
+    with pytest.raises(TrainingError, match="nothing in common"):
+        load_pair(tmp_path / "dry.wav", tmp_path / "other.wav")
+    soundfile.write(tmp_path / "low.wav", x[::6], 8000)
+    with pytest.raises(TrainingError, match="8000 Hz; record at"):
+        load_pair(tmp_path / "low.wav", tmp_path / "low.wav")
+
+
+def test_knobs_are_learned_from_several_recordings(run: Run, tmp_path: Path) -> None:  # noqa: F811
+    """Two positions of a gain: one capture, whose knob turns from one to the other."""
+    x = guitarish(8)
+    soundfile.write(tmp_path / "dry.wav", x, 48000, subtype="FLOAT")
+    for gain in (1, 6):
+        soundfile.write(tmp_path / f"wet{gain}.wav", np.tanh(gain * x), 48000, subtype="FLOAT")
+    files = [tmp_path / "dry.wav", tmp_path / "wet1.wav", tmp_path / "dry.wav", tmp_path / "wet6.wav"]
+    out = tmp_path / "gain.safetensors"
+    command = ["train", *files, "-o", out, "--arch", "a1-nano", "--latency", 0, "--minutes", 0.12]
+    status, _, err = run(*command, "--knob", "gain=0", "--knob", "gain=1")
+    assert status == 0, err
+    assert (tmp_path / "gain.html").read_text().startswith("<!doctype html>")
+    assert (tmp_path / "gain.png").stat().st_size > 10000
+    made = neural_fx.load(out)
+    made.gain = 0.0
+    soft = made(x, 48000)
+    made.gain = 1.0
+    assert np.std(made(x, 48000)) > 1.5 * np.std(soft)
+    for wrong, words in [
+        (["--knob", "gain=0"], "one for each pair"),
+        (["--knob", "gain=0", "--knob", "tone=1"], "same knobs"),
+        (["--knob", "gain=0", "--knob", "gain=2"], "NAME=VALUE"),
+        ([], "is a .nam file"),
+        (["--knob", "gain=0", "--knob", "gain=1", "--arch", "lstm"], "WaveNet"),
+    ]:
+        status, _, err = run(*command, *wrong, "--overwrite")
+        assert (status, words in err) == (2, True), err
+    assert "expected pairs" in run("train", files[0], "-o", tmp_path / "x.nam")[2]
+
+
+@pytest.mark.parametrize("arch", ["lstm", "a2-lite"])
+def test_other_architectures_train(arch: str, tmp_path: Path) -> None:
+    trainer = Trainer(untrained(arch), pair(), Settings(minutes=1000, window=512, batch=2))
+    rng = np.random.default_rng(0)
+    losses = [trainer._step(rng, 0.0) for _ in range(12)]
+    assert np.mean(losses[-3:]) < losses[0]
+    data = nam_bytes(trainer.learner.describe(), 48000)
+    again = evaluate_network(parse(data).network, trainer.validation[0])
+    assert again == pytest.approx(evaluate_network(trainer.learner.describe(), trainer.validation[0]), rel=1e-5)
+
+
+def test_epochs_end_a_training() -> None:
+    settings = Settings(minutes=1000, epochs=0.2, window=2048, batch=4, validate_every=1000)
+    trainer = Trainer(untrained("a1-nano"), pair(), settings)
+    trainer.run()
+    assert trainer.step == trainer.steps == 9
+
+
+def test_spectral_loss_is_finite_and_optional() -> None:
+    target = torch.from_numpy(noise(2 * 8192).reshape(2, -1))
+    energy = target.square().mean(1)
+    assert float(Loss(stft=1.0)(target, target, energy)) == pytest.approx(0, abs=1e-5)
+    worse = Loss(stft=1.0)(target, 0.5 * target, energy)
+    assert float(worse) > float(Loss()(target, 0.5 * target, energy)) > 0
 
 
 def test_an_interrupted_training_keeps_its_best(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811

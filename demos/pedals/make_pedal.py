@@ -1,0 +1,195 @@
+"""How the bundled pedals with knobs were made: simulate, train, test on guitars never heard, package.
+
+    python demos/pedals/make_pedal.py tube-screamer --shared ../shared --work build/pedals --minutes 60
+
+Needs ngspice. Every step keeps what it has done under --work, so an interrupted run goes on where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from neural_fx.formats.knobbed import fold
+from neural_fx.formats.network import Knobbed, Level, WaveNet
+from neural_fx.formats.pedal import pedal_bytes
+from neural_fx.training.architectures import knobbed, pedal, smc
+from neural_fx.training.circuits import CIRCUITS, Circuit, frequency_response, simulate
+from neural_fx.training.circuits.dataset import RUN_UP, SAMPLE_RATE, Material, Segment, draw_turns, generate, load
+from neural_fx.training.export import loudness_and_gain
+from neural_fx.training.loop import Progress, Settings, Trainer, evaluate_network, play
+from neural_fx.training.losses import Loss
+from neural_fx.training.pairs import Pair
+
+HELD_OUT = ("fear-guitar", "jazz-hop-guitar", "pop-punk-guitar")
+POSITIONS, TEST_SECONDS = 20, 2.0
+LOSS = Loss(emphasized=0.5, plain=1.0, dc=0.1)
+Turns = dict[str, float]
+
+
+def anywhere(rng: np.random.Generator, circuit: Circuit) -> Turns:
+    """A position from the whole of the knobs' range; of output controls, from where they are heard."""
+    return {k.name: round(float(rng.uniform(0.1 if k.output else 0, 1)), 4) for k in circuit.knobs}
+
+
+def noon(rng: np.random.Generator, circuit: Circuit) -> Turns:
+    """All knobs in the middle."""
+    return {knob.name: 0.5 for knob in circuit.knobs}
+
+
+def noon_full(rng: np.random.Generator, circuit: Circuit) -> Turns:
+    """All knobs in the middle, output controls fully up: what the baseline is trained on."""
+    return {knob.name: 1.0 if knob.output else 0.5 for knob in circuit.knobs}
+
+
+def make_data(circuit: Circuit, shared: Path, work: Path, count: int, jobs: int) -> None:
+    """The training set, the test sets of every guitar held out, and the baseline's training set at noon."""
+    di = sorted((shared / "audio" / "di").glob("*.flac"))
+    heard = [p for p in di if p.stem not in HELD_OUT] + [shared / "audio/pairs/klon-gain-stage/dry.flac"]
+    plans = [("train", Material(heard), count, draw_turns), ("noon-train", Material(heard), 15, noon_full)]
+    for name in HELD_OUT:
+        guitar = Material([shared / "audio" / "di" / f"{name}.flac"], 0.0, TEST_SECONDS, (0.0, 0.0))
+        plans += [(f"test/{name}", guitar, POSITIONS, anywhere), (f"noon-test/{name}", guitar, 3, noon)]
+    for folder, material, wanted, turns in plans:
+        for done in generate(circuit, work / folder, material, wanted, jobs=jobs, turns=turns):
+            print(f"{circuit.name} {folder}: {done} of {wanted}", end="\r", flush=True)
+        print()
+
+
+def as_pair(segment: Segment, kept: list[int]) -> Pair:
+    """A segment to train on or to measure with, at the knobs `kept`; its run-up is not measured."""
+    usable = np.ones(len(segment.dry), bool)
+    usable[: round(RUN_UP * SAMPLE_RATE)] = False
+    return Pair(segment.dry, segment.wet, usable, SAMPLE_RATE, 0, tuple(segment.turns[i] for i in kept))
+
+
+def train(network: Knobbed | WaveNet, pairs: list[Pair], checkpoint: Path, settings: Settings) -> Trainer:
+    """Train, or go on with a checkpoint, writing it at every validation."""
+    trainer = Trainer(network, pairs, settings)
+    if checkpoint.exists():
+        trainer.load(checkpoint)
+
+    def report(standing: Progress) -> None:
+        trainer.save(checkpoint)
+        text = f"step {standing.step}, {100 * standing.fraction:.0f} %: ESR {100 * standing.validation_esr:.3f} %"
+        print(f"{checkpoint.stem} {text}, best {100 * standing.best_esr:.3f} %", flush=True)
+
+    trainer.run(report)
+    return trainer
+
+
+def with_levels(network: Knobbed, circuit: Circuit) -> Knobbed:
+    """The network with the circuit's output control: its gain at 1 kHz at 41 rotations, full turn = 1."""
+    levels = []
+    for index, knob in enumerate(circuit.knobs):
+        if knob.output:
+            gains = [frequency_response(circuit, {knob.name: float(t)}, [1000.0])[0] for t in np.linspace(0, 1, 41)]
+            levels.append(Level(index, (10 ** ((np.array(gains) - gains[-1]) / 20)).astype(np.float32)))
+    return replace(network, levels=tuple(levels))
+
+
+def tested(network: Knobbed, folder: Path) -> list[float]:
+    """ESR at every position of the test sets in a folder, output level included."""
+    found = []
+    for guitar in HELD_OUT:
+        for segment in load(folder / guitar):
+            pair = as_pair(segment, [])
+            found.append(evaluate_network(fold(network, segment.turns), pair))
+    return found
+
+
+def alias_db(output: np.ndarray, frequency: float) -> float:
+    """Energy at frequencies that are no harmonics, up to 15 kHz, in dB of the whole. Whole cycles expected."""
+    spectrum = np.abs(np.fft.rfft(output * np.hanning(len(output)))) ** 2
+    bins = np.fft.rfftfreq(len(output), 1 / SAMPLE_RATE)
+    distance = np.abs(bins - frequency * np.round(bins / frequency))
+    stray = (distance > 40) & (bins > 40) & (bins < 15000)
+    return float(10 * np.log10(spectrum[stray].sum() / spectrum.sum()))
+
+
+def aliasing(network: Knobbed, circuit: Circuit) -> dict[str, float]:
+    """A 5 kHz sine at full level, drive fully up: stray energy of the circuit and of the network, in dB."""
+    t = np.arange(SAMPLE_RATE // 2) / SAMPLE_RATE
+    frequency = 5000.0
+    sine = np.sin(2 * np.pi * frequency * t).astype(np.float32)
+    turns = {circuit.knobs[0].name: 1.0, circuit.knobs[1].name: 0.5, circuit.knobs[2].name: 1.0}
+    wet = simulate(circuit, sine, SAMPLE_RATE, turns)
+    pair = Pair(sine, wet, np.ones(len(t), bool), SAMPLE_RATE)
+    ours = play(fold(network, list(turns.values())), pair)
+    part = slice(len(t) // 2, None)
+    return {"circuit_db": alias_db(wet[part], frequency), "network_db": alias_db(ours[part], frequency)}
+
+
+def main() -> None:
+    """Make one pedal."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("name", choices=sorted(CIRCUITS))
+    parser.add_argument("--shared", type=Path, default=Path("../shared"))
+    parser.add_argument("--work", type=Path, default=Path("build/pedals"))
+    parser.add_argument("--out", type=Path, default=Path("neural_fx/pedals/data"))
+    parser.add_argument("--segments", type=int, default=130)
+    parser.add_argument("--minutes", type=float, default=60)
+    parser.add_argument("--baseline-minutes", type=float, default=6)
+    parser.add_argument("--width", type=int, default=16)
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--rate", type=float, default=4e-3)
+    parser.add_argument("--threads", type=int, default=2)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    circuit, work = CIRCUITS[options.name], options.work / options.name
+    make_data(circuit, options.shared, work, options.segments, options.threads)
+    learned = [i for i, knob in enumerate(circuit.knobs) if not knob.output]
+    settings = Settings(
+        minutes=options.minutes,
+        batch=options.batch,
+        rate=options.rate,
+        threads=options.threads,
+        validate_every=200,
+        loss=LOSS,
+    )
+    pairs = [as_pair(segment, learned) for segment in load(work / "train")]
+    trainer = train(knobbed(pedal(options.width), len(learned)), pairs, work / "knobs.ckpt", settings)
+    assert isinstance(trainer.best, Knobbed)
+    network = with_levels(trainer.best, circuit)
+    fixed = [as_pair(segment, []) for segment in load(work / "noon-train")]
+    shorter = replace(settings, minutes=options.baseline_minutes)
+    baseline = train(smc(), fixed, work / "baseline.ckpt", shorter).best
+    assert isinstance(baseline, WaveNet)
+    results = {
+        "esr": summary(tested(network, work / "test")),
+        "esr_at_noon": summary(tested(network, work / "noon-test")),
+        "baseline_at_noon": summary(tested(with_levels(as_knobbed(baseline, circuit), circuit), work / "noon-test")),
+        "aliasing_5k": aliasing(network, circuit),
+        "validation": trainer.best_esr,
+        "steps": trainer.step,
+        "minutes": trainer.elapsed / 60,
+    }
+    print(json.dumps(results, indent=2))
+    loudness, gain = loudness_and_gain(network, SAMPLE_RATE)
+    about = {"name": circuit.title, "loudness": round(loudness, 4), "gain": round(gain, 4), "gear_type": "pedal"}
+    knobs = dict.fromkeys((knob.name for knob in circuit.knobs), 0.5)
+    options.out.mkdir(parents=True, exist_ok=True)
+    (options.out / f"{circuit.name}.safetensors").write_bytes(pedal_bytes(network, knobs, SAMPLE_RATE, about))
+    (work / "results.json").write_text(json.dumps(results, indent=2))
+
+
+def as_knobbed(network: WaveNet, circuit: Circuit) -> Knobbed:
+    """A plain network in the form of a pedal whose knobs, but for the output level, do nothing."""
+    learned = tuple(i for i, knob in enumerate(circuit.knobs) if not knob.output)
+    made = knobbed(network, len(learned))
+    still = tuple(replace(dense, weight=0 * dense.weight, bias=0 * dense.bias) for dense in made.dense)
+    return replace(made, learned=learned, dense=still)
+
+
+def summary(esrs: list[float]) -> dict[str, float]:
+    """Mean, worst and number of some ESRs, as fractions."""
+    return {"mean": float(np.mean(esrs)), "worst": float(np.max(esrs)), "positions": len(esrs)}
+
+
+if __name__ == "__main__":
+    main()
