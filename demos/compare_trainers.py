@@ -1,0 +1,114 @@
+"""Our trainer beside the one that people use: the same pair, the same minutes, the same cores, one after the other.
+
+    python demos/compare_trainers.py DRY WET --minutes 15 [--mask 0.3/0.5] [--latency 0]
+
+Needs `pip install neural-amp-modeler==0.13.0`, whose trainer runs with its default recipe (its packed architecture),
+stopped by the clock. Both train on the first nine tenths; both captures are measured on the last tenth by the same
+function. Prints one line of JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from neural_fx.formats import read
+from neural_fx.formats.network import Slimmable
+from neural_fx.training.loop import evaluate_network
+from neural_fx.training.pairs import Mask, Pair, load_pair
+
+THEIRS = """
+import json, sys, torch
+from pathlib import Path
+from nam.train import core, full
+torch.set_num_threads({threads})
+split = {split}
+data = {{
+    "train": {{"ny": 8192, "stop_samples": split}},
+    "validation": {{"ny": None, "start_samples": split, "require_input_pre_silence": False}},
+    "common": {{"x_path": {dry!r}, "y_path": {wet!r}, "delay": 0, "allow_unequal_lengths": True}},
+}}
+learning = {{
+    "train_dataloader": {{"batch_size": 16, "shuffle": True, "drop_last": True, "num_workers": 0}},
+    "val_dataloader": {{}},
+    "trainer": {{"max_epochs": 100, "max_time": {{"seconds": {seconds}}}, "accelerator": "cpu",
+                "enable_progress_bar": False}},
+}}
+full.main(data, core._get_packed_model_config(), learning, Path({out!r}), no_show=True, make_plots=False)
+"""
+
+
+def quieter(pair: Pair) -> Pair:
+    """The pair with its target below full scale: the PyPI trainer refuses one that touches it."""
+    return replace(pair, wet=pair.wet * np.float32(0.9 / np.abs(pair.wet).max()))
+
+
+def theirs(pair: Pair, folder: Path, minutes: float, threads: int) -> list[Path]:
+    """The captures that the PyPI trainer leaves."""
+    for name, signal in (("dry", pair.dry), ("wet", quieter(pair).wet)):
+        soundfile.write(folder / f"{name}.wav", signal, pair.sample_rate, subtype="PCM_24")
+    script = THEIRS.format(
+        threads=threads,
+        split=int(0.9 * len(pair.dry)),
+        dry=str(folder / "dry.wav"),
+        wet=str(folder / "wet.wav"),
+        seconds=round(60 * minutes),
+        out=str(folder),
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, stdout=sys.stderr)
+    return sorted(folder.rglob("*.nam"))
+
+
+def ours(options: argparse.Namespace, folder: Path, arch: str) -> Path:
+    """The capture that `neural-fx train` leaves."""
+    command = ["train", options.dry, options.wet, "-o", folder / "ours.nam", "--arch", arch, "--no-report"]
+    command += ["--minutes", options.minutes, "--threads", options.threads]
+    for name in ("mask", "latency"):
+        if getattr(options, name) is not None:
+            command += [f"--{name}", getattr(options, name)]
+    subprocess.run([sys.executable, "-m", "bridge.cli", *map(str, command)], check=True, stdout=sys.stderr)
+    return folder / "ours.nam"
+
+
+def best_esr(paths: list[Path], pair: Pair) -> float:
+    """The lowest ESR of some captures, of all their sizes, on a recording."""
+    networks = [read(path).network for path in paths]
+    sizes = [size for n in networks for size in (n.sizes if isinstance(n, Slimmable) else (n,))]
+    return min(evaluate_network(size, pair) for size in sizes)
+
+
+def main() -> None:
+    """Train twice, measure twice."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("dry", type=Path)
+    parser.add_argument("wet", type=Path)
+    parser.add_argument("--minutes", type=float, default=15)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--mask")
+    parser.add_argument("--latency", type=int)
+    parser.add_argument("--arch", default="a1-standard", help="ours; theirs is its default")
+    options = parser.parse_args()
+    mask = Mask.parse(options.mask) if options.mask else None
+    pair = load_pair(options.dry, options.wet, 48000, mask, options.latency)
+    held_out = pair.split()[1]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        found = {"ours": best_esr([ours(options, folder, options.arch)], held_out)}
+        (folder / "theirs").mkdir()
+        found["theirs"] = best_esr(
+            theirs(pair, folder / "theirs", options.minutes, options.threads), quieter(pair).split()[1]
+        )
+    found["ratio"] = found["ours"] / found["theirs"]
+    print(json.dumps({"dry": options.dry.name, "wet": options.wet.name, "minutes": options.minutes, **found}))
+
+
+if __name__ == "__main__":
+    main()
