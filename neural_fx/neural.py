@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neural_fx.engines import Engine, Stream, open_engine
-from neural_fx.errors import ModelError
+from neural_fx.errors import ModelError, ParameterError
 from neural_fx.formats import Capture
 from neural_fx.formats import read as read_capture
 from neural_fx.formats.network import Network, Sequential, Slimmable
@@ -41,6 +41,8 @@ class NeuralProcessor(Processor):
             has a knob of this name, a number sets the knob.
         interface_dbu: for ``calibrated``: dBu of a sine at 0 dBFS peak on the interface, in and out.
         device: ``auto``, ``cpu``, or a torch device.
+        oversample: run the model at 1, 2, 4 or 8 times its rate against aliasing, at as many times the cost: its
+            copies play the samples in turn, so that it sounds the same, and aliases of different copies cancel.
         parameters: start values: `input_gain_db`, `output_gain_db`, the capture's knobs (0..1), and `size` (0..1)
             where the file holds several sizes.
 
@@ -56,6 +58,7 @@ class NeuralProcessor(Processor):
         level: str | float = "raw",
         interface_dbu: float = 12.0,
         device: str = "auto",
+        oversample: int = 1,
         **parameters: float,
     ) -> None:
         super().__init__()
@@ -63,11 +66,13 @@ class NeuralProcessor(Processor):
         for parameter in capture_parameters(capture):
             self._table[parameter.name] = parameter
             self._values[parameter.name] = parameter.default
-        self.capture, self.device = capture, device
+        if oversample not in (1, 2, 4, 8):
+            raise ParameterError(f"oversample: expected 1, 2, 4 or 8, found {oversample!r}")
+        self.capture, self.device, self.oversample = capture, device, oversample
         self._interface_dbu = float(interface_dbu)
         self._output_level = level if isinstance(level, str) else "raw"
         self._level_gains = level_gains(capture, self._output_level, self._interface_dbu)
-        self._sizes = Sizes(capture.network, device)
+        self._sizes = Sizes(capture.network, device, oversample)
         self._player: Player | None = None
         if not isinstance(level, str):
             parameters["level"] = level
@@ -118,18 +123,20 @@ class NeuralProcessor(Processor):
 
     @property
     def latency_samples(self) -> int:
-        """Look-ahead of the rate conversion; 0 at the model's own rate."""
-        if self._spec is None or self._spec.sample_rate == self.sample_rate:
+        """Look-ahead of the rate conversion; 0 at the model's own rate unless it is oversampled."""
+        inner = self.sample_rate * self.oversample
+        if self._spec is None or self._spec.sample_rate == inner:
             return 0
-        return round_trip_latency(self._spec.sample_rate, self.sample_rate)
+        return round_trip_latency(self._spec.sample_rate, inner) + (self.oversample > 1)
 
     def prepare(self, spec: Spec) -> None:
-        rate = self.sample_rate
+        rate = self.sample_rate * self.oversample
         self._into = self._back = None
+        self._rest = np.zeros((spec.channels, 0), np.float32)
         if spec.sample_rate != rate:
             self._into = StreamResampler(spec.sample_rate, rate, spec.channels)
             self._back = StreamResampler(rate, spec.sample_rate, spec.channels)
-        self._player = Player(self.capture, self._sizes, spec.channels, self._targets())
+        self._player = Player(self.capture, rate, self._sizes, spec.channels, self._targets())
 
     def push(self, audio: Audio) -> Iterator[Audio]:
         """Blocks of at least 8192 samples: networks give the same samples for any, and a call costs microseconds."""
@@ -142,10 +149,19 @@ class NeuralProcessor(Processor):
         assert self._player is not None
         if self._into is None or self._back is None:
             return self._player.process(block, self._targets())
-        inner = self._into.process(block)
+        inner = self._whole(self._into.process(block))
         if inner.shape[1] == 0:
             return inner
         return self._back.process(self._player.process(inner, self._targets()))
+
+    def _whole(self, inner: Audio) -> Audio:
+        """What was left and this, as far as there is a sample for each of the model's copies."""
+        if self.oversample == 1:
+            return inner
+        inner = np.concatenate((self._rest, inner), 1)
+        end = inner.shape[1] - inner.shape[1] % self.oversample
+        self._rest = inner[:, end:]
+        return inner[:, :end]
 
     def set_parameter(self, name: str, value: object) -> None:
         super().set_parameter(name, value)
@@ -189,13 +205,14 @@ def load(
     level: str | float = "raw",
     interface_dbu: float = 12.0,
     device: str = "auto",
+    oversample: int = 1,
     **parameters: float,
 ) -> NeuralProcessor:
     """A capture file as a processor: `.nam`, GuitarML, RTNeural / AIDA-X, SMC-2019 WaveNet or pedal, by its content.
 
     Args:
         path: the file.
-        level, interface_dbu, device, parameters: as for `NeuralProcessor`.
+        level, interface_dbu, device, oversample, parameters: as for `NeuralProcessor`.
 
     Raises:
         ModelError: the file is not a model, or one of its fields is wrong; names the file and the field.
@@ -203,7 +220,9 @@ def load(
     """
     capture = read_capture(path)
     try:
-        return NeuralProcessor(capture, level=level, interface_dbu=interface_dbu, device=device, **parameters)
+        return NeuralProcessor(
+            capture, level=level, interface_dbu=interface_dbu, device=device, oversample=oversample, **parameters
+        )
     except ModelError as error:
         raise error.inside(path) from None
 
@@ -252,8 +271,8 @@ def amplified(audio: Audio, gain: NDArray[np.float32] | np.float32) -> Audio:
 class Sizes:
     """The networks of a capture, one unless it is slimmable; engines are opened when first played."""
 
-    def __init__(self, network: Network, device: str) -> None:
-        self.network, self.device = network, device
+    def __init__(self, network: Network, device: str, oversample: int = 1) -> None:
+        self.network, self.device, self.oversample = network, device, oversample
         self.networks: tuple[Network, ...] = network.sizes if isinstance(network, Slimmable) else (network,)
         self._engines: dict[int, Engine] = {}
 
@@ -268,23 +287,45 @@ class Sizes:
             network = network.sizes[-1]
         if index not in self._engines:
             self._engines[index] = open_engine(network, self.device)
-        return self._engines[index].stream(batch)
+        if self.oversample == 1:
+            return self._engines[index].stream(batch)
+        return _Copies(self._engines[index].stream(batch * self.oversample), self.oversample)
+
+
+class _Copies:
+    """Streams at a multiple of the model's rate: `count` copies of the model play the samples in turn."""
+
+    def __init__(self, stream: Stream, count: int) -> None:
+        self.stream, self.count = stream, count
+
+    def reset(self, prewarm: int, controls: NDArray[np.float32]) -> None:
+        self.stream.reset(prewarm, controls)
+
+    def process(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(batch, in, n) with n a multiple of `count` -> (batch, out, n)."""
+        batch, channels, n = x.shape
+        turns = x.reshape(batch, channels, n // self.count, self.count).transpose(0, 3, 1, 2)
+        y = self.stream.process(np.ascontiguousarray(turns.reshape(-1, channels, n // self.count)))
+        return y.reshape(batch, self.count, -1, n // self.count).transpose(0, 2, 3, 1).reshape(batch, -1, n)
 
 
 class Player:
-    """One stream of a capture at the model's rate: knobs and gains in motion, sizes cross-faded."""
+    """One stream of a capture: knobs and gains in motion, sizes cross-faded. `rate`: Hz, the model's or a multiple."""
 
-    def __init__(self, capture: Capture, sizes: Sizes, channels: int, targets: Mapping[str, float]) -> None:
+    def __init__(
+        self, capture: Capture, rate: float, sizes: Sizes, channels: int, targets: Mapping[str, float]
+    ) -> None:
         self.capture, self.sizes, self.channels = capture, sizes, channels
-        samples = int(capture.sample_rate * 0.02)
+        samples = int(rate * 0.02)
         self.ramps = {name: Ramp(value, samples) for name, value in targets.items() if name != "size"}
         self.targets: Mapping[str, float] = targets
         self.playing = self.wanted = sizes.pick(targets.get("size", 1.0))
         self.stream = self._fresh(self.playing)
         self.next: tuple[int, Stream] | None = None
-        self.faded, self.fade = 0, max(1, int(capture.sample_rate * FADE_SECONDS))
+        self.faded, self.fade = 0, max(1, int(rate * FADE_SECONDS))
         switchable = len(sizes.networks) > 1
-        self.past = np.zeros((channels, 1 + len(capture.knobs), capture.prewarm if switchable else 0), np.float32)
+        past = (channels, 1 + len(capture.knobs), capture.prewarm * sizes.oversample if switchable else 0)
+        self.past = np.zeros(past, np.float32)
 
     def _fresh(self, index: int) -> Stream:
         stream = self.sizes.stream(index, self.channels)

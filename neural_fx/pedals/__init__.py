@@ -22,7 +22,7 @@ class Pedal(NeuralProcessor):
     """A bundled capture. Subclasses name their files in `data/`: the capture and, beside it, its `.card.json`.
 
     Args:
-        level, device: as for `NeuralProcessor`.
+        level, device, oversample: as for `NeuralProcessor`.
         parameters: the pedal's knobs as rotations 0..1, and `input_gain_db` and `output_gain_db`.
 
     Raises:
@@ -32,8 +32,10 @@ class Pedal(NeuralProcessor):
     SLUG: ClassVar[str]
     FILE: ClassVar[str]
 
-    def __init__(self, *, level: str | float = "raw", device: str = "auto", **parameters: float) -> None:
-        super().__init__(self.file(), level=level, device=device, **parameters)
+    def __init__(
+        self, *, level: str | float = "raw", device: str = "auto", oversample: int = 1, **parameters: float
+    ) -> None:
+        super().__init__(self.file(), level=level, device=device, oversample=oversample, **parameters)
 
     @classmethod
     def file(cls) -> Capture:
