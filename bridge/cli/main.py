@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from bridge.cli import bench, circuit, info, render, train
+from bridge.cli import bench, circuit, info, render, serve, train
 from neural_fx import __version__
 from neural_fx.errors import NeuralFXError
 
@@ -44,6 +44,7 @@ app.command("export")(info.export)
 app.command("train")(train.train)
 app.command("circuit")(circuit.circuit)
 app.command("bench")(bench.bench)
+app.command("serve")(serve.serve)
 
 
 def main() -> None:

@@ -1,0 +1,81 @@
+"""`neural-fx serve`: the worker."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+
+def serve(
+    board: Annotated[
+        list[str] | None, typer.Option(help="NAME=FILE: a board file, or a capture. Repeat for more.")
+    ] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on; other than loopback wants a --token.")] = "127.0.0.1",
+    osc_port: Annotated[int, typer.Option(min=0, max=65535, help="OSC, UDP and TCP.")] = 9000,
+    osc_reply_port: Annotated[int, typer.Option(min=1, max=65535, help="Where UDP senders are answered.")] = 9001,
+    stream_port: Annotated[int, typer.Option(min=0, max=65535, help="Audio clients.")] = 9010,
+    token: Annotated[str, typer.Option(help="What audio clients must say.", envvar="NEURAL_FX_TOKEN")] = "",
+    media: Annotated[list[Path] | None, typer.Option(help="Folder whose files OSC may name. Repeat for more.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="OSC may replace files there.")] = False,
+    plain: Annotated[bool, typer.Option("--plain", help="Log lines instead of a status screen.")] = False,
+) -> None:
+    """Host boards for DAWs, patches and scripts: audio over TCP, control over OSC.
+
+    Ctrl-C or SIGTERM end it, SIGHUP reads the board files again.
+    """
+    from bridge.errors import BridgeError
+    from bridge.worker import Options, Worker
+
+    boards = {}
+    for text in board or []:
+        name, equals, file = text.partition("=")
+        if not equals or not file or name in boards:
+            raise BridgeError(f"--board {text}: expected NAME=FILE, every name once")
+        boards[name] = Path(file)
+    console = Console(stderr=True)
+    options = Options(boards, host, osc_port, osc_reply_port, stream_port, token, tuple(media or ()), overwrite)
+    worker = Worker(options, lambda sentence: console.print(sentence, highlight=False, markup=False))
+    ending, again = threading.Event(), threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: ending.set())
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, lambda *_: again.set())
+    console.print(
+        f"boards {', '.join(worker.boards)}; audio on {host}:{worker.streams.port}, OSC on {host}:{worker.osc.port}, "
+        f"replies to port {osc_reply_port}",
+        highlight=False,
+    )
+    try:
+        if plain or not console.is_terminal:
+            _wait(worker, ending, again)
+        else:
+            with Live(_table(worker.status()), console=console, refresh_per_second=4) as live:
+                _wait(worker, ending, again, lambda: live.update(_table(worker.status())))
+    finally:
+        worker.close()
+
+
+def _wait(worker: Any, ending: threading.Event, again: threading.Event, show: Any = lambda: None) -> None:
+    while not ending.wait(0.25):
+        if again.is_set():
+            again.clear()
+            worker.reload()
+        show()
+
+
+def _table(status: list[dict[str, Any]]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for heading in ("board", "streams", "load", "late blocks", "latency", ""):
+        table.add_column(heading)
+    for row in status:
+        muted = "[red]failed: bypassed[/red]" if row["muted"] else ""
+        cells = (row["board"], row["streams"], f"{100 * row['load']:.0f} %", row["late"], row["latency"], muted)
+        table.add_row(*map(str, cells))
+    return table

@@ -1,0 +1,415 @@
+"""Boards that the worker hosts: one table of parameters each, any number of streams, changed while they play."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bridge.protocol import Event
+from neural_fx.errors import NeuralFXError, ParameterError
+from neural_fx.parameters import Parameter, Ramp
+from neural_fx.pedalboard import Pedalboard, Plugin, Queue
+from neural_fx.processor import Processor, Spec
+from neural_fx.slots import find_slot, parameter_values, set_parameter, slot_names
+
+Audio = NDArray[np.float32]
+
+FADE_SECONDS = 0.02
+WARM_SECONDS = 0.15
+"""A new board plays along, unheard, for this long before it fades in: longer than any common receptive field."""
+MOST_PENDING = 65536
+CLOCK_SLACK = 0.25
+"""Seconds by which a stream's own clock, which counts frames, may be off before it is set anew."""
+
+SWITCH = Parameter("bypass", 0, 1, 0, description="1 passes the dry input, in time")
+BLEND = Parameter("mix", 0, 1, 1, description="0 is the dry input, 1 the board")
+
+
+class Hosted(Pedalboard):
+    """A board whose slots can be bypassed: every plugin in a board of its own, whose mix is the switch."""
+
+    def __init__(self, board: Pedalboard) -> None:
+        super().__init__(mix=board.mix)
+        self.name = board.name
+        for name, plugin in zip(slot_names(board), board, strict=True):
+            slot = Pedalboard([plugin])
+            self.append(slot)
+            self.name_slot(slot, name)
+
+    def table(self) -> dict[str, Parameter | None]:
+        """Addresses with their parameters; None for a native plugin's parameter, whose range pedalboard hides."""
+        found: dict[str, Parameter | None] = {"mix": BLEND}
+        for name, slot in zip(slot_names(self), self, strict=True):
+            found[f"{name}/bypass"] = SWITCH
+            plugin = _inside(slot)
+            known = plugin.parameters if isinstance(plugin, Processor) else {}
+            found |= {f"{name}/{parameter}": known.get(parameter) for parameter in parameter_values(plugin)}
+        return found
+
+    def canonical(self, address: str) -> str:
+        """The address as `table` has it, for one whose slot is given by number.
+
+        Raises:
+            ParameterError: there is no such slot or parameter; lists what there is.
+        """
+        slot, slash, name = address.rpartition("/")
+        if not slash:
+            if name != "mix":
+                raise ParameterError(f"nothing at {address!r}; there is bypass, mix and SLOT/PARAM")
+            return name
+        holder = find_slot(self, slot)
+        known = ["bypass", *parameter_values(_inside(holder))]
+        if name not in known:
+            raise ParameterError(f"{slot} has no parameter {name!r}; it has: {', '.join(known)}")
+        return f"{slot_names(self)[list(self).index(holder)]}/{name}"
+
+    def value(self, address: str) -> object:
+        """The value at a canonical address."""
+        slot, _, name = address.rpartition("/")
+        if not slot:
+            return self.mix
+        holder = find_slot(self, slot)
+        if name == "bypass":
+            return 1.0 - cast("Pedalboard", holder).mix
+        return parameter_values(_inside(holder))[name]
+
+    def apply(self, address: str, value: object) -> None:
+        """Set the value at a canonical address.
+
+        Raises:
+            ParameterError: out of range, or of the wrong type.
+        """
+        slot, _, name = address.rpartition("/")
+        if not slot:
+            self.set_parameter(name, value)
+            return
+        holder = find_slot(self, slot)
+        if name == "bypass":
+            cast("Pedalboard", holder).set_parameter("mix", 1.0 - round(SWITCH.check(value)))
+        else:
+            set_parameter(_inside(holder), name, value)
+
+
+def _inside(slot: Plugin) -> Plugin:
+    return cast("Pedalboard", slot)[0]
+
+
+@dataclass(frozen=True)
+class Change:
+    """A parameter's new value, `offset` frames into the next block, or at the time `when`."""
+
+    address: str
+    value: object
+    offset: int = 0
+    when: float = 0.0
+
+
+class BoardHost:
+    """A named board.
+
+    Args:
+        name: as OSC addresses and clients say it.
+        make: builds the board; called once for the table and once for every stream.
+        notify: told (board name, sentence) when a stream's board fails.
+
+    Raises:
+        NeuralFXError: the board cannot be built.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        make: Callable[[], Pedalboard],
+        notify: Callable[[str, str], None] = lambda name, sentence: None,
+    ) -> None:
+        self.name, self.make, self.notify = name, make, notify
+        self.lock = threading.RLock()
+        self.master = Hosted(make())
+        self.bypassed = 0.0
+        self.changed: set[str] = set()
+        self.streams: list[BoardStream] = []
+
+    # -- parameters ------------------------------------------------------------------------------------------------
+
+    def table(self) -> dict[str, Parameter | None]:
+        """Every address below the board: ``bypass``, ``mix``, ``SLOT/bypass``, ``SLOT/PARAM``, with its parameter.
+
+        None stands for a parameter of a native plugin whose range pedalboard does not tell.
+        """
+        return {"bypass": SWITCH, **self.master.table()}
+
+    def canonical(self, address: str) -> str:
+        """The address as `table` has it; slots may also be given by number from 1.
+
+        Raises:
+            ParameterError: nothing at that address; lists what there is.
+        """
+        return address if address == "bypass" else self.master.canonical(address)
+
+    def value(self, address: str) -> object:
+        """The value at an address.
+
+        Raises:
+            ParameterError: nothing at that address; lists what there is.
+        """
+        address = self.canonical(address)
+        return self.bypassed if address == "bypass" else self.master.value(address)
+
+    def set(self, address: str, value: object, when: float = 0.0) -> None:
+        """Set a parameter of all streams, at once or, to the sample, at the time `when` (as `time.time` tells it).
+
+        Raises:
+            ParameterError: nothing at that address, or a value out of range.
+        """
+        with self.lock:
+            address = self.canonical(address)
+            if address == "bypass":
+                self.bypassed = float(round(SWITCH.check(value)))
+            else:
+                self.master.apply(address, value)
+            self.changed.add(address)
+            for stream in self.streams:
+                stream.change(Change(address, value, when=when))
+
+    # -- boards and streams ----------------------------------------------------------------------------------------
+
+    def load(self, make: Callable[[], Pedalboard]) -> None:
+        """Change to another board: built and prepared here, cross-faded by every stream. A failure changes nothing.
+
+        Raises:
+            NeuralFXError: the board cannot be built.
+        """
+        master = Hosted(make())
+        with self.lock:
+            streams = list(self.streams)
+        prepared = [(stream, stream.prepared(make())) for stream in streams]
+        with self.lock:
+            self.make, self.master, self.bypassed = make, master, 0.0
+            self.changed |= set(self.table())
+            for stream, voice in prepared:
+                stream.replace(voice)
+
+    def open(self, spec: Spec) -> BoardStream:
+        """A new stream, with the parameters as they stand.
+
+        Raises:
+            NeuralFXError: the board cannot be built or does not take this rate or number of channels.
+        """
+        board = Hosted(self.make())
+        with self.lock:
+            for address in self.master.table():
+                if board.value(address) != self.master.value(address):
+                    board.apply(address, self.master.value(address))
+            stream = BoardStream(board, spec, lambda sentence: self.notify(self.name, sentence))
+            stream.bypass = self.bypassed
+            self.streams.append(stream)
+        return stream
+
+    def copy(self) -> Pedalboard:
+        """The board as a plain one, with the parameters as they stand (bypassed slots play)."""
+        board = self.make()
+        with self.lock:
+            board.mix = self.master.mix
+            for holder, plugin in zip(self.master, board, strict=True):
+                for name, value in parameter_values(_inside(holder)).items():
+                    set_parameter(plugin, name, value)
+        return board
+
+    def save(self, path: Path) -> None:
+        """Write the board, with the parameters as they stand, to a board file.
+
+        Raises:
+            BoardError: it has a plugin that a file cannot name.
+        """
+        self.copy().save(path, overwrite=True)
+
+    def close(self, stream: BoardStream) -> None:
+        """Forget a stream."""
+        with self.lock:
+            if stream in self.streams:
+                self.streams.remove(stream)
+
+
+class Voice:
+    """A board on one stream: as many samples out as in, `latency` samples late."""
+
+    def __init__(self, board: Hosted, spec: Spec) -> None:
+        self.board = board
+        board.open_stream(spec)
+        self.latency = board.latency_samples
+        self.ready = Queue(spec.channels)
+        self.ready.put(np.zeros((spec.channels, self.latency), np.float32))
+
+    def process(self, block: Audio) -> Audio:
+        """A block of any length up to the stream's."""
+        for part in self.board.push(block):
+            self.ready.put(part)
+        missing = block.shape[1] - len(self.ready)
+        if missing > 0:  # a member held back more than it had said: time stays, a gap is heard
+            self.ready.put(np.zeros((block.shape[0], missing), np.float32))
+        return self.ready.take(block.shape[1])
+
+
+class BoardStream:
+    """One stream of a hosted board. `process` belongs to one engine thread; everything else to any.
+
+    Attributes:
+        late: blocks that took longer to compute than to play.
+        load: share of the time that computing takes, smoothed.
+        peak: largest magnitudes (in, out) since last asked.
+    """
+
+    def __init__(self, board: Hosted, spec: Spec, failed: Callable[[str], None]) -> None:
+        self.spec, self.failed = spec, failed
+        self.voice, self.next = Voice(board, spec), None
+        self.changes: deque[Change] = deque(maxlen=MOST_PENDING)
+        self.muted = False
+        self.bypass = 0.0
+        self.blocks = self.late = 0
+        self.load = 0.0
+        self.peak = [0.0, 0.0]
+        self._wet = Ramp(1.0, round(FADE_SECONDS * spec.sample_rate))
+        self._dry = Queue(spec.channels)
+        self._dry.put(np.zeros((spec.channels, self.voice.latency), np.float32))
+        self._warming = self._faded = 0
+        self._clock = 0.0
+
+    next: Voice | None
+
+    @property
+    def latency(self) -> int:
+        """Samples that the output is behind the input."""
+        return self.voice.latency
+
+    def change(self, change: Change) -> None:
+        """Queue a parameter change; thread-safe."""
+        self.changes.append(change)
+
+    def prepared(self, board: Pedalboard) -> Voice:
+        """A board made ready for this stream, off its thread."""
+        return Voice(Hosted(board), self.spec)
+
+    def replace(self, voice: Voice) -> None:
+        """Play a prepared board along from the next block on, and fade over to it."""
+        self._warming = round(WARM_SECONDS * self.spec.sample_rate)
+        self._faded = 0
+        self.next = voice
+        self.muted = False
+
+    def process(self, block: Audio, events: Sequence[Event] = ()) -> Audio:
+        """The next block (channels, frames); never raises, never returns another length."""
+        began = time.perf_counter()
+        try:
+            out = self._scheduled(block, events)
+        except Exception as error:  # a board of plugins by anyone can raise anything
+            self.muted = True
+            self.failed(f"the board failed and is bypassed: {type(error).__name__}: {error}")
+            out = self._through(block)
+        self._count(block, out, time.perf_counter() - began)
+        return out
+
+    def _scheduled(self, block: Audio, events: Sequence[Event]) -> Audio:
+        changes = [Change(e.address, e.value, e.offset) for e in events if e.address]
+        changes += self._due(block.shape[1])
+        changes.sort(key=lambda change: change.offset)
+        parts, at, count = [], 0, block.shape[1]
+        for change in changes:
+            place = min(max(change.offset, at), count)
+            if place > at:
+                parts.append(self._play(block[:, at:place]))
+                at = place
+            self._do(change)
+        if at < count or not parts:
+            parts.append(self._play(block[:, at:]))
+        return parts[0] if len(parts) == 1 else np.concatenate(parts, 1)
+
+    def _due(self, count: int) -> list[Change]:
+        """The queued changes that belong to the next `count` frames; those of later times stay queued."""
+        now = time.time()
+        if abs(now - self._clock) > CLOCK_SLACK:  # the first block, or the stream paused
+            self._clock = now
+        end, due = self._clock + count / self.spec.sample_rate, []
+        for _ in range(len(self.changes)):
+            change = self.changes.popleft()
+            if change.when >= end:
+                self.changes.append(change)
+                continue
+            early = change.when - self._clock
+            due.append(replace(change, offset=max(change.offset, round(early * self.spec.sample_rate))))
+        self._clock = end
+        return due
+
+    def _do(self, change: Change) -> None:
+        if change.address == "bypass":
+            self.bypass = SWITCH.check(change.value)
+            return
+        for voice in (self.voice, self.next):
+            if voice is not None:
+                try:
+                    voice.board.apply(voice.board.canonical(change.address), change.value)
+                except NeuralFXError as error:
+                    self.failed(str(error))
+
+    def _play(self, block: Audio) -> Audio:
+        if self.muted:
+            return self._through(block)
+        wet = self.voice.process(block)
+        if self.next is not None:
+            wet = self._faded_over(wet, self.next.process(block))
+        self._dry.put(block)
+        dry = self._dry.take(block.shape[1])
+        self._wet.aim(1.0 - self.bypass)
+        amount = self._wet.next(block.shape[1])
+        return wet if np.ndim(amount) == 0 and amount == 1 else dry + amount * (wet - dry)
+
+    def _faded_over(self, old: Audio, new: Audio) -> Audio:
+        count = old.shape[1]
+        self._warming -= count
+        if self._warming > 0:
+            return old
+        length = round(FADE_SECONDS * self.spec.sample_rate)
+        weight = np.clip((self._faded + np.arange(1, count + 1)) / length, 0, 1).astype(np.float32)
+        self._faded += count
+        if self._faded >= length:
+            assert self.next is not None
+            longer = self.next.latency - self.voice.latency
+            if longer > 0:
+                self._dry.put(np.zeros((self.spec.channels, longer), np.float32))
+            elif longer < 0:
+                self._dry.take(-longer)
+            self.voice, self.next = self.next, None
+        return old + weight * (new - old)
+
+    def _through(self, block: Audio) -> Audio:
+        self._dry.put(block)
+        return self._dry.take(block.shape[1])
+
+    def _count(self, block: Audio, out: Audio, spent: float) -> None:
+        self.blocks += 1
+        due = max(block.shape[1], 1) / self.spec.sample_rate
+        self.late += spent > due
+        self.load += 0.05 * (spent / due - self.load)
+        for i, audio in enumerate((block, out)):
+            if audio.size:
+                self.peak[i] = max(self.peak[i], float(np.abs(audio).max()))
+
+
+def board_from(path: str | Path) -> Callable[[], Pedalboard]:
+    """A builder of boards from a board file, or of a board with one capture from a capture's file.
+
+    Raises:
+        NeuralFXError: it is neither, or has errors.
+    """
+    import neural_fx
+
+    if Path(path).suffix.lower() in (".yaml", ".yml"):
+        return lambda: Pedalboard.from_file(path)
+    return lambda: Pedalboard([neural_fx.load(path)])

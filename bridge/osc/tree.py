@@ -1,0 +1,146 @@
+"""What OSC addresses do: one function from a message to replies, whatever it came over."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from bridge.errors import BridgeError
+from bridge.hosting import BoardHost, board_from
+from bridge.media import Media
+from bridge.osc.packets import Message
+from bridge.osc.patterns import is_pattern, matches
+from bridge.rendering import Renders
+from neural_fx import __version__
+from neural_fx.errors import NeuralFXError, ParameterError
+
+Reply = Callable[..., None]
+"""``reply(address, *arguments)``: to whoever sent the message."""
+
+
+@dataclass
+class Tree:
+    """The addresses of a worker.
+
+    Args:
+        boards: by name.
+        media: where files may be read and written.
+        subscribe, unsubscribe: told who wants meters and echoes.
+    """
+
+    boards: dict[str, BoardHost]
+    media: Media
+    subscribe: Callable[[Reply, int | None], None] = lambda reply, port: None
+    unsubscribe: Callable[[Reply], None] = lambda reply: None
+
+    def __post_init__(self) -> None:
+        self.renders = Renders(self.media, self.boards)
+
+    def handle(self, message: Message, reply: Reply) -> None:
+        """Do what a message says; errors go back as ``/error ADDRESS SENTENCE``, never up."""
+        address = message.address
+        try:
+            targets = [a for a in self.addresses() if matches(address, a)] if is_pattern(address) else [address]
+            if not targets:
+                raise ParameterError("matches no address")
+            for target in targets:
+                self._one(target, message, reply)
+        except (NeuralFXError, OSError, TypeError, ValueError) as error:
+            reply("/error", address, " ".join(str(error).split()) or type(error).__name__)
+
+    def addresses(self) -> list[str]:
+        """Every address that a pattern can match."""
+        found = ["/ping", "/subscribe", "/unsubscribe", "/render"]
+        for name, host in self.boards.items():
+            found += [f"/{name}/load", f"/{name}/save"]
+            for place in host.table():
+                found.append(f"/{name}/{place}")
+                if "/" in place:
+                    found.append(f"/{name}/{place}/raw")
+        return found
+
+    def _one(self, address: str, message: Message, reply: Reply) -> None:
+        arguments = message.arguments
+        match address:
+            case "/ping":
+                reply("/pong", __version__)
+            case "/subscribe":
+                self.subscribe(reply, int(arguments[0]) if arguments else None)
+            case "/unsubscribe":
+                self.unsubscribe(reply)
+            case "/render":
+                source, target, board = (_text(a) for a in _exactly(arguments, 3))
+                self.renders.start(source, target, board, reply)
+            case _:
+                self._board(address, message, reply)
+
+    def _board(self, address: str, message: Message, reply: Reply) -> None:
+        _, name, *rest = address.split("/")
+        host = self.boards.get(name)
+        if host is None or not rest:
+            raise ParameterError(f"no board of that name; there is: {', '.join(self.boards) or 'none'}")
+        place, arguments = "/".join(rest), message.arguments
+        if place == "load":
+            path = self.media.existing(_text(*_exactly(arguments, 1)))
+            _behind(lambda: host.load(board_from(path)), lambda: reply(address, path.name), address, reply)
+        elif place == "save":
+            path = self.media.new(_text(*_exactly(arguments, 1)))
+            host.save(path)
+            reply(address, path.name)
+        elif rest[-1] == "raw" and len(rest) == 3:
+            self._raw(host, "/".join(rest[:-1]), message, reply)
+        elif not arguments:
+            reply(address, _wire(host.value(place)))
+        else:
+            (value,) = _exactly(arguments, 1)
+            host.set(place, _plain(value), message.when)
+
+    def _raw(self, host: BoardHost, place: str, message: Message, reply: Reply) -> None:
+        parameter = host.table().get(host.canonical(place))
+        if parameter is None:
+            raise ParameterError(f"{place} has no known range, so no raw value; set it in its own unit")
+        span = parameter.maximum - parameter.minimum
+        if not message.arguments:
+            reply(message.address, (float(str(host.value(place))) - parameter.minimum) / span)
+            return
+        raw = float(_exactly(message.arguments, 1)[0])
+        if not 0 <= raw <= 1:
+            raise ParameterError(f"{raw:g} is outside 0 to 1")
+        host.set(place, parameter.minimum + raw * span, message.when)
+
+
+def _behind(work: Callable[[], None], done: Callable[[], None], address: str, reply: Reply) -> None:
+    """Work that may take long, on a thread of its own."""
+
+    def run() -> None:
+        try:
+            work()
+            done()
+        except (NeuralFXError, OSError, ValueError, RuntimeError) as error:
+            reply("/error", address, " ".join(str(error).split()))
+
+    threading.Thread(target=run, name=address, daemon=True).start()
+
+
+def _exactly(arguments: tuple[Any, ...], count: int) -> tuple[Any, ...]:
+    if len(arguments) != count:
+        raise BridgeError(f"expected {count} argument{'s' * (count != 1)}, found {len(arguments)}")
+    return arguments
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str) or not value:
+        raise BridgeError(f"expected a file name, found {value!r}")
+    return value
+
+
+def _plain(value: object) -> object:
+    """An argument as a parameter takes it: booleans count as 0 and 1."""
+    return float(value) if isinstance(value, (bool, int)) else value
+
+
+def _wire(value: object) -> Any:
+    """A value as an OSC argument."""
+    return value if isinstance(value, str) else float(str(value))

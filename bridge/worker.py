@@ -1,0 +1,103 @@
+"""The worker: boards, the streaming port, the OSC port; what `neural-fx serve` runs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from bridge.errors import BridgeError
+from bridge.hosting import BoardHost, board_from
+from bridge.media import Media
+from bridge.osc.server import OscServer
+from bridge.osc.tree import Tree
+from bridge.stream_server import StreamServer
+from neural_fx.pedalboard import Pedalboard
+from neural_fx.slots import slug
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+RESERVED = ("render", "ping", "pong", "subscribe", "unsubscribe", "error")
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a worker is started; as the options of `neural-fx serve`."""
+
+    boards: Mapping[str, Path]
+    host: str = "127.0.0.1"
+    osc_port: int = 9000
+    osc_reply_port: int = 9001
+    stream_port: int = 9010
+    token: str = ""
+    media: tuple[Path, ...] = ()
+    overwrite: bool = False
+
+
+class Worker:
+    """A running worker.
+
+    Raises:
+        NeuralFXError: a board cannot be built, a name cannot be an address, or a port is taken.
+    """
+
+    def __init__(self, options: Options, log: Callable[[str], None] = lambda sentence: None) -> None:
+        if options.host not in LOOPBACK and not options.token:
+            raise BridgeError(f"--host {options.host} can be reached from other machines; choose a --token for it")
+        self.options, self.log = options, log
+        self.boards = {name: self._board(name, path) for name, path in options.boards.items()}
+        self.boards = self.boards or {"board": BoardHost("board", Pedalboard, self._failed)}
+        sys.setswitchinterval(0.0005)  # engine threads take turns soon, not after 5 ms
+        try:
+            self.streams = StreamServer(self.boards, options.host, options.stream_port, options.token, log)
+            media = Media(options.media, options.overwrite)
+            self.osc = OscServer(Tree(self.boards, media), options.host, options.osc_port, options.osc_reply_port)
+        except OSError as error:
+            if hasattr(self, "streams"):
+                self.streams.close()
+            raise BridgeError(
+                f"a port cannot be opened: {error.strerror or error}; is a worker running already?"
+            ) from None
+
+    def _board(self, name: str, path: Path) -> BoardHost:
+        if slug(name) != name or name in RESERVED:
+            raise BridgeError(
+                f"board name {name!r}: lower case letters, digits and dashes, and none of {', '.join(RESERVED)}"
+            )
+        return BoardHost(name, board_from(path), self._failed)
+
+    def _failed(self, name: str, sentence: str) -> None:
+        self.log(f"{name}: {sentence}")
+        for subscriber in list(self.osc.subscribers.values()):
+            subscriber.reply("/error", f"/{name}", sentence)
+
+    def reload(self) -> None:
+        """Read all board files again; one with an error stays as it was, and the log says so."""
+        for name, path in self.options.boards.items():
+            try:
+                self.boards[name].load(board_from(path))
+                self.log(f"{name}: loaded again")
+            except Exception as error:  # any plugin may raise anything; the others go on
+                self.log(f"{name}: stays as it was: {error}")
+
+    def status(self) -> list[dict[str, object]]:
+        """For every board: its streams, load, late blocks and latency."""
+        found: list[dict[str, object]] = []
+        for name, host in self.boards.items():
+            streams = list(host.streams)
+            found.append(
+                {
+                    "board": name,
+                    "streams": len(streams),
+                    "load": sum(s.load for s in streams),
+                    "late": sum(s.late for s in streams),
+                    "latency": max((s.latency for s in streams), default=0),
+                    "muted": sum(s.muted for s in streams),
+                }
+            )
+        return found
+
+    def close(self) -> None:
+        """Hang up on everybody and free the ports."""
+        self.osc.close()
+        self.streams.close()
