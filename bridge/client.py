@@ -65,6 +65,7 @@ class RemoteBoard(Processor):
         self.reconnects = 0
         self._socket: socket.socket | None = None
         self._places: dict[str, str] = {}
+        self._chosen: dict[str, float] = {}
         self._pending: list[Event] = []
         self._latency = self._skip = self._sequence = 0
         self._greet(Spec(48000, 1, 256))
@@ -84,6 +85,7 @@ class RemoteBoard(Processor):
 
     def set_parameter(self, name: str, value: object) -> None:
         super().set_parameter(name, value)
+        self._chosen[name] = self._values[name]
         self._pending.append(Event(0, self._places[name], self._values[name]))
 
     def close(self) -> None:
@@ -180,7 +182,6 @@ class RemoteBoard(Processor):
     def _learn(self, found: dict[str, object]) -> None:
         """The latency and the parameter table of a WELCOME; values set here before are kept."""
         self._latency = self._skip = int(found.get("latency", 0))  # type: ignore[call-overload]
-        known = dict(self._values)
         table = found.get("parameters")
         for place, about in table.items() if isinstance(table, dict) else ():
             name = place.replace("/", "_").replace("-", "_")
@@ -191,8 +192,8 @@ class RemoteBoard(Processor):
             self._table[name] = Parameter(name, low, high, about.get("default", value), str(about.get("unit", "")))
             self._places[name] = place
             self._values[name] = value
-            if known.get(name, value) != value:
-                self.set_parameter(name, known[name])
+            if self._chosen.get(name, value) != value:
+                self.set_parameter(name, self._chosen[name])
 
     def _leave(self) -> None:
         if self._socket is not None:

@@ -13,8 +13,10 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
+import neural_fx
 from bridge.protocol import Event
-from neural_fx.errors import NeuralFXError, ParameterError
+from neural_fx.boards import load_board
+from neural_fx.errors import BoardError, NeuralFXError, ParameterError
 from neural_fx.parameters import Parameter, Ramp
 from neural_fx.pedalboard import Pedalboard, Plugin, Queue
 from neural_fx.processor import Processor, Spec
@@ -403,13 +405,16 @@ class BoardStream:
 
 
 def board_from(path: str | Path) -> Callable[[], Pedalboard]:
-    """A builder of boards from a board file, or of a board with one capture from a capture's file.
+    """A builder of boards from a board file as it is now, or of a board with one capture from a capture's file.
 
     Raises:
-        NeuralFXError: it is neither, or has errors.
+        BoardError: the board file cannot be read.
     """
-    import neural_fx
-
-    if Path(path).suffix.lower() in (".yaml", ".yml"):
-        return lambda: Pedalboard.from_file(path)
-    return lambda: Pedalboard([neural_fx.load(path)])
+    path = Path(path)
+    if path.suffix.lower() not in (".yaml", ".yml"):
+        return lambda: Pedalboard([neural_fx.load(path)])
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise BoardError(f"{path}: cannot be read: {error.strerror or error}") from None
+    return lambda: load_board(path, text)

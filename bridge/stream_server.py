@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hmac
 import socket
 import threading
@@ -76,6 +77,8 @@ class StreamServer:
         self.closing.set()
         with self.lock:
             open_now = list(self.connections)
+        with contextlib.suppress(OSError):  # wakes the thread that waits for connections
+            self.listener.shutdown(socket.SHUT_RDWR)
         self.listener.close()
         for connection in open_now:
             try:

@@ -130,15 +130,19 @@ class _Source:
             self.fail((*where, *place), first["msg"][:1].lower() + first["msg"][1:] + extra)
 
 
-def load_board(path: str | Path) -> Pedalboard:
+def load_board(path: str | Path, text: bytes | None = None) -> Pedalboard:
     """The board in a YAML file.
+
+    Args:
+        path: the file; paths in it are relative to its folder.
+        text: what to read instead of its content.
 
     Raises:
         BoardError: the file does not fit the schema, or a slot cannot be filled; names the line and the field.
     """
     path = Path(path)
     try:
-        text = path.read_bytes()
+        text = path.read_bytes() if text is None else text
     except OSError as error:
         raise BoardError(f"{path}: cannot be read: {error.strerror or error}") from None
     source = _Source(path)

@@ -87,6 +87,8 @@ class OscServer:
     def close(self) -> None:
         """Stop listening, hang up."""
         self.closing.set()
+        with contextlib.suppress(OSError):  # wakes the thread that waits for connections
+            self.listener.shutdown(socket.SHUT_RDWR)
         self.listener.close()
         with self.lock:
             open_now = list(self.connections)

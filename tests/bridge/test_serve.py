@@ -1,0 +1,97 @@
+"""`neural-fx serve` as a process: ports, signals, status, errors."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import bridge
+from bridge.errors import BridgeError
+from bridge.worker import Options, Worker
+from tests.bridge.test_cli import Run, run  # noqa: F401
+from tests.conftest import noise
+
+BOARD = "board: 1\nslots:\n  - plugin: Gain\n    set: {{gain_db: {}}}\n"
+
+
+def start(*arguments: object) -> tuple[subprocess.Popen[str], int, Callable[[str], str]]:
+    """The process, its streaming port, and a reader that waits for a line with some words."""
+    command = [sys.executable, "-m", "bridge.cli", "serve", "--osc-port", "0", "--stream-port", "0", "--plain"]
+    environment = {**os.environ, "COLUMNS": "300"}
+    process = subprocess.Popen([*command, *map(str, arguments)], stderr=subprocess.PIPE, text=True, env=environment)
+
+    def line(words: str) -> str:
+        assert process.stderr is not None
+        for text in process.stderr:
+            if words in text:
+                return text
+        raise AssertionError(f"the worker ended without saying {words!r}")
+
+    port = re.search(r"audio on [\w.]+:(\d+)", line("audio on"))
+    assert port
+    return process, int(port[1]), line
+
+
+@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT])
+def test_it_serves_reloads_and_ends(tmp_path: Path, ending: signal.Signals) -> None:
+    path = tmp_path / "lead.yaml"
+    path.write_text(BOARD.format(-20))
+    process, port, line = start("--board", f"lead={path}")
+    try:
+        remote = bridge.connect(f"127.0.0.1:{port}", "lead")
+        x = noise(4800)[None]
+        np.testing.assert_allclose(remote(x, 48000), 0.1 * x, rtol=1e-4)
+        path.write_text(BOARD.format(-40))
+        process.send_signal(signal.SIGHUP)
+        line("lead: loaded again")
+        np.testing.assert_allclose(remote(x, 48000), 0.01 * x, rtol=1e-4)
+        path.write_text("slots: 3")
+        process.send_signal(signal.SIGHUP)
+        line("lead: stays as it was")
+        np.testing.assert_allclose(remote(x, 48000), 0.01 * x, rtol=1e-4)
+        process.send_signal(ending)
+        assert process.wait(10) == 0
+    finally:
+        process.kill()
+
+
+def test_it_refuses_what_is_unsafe_or_taken(run: Run, tmp_path: Path) -> None:  # noqa: F811
+    path = tmp_path / "lead.yaml"
+    path.write_text(BOARD.format(0))
+    worker = Worker(Options({"lead": path}, osc_port=0, stream_port=0))
+    try:
+        for arguments, words in [
+            (["--host", "0.0.0.0"], "--token"),
+            (["--board", "lead"], "NAME=FILE"),
+            (["--board", f"Lead Guitar={path}"], "lower case"),
+            (["--board", f"ping={path}"], "none of render, ping"),
+            (["--board", f"lead={tmp_path / 'no.yaml'}"], "cannot be read"),
+            (["--stream-port", worker.streams.port], "already"),
+        ]:
+            status, _, err = run("serve", *arguments)
+            assert (status, words in err, len(err.strip().splitlines())) == (2, True, 1), err
+        assert worker.status()[0]["board"] == "lead"
+    finally:
+        worker.close()
+
+
+def test_a_worker_without_boards_has_an_empty_one() -> None:
+    worker = Worker(Options({}, osc_port=0, stream_port=0))
+    remote = bridge.connect(f"127.0.0.1:{worker.streams.port}", "board")
+    x = noise(480)[None]
+    np.testing.assert_array_equal(remote.process(x, 48000, reset=False), x)
+    assert worker.status()[0]["streams"] == 1
+    worker.close()
+    remote.timeout = 0.2
+    with pytest.raises(BridgeError):
+        remote.process(x, 48000, reset=False)
+    time.sleep(0.05)
