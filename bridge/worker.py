@@ -10,6 +10,7 @@ from pathlib import Path
 from bridge.errors import BridgeError
 from bridge.hosting import BoardHost, board_from
 from bridge.media import Media
+from bridge.osc.query import QueryServer
 from bridge.osc.server import OscServer
 from bridge.osc.tree import Tree
 from bridge.stream_server import StreamServer
@@ -28,6 +29,8 @@ class Options:
     host: str = "127.0.0.1"
     osc_port: int = 9000
     osc_reply_port: int = 9001
+    oscquery_port: int = 9002
+    announce: bool = True
     stream_port: int = 9010
     token: str = ""
     media: tuple[Path, ...] = ()
@@ -52,9 +55,9 @@ class Worker:
             self.streams = StreamServer(self.boards, options.host, options.stream_port, options.token, log)
             media = Media(options.media, options.overwrite)
             self.osc = OscServer(Tree(self.boards, media), options.host, options.osc_port, options.osc_reply_port)
+            self.query = QueryServer(self.osc, options.oscquery_port, options.announce)
         except OSError as error:
-            if hasattr(self, "streams"):
-                self.streams.close()
+            self.close()
             raise BridgeError(
                 f"a port cannot be opened: {error.strerror or error}; is a worker running already?"
             ) from None
@@ -99,5 +102,6 @@ class Worker:
 
     def close(self) -> None:
         """Hang up on everybody and free the ports."""
-        self.osc.close()
-        self.streams.close()
+        for server in ("query", "osc", "streams"):
+            if hasattr(self, server):
+                getattr(self, server).close()

@@ -20,6 +20,8 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to listen on; other than loopback wants a --token.")] = "127.0.0.1",
     osc_port: Annotated[int, typer.Option(min=0, max=65535, help="OSC, UDP and TCP.")] = 9000,
     osc_reply_port: Annotated[int, typer.Option(min=1, max=65535, help="Where UDP senders are answered.")] = 9001,
+    oscquery_port: Annotated[int, typer.Option(min=0, max=65535, help="OSCQuery, HTTP and websocket.")] = 9002,
+    announce: Annotated[bool, typer.Option("--announce/--no-announce", help="Tell OSCQuery by zeroconf.")] = True,
     stream_port: Annotated[int, typer.Option(min=0, max=65535, help="Audio clients.")] = 9010,
     token: Annotated[str, typer.Option(help="What audio clients must say.", envvar="NEURAL_FX_TOKEN")] = "",
     media: Annotated[list[Path] | None, typer.Option(help="Folder whose files OSC may name. Repeat for more.")] = None,
@@ -40,7 +42,18 @@ def serve(
             raise BridgeError(f"--board {text}: expected NAME=FILE, every name once")
         boards[name] = Path(file)
     console = Console(stderr=True)
-    options = Options(boards, host, osc_port, osc_reply_port, stream_port, token, tuple(media or ()), overwrite)
+    options = Options(
+        boards,
+        host,
+        osc_port,
+        osc_reply_port,
+        oscquery_port,
+        announce,
+        stream_port,
+        token,
+        tuple(media or ()),
+        overwrite,
+    )
     worker = Worker(options, lambda sentence: console.print(sentence, highlight=False, markup=False))
     ending, again = threading.Event(), threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -49,7 +62,7 @@ def serve(
         signal.signal(signal.SIGHUP, lambda *_: again.set())
     console.print(
         f"boards {', '.join(worker.boards)}; audio on {host}:{worker.streams.port}, OSC on {host}:{worker.osc.port}, "
-        f"replies to port {osc_reply_port}",
+        f"replies to port {osc_reply_port}, OSCQuery on http://{host}:{worker.query.port}",
         highlight=False,
     )
     try:

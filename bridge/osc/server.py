@@ -69,6 +69,7 @@ class OscServer:
     port: int = 9000
     reply_port: int = 9001
     subscribers: dict[object, Sender] = field(default_factory=dict)
+    listeners: dict[object, tuple[Sender, set[str]]] = field(default_factory=dict)
     malformed: int = 0
 
     def __post_init__(self) -> None:
@@ -197,9 +198,13 @@ class OscServer:
         while not self.closing.wait(METER_SECONDS):
             for name, host in list(self.tree.boards.items()):
                 changed, host.changed = host.changed, set()
-                if not self.subscribers:
+                if not self.subscribers and not self.listeners:
                     continue
                 echoes = {place: host.value(place) for place in changed if place in host.table()}
+                for listener, wanted in list(self.listeners.values()):
+                    for place, value in echoes.items():
+                        if f"/{name}/{place}" in wanted:
+                            listener.reply(f"/{name}/{place}", value if isinstance(value, str) else float(str(value)))
                 streams = list(host.streams)
                 levels = [max((s.peak[i] for s in streams), default=0.0) for i in (0, 1)]
                 for stream in streams:

@@ -18,6 +18,7 @@ import bridge
 from bridge.errors import BridgeError
 from bridge.worker import Options, Worker
 from tests.bridge.test_cli import Run, run  # noqa: F401
+from tests.bridge.test_stream import settled
 from tests.conftest import noise
 
 BOARD = "board: 1\nslots:\n  - plugin: Gain\n    set: {{gain_db: {}}}\n"
@@ -26,6 +27,7 @@ BOARD = "board: 1\nslots:\n  - plugin: Gain\n    set: {{gain_db: {}}}\n"
 def start(*arguments: object) -> tuple[subprocess.Popen[str], int, Callable[[str], str]]:
     """The process, its streaming port, and a reader that waits for a line with some words."""
     command = [sys.executable, "-m", "bridge.cli", "serve", "--osc-port", "0", "--stream-port", "0", "--plain"]
+    command += ["--oscquery-port", "0", "--no-announce"]
     environment = {**os.environ, "COLUMNS": "300"}
     process = subprocess.Popen([*command, *map(str, arguments)], stderr=subprocess.PIPE, text=True, env=environment)
 
@@ -67,7 +69,7 @@ def test_it_serves_reloads_and_ends(tmp_path: Path, ending: signal.Signals) -> N
 def test_it_refuses_what_is_unsafe_or_taken(run: Run, tmp_path: Path) -> None:  # noqa: F811
     path = tmp_path / "lead.yaml"
     path.write_text(BOARD.format(0))
-    worker = Worker(Options({"lead": path}, osc_port=0, stream_port=0))
+    worker = Worker(Options({"lead": path}, osc_port=0, stream_port=0, oscquery_port=0, announce=False))
     try:
         for arguments, words in [
             (["--host", "0.0.0.0"], "--token"),
@@ -85,11 +87,11 @@ def test_it_refuses_what_is_unsafe_or_taken(run: Run, tmp_path: Path) -> None:  
 
 
 def test_a_worker_without_boards_has_an_empty_one() -> None:
-    worker = Worker(Options({}, osc_port=0, stream_port=0))
+    worker = Worker(Options({}, osc_port=0, stream_port=0, oscquery_port=0, announce=False))
     remote = bridge.connect(f"127.0.0.1:{worker.streams.port}", "board")
     x = noise(480)[None]
     np.testing.assert_array_equal(remote.process(x, 48000, reset=False), x)
-    assert worker.status()[0]["streams"] == 1
+    assert settled(lambda: worker.status()[0]["streams"] == 1)
     worker.close()
     remote.timeout = 0.2
     with pytest.raises(BridgeError):
