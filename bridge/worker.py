@@ -50,7 +50,7 @@ class Worker:
         self.options, self.log = options, log
         self.boards = {name: self._board(name, path) for name, path in options.boards.items()}
         self.boards = self.boards or {"board": BoardHost("board", Pedalboard, self._failed)}
-        sys.setswitchinterval(0.0005)  # engine threads take turns soon, not after 5 ms
+        sys.setswitchinterval(0.0002)  # engine threads take turns soon, not after 5 ms
         try:
             self.streams = StreamServer(self.boards, options.host, options.stream_port, options.token, log)
             media = Media(options.media, options.overwrite)

@@ -1,0 +1,246 @@
+"""MIDI to parameters and boards: a map that can be learned, kept in a file, and 14-bit controllers done right."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import mido
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from bridge.errors import BridgeError
+from bridge.hosting import BoardHost, board_from
+from neural_fx.errors import NeuralFXError
+from neural_fx.files import replacing
+
+MOST_BYTES = 1 << 20
+
+
+class Binding(BaseModel):
+    """A controller that moves a parameter.
+
+    Attributes:
+        cc: controller number.
+        channel: 1 to 16; None: any.
+        to: ``BOARD/SLOT/PARAM``, ``BOARD/mix``, ...
+        low, high: what 0 and the controller's end stand for, as shares of the parameter's range.
+        fine: a 14-bit controller: `cc` (under 32) has the upper seven bits, `cc` + 32 the lower.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    cc: int = Field(ge=0, le=127)
+    to: str = Field(min_length=3, max_length=256)
+    channel: int | None = Field(None, ge=1, le=16)
+    low: float = Field(default=0.0, ge=0, le=1)
+    high: float = Field(default=1.0, ge=0, le=1)
+    fine: bool = False
+
+
+class Program(BaseModel):
+    """A program change that loads a board."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    program: int = Field(ge=0, le=127)
+    board: str
+    file: Path
+    channel: int | None = Field(None, ge=1, le=16)
+
+
+class MidiMap(BaseModel):
+    """What MIDI does; the ``midi`` part of a worker's config file."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    controls: list[Binding] = []
+    programs: list[Program] = []
+
+
+def read_map(path: Path) -> MidiMap:
+    """The map in a YAML file; an empty one if there is no such file.
+
+    Raises:
+        BridgeError: it does not fit; names the field.
+    """
+    if not path.exists():
+        return MidiMap()
+    try:
+        data = path.read_bytes()
+        if len(data) > MOST_BYTES:
+            raise BridgeError(f"{path}: is too large for a config file")
+        value = yaml.safe_load(data.decode("utf-8-sig")) or {}
+        return MidiMap.model_validate(value.get("midi", {}) if isinstance(value, dict) else value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, ("midi", *first["loc"])))
+        raise BridgeError(f"{path}: {where}: {first['msg'][:1].lower()}{first['msg'][1:]}") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
+        raise BridgeError(f"{path}: cannot be read: {' '.join(str(error).split())}") from None
+
+
+def write_map(path: Path, midi: MidiMap) -> None:
+    """Write the map into a YAML file, leaving its other parts."""
+    value: dict[str, Any] = {}
+    if path.exists():
+        found = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        value = found if isinstance(found, dict) else {}
+    value["midi"] = midi.model_dump(mode="json", exclude_defaults=True)
+    with replacing(path) as part:
+        part.write_text(yaml.safe_dump(value, sort_keys=False), encoding="utf-8")
+
+
+class Parser:
+    """Cuts a MIDI byte stream into channel and real-time messages, with running status (mido's parser has none).
+
+    System exclusive and other system messages are passed over; they end running status, as the standard says.
+    """
+
+    def __init__(self) -> None:
+        self._status = 0
+        self._data = bytearray()
+
+    def feed(self, data: bytes) -> Iterator[mido.Message]:
+        """The messages that these bytes complete."""
+        for byte in data:
+            if byte >= 0xF8:
+                if byte not in (0xF9, 0xFD):
+                    yield mido.Message.from_bytes([byte])
+            elif byte >= 0x80:
+                self._status = byte if byte < 0xF0 else 0
+                self._data.clear()
+            elif self._status:
+                self._data.append(byte)
+                if len(self._data) == (1 if self._status & 0xE0 == 0xC0 else 2):
+                    yield mido.Message.from_bytes([self._status, *self._data])
+                    self._data.clear()
+
+
+class MidiRouter:
+    """Carries MIDI messages to boards.
+
+    Args:
+        boards: by name.
+        midi: the map.
+        log: told what could not be done.
+        learned: told the new map when a controller was learned.
+    """
+
+    def __init__(
+        self,
+        boards: Mapping[str, BoardHost],
+        midi: MidiMap,
+        log: Callable[[str], None] = lambda sentence: None,
+        learned: Callable[[MidiMap], None] = lambda midi: None,
+    ) -> None:
+        self.boards, self.midi, self.log, self.learned = boards, midi, log, learned
+        self.learning: str | None = None
+        self._upper: dict[tuple[int, int], int] = {}
+        self._lower: dict[tuple[int, int], int] = {}
+        self._parsers: dict[object, Parser] = {}
+        self.ignored = 0
+
+    def learn(self, address: str) -> None:
+        """Bind the next controller that moves to ``BOARD/SLOT/PARAM``.
+
+        Raises:
+            NeuralFXError: there is no such address.
+        """
+        host, place = self._find(address)
+        host.canonical(place)
+        self.learning = address
+
+    def feed(self, data: bytes, source: object = None) -> None:
+        """Raw bytes from a port, running status and all."""
+        for message in self._parsers.setdefault(source, Parser()).feed(data):
+            self.handle(message)
+
+    def handle(self, message: mido.Message) -> None:
+        """Do what a message says; what is not mapped is passed over."""
+        if message.type == "control_change":
+            self._control(message)
+        elif message.type == "program_change":
+            self._program(message)
+        else:  # clock, active sensing, notes without an instrument
+            self.ignored += 1
+
+    def _control(self, message: mido.Message) -> None:
+        channel, number, value = message.channel + 1, message.control, message.value
+        if self.learning is not None:
+            if 32 <= number < 64 and (channel, number - 32) in self._upper:
+                return  # the lower half of a 14-bit controller whose upper half is bound already
+            self._bind(Binding(cc=number, to=self.learning, channel=channel))
+        if number < 32:
+            self._upper[channel, number] = value
+            self._lower.pop((channel, number), None)  # a new upper half begins at zero
+        elif number < 64:
+            self._lower[channel, number - 32] = value
+        for binding in self.midi.controls:
+            if binding.channel not in (None, channel):
+                continue
+            if binding.fine and number in (binding.cc, binding.cc + 32):
+                upper = self._upper.get((channel, binding.cc), 0)
+                lower = self._lower.get((channel, binding.cc), 127 if upper == 127 else 0)
+                self._move(binding, (128 * upper + lower) / 16383)
+            elif not binding.fine and number == binding.cc:
+                self._move(binding, value / 127)
+
+    def _bind(self, binding: Binding) -> None:
+        others = [
+            b for b in self.midi.controls if b.to != binding.to and (b.cc, b.channel) != (binding.cc, binding.channel)
+        ]
+        self.midi = MidiMap(controls=[*others, binding], programs=self.midi.programs)
+        self.learning = None
+        self.learned(self.midi)
+
+    def _move(self, binding: Binding, share: float) -> None:
+        try:
+            host, place = self._find(binding.to)
+            parameter = host.table()[host.canonical(place)]
+            raw = binding.low + share * (binding.high - binding.low)
+            if parameter is not None:
+                raw = parameter.minimum + raw * (parameter.maximum - parameter.minimum)
+            host.set(place, raw)
+        except NeuralFXError as error:
+            self.log(f"MIDI controller {binding.cc}: {error}")
+
+    def _program(self, message: mido.Message) -> None:
+        for program in self.midi.programs:
+            if program.program == message.program and program.channel in (None, message.channel + 1):
+                host = self.boards.get(program.board)
+                if host is None:
+                    self.log(f"MIDI program {program.program}: no board {program.board!r}")
+                    return
+                threading.Thread(target=self._load, args=(host, program), name="midi-load", daemon=True).start()
+
+    def _load(self, host: BoardHost, program: Program) -> None:
+        try:
+            host.load(board_from(program.file))
+            self.log(f"{host.name}: program {program.program}, {program.file.name}")
+        except Exception as error:  # plugins by anyone can raise anything; the board stays
+            self.log(f"MIDI program {program.program}: {error}")
+
+    def _find(self, address: str) -> tuple[BoardHost, str]:
+        name, _, place = address.strip("/").partition("/")
+        if name not in self.boards or not place:
+            raise BridgeError(f"{address!r}: expected BOARD/SLOT/PARAM; boards: {', '.join(self.boards) or 'none'}")
+        return self.boards[name], place
+
+
+def open_port(name: str, router: MidiRouter) -> Any:
+    """A MIDI input port of this machine, by (part of) its name, feeding a router.
+
+    Raises:
+        BridgeError: python-rtmidi is missing, or there is no such port; lists the ports.
+    """
+    try:
+        names = mido.get_input_names()
+    except Exception as error:  # the backend is missing, or the system has no MIDI
+        raise BridgeError(f"no MIDI ports: {error}; pip install 'neural-fx[live]'") from None
+    found = [n for n in names if name.lower() in n.lower()]
+    if not found:
+        raise BridgeError(f"no MIDI port {name!r}; there is: {', '.join(names) or 'none'}")
+    return mido.open_input(found[0], callback=router.handle)

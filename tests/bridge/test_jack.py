@@ -1,0 +1,114 @@
+"""A board as a JACK client, against a real jackd: sample-exact, on time, whatever else Python does."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import neural_fx
+from bridge.errors import BridgeError
+from bridge.hosting import BoardHost
+from bridge.live.jack import JackBoard
+from bridge.live.ring import Ring
+from neural_fx.pedalboard import Pedalboard
+from tests.conftest import noise
+
+jack = pytest.importorskip("jack", reason="JACK-Client or libjack is not installed", exc_type=Exception)
+pytestmark = pytest.mark.skipif(shutil.which("jackd") is None, reason="jackd is not installed")
+
+RATE, PERIOD = 48000, 256
+
+
+def test_rings_keep_order_and_refuse_when_full() -> None:
+    ring = Ring(2, 4, blocks=3)
+    other = Ring(2, 4, blocks=3, descriptor=ring.descriptor)
+    block, out = np.ones((2, 4), np.float32), np.zeros((2, 4), np.float32)
+    assert not other.take(out)
+    assert [ring.put(i * block) for i in range(4)] == [True, True, True, False]
+    for i in range(3):
+        assert other.take(out)
+        np.testing.assert_array_equal(out, i * block)
+    assert (len(ring), len(other)) == (0, 0)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    name = "neural-fx-test"
+    command = ["jackd", "-n", name, "--no-realtime", "-d", "dummy", "-r", str(RATE), "-p", str(PERIOD)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    time.sleep(1.5)
+    yield name
+    process.terminate()
+    process.wait(5)
+
+
+def played(server: str, board: JackBoard, signal: np.ndarray, folder: Path, midi: str = "") -> np.ndarray:
+    """What comes back for a signal; JACK itself adds a period to a loop of two clients, which is taken off."""
+    np.save(folder / "signal.npy", signal.astype(np.float32))
+    probe = Path(__file__).with_name("jack_probe.py")
+    files = [str(folder / "signal.npy"), str(folder / "recorded.npy")]
+    command = [sys.executable, str(probe), server, board.client, *files, *([midi] if midi else [])]
+    subprocess.run(command, check=True, timeout=120, stdout=subprocess.DEVNULL)
+    recorded: np.ndarray = np.load(folder / "recorded.npy")
+    return recorded
+
+
+def test_an_impulse_comes_back_when_reported(server: str, tmp_path: Path) -> None:
+    heard: list[tuple[int, bytes]] = []
+    board = JackBoard(BoardHost("empty", Pedalboard), 1, server, lambda at, data: heard.append((at, data)))
+    signal = np.zeros(RATE // 2, np.float32)
+    signal[10000] = 1.0
+    recorded = played(server, board, signal, tmp_path, "903c64")
+    assert board.latency == PERIOD
+    assert int(np.argmax(recorded)) - 10000 in (board.latency, board.latency + PERIOD)
+    assert recorded.max() == 1.0
+    assert heard == [(17, bytes([0x90, 60, 100]))]
+    board.close()
+
+
+@pytest.mark.slow
+def test_every_period_is_right_or_counted(server: str, shared: Path, tmp_path: Path) -> None:
+    """A1 standard for 30 s beside a thread of pure Python that never rests. Periods that came back late (none, on a
+    machine that has time) are counted, pass the dry signal, and do not move the others."""
+    model = shared / "models/nam/wavenet_a1_standard.nam"
+    busy = threading.Event()
+
+    def work() -> None:
+        count = 0
+        while not busy.is_set():
+            count += 1
+
+    switch = sys.getswitchinterval()
+    sys.setswitchinterval(0.0002)  # as the worker does
+    board = JackBoard(BoardHost("a1", lambda: Pedalboard([neural_fx.load(model)])), 1, server)
+    signal = 0.3 * noise(30 * RATE)
+    thread = threading.Thread(target=work)
+    thread.start()
+    recorded = played(server, board, signal, tmp_path)
+    busy.set()
+    thread.join()
+    sys.setswitchinterval(switch)
+    dropouts = board.status()["dropouts"]
+    board.close()
+    wanted = neural_fx.load(model)(signal, RATE)
+    count = len(wanted) // PERIOD
+    wrong = count
+    for late in (PERIOD, 2 * PERIOD):
+        part = recorded[late : late + count * PERIOD]
+        off = np.abs(part - wanted[: count * PERIOD]).reshape(count, PERIOD).max(1)
+        wrong = min(wrong, int(np.sum(off > 1e-5 * np.abs(wanted).max())))
+    print(f"{dropouts} of {count} periods came back late")
+    assert wrong <= dropouts
+
+
+def test_a_missing_server_is_told() -> None:
+    with pytest.raises(BridgeError, match="is a JACK server running"):
+        JackBoard(BoardHost("empty", Pedalboard), 1, "no-such-server")
