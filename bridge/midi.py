@@ -8,15 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import mido
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from bridge.errors import BridgeError
 from bridge.hosting import BoardHost, board_from
 from neural_fx.errors import NeuralFXError
-from neural_fx.files import replacing
-
-MOST_BYTES = 1 << 20
 
 
 class Binding(BaseModel):
@@ -52,45 +48,12 @@ class Program(BaseModel):
 
 
 class MidiMap(BaseModel):
-    """What MIDI does; the ``midi`` part of a worker's config file."""
+    """What MIDI does: the ``midi`` part of a worker's config file, see `bridge.config`."""
 
     model_config = ConfigDict(extra="forbid")
 
     controls: list[Binding] = []
     programs: list[Program] = []
-
-
-def read_map(path: Path) -> MidiMap:
-    """The map in a YAML file; an empty one if there is no such file.
-
-    Raises:
-        BridgeError: it does not fit; names the field.
-    """
-    if not path.exists():
-        return MidiMap()
-    try:
-        data = path.read_bytes()
-        if len(data) > MOST_BYTES:
-            raise BridgeError(f"{path}: is too large for a config file")
-        value = yaml.safe_load(data.decode("utf-8-sig")) or {}
-        return MidiMap.model_validate(value.get("midi", {}) if isinstance(value, dict) else value)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, ("midi", *first["loc"])))
-        raise BridgeError(f"{path}: {where}: {first['msg'][:1].lower()}{first['msg'][1:]}") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
-        raise BridgeError(f"{path}: cannot be read: {' '.join(str(error).split())}") from None
-
-
-def write_map(path: Path, midi: MidiMap) -> None:
-    """Write the map into a YAML file, leaving its other parts."""
-    value: dict[str, Any] = {}
-    if path.exists():
-        found = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-        value = found if isinstance(found, dict) else {}
-    value["midi"] = midi.model_dump(mode="json", exclude_defaults=True)
-    with replacing(path) as part:
-        part.write_text(yaml.safe_dump(value, sort_keys=False), encoding="utf-8")
 
 
 class Parser:
@@ -239,7 +202,7 @@ def open_port(name: str, router: MidiRouter) -> Any:
     try:
         names = mido.get_input_names()
     except Exception as error:  # the backend is missing, or the system has no MIDI
-        raise BridgeError(f"no MIDI ports: {error}; pip install 'neural-fx[live]'") from None
+        raise BridgeError(f"no MIDI ports: {error}; pip install python-rtmidi") from None
     found = [n for n in names if name.lower() in n.lower()]
     if not found:
         raise BridgeError(f"no MIDI port {name!r}; there is: {', '.join(names) or 'none'}")

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from bridge.config import write_controls
 from bridge.errors import BridgeError
 from bridge.hosting import BoardHost, board_from
+from bridge.live.jack import JackBoard
 from bridge.media import Media
+from bridge.midi import MidiMap, MidiRouter, open_port
 from bridge.osc.query import QueryServer
 from bridge.osc.server import OscServer
 from bridge.osc.tree import Tree
@@ -18,7 +22,7 @@ from neural_fx.pedalboard import Pedalboard
 from neural_fx.slots import slug
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-RESERVED = ("render", "ping", "pong", "subscribe", "unsubscribe", "error")
+RESERVED = ("render", "midi", "ping", "pong", "subscribe", "unsubscribe", "error")
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,12 @@ class Options:
     token: str = ""
     media: tuple[Path, ...] = ()
     overwrite: bool = False
+    live: str = "none"
+    live_channels: int = 2
+    jack_server: str = ""
+    midi_port: str = ""
+    midi: MidiMap = field(default_factory=MidiMap)
+    config: Path | None = None
 
 
 class Worker:
@@ -48,19 +58,31 @@ class Worker:
         if options.host not in LOOPBACK and not options.token:
             raise BridgeError(f"--host {options.host} can be reached from other machines; choose a --token for it")
         self.options, self.log = options, log
+        self.port: Any = None
+        self.jacks: list[JackBoard] = []
         self.boards = {name: self._board(name, path) for name, path in options.boards.items()}
         self.boards = self.boards or {"board": BoardHost("board", Pedalboard, self._failed)}
+        self.router = MidiRouter(self.boards, options.midi, log, self._learned)
         sys.setswitchinterval(0.0002)  # engine threads take turns soon, not after 5 ms
         try:
             self.streams = StreamServer(self.boards, options.host, options.stream_port, options.token, log)
             media = Media(options.media, options.overwrite)
-            self.osc = OscServer(Tree(self.boards, media), options.host, options.osc_port, options.osc_reply_port)
+            tree = Tree(self.boards, media, self.router.learn)
+            self.osc = OscServer(tree, options.host, options.osc_port, options.osc_reply_port)
             self.query = QueryServer(self.osc, options.oscquery_port, options.announce)
         except OSError as error:
             self.close()
             raise BridgeError(
                 f"a port cannot be opened: {error.strerror or error}; is a worker running already?"
             ) from None
+        try:
+            if options.midi_port:
+                self.port = open_port(options.midi_port, self.router)
+            for host in self.boards.values() if options.live == "jack" else ():
+                self.jacks.append(self._jack(host))
+        except BridgeError:
+            self.close()
+            raise
 
     def _board(self, name: str, path: Path) -> BoardHost:
         if slug(name) != name or name in RESERVED:
@@ -69,9 +91,26 @@ class Worker:
             )
         return BoardHost(name, board_from(path), self._failed)
 
+    def _jack(self, host: BoardHost) -> JackBoard:
+        def midi(offset: int, data: bytes) -> None:
+            self.router.feed(data, host.name)
+
+        made = JackBoard(host, self.options.live_channels, self.options.jack_server, midi)
+        self.log(f"{host.name}: JACK client {made.client}, {made.latency} frames late")
+        return made
+
+    def _learned(self, midi: MidiMap) -> None:
+        self.log(f"MIDI: controller {midi.controls[-1].cc} moves {midi.controls[-1].to}")
+        if self.options.config is not None:
+            try:
+                write_controls(self.options.config, midi)
+            except (BridgeError, OSError) as error:
+                self.log(f"MIDI: the map could not be kept: {error}")
+
     def _failed(self, name: str, sentence: str) -> None:
         self.log(f"{name}: {sentence}")
-        for subscriber in list(self.osc.subscribers.values()):
+        osc = getattr(self, "osc", None)
+        for subscriber in list(osc.subscribers.values()) if osc else []:
             subscriber.reply("/error", f"/{name}", sentence)
 
     def reload(self) -> None:
@@ -102,6 +141,10 @@ class Worker:
 
     def close(self) -> None:
         """Hang up on everybody and free the ports."""
+        for jack in self.jacks:
+            jack.close()
+        if self.port is not None:
+            self.port.close()
         for server in ("query", "osc", "streams"):
             if hasattr(self, server):
                 getattr(self, server).close()

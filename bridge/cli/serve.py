@@ -26,21 +26,29 @@ def serve(
     token: Annotated[str, typer.Option(help="What audio clients must say.", envvar="NEURAL_FX_TOKEN")] = "",
     media: Annotated[list[Path] | None, typer.Option(help="Folder whose files OSC may name. Repeat for more.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="OSC may replace files there.")] = False,
+    live: Annotated[str, typer.Option(help="jack: every board is a JACK client; none.")] = "none",
+    live_channels: Annotated[int, typer.Option(min=1, max=64, help="Audio ports each way of every board.")] = 2,
+    midi: Annotated[str, typer.Option(help="A MIDI input port, by a part of its name.")] = "",
+    config: Annotated[Path | None, typer.Option(help="YAML with boards, media and the MIDI map.")] = None,
     plain: Annotated[bool, typer.Option("--plain", help="Log lines instead of a status screen.")] = False,
 ) -> None:
     """Host boards for DAWs, patches and scripts: audio over TCP, control over OSC.
 
     Ctrl-C or SIGTERM end it, SIGHUP reads the board files again.
     """
+    from bridge.config import Config, read_config
     from bridge.errors import BridgeError
     from bridge.worker import Options, Worker
 
-    boards = {}
+    if live not in ("jack", "none"):
+        raise BridgeError(f"--live {live}: expected jack or none")
+    file = read_config(config) if config else Config()
+    boards = dict(file.boards)
     for text in board or []:
-        name, equals, file = text.partition("=")
-        if not equals or not file or name in boards:
+        name, equals, path = text.partition("=")
+        if not equals or not path or name in boards:
             raise BridgeError(f"--board {text}: expected NAME=FILE, every name once")
-        boards[name] = Path(file)
+        boards[name] = Path(path)
     console = Console(stderr=True)
     options = Options(
         boards,
@@ -51,8 +59,13 @@ def serve(
         announce,
         stream_port,
         token,
-        tuple(media or ()),
+        (*file.media, *(media or ())),
         overwrite,
+        live,
+        live_channels,
+        midi_port=midi,
+        midi=file.midi,
+        config=config,
     )
     worker = Worker(options, lambda sentence: console.print(sentence, highlight=False, markup=False))
     ending, again = threading.Event(), threading.Event()
@@ -69,8 +82,8 @@ def serve(
         if plain or not console.is_terminal:
             _wait(worker, ending, again)
         else:
-            with Live(_table(worker.status()), console=console, refresh_per_second=4) as live:
-                _wait(worker, ending, again, lambda: live.update(_table(worker.status())))
+            with Live(_table(worker.status()), console=console, refresh_per_second=4) as screen:
+                _wait(worker, ending, again, lambda: screen.update(_table(worker.status())))
     finally:
         worker.close()
 

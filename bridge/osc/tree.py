@@ -27,13 +27,12 @@ class Tree:
     Args:
         boards: by name.
         media: where files may be read and written.
-        subscribe, unsubscribe: told who wants meters and echoes.
+        learn: told what the next MIDI controller that moves shall move, as ``BOARD/SLOT/PARAM``.
     """
 
     boards: dict[str, BoardHost]
     media: Media
-    subscribe: Callable[[Reply, int | None], None] = lambda reply, port: None
-    unsubscribe: Callable[[Reply], None] = lambda reply: None
+    learn: Callable[[str], None] | None = None
 
     def __post_init__(self) -> None:
         self.renders = Renders(self.media, self.boards)
@@ -52,7 +51,7 @@ class Tree:
 
     def addresses(self) -> list[str]:
         """Every address that a pattern can match."""
-        found = ["/ping", "/subscribe", "/unsubscribe", "/render"]
+        found = ["/ping", "/render", "/midi/learn"]
         for name, host in self.boards.items():
             found += [f"/{name}/load", f"/{name}/save"]
             for place in host.table():
@@ -66,10 +65,10 @@ class Tree:
         match address:
             case "/ping":
                 reply("/pong", __version__)
-            case "/subscribe":
-                self.subscribe(reply, int(arguments[0]) if arguments else None)
-            case "/unsubscribe":
-                self.unsubscribe(reply)
+            case "/midi/learn":
+                if self.learn is None:
+                    raise BridgeError("there is no MIDI here")
+                self.learn(_text(*_exactly(arguments, 1)))
             case "/render":
                 source, target, board = (_text(a) for a in _exactly(arguments, 3))
                 self.renders.start(source, target, board, reply)

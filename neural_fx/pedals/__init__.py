@@ -1,7 +1,7 @@
 """The bundled pedals: a class each in pedalboard's idiom, its weights and its data card beside it.
 
 >>> sorted(PEDALS)
-['big-muff', 'ds-1', 'klon-gain-stage', 'tube-screamer']
+['klon-gain-stage', 'tube-screamer']
 """
 
 from __future__ import annotations

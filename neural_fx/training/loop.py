@@ -134,7 +134,7 @@ class Trainer:
 
     def _validate(self, fraction: float, loss: float) -> Progress:
         network = self.learner.describe()
-        found = float(np.mean([evaluate_network(network, pair, self.settings.device) for pair in self.validation]))
+        found = evaluate_all(network, self.validation, self.settings.device)
         if found < self.best_esr:
             self.best, self.best_esr = network, found
         return Progress(self.step, fraction, loss, found, self.best_esr)
@@ -221,6 +221,14 @@ def measure_esr(pair: Pair, output: np.ndarray) -> float:
     """ESR of an output against the usable samples of a pair's wet recording."""
     target = pair.wet[pair.usable].astype(np.float64)
     return float(np.sum((target - output[pair.usable]) ** 2) / max(np.sum(target**2), 1e-12))
+
+
+def evaluate_all(network: Network, pairs: Sequence[Pair], device: str = "cpu") -> float:
+    """Mean ESR over recordings; a nearly silent one counts as if it had `FEWEST` of the median one's energy."""
+    targets = [pair.wet[pair.usable].astype(np.float64) for pair in pairs]
+    energies = np.array([target @ target for target in targets])
+    errors = [np.sum((t - play(network, p, device)[p.usable]) ** 2) for t, p in zip(targets, pairs, strict=True)]
+    return float(np.mean(np.array(errors) / np.maximum(energies, max(FEWEST * float(np.median(energies)), 1e-12))))
 
 
 def evaluate_network(network: Network, pair: Pair, device: str = "cpu") -> float:

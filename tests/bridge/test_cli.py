@@ -195,7 +195,7 @@ def test_export(run: Run, model: Path, write: Callable[..., Path], stem: Path, t
     lstm = write(guitarml_document(), "lstm.json")
     for command, words in [
         (("export", model, "-o", out), "exists already"),
-        (("export", lstm, "-o", tmp_path / "l.nam"), "without a bypass"),
+        (("export", lstm, "-o", tmp_path / "l.nam"), "has knobs (gain)"),
         (("export", stem, "-o", tmp_path / "s.nam"), "not a model"),
         (("export", model, "-o", tmp_path / "no" / "o.nam"), "cannot be written"),
     ]:

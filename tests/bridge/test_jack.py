@@ -18,6 +18,7 @@ from bridge.errors import BridgeError
 from bridge.hosting import BoardHost
 from bridge.live.jack import JackBoard
 from bridge.live.ring import Ring
+from bridge.worker import Options, Worker
 from neural_fx.pedalboard import Pedalboard
 from tests.conftest import noise
 
@@ -107,6 +108,14 @@ def test_every_period_is_right_or_counted(server: str, shared: Path, tmp_path: P
         wrong = min(wrong, int(np.sum(off > 1e-5 * np.abs(wanted).max())))
     print(f"{dropouts} of {count} periods came back late")
     assert wrong <= dropouts
+
+
+def test_a_worker_opens_a_client_for_every_board(server: str) -> None:
+    options = Options({}, osc_port=0, stream_port=0, oscquery_port=0, announce=False, live="jack", jack_server=server)
+    worker = Worker(options)
+    assert [board.client for board in worker.jacks] == ["neural-fx-board"]
+    assert worker.jacks[0].status()["dropouts"] >= 0
+    worker.close()
 
 
 def test_a_missing_server_is_told() -> None:

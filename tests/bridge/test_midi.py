@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bridge.config import read_config, write_controls
 from bridge.errors import BridgeError
 from bridge.hosting import BoardHost
-from bridge.midi import Binding, MidiMap, MidiRouter, Parser, Program, read_map, write_map
+from bridge.midi import Binding, MidiMap, MidiRouter, Parser, Program
 from neural_fx.errors import NeuralFXError
 from neural_fx.pedalboard import Pedalboard
 from neural_fx.pedals import KlonGainStage
@@ -95,11 +96,11 @@ def test_learning_binds_the_next_controller(tmp_path: Path) -> None:
     path = tmp_path / "worker.yaml"
     path.write_text("boards: {lead: lead.yaml}\n")
     made = router(Binding(cc=20, to=GAIN))
-    made.learned = lambda midi: write_map(path, midi)
+    made.learned = lambda midi: write_controls(path, midi)
     made.learn(GAIN)
     made.handle(mido.Message("control_change", control=74, value=127, channel=1))
     assert gain(made) == 60
-    assert read_map(path).controls == [Binding(cc=74, to=GAIN, channel=2)]
+    assert read_config(path).midi.controls == [Binding(cc=74, to=GAIN, channel=2)]
     assert "lead.yaml" in path.read_text(), "the rest of the file stays"
     made.handle(mido.Message("control_change", control=20, value=0))
     assert gain(made) == 60, "the old controller is free"
@@ -142,11 +143,21 @@ def test_a_control_without_a_place_is_told() -> None:
         ("midi: {controls: [{cc: 200, to: lead/mix}]}", "midi.controls.0.cc"),
         ("midi: {controls: [{cc: 2, too: lead/mix}]}", "midi.controls.0"),
         ("midi: 3", "midi"),
+        ("board: {}", "board"),
+        ("[1]", "expected a mapping"),
         ("midi: [", "cannot be read"),
     ],
 )
 def test_wrong_maps_name_the_field(tmp_path: Path, text: str, words: str) -> None:
     (tmp_path / "worker.yaml").write_text(text)
     with pytest.raises(BridgeError, match=words.replace(".", r"\.")):
-        read_map(tmp_path / "worker.yaml")
-    assert read_map(tmp_path / "none.yaml") == MidiMap()
+        read_config(tmp_path / "worker.yaml")
+
+
+def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
+    (tmp_path / "worker.yaml").write_text(
+        "boards: {lead: lead.yaml}\nmedia: [stems]\nmidi: {programs: [{program: 1, board: lead, file: b.yaml}]}\n"
+    )
+    config = read_config(tmp_path / "worker.yaml")
+    assert config.boards == {"lead": tmp_path / "lead.yaml"}
+    assert (config.media, config.midi.programs[0].file) == ([tmp_path / "stems"], tmp_path / "b.yaml")

@@ -169,6 +169,7 @@ def test_addresses(osc: OscServer) -> None:
         ("/lead/gain/gain_db", ["loud"], "gain_db"),
         ("/lead/gain/gain_db/raw", [0.5], "no known range"),
         ("/nothing*", [], "matches no address"),
+        ("/midi/learn", ["lead/mix"], "no MIDI here"),
         ("/lead/load", ["../secret.yaml"], "leads out"),
         ("/lead/load", ["missing.yaml"], "no file"),
         ("/lead/load", [3.0], "expected a file name"),
