@@ -392,6 +392,15 @@ def test_pure_data(osc: OscServer, tmp_path: Path) -> None:
         pd.wait()
 
 
+@needs("pd")
+def test_the_demo_patch_opens() -> None:
+    patch = Path(__file__).parents[2] / "demos/osc/knobs.pd"
+    command = ["pd", "-nogui", "-noaudio", "-nomidi", "-stderr", "-open", str(patch), "-send", "pd quit"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert "couldn't create" not in done.stderr
+    assert "connection failed" not in done.stderr
+
+
 @needs("sclang")
 def test_supercollider(osc: OscServer, tmp_path: Path) -> None:
     script = tmp_path / "knob.scd"
