@@ -1,4 +1,4 @@
-"""A knob turned from Python, and a render, while this runs: neural-fx serve --board lead=demos/osc/board.yaml --media ."""
+"""A knob turned from Python, and a render; see README.md."""
 
 from __future__ import annotations
 

@@ -127,7 +127,7 @@ class WaveNet:
     def receptive_field(self) -> int:
         """Samples of input, the current one included, that an output sample depends on."""
         past = sum(a.receptive_field for a in self.arrays) + sum(c.history for _, c in self.post_head)
-        return past + (receptive_field(self.condition) if self.condition else 1)
+        return past + (self.condition.receptive_field if self.condition else 1)
 
 
 @dataclass(frozen=True)
@@ -203,7 +203,7 @@ class Slimmable:
     @property
     def receptive_field(self) -> int:
         """The largest of its sizes."""
-        return max(receptive_field(n) for n in self.sizes)
+        return max(n.receptive_field for n in self.sizes)
 
     def pick(self, size: float) -> int:
         """Index of the network that plays at `size` (0..1)."""
@@ -259,11 +259,6 @@ class Knobbed:
 
 
 Network: TypeAlias = WaveNet | Sequential | Slimmable | Knobbed
-
-
-def receptive_field(network: Network) -> int:
-    """Samples of input, the current one included, that one output sample depends on through convolutions."""
-    return network.receptive_field
 
 
 def is_recurrent(network: Network) -> bool:

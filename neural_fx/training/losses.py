@@ -70,7 +70,7 @@ class Loss:
 
 
 def _stft(target: Tensor, output: Tensor) -> Tensor:
-    from auraloss.freq import MultiResolutionSTFTLoss  # type: ignore[import-not-found, unused-ignore]
+    from auraloss.freq import MultiResolutionSTFTLoss  # type: ignore[import-not-found, import-untyped, unused-ignore]
 
     loss: Tensor = MultiResolutionSTFTLoss()(output[:, None], target[:, None])
     return loss

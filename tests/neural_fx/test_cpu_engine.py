@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neural_fx.engines import cpu, open_engine
+from neural_fx.engines import Stream, cpu, open_engine
 from neural_fx.engines.torch import TorchEngine
 from neural_fx.formats import parse
 from neural_fx.formats.network import (
@@ -175,16 +175,21 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
+def prewarmed(network: Network, instruction_set: str) -> tuple[Stream, Stream]:
+    """A stream of the torch engine and one of the compiled engine, settled with the knobs at 0.4."""
+    assert cpu.supports(network)
+    streams = TorchEngine(network).stream(1), engine(network, instruction_set).stream(1)
+    for stream in streams:
+        stream.reset(500, np.full(network.in_channels - 1, 0.4, np.float32))
+    return streams
+
+
 @pytest.mark.parametrize("instruction_set", SETS)
 @pytest.mark.parametrize("name", list(VARIANTS))
 def test_wavenets_equal_the_torch_reference(name: str, instruction_set: str) -> None:
     network = random_wavenet(1, **VARIANTS[name])
-    assert cpu.supports(network)
     x = noise(3000, network.in_channels, seed=2, level=0.5)[None]
-    theirs, ours = TorchEngine(network).stream(1), engine(network, instruction_set).stream(1)
-    controls = np.full(network.in_channels - 1, 0.4, np.float32)
-    for stream in (theirs, ours):
-        stream.reset(500, controls)
+    theirs, ours = prewarmed(network, instruction_set)
     assert esr(theirs.process(x), ours.process(x)) <= 1e-11
 
 
@@ -192,12 +197,8 @@ def test_wavenets_equal_the_torch_reference(name: str, instruction_set: str) -> 
 @pytest.mark.parametrize("name", list(FEATURES))
 def test_every_feature_of_the_formats(name: str, instruction_set: str) -> None:
     network = FEATURES[name]
-    assert cpu.supports(network)
     x = noise(3000, network.in_channels, seed=2, level=0.5)[None]
-    theirs, ours = TorchEngine(network).stream(1), engine(network, instruction_set).stream(1)
-    controls = np.full(network.in_channels - 1, 0.4, np.float32)
-    for stream in (theirs, ours):
-        stream.reset(500, controls)
+    theirs, ours = prewarmed(network, instruction_set)
     whole = theirs.process(x)
     cuts = [ours.process(np.ascontiguousarray(part)) for part in np.split(x, [1, 50, 64, 700, 1900], 2)]
     assert esr(whole, np.concatenate(cuts, 2)) <= 1e-11
