@@ -196,7 +196,8 @@ class BoardHost:
         with self.lock:
             self.make, self.master, self.bypassed = make, master, 0.0
             self.changed |= set(self.table())
-            for stream, voice in prepared:
+            newer = [stream for stream in self.streams if all(stream is not known for known, _ in prepared)]
+            for stream, voice in [*prepared, *((stream, stream.prepared(make())) for stream in newer)]:
                 stream.replace(voice)
 
     def open(self, spec: Spec) -> BoardStream:
@@ -304,7 +305,6 @@ class BoardStream:
         self._warming = round(WARM_SECONDS * self.spec.sample_rate)
         self._faded = 0
         self.next = voice
-        self.muted = False
 
     def process(self, block: Audio, events: Sequence[Event] = ()) -> Audio:
         """The next block (channels, frames); never raises, never returns another length."""
@@ -314,6 +314,8 @@ class BoardStream:
         except Exception as error:  # a board of plugins by anyone can raise anything
             self.muted = True
             self.failed(f"the board failed and is bypassed: {type(error).__name__}: {error}")
+            self._dry = Queue(self.spec.channels)
+            self._dry.put(np.zeros((self.spec.channels, self.voice.latency), np.float32))
             out = self._through(block)
         self._count(block, out, time.perf_counter() - began)
         return out
@@ -361,6 +363,8 @@ class BoardStream:
                     self.failed(str(error))
 
     def _play(self, block: Audio) -> Audio:
+        if self.muted and self.next is not None:  # what failed is not played again, so there is nothing to fade from
+            self.voice, self.next, self.muted = self.next, None, False
         if self.muted:
             return self._through(block)
         wet = self.voice.process(block)

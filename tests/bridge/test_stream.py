@@ -192,6 +192,10 @@ def test_a_failing_board_passes_the_dry_signal_and_touches_no_other() -> None:
     np.testing.assert_array_equal(outputs[-1], x)
     np.testing.assert_array_equal(fine.process(x, 48000, reset=False), x)
     assert told == [("bad", "the board failed and is bypassed: RuntimeError: boom")]
+    bad.load(lambda: Pedalboard([pedalboard.Gain(-20)]))
+    for _ in range(3):
+        mended = broken.process(x, 48000, reset=False)
+    np.testing.assert_allclose(mended, 0.1 * x, rtol=1e-3)
     server.close()
 
 

@@ -1,0 +1,111 @@
+"""Round trips through a worker on this machine: single blocks, and many streams at the pace of playing.
+
+    python demos/bench_worker.py --model wavenet_a1_standard.nam [--streams 16 --seconds 60]
+
+Starts a worker of its own on free ports. Prints JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+
+import bridge
+
+RATE = 48000
+
+
+def single(address: str, board: str, frames: int = 256, blocks: int = 4000) -> dict[str, float]:
+    """Median and 99th percentile of stereo round trips, microseconds."""
+    remote = bridge.connect(address, board)
+    x = 0.1 * np.random.default_rng(0).standard_normal((2, frames)).astype(np.float32)
+    for _ in range(blocks):
+        remote.process(x, RATE, frames, reset=False)
+    trips = 1e6 * np.array(list(remote.round_trips)[200:])
+    remote.close()
+    return {"p50_us": round(float(np.median(trips))), "p99_us": round(float(np.percentile(trips, 99)))}
+
+
+def paced(address: str, board: str, streams: int, frames: int, seconds: float) -> dict[str, float]:
+    """Mono streams, a block each `frames` of time: how many came back after the next was due, and the slowest."""
+    late, slowest, lost = [0] * streams, [0.0] * streams, [0] * streams
+    start = time.perf_counter() + 2
+
+    def play(index: int) -> None:
+        remote = bridge.connect(address, board)
+        x = 0.1 * np.random.default_rng(index).standard_normal((1, frames)).astype(np.float32)
+        remote.process(x, RATE, frames, reset=False)
+        period = frames / RATE
+        begin = start + period * index / streams
+        for block in range(int(seconds / period)):
+            due = begin + block * period
+            time.sleep(max(0.0, due - time.perf_counter()))
+            lost[index] += remote.process(x, RATE, frames, reset=False).shape[1] != frames
+            taken = time.perf_counter() - due
+            late[index] += taken > period
+            slowest[index] = max(slowest[index], taken)
+        remote.close()
+
+    threads = [threading.Thread(target=play, args=(i,)) for i in range(streams)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    blocks = streams * int(seconds * RATE / frames)
+    return {"blocks": blocks, "late": sum(late), "lost": sum(lost), "slowest_ms": round(1000 * max(slowest), 2)}
+
+
+def main() -> None:
+    """Measure."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", type=Path, required=True)
+    parser.add_argument("--streams", type=int, default=16)
+    parser.add_argument("--frames", type=int, default=1024)
+    parser.add_argument("--seconds", type=float, default=60)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        empty = Path(folder) / "empty.yaml"
+        empty.write_text("board: 1\nslots: []\n")
+        command = [sys.executable, "-m", "bridge.cli", "serve", "--plain", "--no-announce", "--oscquery-port", "0"]
+        command += [
+            "--osc-port",
+            "0",
+            "--stream-port",
+            "0",
+            "--board",
+            f"empty={empty}",
+            "--board",
+            f"m={options.model}",
+        ]
+        worker = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        try:
+            assert worker.stderr is not None
+            found = re.search(r"audio on [\d.]+:(\d+)", worker.stderr.readline())
+            assert found
+            threading.Thread(target=worker.stderr.read, daemon=True).start()
+            address = f"127.0.0.1:{found[1]}"
+            sys.setswitchinterval(0.0002)
+            results = {
+                "empty, 256 stereo": single(address, "empty"),
+                f"{options.model.stem}, 256 stereo": single(address, "m"),
+                f"{options.streams} mono streams of {options.model.stem}, {options.frames} frames": paced(
+                    address, "m", options.streams, options.frames, options.seconds
+                ),
+            }
+        finally:
+            worker.terminate()
+            worker.wait(10)
+    print(json.dumps(results, indent=2))
+
+
+if __name__ == "__main__":
+    main()
