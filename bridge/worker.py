@@ -6,12 +6,12 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from bridge.config import write_controls
 from bridge.errors import BridgeError
 from bridge.hosting import BoardHost, board_from
-from bridge.live.jack import JackBoard
+from bridge.live.board import Kind, LiveBoard
 from bridge.media import Media
 from bridge.midi import MidiMap, MidiRouter, open_port
 from bridge.osc.query import QueryServer
@@ -41,7 +41,7 @@ class Options:
     overwrite: bool = False
     live: str = "none"
     live_channels: int = 2
-    jack_server: str = ""
+    live_device: str = ""
     midi_port: str = ""
     midi: MidiMap = field(default_factory=MidiMap)
     config: Path | None = None
@@ -57,9 +57,11 @@ class Worker:
     def __init__(self, options: Options, log: Callable[[str], None] = lambda sentence: None) -> None:
         if options.host not in LOOPBACK and not options.token:
             raise BridgeError(f"--host {options.host} can be reached from other machines; choose a --token for it")
+        if options.live == "portaudio" and len(options.boards) > 1:
+            raise BridgeError("an audio interface plays one board; say one --board with --live portaudio")
         self.options, self.log = options, log
         self.port: Any = None
-        self.jacks: list[JackBoard] = []
+        self.live: list[LiveBoard] = []
         self.boards = {name: self._board(name, path) for name, path in options.boards.items()}
         self.boards = self.boards or {"board": BoardHost("board", Pedalboard, self._failed)}
         self.router = MidiRouter(self.boards, options.midi, log, self._learned)
@@ -78,8 +80,8 @@ class Worker:
         try:
             if options.midi_port:
                 self.port = open_port(options.midi_port, self.router)
-            for host in self.boards.values() if options.live == "jack" else ():
-                self.jacks.append(self._jack(host))
+            for host in self.boards.values() if options.live != "none" else ():
+                self.live.append(self._live(host))
         except BridgeError:
             self.close()
             raise
@@ -91,12 +93,13 @@ class Worker:
             )
         return BoardHost(name, board_from(path), self._failed)
 
-    def _jack(self, host: BoardHost) -> JackBoard:
+    def _live(self, host: BoardHost) -> LiveBoard:
         def midi(offset: int, data: bytes) -> None:
             self.router.feed(data, host.name)
 
-        made = JackBoard(host, self.options.live_channels, self.options.jack_server, midi)
-        self.log(f"{host.name}: JACK client {made.client}, {made.latency} frames late")
+        options = self.options
+        made = LiveBoard(host, cast("Kind", options.live), options.live_channels, options.live_device, midi)
+        self.log(f"{host.name}: {made.client} ({options.live}), {made.latency} frames late")
         return made
 
     def _learned(self, midi: MidiMap) -> None:
@@ -141,8 +144,8 @@ class Worker:
 
     def close(self) -> None:
         """Hang up on everybody and free the ports."""
-        for jack in self.jacks:
-            jack.close()
+        for board in self.live:
+            board.close()
         if self.port is not None:
             self.port.close()
         for server in ("query", "osc", "streams"):

@@ -26,7 +26,10 @@ def serve(
     token: Annotated[str, typer.Option(help="What audio clients must say.", envvar="NEURAL_FX_TOKEN")] = "",
     media: Annotated[list[Path] | None, typer.Option(help="Folder whose files OSC may name. Repeat for more.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="OSC may replace files there.")] = False,
-    live: Annotated[str, typer.Option(help="jack: every board is a JACK client; none.")] = "none",
+    live: Annotated[
+        str, typer.Option(help="jack: every board is a JACK client; portaudio: an audio interface; none.")
+    ] = "none",
+    live_device: Annotated[str, typer.Option(help="Name of the JACK server, or a part of the interface's.")] = "",
     live_channels: Annotated[int, typer.Option(min=1, max=64, help="Audio ports each way of every board.")] = 2,
     midi: Annotated[str, typer.Option(help="A MIDI input port, by a part of its name.")] = "",
     config: Annotated[Path | None, typer.Option(help="YAML with boards, media and the MIDI map.")] = None,
@@ -40,8 +43,8 @@ def serve(
     from bridge.errors import BridgeError
     from bridge.worker import Options, Worker
 
-    if live not in ("jack", "none"):
-        raise BridgeError(f"--live {live}: expected jack or none")
+    if live not in ("jack", "portaudio", "none"):
+        raise BridgeError(f"--live {live}: expected jack, portaudio or none")
     file = read_config(config) if config else Config()
     boards = dict(file.boards)
     for text in board or []:
@@ -63,6 +66,7 @@ def serve(
         overwrite,
         live,
         live_channels,
+        live_device,
         midi_port=midi,
         midi=file.midi,
         config=config,

@@ -16,10 +16,11 @@ import pytest
 import neural_fx
 from bridge.errors import BridgeError
 from bridge.hosting import BoardHost
-from bridge.live.jack import JackBoard
-from bridge.live.ring import Ring
+from bridge.live.board import LiveBoard
+from bridge.live.ring import BLOCKS, Ring, ring_file
 from bridge.worker import Options, Worker
 from neural_fx.pedalboard import Pedalboard
+from tests.bridge.test_stream import settled
 from tests.conftest import noise
 
 jack = pytest.importorskip("jack", reason="JACK-Client or libjack is not installed", exc_type=Exception)
@@ -29,12 +30,13 @@ RATE, PERIOD = 48000, 256
 
 
 def test_rings_keep_order_and_refuse_when_full() -> None:
-    ring = Ring(2, 4, blocks=3)
-    other = Ring(2, 4, blocks=3, descriptor=ring.descriptor)
+    path = ring_file(2, 4)
+    ring, other = Ring(path, 2, 4), Ring(path, 2, 4)
+    path.unlink()
     block, out = np.ones((2, 4), np.float32), np.zeros((2, 4), np.float32)
     assert not other.take(out)
-    assert [ring.put(i * block) for i in range(4)] == [True, True, True, False]
-    for i in range(3):
+    assert [ring.put(i * block) for i in range(BLOCKS + 1)] == [True] * BLOCKS + [False]
+    for i in range(BLOCKS):
         assert other.take(out)
         np.testing.assert_array_equal(out, i * block)
     assert (len(ring), len(other)) == (0, 0)
@@ -51,7 +53,7 @@ def server() -> Iterator[str]:
     process.wait(5)
 
 
-def played(server: str, board: JackBoard, signal: np.ndarray, folder: Path, midi: str = "") -> np.ndarray:
+def played(server: str, board: LiveBoard, signal: np.ndarray, folder: Path, midi: str = "") -> np.ndarray:
     """What comes back for a signal; JACK itself adds a period to a loop of two clients, which is taken off."""
     np.save(folder / "signal.npy", signal.astype(np.float32))
     probe = Path(__file__).with_name("jack_probe.py")
@@ -64,7 +66,7 @@ def played(server: str, board: JackBoard, signal: np.ndarray, folder: Path, midi
 
 def test_an_impulse_comes_back_when_reported(server: str, tmp_path: Path) -> None:
     heard: list[tuple[int, bytes]] = []
-    board = JackBoard(BoardHost("empty", Pedalboard), 1, server, lambda at, data: heard.append((at, data)))
+    board = LiveBoard(BoardHost("empty", Pedalboard), "jack", 1, server, lambda at, data: heard.append((at, data)))
     signal = np.zeros(RATE // 2, np.float32)
     signal[10000] = 1.0
     recorded = played(server, board, signal, tmp_path, "903c64")
@@ -89,7 +91,7 @@ def test_every_period_is_right_or_counted(server: str, shared: Path, tmp_path: P
 
     switch = sys.getswitchinterval()
     sys.setswitchinterval(0.0002)  # as the worker does
-    board = JackBoard(BoardHost("a1", lambda: Pedalboard([neural_fx.load(model)])), 1, server)
+    board = LiveBoard(BoardHost("a1", lambda: Pedalboard([neural_fx.load(model)])), "jack", 1, server)
     signal = 0.3 * noise(30 * RATE)
     thread = threading.Thread(target=work)
     thread.start()
@@ -111,13 +113,32 @@ def test_every_period_is_right_or_counted(server: str, shared: Path, tmp_path: P
 
 
 def test_a_worker_opens_a_client_for_every_board(server: str) -> None:
-    options = Options({}, osc_port=0, stream_port=0, oscquery_port=0, announce=False, live="jack", jack_server=server)
+    options = Options({}, osc_port=0, stream_port=0, oscquery_port=0, announce=False, live="jack", live_device=server)
     worker = Worker(options)
-    assert [board.client for board in worker.jacks] == ["neural-fx-board"]
-    assert worker.jacks[0].status()["dropouts"] >= 0
+    assert [board.client for board in worker.live] == ["neural-fx-board"]
+    assert worker.live[0].status()["dropouts"] >= 0
     worker.close()
+
+
+def test_an_audio_interface(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PortAudio, whose only interface here is the JACK server."""
+    sounddevice = pytest.importorskip(
+        "sounddevice", reason="sounddevice or libportaudio is missing", exc_type=Exception
+    )
+    assert sounddevice
+    monkeypatch.setenv("JACK_DEFAULT_SERVER", server)
+    board = LiveBoard(BoardHost("empty", Pedalboard), "portaudio", 2, frames=PERIOD)
+    assert settled(lambda: board.stream.blocks > 50)
+    assert (board.frames, board.latency) == (PERIOD, PERIOD)
+    assert board.status()["dropouts"] <= board.stream.blocks
+    board.close()
+
+
+def test_a_missing_interface_is_told() -> None:
+    with pytest.raises(BridgeError, match="sounddevice installed"):
+        LiveBoard(BoardHost("empty", Pedalboard), "portaudio", 1, "no such interface")
 
 
 def test_a_missing_server_is_told() -> None:
     with pytest.raises(BridgeError, match="is a JACK server running"):
-        JackBoard(BoardHost("empty", Pedalboard), 1, "no-such-server")
+        LiveBoard(BoardHost("empty", Pedalboard), "jack", 1, "no-such-server")

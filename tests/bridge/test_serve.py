@@ -78,7 +78,7 @@ def test_it_refuses_what_is_unsafe_or_taken(run: Run, tmp_path: Path) -> None:  
             (["--board", f"ping={path}"], "none of render, midi"),
             (["--board", f"lead={tmp_path / 'no.yaml'}"], "cannot be read"),
             (["--config", tmp_path / "no.yaml"], "cannot be read"),
-            (["--live", "asio"], "expected jack or none"),
+            (["--live", "asio"], "expected jack, portaudio or none"),
             (["--midi", "keys", "--osc-port", 0, "--stream-port", 0, "--oscquery-port", 0], "MIDI port"),
             (["--stream-port", worker.streams.port], "already"),
         ]:
