@@ -49,7 +49,7 @@ class Exchange:
         os.write(self.output, b"M" + MIDI.pack(min(len(message), 255), offset) + message[:255])
 
     def period(self, block: Audio) -> Audio:
-        """Give a period's input (channels, frames), get what to play: the worker's, or if that is late the last input."""
+        """Give a period's input (channels, frames), get what to play: the worker's, or the last input if late."""
         self.to_worker.put(block)
         os.write(self.output, b"B")
         while self.owed and self.from_worker.take(self.back):
