@@ -23,6 +23,7 @@ class TorchEngine:
     """
 
     def __init__(self, network: Network, device: str = "cpu") -> None:
+        self.network = network
         self.model = build(network).to(device).eval().requires_grad_(False)
         self.device = torch.device(device)
         self._warm: tuple[tuple[int, bytes], State] | None = None
