@@ -142,7 +142,8 @@ def run_offline(engine: TorchEngine, x: Array, prewarm: int, controls: Array, se
     past = engine.network.receptive_field - 1
     if is_recurrent(engine.network) or x.shape[1] <= segment or past >= segment:
         state = [s.clone() for s in engine.warm_state(prewarm, controls)]
-        return run(engine.model, state, x[None], engine.device)[0][0]
+        streamed: Array = run(engine.model, state, x[None], engine.device)[0][0]
+        return streamed
     silence = np.zeros((x.shape[0], past), np.float32)
     silence[1:] = controls[:, None]
     count = -(-x.shape[1] // segment)
@@ -150,5 +151,5 @@ def run_offline(engine: TorchEngine, x: Array, prewarm: int, controls: Array, se
     padded = np.concatenate((silence, x, padding), 1)
     windows = np.stack([padded[:, i * segment : (i + 1) * segment + past] for i in range(count)])
     y, _ = engine.model(torch.from_numpy(windows).to(engine.device), engine.model.initial_state(count))
-    whole: Array = np.concatenate(list(y[:, :, past:].cpu().numpy()), 1)
-    return whole[:, : x.shape[1]]
+    whole: Array = np.concatenate(list(y[:, :, past:].cpu().numpy()), 1)[:, : x.shape[1]]
+    return whole

@@ -6,6 +6,7 @@
 #include "gradient.hpp"
 #include "knobbed.hpp"
 #include "recurrent.hpp"
+#include "sequential.hpp"
 #include "wavenet.hpp"
 
 // Tells the compiler that a vector register is used, so that a measurement is not optimised away.

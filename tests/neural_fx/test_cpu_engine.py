@@ -352,3 +352,21 @@ def test_who_runs_what(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_wavenet_document_is_taken() -> None:
     assert cpu.supports(parse(json.dumps(wavenet_document()).encode()).network)
+
+
+@pytest.mark.parametrize("instruction_set", SETS)
+@pytest.mark.parametrize("taps", [1023, 1024, 1025, 1281, 6000])
+def test_long_filters_are_the_convolution(taps: int, instruction_set: str) -> None:
+    """Partitioned by the FFT from 1024 taps on: what numpy computes in float64, for any blocks, without latency."""
+    rng = np.random.default_rng(taps)
+    response = rng.normal(size=taps) * np.exp(-5 * np.arange(taps) / taps) / 30
+    conv = Conv(response[::-1].astype(np.float32).reshape(1, 1, -1), np.array([0.1], np.float32))
+    x = noise(9000)
+    stream = engine(Sequential(1, 1, (conv,)), instruction_set).stream(1)
+    for _ in range(2):
+        stream.reset(0, np.zeros(0, np.float32))
+        parts = np.split(x[None, None], [1, 63, 700, 701, 3000], 2)
+        out = np.concatenate([stream.process(np.ascontiguousarray(part)) for part in parts], 2)[0, 0]
+    exact = np.convolve(x.astype(np.float64), response.astype(np.float32))[: len(x)] + np.float32(0.1)
+    assert esr(exact, out) < 1e-11
+    assert stream.allocations == 0

@@ -1,0 +1,127 @@
+// Long filters without latency: the first PART taps directly, the rest by the FFT in parts of PART (overlap-save,
+// uniformly partitioned; Stockham 1966, Kulp 1988). A part's work falls at the end of every PART samples.
+#pragma once
+
+#include <cmath>
+#include <vector>
+
+#include "wavenet.hpp"
+
+namespace NFX_ARCH {
+
+// A complex FFT of a fixed power-of-two size, on separate real and imaginary parts.
+class Fft {
+    int size;
+    std::vector<int> order;
+    std::vector<float> cosine, sine;
+
+public:
+    explicit Fft(int size) : size(size), order(size), cosine(size / 2), sine(size / 2) {
+        for (int i = 1, j = 0; i < size; ++i) {
+            int bit = size >> 1;
+            for (; j & bit; bit >>= 1) j ^= bit;
+            order[i] = j ^= bit;
+        }
+        for (int i = 0; i < size / 2; ++i) {
+            const double angle = -2 * 3.14159265358979323846 * i / size;
+            cosine[i] = float(std::cos(angle));
+            sine[i] = float(std::sin(angle));
+        }
+    }
+    // In place; sign +1 forward, -1 backward (without the division by the size).
+    void run(float* re, float* im, float sign) const {
+        for (int i = 0; i < size; ++i)
+            if (i < order[i]) std::swap(re[i], re[order[i]]), std::swap(im[i], im[order[i]]);
+        for (int half = 1; half < size; half *= 2) {
+            const int step = size / (2 * half);
+            for (int start = 0; start < size; start += 2 * half)
+                for (int k = 0; k < half; ++k) {
+                    const float c = cosine[k * step], s = sign * sine[k * step];
+                    float *ar = re + start + k, *ai = im + start + k, *br = ar + half, *bi = ai + half;
+                    const float tr = *br * c - *bi * s, ti = *br * s + *bi * c;
+                    *br = *ar - tr, *bi = *ai - ti;
+                    *ar += tr, *ai += ti;
+                }
+        }
+    }
+};
+
+// A filter with one input and one output.
+class LongFir {
+    static constexpr int PART = 256, SIZE = 2 * PART;
+
+    Packed direct;
+    Line line;
+    Fft fft{SIZE};
+    int parts = 0, at = 0, newest = 0;
+    nfx::Buffer response, spectra, sum;  // (parts, 2, SIZE); a ring of the same; (2, SIZE)
+    nfx::Buffer recent, tail;            // the block before and this one; what the far taps add to this one
+
+    static nfx::Conv first(const nfx::Conv& c) {
+        nfx::Conv near{1, 1, PART, 1, {}, c.bias};
+        near.weight.assign(c.weight.end() - PART, c.weight.end());
+        return near;
+    }
+
+public:
+    static bool fits(const nfx::Conv& c) { return c.out == 1 && c.in == 1 && c.dilation == 1 && c.taps >= 4 * PART; }
+
+    explicit LongFir(const nfx::Conv& c)
+        : direct(first(c)), line(1, PART - 1), parts((c.taps - 1) / PART), response(size_t(parts) * 2 * SIZE),
+          spectra(size_t(parts) * 2 * SIZE), sum(2 * SIZE), recent(SIZE), tail(PART + SLACK) {
+        for (int p = 0; p < parts; ++p) {  // weights come with the last tap = now
+            float* re = response.get() + size_t(p) * 2 * SIZE;
+            for (int j = 0; j < PART && PART * (p + 1) + j < c.taps; ++j) re[j] = c.weight[c.taps - 1 - PART * (p + 1) - j];
+            fft.run(re, re + SIZE, 1);
+        }
+    }
+    void clear() {
+        line.clear();
+        spectra.clear();
+        recent.clear();
+        tail.clear();
+        at = newest = 0;
+    }
+    // x: n samples, replaced by the output.
+    void process(float* x, int n) {
+        for (int done = 0; done < n;) {
+            const int m = std::min({n - done, PART - at, BLOCK});
+            const Rows now = line.now();
+            std::memcpy(now.p, x + done, m * sizeof(float));
+            std::fill(now.p + m, now.p + padded(m), 0.0f);
+            std::memcpy(recent.get() + PART + at, x + done, m * sizeof(float));
+            alignas(64) float out[BLOCK + SLACK];
+            conv(direct, now, {out, 0}, m);
+            for (int t = 0; t < m; ++t) x[done + t] = out[t] + tail.get()[at + t];
+            line.advance(m);
+            at += m, done += m;
+            if (at == PART) far();
+        }
+    }
+
+private:
+    // At the end of a block: what the far taps will add to the next one.
+    void far() {
+        newest = (newest + parts - 1) % parts;
+        float* re = spectra.get() + size_t(newest) * 2 * SIZE;
+        std::memcpy(re, recent.get(), SIZE * sizeof(float));
+        std::fill(re + SIZE, re + 2 * SIZE, 0.0f);
+        fft.run(re, re + SIZE, 1);
+        sum.clear();
+        for (int p = 0; p < parts; ++p) {
+            const float *h = response.get() + size_t(p) * 2 * SIZE, *s = spectra.get() + size_t((newest + p) % parts) * 2 * SIZE;
+            float* y = sum.get();
+            for (int k = 0; k < SIZE; k += W) {
+                const vec hr = load(h + k), hi = load(h + SIZE + k), sr = load(s + k), si = load(s + SIZE + k);
+                store(y + k, load(y + k) + hr * sr - hi * si);
+                store(y + SIZE + k, load(y + SIZE + k) + hr * si + hi * sr);
+            }
+        }
+        fft.run(sum.get(), sum.get() + SIZE, -1);
+        for (int t = 0; t < PART; ++t) tail.get()[t] = sum.get()[PART + t] * (1.0f / SIZE);
+        std::memcpy(recent.get(), recent.get() + PART, PART * sizeof(float));
+        at = 0;
+    }
+};
+
+}  // namespace NFX_ARCH
