@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from neural_fx.formats.knobbed import fold
-from neural_fx.formats.network import Knobbed, Level, WaveNet
+from neural_fx.formats.network import Knobbed, Level, WaveNet, walk
 from neural_fx.formats.pedal import pedal_bytes
 from neural_fx.training.architectures import knobbed, pedal, smc
 from neural_fx.training.circuits import CIRCUITS, Circuit, frequency_response, simulate
@@ -176,6 +178,54 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / f"{circuit.name}.safetensors").write_bytes(pedal_bytes(network, knobs, SAMPLE_RATE, about))
     (work / "results.json").write_text(json.dumps(results, indent=2))
+    about_it = card(circuit, network, results, f"--segments {options.segments} --minutes {options.minutes:g}")
+    (options.out / f"{circuit.name}.card.json").write_text(json.dumps(about_it, indent=2) + "\n")
+
+
+def card(circuit: Circuit, network: Knobbed, results: dict[str, Any], command: str) -> dict[str, Any]:
+    """The data card of a pedal."""
+    weights, width = sum(part.size for part in walk_arrays(network)), network.network.arrays[0].rechannel.out_channels
+    return {
+        "slug": circuit.name,
+        "title": circuit.title,
+        "models": "The full signal path of a nominal unit of its published schematic, simulated in SPICE at all "
+        "positions of its knobs; not a recorded unit. 1 V at the jacks is digital full scale.",
+        "knobs": [knob.name for knob in circuit.knobs],
+        "architecture": f"WaveNet with knobs: one stack of 20 layers, {width} channels, tanh, modulated by two hidden "
+        f"layers; {weights:,} weights, {SAMPLE_RATE // 1000} kHz. The output control is the circuit's gain, measured",
+        "origin": f"circuit simulation (neural_fx/training/circuits/{circuit.netlist.name}), ngspice",
+        "data": {
+            "audio": "direct guitar and bass (seven performances), 212 s of the klon-gain-stage dry guitar, and 15 % "
+            "sweeps, bursts and noise, at levels from -18 to +6 dB, a random knob position every 4 s, 8 x 48 kHz",
+            "split": "every tenth segment validated on; tested on three guitars never trained on: "
+            + ", ".join(HELD_OUT),
+            "licence": "direct recordings: MIT (TONE3000); klon-gain-stage dry guitar: BSD-3-Clause, Copyright (c) "
+            "2020, jatinchowdhury18; circuit and simulation: ours",
+        },
+        "training": {
+            "command": f"python demos/pedals/make_pedal.py {circuit.name} {command}",
+            "steps": results["steps"],
+            "minutes": round(results["minutes"], 1),
+            "machine": "one core of a server CPU, shared with other work",
+        },
+        "esr": {
+            "value": results["esr"]["mean"],
+            **results["esr"],
+            "noon": results["esr_at_noon"]["mean"],
+            "baseline_noon": results["baseline_at_noon"]["mean"] if "baseline_at_noon" in results else None,
+            "measure": "plain, full band, no pre-emphasis, fraction; guitars never trained on, random positions of all "
+            "knobs, excerpts of two seconds",
+        },
+        "aliasing_5k": results["aliasing_5k"],
+        "notice": "Names and trademarks belong to their owners, who have nothing to do with this; they name what was "
+        "simulated.",
+    }
+
+
+def walk_arrays(network: Knobbed) -> Iterator[np.ndarray]:
+    """Every array of weights."""
+    for part in walk(network):
+        yield from (value for value in vars(part).values() if isinstance(value, np.ndarray))
 
 
 def as_knobbed(network: WaveNet, circuit: Circuit) -> Knobbed:
