@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -39,7 +40,7 @@ def train(
     ] = None,
     stft: Annotated[float, typer.Option(min=0, help="Weight of a multi-resolution STFT loss; 0 for none.")] = 0.0,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-    threads: Annotated[int, typer.Option(min=1, max=256, help="Cores to train on.")] = 2,
+    threads: Annotated[int, typer.Option(min=0, max=256, help="Cores to train on; 0: all of them.")] = 0,
     name: Annotated[str | None, typer.Option(help="For the metadata.")] = None,
     seed: Annotated[int, typer.Option(help="Of the start weights and of the windows drawn.")] = 0,
     report: Annotated[bool, typer.Option("--report/--no-report", help="Write MODEL.png and MODEL.html.")] = True,
@@ -79,7 +80,14 @@ def train(
         console.print(f"{wet.name}: {seconds:.0f} s usable at {sample_rate} Hz; {pair.latency} samples late")
         loaded.append(pair)
     network = knobbed(plain, len(names), seed=seed) if isinstance(plain, WaveNet) and names else plain
-    settings = Settings(minutes=minutes, epochs=epochs, device=device, threads=threads, seed=seed, loss=Loss(stft=stft))
+    settings = Settings(
+        minutes=minutes,
+        epochs=epochs,
+        device=device,
+        threads=threads or os.cpu_count() or 1,
+        seed=seed,
+        loss=Loss(stft=stft),
+    )
     trainer = Trainer(network, loaded, settings)
     checkpoint = out.with_suffix(".ckpt")
     if resume:
