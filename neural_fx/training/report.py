@@ -61,11 +61,9 @@ def _by_band(pair: Pair, output: Audio) -> list[tuple[float, float, float]]:
 
 
 def _by_level(pair: Pair, output: Audio) -> list[tuple[float, float, float]]:
-    size = pair.sample_rate // 20
-    count = len(pair.dry) // size
+    places = _frames(pair, pair.sample_rate // 20)
     dry, wet, error = (
-        np.mean(np.square(np.where(pair.usable, s, 0)[: count * size].reshape(count, size), dtype=np.float64), 1)
-        for s in (pair.dry, pair.wet, output - pair.wet)
+        np.mean(np.square(s[places], dtype=np.float64), 1) for s in (pair.dry, pair.wet, output - pair.wet)
     )
     db = 10 * np.log10(dry + 1e-12)
     edges = np.quantile(db, [0, 0.25, 0.5, 0.75, 1])
@@ -74,6 +72,13 @@ def _by_level(pair: Pair, output: Audio) -> list[tuple[float, float, float]]:
         inside = (db >= low) & (db <= high)
         found.append((float(low), float(high), float(error[inside].sum() / max(wet[inside].sum(), 1e-12))))
     return found
+
+
+def _frames(pair: Pair, size: int) -> NDArray[np.int64]:
+    """(frames, size) places in a recording, of the frames that are usable as a whole."""
+    places = np.arange(len(pair.dry) // size * size).reshape(-1, size)
+    whole = places[pair.usable[places].all(1)]
+    return whole if len(whole) else places
 
 
 def _words(esr: float, bands: Any, levels: Any) -> list[str]:
@@ -109,6 +114,7 @@ def write_report(folder_and_stem: Path, network: Network, pair: Pair, title: str
         raise TrainingError("a report needs matplotlib: pip install 'neural-fx[train]'") from None
     output = play(network, pair)
     findings = examine(pair, output)
+    error = np.where(pair.usable, output - pair.wet, 0).astype(np.float32)
     figure = Figure((11, 10), layout="constrained")
     axes = figure.subplots(4, 2)
     figure.suptitle(title)
@@ -116,12 +122,13 @@ def write_report(folder_and_stem: Path, network: Network, pair: Pair, title: str
     for axis, name, signal in (
         (axes[1, 0], "device", pair.wet),
         (axes[1, 1], "capture", output),
-        (axes[2, 0], "error", output - pair.wet),
+        (axes[2, 0], "error", error),
     ):
-        axis.specgram(signal + 1e-9, 1024, pair.sample_rate, noverlap=512, vmin=-140, vmax=-40, cmap="magma")
+        hiss = 1e-9 * np.random.default_rng(0).standard_normal(len(signal))  # for the logarithm of silence
+        axis.specgram(signal + hiss, 1024, pair.sample_rate, noverlap=512, vmin=-140, vmax=-40, cmap="magma")
         axis.set(title=name, ylabel="Hz")
     axes[2, 1].plot(np.abs(pair.wet[::48]), color="0.6", label="device")
-    axes[2, 1].plot(np.abs((output - pair.wet)[::48]), color="tab:red", label="error")
+    axes[2, 1].plot(np.abs(error[::48]), color="tab:red", label="error")
     axes[2, 1].set(title="magnitude", yscale="log", ylim=(1e-5, 2))
     axes[2, 1].legend()
     axes[3, 0].bar([f"{low:g}-{high:g}" for low, high, _ in findings.by_band], [100 * e for *_, e in findings.by_band])
@@ -139,12 +146,10 @@ def write_report(folder_and_stem: Path, network: Network, pair: Pair, title: str
 
 
 def _waveforms(axes: Any, pair: Pair, output: Audio) -> None:
-    size = pair.sample_rate // 50
-    count = len(pair.wet) // size
-    energy = np.sum(np.square(np.where(pair.usable, pair.wet, 0)[: count * size].reshape(count, size)), 1)
-    order = np.argsort(energy)
+    places = _frames(pair, pair.sample_rate // 50)
+    order = np.argsort(np.sum(np.square(pair.wet[places]), 1))
     for axis, name, frame in ((axes[0], "loudest", order[-1]), (axes[1], "a quiet one", order[len(order) // 3])):
-        part = slice(int(frame) * size, (int(frame) + 1) * size)
+        part = places[frame]
         axis.plot(pair.wet[part], color="0.5", linewidth=2.5, label="device")
         axis.plot(output[part], color="tab:orange", linewidth=1, label="capture")
         axis.set(title=f"20 ms, {name}")
