@@ -283,7 +283,7 @@ def test_knobs_are_learned_from_several_recordings(run: Run, tmp_path: Path) -> 
         soundfile.write(tmp_path / f"wet{gain}.wav", np.tanh(gain * x), 48000, subtype="FLOAT")
     files = [tmp_path / "dry.wav", tmp_path / "wet1.wav", tmp_path / "dry.wav", tmp_path / "wet6.wav"]
     out = tmp_path / "gain.safetensors"
-    command = ["train", *files, "-o", out, "--arch", "a1-nano", "--latency", 0, "--minutes", 10, "--epochs", 16]
+    command = ["train", *files, "-o", out, "--arch", "a1-nano", "--latency", 0, "--minutes", 10, "--epochs", 36]
     status, _, err = run(*command, "--knob", "gain=0", "--knob", "gain=1")
     assert status == 0, err
     assert (tmp_path / "gain.html").read_text().startswith("<!doctype html>")
