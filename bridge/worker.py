@@ -22,7 +22,7 @@ from neural_fx.pedalboard import Pedalboard
 from neural_fx.slots import slug
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-RESERVED = ("render", "midi", "ping", "pong", "subscribe", "unsubscribe", "error")
+RESERVED = ("render", "midi", "token", "ping", "pong", "subscribe", "unsubscribe", "error")
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Worker:
             self.streams = StreamServer(self.boards, options.host, options.stream_port, options.token, log)
             media = Media(options.media, options.overwrite)
             tree = Tree(self.boards, media, self.router.learn)
-            self.osc = OscServer(tree, options.host, options.osc_port, options.osc_reply_port)
+            self.osc = OscServer(tree, options.host, options.osc_port, options.osc_reply_port, options.token)
             self.query = QueryServer(self.osc, options.oscquery_port, options.announce)
         except OSError as error:
             self.close()

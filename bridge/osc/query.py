@@ -131,7 +131,7 @@ class QueryServer:
     # -- websocket -------------------------------------------------------------------------------------------------
 
     def _listen(self, connection: ServerConnection) -> None:
-        sender = Sender(connection.send)
+        sender = Sender(connection.send, self.osc.trusts(str(connection.remote_address[0])))
         listened: set[str] = set()
         self.osc.listeners[connection] = (sender, listened)
         try:
@@ -139,8 +139,8 @@ class QueryServer:
                 if isinstance(message, bytes):
                     with contextlib.suppress(ProtocolError):
                         for packet in decode(message):
-                            self.osc.tree.handle(packet, sender.reply)
-                else:
+                            self.osc.handle(packet, sender)
+                elif sender.trusted:
                     _command(message, listened)
         except ConnectionClosed:
             pass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hmac
 import math
 import socket
 import threading
@@ -12,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bridge.errors import ProtocolError
-from bridge.osc.packets import MOST_BYTES, Framing, decode, encode
+from bridge.osc.packets import MOST_BYTES, Framing, Message, decode, encode
 from bridge.osc.tree import Tree
 from neural_fx.parameters import decibels
 
@@ -25,9 +26,10 @@ SILENCE_DB = -120.0
 
 @dataclass
 class Sender:
-    """Someone who sends: how to answer, and how much they sent lately."""
+    """Someone who sends: how to answer, whether they may say anything but the token, and how much they sent lately."""
 
     send: Callable[[bytes], None]
+    trusted: bool = True
     second: int = 0
     count: int = 0
     dropped: int = 0
@@ -59,6 +61,7 @@ class OscServer:
         tree: what messages do.
         host, port: to bind; port 0 takes a free one.
         reply_port: where UDP senders are answered, on the machine that sent.
+        token: what senders from other machines must say first, by ``/token TOKEN``.
 
     Raises:
         OSError: the port cannot be bound.
@@ -68,6 +71,7 @@ class OscServer:
     host: str = "127.0.0.1"
     port: int = 9000
     reply_port: int = 9001
+    token: str = ""
     subscribers: dict[object, Sender] = field(default_factory=dict)
     listeners: dict[object, tuple[Sender, set[str]]] = field(default_factory=dict)
     malformed: int = 0
@@ -114,12 +118,27 @@ class OscServer:
         if not sender.allow(len(messages)):
             return
         for message in messages:
-            if message.address == "/subscribe":
+            if message.address == "/subscribe" and sender.trusted:
                 self._subscribe(key, sender, message.arguments)
             elif message.address == "/unsubscribe":
                 self.subscribers.pop(key, None)
             else:
+                self.handle(message, sender)
+
+    def handle(self, message: Message, sender: Sender) -> None:
+        """Do what a message says, if its sender may say it."""
+        if message.address == "/token":
+            said = message.arguments[0] if message.arguments else None
+            sender.trusted |= isinstance(said, str) and hmac.compare_digest(said.encode(), self.token.encode())
+        if sender.trusted:
+            if message.address != "/token":
                 self.tree.handle(message, sender.reply)
+        else:
+            sender.reply("/error", message.address, "from another machine, say /token TOKEN first")
+
+    def trusts(self, machine: str) -> bool:
+        """Whether a machine's messages are taken without a token: this one's, or anybody's if there is no token."""
+        return not self.token or machine.startswith("127.") or machine == "::1"
 
     def _subscribe(self, key: object, sender: Sender, arguments: tuple[Any, ...]) -> None:
         port = int(arguments[0]) if arguments and isinstance(arguments[0], (int, float)) else None
@@ -150,12 +169,13 @@ class OscServer:
                 if len(self.senders) > 1024:
                     self.senders.clear()
                 self.senders[machine] = self._to(machine, self.reply_port)
+                self.senders[machine].trusted = self.trusts(machine)
             self._handle(data, self.senders[machine], machine)
 
     def _accept(self) -> None:
         while not self.closing.is_set():
             try:
-                connection, _ = self.listener.accept()
+                connection, (machine, *_) = self.listener.accept()
             except OSError:
                 return
             with self.lock:
@@ -163,16 +183,16 @@ class OscServer:
                     connection.close()
                     continue
                 self.connections.add(connection)
-            threading.Thread(target=self._serve, args=(connection,), name="osc-tcp", daemon=True).start()
+            threading.Thread(target=self._serve, args=(connection, machine), name="osc-tcp", daemon=True).start()
 
-    def _serve(self, connection: socket.socket) -> None:
+    def _serve(self, connection: socket.socket, machine: str) -> None:
         framing, lock = Framing(), threading.Lock()
 
         def answer(packet: bytes) -> None:
             with lock:
                 connection.sendall(framing.frame(packet))
 
-        sender = Sender(answer)
+        sender = Sender(answer, self.trusts(machine))
         try:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             while data := connection.recv(MOST_BYTES):

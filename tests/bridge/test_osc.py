@@ -251,6 +251,23 @@ def test_udp_questions_are_answered(osc: OscServer) -> None:
     replies.socket.close()
 
 
+def test_other_machines_need_the_token(osc: OscServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everybody counts as another machine here; a token that is said is remembered for that connection alone."""
+    osc.token = "secret"
+    assert osc.trusts("127.0.0.1")
+    assert not osc.trusts("192.168.1.5")
+    monkeypatch.setattr(OscServer, "trusts", lambda self, machine: False)
+    framing = Framing()
+    with socket.create_connection(("127.0.0.1", osc.port), 5) as peer:
+        peer.sendall(sized(encode("/lead/mix", 0.5)) + sized(encode("/token", "guess")))
+        for _ in range(2):
+            packet = until(lambda: list(framing.feed(peer.recv(4096))))[0]
+            assert "/token" in decode(packet)[0].arguments[1]
+        assert osc.tree.boards["lead"].value("mix") == 1.0
+        peer.sendall(sized(encode("/token", "secret")) + sized(encode("/lead/mix", 0.5)))
+        until(lambda: osc.tree.boards["lead"].value("mix") == 0.5)
+
+
 @pytest.mark.parametrize("frame", [slip, sized], ids=["slip", "size"])
 def test_tcp_in_both_framings(osc: OscServer, frame: Callable[[bytes], bytes]) -> None:
     framing = Framing()
