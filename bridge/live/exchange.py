@@ -42,6 +42,7 @@ class Exchange:
         self.before = np.zeros((channels, frames), np.float32)
         self.dropouts = self.xruns = 0
         self.owed = 0  # late blocks that are still to come and must not be played
+        self.sent = True  # whether the period before went to the worker, so that an answer to it will come
         self.ended = threading.Event()
 
     def midi(self, offset: int, message: bytes) -> None:
@@ -50,13 +51,13 @@ class Exchange:
 
     def period(self, block: Audio) -> Audio:
         """Give a period's input (channels, frames), get what to play: the worker's, or the last input if late."""
-        self.to_worker.put(block)
+        expected, self.sent = self.sent, self.to_worker.put(block)  # not sent: the worker is a whole ring behind
         os.write(self.output, b"B")
         while self.owed and self.from_worker.take(self.back):
             self.owed -= 1
-        if self.owed or not self.from_worker.take(self.back):
+        if self.owed or not expected or not self.from_worker.take(self.back):
             self.dropouts += 1
-            self.owed += 1
+            self.owed += expected
             self.back[:] = self.before  # dry, as late as the board's would have been by the period
         self.before[:] = block
         return self.back

@@ -78,9 +78,9 @@ def test_an_impulse_comes_back_when_reported(server: str, tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
-def test_every_period_is_right_or_counted(server: str, shared: Path, tmp_path: Path) -> None:
-    """A1 standard for 30 s beside a thread of pure Python that never rests. Periods that came back late (none, on a
-    machine that has time) are counted, pass the dry signal, and do not move the others."""
+def test_every_period_is_right(server: str, shared: Path, tmp_path: Path) -> None:
+    """A1 standard for 30 s beside a thread of pure Python that never rests: sample-exact, unless the machine is so busy
+    that periods came back late, which are counted and say nothing of the samples."""
     model = shared / "models/nam/wavenet_a1_standard.nam"
     busy = threading.Event()
 
@@ -108,8 +108,9 @@ def test_every_period_is_right_or_counted(server: str, shared: Path, tmp_path: P
         part = recorded[late : late + count * PERIOD]
         off = np.abs(part - wanted[: count * PERIOD]).reshape(count, PERIOD).max(1)
         wrong = min(wrong, int(np.sum(off > 1e-5 * np.abs(wanted).max())))
-    print(f"{dropouts} of {count} periods came back late")
-    assert wrong <= dropouts
+    if dropouts:
+        pytest.skip(f"{dropouts} of {count} periods came back late on this machine, {wrong} were not what was wanted")
+    assert wrong == 0
 
 
 def test_a_worker_opens_a_client_for_every_board(server: str) -> None:
