@@ -1,7 +1,7 @@
 """The bundled pedals: a class each in pedalboard's idiom, its weights and its data card beside it.
 
 >>> sorted(PEDALS)
-['klon-gain-stage', 'tube-screamer']
+['big-muff', 'ds-1', 'klon-gain-stage', 'tube-screamer']
 """
 
 from __future__ import annotations
@@ -94,9 +94,7 @@ class BigMuff(Pedal):
         super().__init__(sustain=sustain, tone=tone, volume=volume, **options)
 
 
-PEDALS: dict[str, type[Pedal]] = {
-    pedal.SLUG: pedal for pedal in (TubeScreamer, DS1, BigMuff, KlonGainStage) if (DATA / pedal.FILE).exists()
-}
+PEDALS: dict[str, type[Pedal]] = {pedal.SLUG: pedal for pedal in (TubeScreamer, DS1, BigMuff, KlonGainStage)}
 
 
 def make_pedal(name: str, level: str = "raw") -> Pedal:
