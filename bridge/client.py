@@ -6,6 +6,7 @@ import socket
 import time
 from collections import deque
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -102,8 +103,7 @@ class RemoteBoard(Processor):
         self._greet(spec)
 
     def process_block(self, block: Audio) -> Audio:
-        assert self._spec is not None or self._agreed is not None
-        most = min(self._agreed.buffer_size, MOST_FRAMES)
+        most = self._agreed.buffer_size
         parts = [self._exchange(block[:, at : at + most]) for at in range(0, block.shape[1], most)]
         out = parts[0] if len(parts) == 1 else np.concatenate(parts, 1)
         skipped = min(self._skip, out.shape[1])  # the worker's stream is late by its latency: those are not ours
@@ -139,8 +139,7 @@ class RemoteBoard(Processor):
             if kind is Kind.NOTICE:
                 self._latency = int(unpack_json(bytes(payload)).get("latency", self._latency))
             elif kind is Kind.REFUSE:
-                found = unpack_json(bytes(payload))
-                raise BridgeError(f"the worker refuses: {found.get('reason')}", str(found.get("code")))
+                raise _refused(unpack_json(bytes(payload)))
             elif kind is Kind.BYE:
                 raise EOFError("the worker says goodbye")
 
@@ -168,7 +167,7 @@ class RemoteBoard(Processor):
             kind, _, payload = receive(connection)
             found = unpack_json(bytes(payload))
             if kind is Kind.REFUSE:
-                raise BridgeError(f"the worker refuses: {found.get('reason')}", str(found.get("code")))
+                raise _refused(found)
             if kind is not Kind.WELCOME:
                 raise BridgeError(f"the worker at {self._place} answers with {kind.name}; is it one of ours?")
             self._learn(found)
@@ -215,3 +214,8 @@ class RemoteBoard(Processor):
         return f"{self.address[0]}:{self.address[1]}"
 
     _agreed: Spec
+
+
+def _refused(found: dict[str, Any]) -> BridgeError:
+    """The error for what a REFUSE says."""
+    return BridgeError(f"the worker refuses: {found.get('reason')}", str(found.get("code")))

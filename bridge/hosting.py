@@ -32,7 +32,6 @@ CLOCK_SLACK = 0.25
 """Seconds by which a stream's own clock, which counts frames, may be off before it is set anew."""
 
 SWITCH = Parameter("bypass", 0, 1, 0, description="1 passes the dry input, in time")
-BLEND = Parameter("mix", 0, 1, 1, description="0 is the dry input, 1 the board")
 
 
 class Hosted(Pedalboard):
@@ -48,7 +47,7 @@ class Hosted(Pedalboard):
 
     def table(self) -> dict[str, Parameter | None]:
         """Addresses with their parameters; None for a native plugin's parameter, whose range pedalboard hides."""
-        found: dict[str, Parameter | None] = {"mix": BLEND}
+        found: dict[str, Parameter | None] = {"mix": self.parameters["mix"]}
         for name, slot in zip(slot_names(self), self, strict=True):
             found[f"{name}/bypass"] = SWITCH
             plugin = _inside(slot)
@@ -241,6 +240,13 @@ class BoardHost:
                 self.streams.remove(stream)
 
 
+def _late(channels: int, samples: int) -> Queue:
+    """A queue whose output is `samples` behind its input."""
+    queue = Queue(channels)
+    queue.put(np.zeros((channels, samples), np.float32))
+    return queue
+
+
 class Voice:
     """A board on one stream: as many samples out as in, `latency` samples late."""
 
@@ -248,8 +254,7 @@ class Voice:
         self.board = board
         board.open_stream(spec)
         self.latency = board.latency_samples
-        self.ready = Queue(spec.channels)
-        self.ready.put(np.zeros((spec.channels, self.latency), np.float32))
+        self.ready = _late(spec.channels, self.latency)
 
     def process(self, block: Audio) -> Audio:
         """A block of any length up to the stream's."""
@@ -280,8 +285,7 @@ class BoardStream:
         self.load = 0.0
         self.peak = [0.0, 0.0]
         self._wet = Ramp(1.0, round(FADE_SECONDS * spec.sample_rate))
-        self._dry = Queue(spec.channels)
-        self._dry.put(np.zeros((spec.channels, self.voice.latency), np.float32))
+        self._dry = _late(spec.channels, self.voice.latency)
         self._warming = self._faded = 0
         self._clock = 0.0
 
@@ -314,8 +318,7 @@ class BoardStream:
         except Exception as error:  # a board of plugins by anyone can raise anything
             self.muted = True
             self.failed(f"the board failed and is bypassed: {type(error).__name__}: {error}")
-            self._dry = Queue(self.spec.channels)
-            self._dry.put(np.zeros((self.spec.channels, self.voice.latency), np.float32))
+            self._dry = _late(self.spec.channels, self.voice.latency)
             out = self._through(block)
         self._count(block, out, time.perf_counter() - began)
         return out

@@ -165,7 +165,7 @@ class MidiRouter:
             parameter = host.table()[host.canonical(place)]
             raw = binding.low + share * (binding.high - binding.low)
             if parameter is not None:
-                raw = parameter.minimum + raw * (parameter.maximum - parameter.minimum)
+                raw = parameter.at(raw)
             host.set(place, raw)
         except NeuralFXError as error:
             self.log(f"MIDI controller {binding.cc}: {error}")

@@ -47,6 +47,10 @@ class Parameter:
             )
         return number
 
+    def at(self, share: float) -> float:
+        """The value at a share of the range, 0 for the minimum and 1 for the maximum."""
+        return self.minimum + share * (self.maximum - self.minimum)
+
     @property
     def range_text(self) -> str:
         """Range, unit and default for listings, such as ``0 .. 1, default 0.5``."""

@@ -24,6 +24,7 @@ from websockets.sync.server import Server, ServerConnection, serve
 from bridge.errors import ProtocolError
 from bridge.osc.packets import MOST_BYTES, decode
 from bridge.osc.server import OscServer, Sender
+from bridge.osc.tree import wire
 from neural_fx import __version__
 from neural_fx.parameters import Parameter
 
@@ -194,8 +195,7 @@ def _leaf(path: str, kind: str, value: object, access: int, description: str) ->
 
 
 def _parameter(path: str, value: object, parameter: Parameter | None) -> dict[str, Any]:
-    text = isinstance(value, str)
-    node = _leaf(path, "s" if text else "f", value if text else float(str(value)), 3, "")
+    node = _leaf(path, "s" if isinstance(value, str) else "f", wire(value), 3, "")
     if parameter is not None:
         node |= {"RANGE": [{"MIN": parameter.minimum, "MAX": parameter.maximum}], "DESCRIPTION": parameter.description}
         if parameter.unit:

@@ -14,7 +14,7 @@ from typing import Any
 
 from bridge.errors import ProtocolError
 from bridge.osc.packets import MOST_BYTES, Framing, Message, decode, encode
-from bridge.osc.tree import Tree
+from bridge.osc.tree import Tree, wire
 from neural_fx.parameters import decibels
 
 METER_SECONDS = 0.05
@@ -102,7 +102,6 @@ class OscServer:
                 connection.shutdown(socket.SHUT_RDWR)
         with contextlib.suppress(OSError):  # wakes the thread that waits for datagrams
             self.udp.sendto(b"", (self.host, self.port))
-        time.sleep(0)
         self.udp.close()
 
     # -- packets ---------------------------------------------------------------------------------------------------
@@ -211,8 +210,7 @@ class OscServer:
     def _tell_all(self, sender: Sender) -> None:
         for name, host in self.tree.boards.items():
             for place in host.table():
-                value = host.value(place)
-                sender.reply(f"/{name}/{place}", value if isinstance(value, str) else float(str(value)))
+                sender.reply(f"/{name}/{place}", wire(host.value(place)))
 
     def _meters(self) -> None:
         while not self.closing.wait(METER_SECONDS):
@@ -220,19 +218,20 @@ class OscServer:
                 changed, host.changed = host.changed, set()
                 if not self.subscribers and not self.listeners:
                     continue
-                echoes = {place: host.value(place) for place in changed if place in host.table()}
+                table = host.table()
+                echoes = {f"/{name}/{place}": wire(host.value(place)) for place in changed if place in table}
                 for listener, wanted in list(self.listeners.values()):
-                    for place, value in echoes.items():
-                        if f"/{name}/{place}" in wanted:
-                            listener.reply(f"/{name}/{place}", value if isinstance(value, str) else float(str(value)))
+                    for address, value in echoes.items():
+                        if address in wanted:
+                            listener.reply(address, value)
                 streams = list(host.streams)
                 levels = [max((s.peak[i] for s in streams), default=0.0) for i in (0, 1)]
                 for stream in streams:
                     stream.peak = [0.0, 0.0]
                 load, late = sum(s.load for s in streams), sum(s.late for s in streams)
                 for subscriber in list(self.subscribers.values()):
-                    for place, value in echoes.items():
-                        subscriber.reply(f"/{name}/{place}", value if isinstance(value, str) else float(str(value)))
+                    for address, value in echoes.items():
+                        subscriber.reply(address, value)
                     subscriber.reply(f"/{name}/meter", *map(_db, levels))
                     subscriber.reply(f"/{name}/load", float(load))
                     subscriber.reply(f"/{name}/dropouts", int(late))

@@ -91,7 +91,7 @@ class Tree:
         elif rest[-1] == "raw" and len(rest) == 3:
             self._raw(host, "/".join(rest[:-1]), message, reply)
         elif not arguments:
-            reply(address, _wire(host.value(place)))
+            reply(address, wire(host.value(place)))
         else:
             (value,) = _exactly(arguments, 1)
             host.set(place, _plain(value), message.when)
@@ -100,14 +100,14 @@ class Tree:
         parameter = host.table().get(host.canonical(place))
         if parameter is None:
             raise ParameterError(f"{place} has no known range, so no raw value; set it in its own unit")
-        span = parameter.maximum - parameter.minimum
         if not message.arguments:
+            span = parameter.maximum - parameter.minimum
             reply(message.address, (float(str(host.value(place))) - parameter.minimum) / span)
             return
         raw = float(_exactly(message.arguments, 1)[0])
         if not 0 <= raw <= 1:
             raise ParameterError(f"{raw:g} is outside 0 to 1")
-        host.set(place, parameter.minimum + raw * span, message.when)
+        host.set(place, parameter.at(raw), message.when)
 
 
 def _behind(work: Callable[[], None], done: Callable[[], None], address: str, reply: Reply) -> None:
@@ -140,6 +140,6 @@ def _plain(value: object) -> object:
     return float(value) if isinstance(value, (bool, int)) else value
 
 
-def _wire(value: object) -> Any:
+def wire(value: object) -> Any:
     """A value as an OSC argument."""
     return value if isinstance(value, str) else float(str(value))

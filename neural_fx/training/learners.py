@@ -33,7 +33,6 @@ class Learner(nn.Module):
         super().__init__()
         if isinstance(network, Slimmable):
             raise TrainingError("a slimmable network cannot be trained; train one of its sizes")
-        self.start = network
         self.context = MEMORY if is_recurrent(network) else network.receptive_field - 1
         self.model: Model = build(network).to(torch.device(device))
         plain = network.network if isinstance(network, Knobbed) else network

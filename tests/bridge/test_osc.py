@@ -82,7 +82,7 @@ class Replies:
 
 
 def ask(tree: Tree, address: str, *arguments: Any) -> list[tuple[Any, ...]]:
-    """The replies to one message, as (address, *arguments)."""
+    """The replies to one message, as (address, *arguments); those that come later are added to the same list."""
     found: list[tuple[Any, ...]] = []
     for message in decode(encode(address, *arguments)):
         tree.handle(message, lambda *reply: found.append(reply))
@@ -201,17 +201,13 @@ def test_media_folders_are_a_fence(media: Path, tmp_path: Path) -> None:
 
 
 def test_boards_are_saved_and_loaded(osc: OscServer, media: Path) -> None:
-    found: list[tuple[Any, ...]] = []
     ask(osc.tree, "/lead/gain/gain_db", -12.0)
     assert ask(osc.tree, "/lead/save", "mine.yaml") == [("/lead/save", "mine.yaml")]
-    for message in decode(encode("/bass/load", "mine.yaml")):
-        osc.tree.handle(message, lambda *reply: found.append(reply))
+    found = ask(osc.tree, "/bass/load", "mine.yaml")
     assert until(lambda: found) == [("/bass/load", "mine.yaml")]
     assert osc.tree.boards["bass"].value("gain/gain_db") == -12.0
     (media / "bad.yaml").write_text("slots: 3")
-    found.clear()
-    for message in decode(encode("/bass/load", "bad.yaml")):
-        osc.tree.handle(message, lambda *reply: found.append(reply))
+    found = ask(osc.tree, "/bass/load", "bad.yaml")
     assert until(lambda: found)[0][:2] == ("/error", "/bass/load")
     assert osc.tree.boards["bass"].value("gain/gain_db") == -12.0, "a failed load changes nothing"
 
@@ -221,18 +217,14 @@ def test_renders_report(osc: OscServer, media: Path) -> None:
     ask(osc.tree, "/lead/gain/gain_db", -20.0)
     ask(osc.tree, "/lead/reverb/wet_level", 0.0)
     ask(osc.tree, "/lead/reverb/dry_level", 0.5)
-    found: list[tuple[Any, ...]] = []
-    for message in decode(encode("/render", "in.wav", "out.wav", "lead")):
-        osc.tree.handle(message, lambda *reply: found.append(reply))
+    found = ask(osc.tree, "/render", "in.wav", "out.wav", "lead")
     done = until(lambda: [r for r in found if r[0] == "/render/done"])[0]
     assert done[2] == "out.wav"
     assert [r[2] for r in found if r[0] == "/render/progress"][-1] == pytest.approx(1.0)
     out, _ = soundfile.read(media / "out.wav")
     assert 0.05 < out.std() / soundfile.read(media / "in.wav")[0].std() < 0.15
-    found.clear()
     (media / "bad.wav").write_text("no")
-    for message in decode(encode("/render", "bad.wav", "bad-out.wav", "lead")):
-        osc.tree.handle(message, lambda *reply: found.append(reply))
+    found = ask(osc.tree, "/render", "bad.wav", "bad-out.wav", "lead")
     assert until(lambda: found)[0][0] == "/render/error"
     assert not (media / "bad-out.wav").exists()
 
