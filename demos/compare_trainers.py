@@ -1,6 +1,7 @@
 """Our trainer beside the one that people use: the same pair, the same minutes, the same cores, one after the other.
 
     python demos/compare_trainers.py DRY WET --minutes 15 [--mask 0.3/0.5] [--latency 0]
+    python demos/compare_trainers.py DRY --circuit ds-1 --seconds 90    # wet: the circuit with all knobs at noon
 
 Needs `pip install neural-amp-modeler==0.13.0`, whose trainer runs with its default recipe (its packed architecture),
 stopped by the clock. Both train on the first nine tenths; both captures are measured on the last tenth by the same
@@ -20,8 +21,11 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from neural_fx.audio import read_audio, resample
 from neural_fx.formats import read
 from neural_fx.formats.network import Slimmable
+from neural_fx.training.circuits import CIRCUITS
+from neural_fx.training.circuits.spice import simulate
 from neural_fx.training.loop import evaluate_network
 from neural_fx.training.pairs import Mask, Pair, load_pair
 
@@ -44,6 +48,18 @@ learning = {{
 }}
 full.main(data, core._get_packed_model_config(), learning, Path({out!r}), no_show=True, make_plots=False)
 """
+
+
+def simulated(circuit: str, dry: Path, seconds: float, folder: Path) -> tuple[Path, Path]:
+    """A dry and a wet file: the start of a recording, and the circuit playing it at noon."""
+    audio, rate = read_audio(dry)
+    signal = resample(audio, rate, 48000)[0][: round(seconds * 48000)]
+    parts = CIRCUITS[circuit]
+    paths = folder / f"{dry.stem}.wav", folder / f"{circuit}.wav"
+    wet = simulate(parts, signal, 48000, {knob.name: 0.5 for knob in parts.knobs})
+    for path, samples in zip(paths, (signal, wet), strict=True):
+        soundfile.write(path, samples, 48000, subtype="FLOAT")
+    return paths
 
 
 def quieter(pair: Pair) -> Pair:
@@ -86,16 +102,29 @@ def best_esr(paths: list[Path], pair: Pair) -> float:
 
 
 def main() -> None:
-    """Train twice, measure twice."""
+    """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("dry", type=Path)
-    parser.add_argument("wet", type=Path)
+    parser.add_argument("wet", type=Path, nargs="?")
+    parser.add_argument("--circuit", help="tube-screamer, ds-1 or big-muff, simulated instead of WET")
+    parser.add_argument("--seconds", type=float, default=90, help="of DRY that the circuit plays")
     parser.add_argument("--minutes", type=float, default=15)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--mask")
     parser.add_argument("--latency", type=int)
     parser.add_argument("--arch", default="a1-standard", help="ours; theirs is its default")
     options = parser.parse_args()
+    if (options.wet is None) == (options.circuit is None):
+        parser.error("give WET or --circuit")
+    with tempfile.TemporaryDirectory() as name:
+        if options.circuit:
+            options.dry, options.wet = simulated(options.circuit, options.dry, options.seconds, Path(name))
+            options.latency = 0
+        compare(options)
+
+
+def compare(options: argparse.Namespace) -> None:
+    """Train twice, measure twice, print."""
     mask = Mask.parse(options.mask) if options.mask else None
     pair = load_pair(options.dry, options.wet, 48000, mask, options.latency)
     held_out = pair.split()[1]

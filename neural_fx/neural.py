@@ -195,8 +195,7 @@ class NeuralProcessor(Processor):
         return float(np.sum(error**2) / max(float(np.sum(test.output.astype(np.float64) ** 2)), 1e-12))
 
     def __repr__(self) -> str:
-        values = "".join(f" {k}={v:g}" for k, v in self._values.items())
-        return f"<neural_fx.{type(self).__name__} {self.name!r}{values} at {hex(id(self))}>"
+        return self.described(f"neural_fx.{type(self).__name__} {self.name!r}")
 
 
 def load(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import difflib
 import math
+from abc import ABCMeta
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,6 +66,74 @@ def unknown_parameter(owner: str, name: str, valid: Mapping[str, object] | list[
     near = difflib.get_close_matches(name, names, 1)
     hint = f" (did you mean {near[0]!r}?)" if near else ""
     return ParameterError(f"{owner} has no parameter {name!r}{hint}; it has: {', '.join(names) or 'none'}")
+
+
+class _Sealing(ABCMeta):
+    """After `__init__`, an assignment to a name that is no attribute is an error, not a silent new attribute."""
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        made = super().__call__(*args, **kwargs)
+        object.__setattr__(made, "_sealed", True)
+        return made
+
+
+class Parametric(metaclass=_Sealing):
+    """Something with knobs: a table of parameters that are attributes. Processors and instruments are."""
+
+    PARAMETERS: tuple[Parameter, ...] = ()
+    _sealed = False
+
+    def __init__(self, **values: float) -> None:
+        """Set parameters by name; the others start at their defaults.
+
+        Raises:
+            ParameterError: an unknown name (lists the valid ones) or a value out of range.
+        """
+        self._table: dict[str, Parameter] = {p.name: p for p in self.PARAMETERS}
+        self._values: dict[str, float] = {p.name: p.default for p in self.PARAMETERS}
+        for name, value in values.items():
+            self.set_parameter(name, value)
+
+    @property
+    def parameters(self) -> Mapping[str, Parameter]:
+        """The parameter table, by name."""
+        return self._table
+
+    def set_parameter(self, name: str, value: object) -> None:
+        """Set a parameter; while streaming, it moves there over its smoothing time.
+
+        Raises:
+            ParameterError: an unknown name (lists the valid ones) or a value out of range.
+        """
+        if name not in self._table:
+            raise unknown_parameter(type(self).__name__, name, self._table)
+        self._values[name] = self._table[name].check(value)
+
+    def __getattr__(self, name: str) -> Any:
+        if not name.startswith("_"):
+            if name in self._values:
+                return self._values[name]
+            raise unknown_parameter(type(self).__name__, name, self._table)
+        raise AttributeError(name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not name.startswith("_") and name in self.__dict__.get("_table", ()):
+            self.set_parameter(name, value)
+        elif self._sealed and not name.startswith("_") and name not in self.__dict__ and not hasattr(type(self), name):
+            raise unknown_parameter(type(self).__name__, name, self._table)
+        else:
+            object.__setattr__(self, name, value)
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *self._table]
+
+    def __repr__(self) -> str:
+        return self.described("neural_fx." + type(self).__name__)
+
+    def described(self, what: str) -> str:
+        """`what` with the values of all parameters, as `repr` shows it."""
+        values = "".join(f" {k}={v:g}" for k, v in self._values.items())
+        return f"<{what}{values} at {hex(id(self))}>"
 
 
 class Ramp:

@@ -20,8 +20,8 @@ still inside, and `flush()` brings them out.
 from __future__ import annotations
 
 import math
-from abc import ABCMeta, abstractmethod
-from collections.abc import Iterator, Mapping
+from abc import abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,7 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neural_fx.layout import Layout
-from neural_fx.parameters import Parameter, unknown_parameter
+from neural_fx.parameters import Parametric
 
 Audio = NDArray[np.float32]
 
@@ -52,22 +52,11 @@ class Spec:
     buffer_size: int = 8192
 
 
-class _Sealing(ABCMeta):
-    """After `__init__`, an assignment to a name that is no attribute is an error, not a silent new attribute."""
-
-    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
-        made = super().__call__(*args, **kwargs)
-        object.__setattr__(made, "_sealed", True)
-        return made
-
-
-class Processor(metaclass=_Sealing):
+class Processor(Parametric):
     """Audio in, audio out, with pedalboard's call, parameters as attributes, and streaming that equals one call."""
 
-    PARAMETERS: tuple[Parameter, ...] = ()
     is_effect = True
     is_instrument = False
-    _sealed = False
 
     def __init__(self, **values: float) -> None:
         """Set parameters by name; the others start at their defaults.
@@ -75,13 +64,10 @@ class Processor(metaclass=_Sealing):
         Raises:
             ParameterError: an unknown name (lists the valid ones) or a value out of range.
         """
-        self._table: dict[str, Parameter] = {p.name: p for p in self.PARAMETERS}
-        self._values: dict[str, float] = {p.name: p.default for p in self.PARAMETERS}
         self._layout = Layout()
         self._spec: Spec | None = None
         self._taken = self._given = 0
-        for name, value in values.items():
-            self.set_parameter(name, value)
+        super().__init__(**values)
 
     # -- the contract --------------------------------------------------------------------------------------------
 
@@ -145,45 +131,6 @@ class Processor(metaclass=_Sealing):
         A call with `reset=True` compensates it. 0 before the first call.
         """
         return 0
-
-    # -- parameters ----------------------------------------------------------------------------------------------
-
-    @property
-    def parameters(self) -> Mapping[str, Parameter]:
-        """The parameter table, by name."""
-        return self._table
-
-    def set_parameter(self, name: str, value: object) -> None:
-        """Set a parameter; while streaming, it moves there over its smoothing time.
-
-        Raises:
-            ParameterError: an unknown name (lists the valid ones) or a value out of range.
-        """
-        if name not in self._table:
-            raise unknown_parameter(type(self).__name__, name, self._table)
-        self._values[name] = self._table[name].check(value)
-
-    def __getattr__(self, name: str) -> Any:
-        if not name.startswith("_"):
-            if name in self._values:
-                return self._values[name]
-            raise unknown_parameter(type(self).__name__, name, self._table)
-        raise AttributeError(name)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if not name.startswith("_") and name in self.__dict__.get("_table", ()):
-            self.set_parameter(name, value)
-        elif self._sealed and not name.startswith("_") and name not in self.__dict__ and not hasattr(type(self), name):
-            raise unknown_parameter(type(self).__name__, name, self._table)
-        else:
-            object.__setattr__(self, name, value)
-
-    def __dir__(self) -> list[str]:
-        return [*super().__dir__(), *self._table]
-
-    def __repr__(self) -> str:
-        values = "".join(f" {k}={v:g}" for k, v in self._values.items())
-        return f"<neural_fx.{type(self).__name__}{values} at {hex(id(self))}>"
 
     # -- what a subclass implements --------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from neural_fx.errors import ModelError
-from neural_fx.formats import guitarml, nam, pedal, rtneural, wavenetva
+from neural_fx.formats import archive, guitarml, nam, pedal, rtneural, wavenetva
 from neural_fx.formats.capture import Capture, Metadata
 from neural_fx.formats.network import Network
 from neural_fx.formats.reader import MAX_BYTES, Node, parse_json
@@ -61,7 +61,7 @@ def parse(data: bytes) -> Capture:
     """
     if not data.strip():
         raise ModelError("is empty")
-    if pedal.matches(data):
+    if archive.matches(data):
         return pedal.read(data)
     for magic, what in _FOREIGN:
         if data.lstrip().startswith(magic):

@@ -15,26 +15,20 @@ mean is written in `neural_fx.formats.network.Knobbed`. Layers are ungated.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from neural_fx.errors import ModelError
+from neural_fx.formats.archive import Tensors, archive_bytes, open_archive
 from neural_fx.formats.capture import Capture, Metadata
 from neural_fx.formats.knobbed import modulation_sizes
 from neural_fx.formats.network import Activation, Array, Conv, Dense, Knobbed, Layer, LayerArray, Level, WaveNet
-from neural_fx.formats.reader import MAX_CHANNELS, MAX_DILATION, MAX_KERNEL, Node, parse_json
+from neural_fx.formats.reader import MAX_CHANNELS, MAX_DILATION, MAX_KERNEL, Node
 
-KEY = "neural-fx"
+FORMAT = "neural-fx-pedal"
 MOST_KNOBS = 32
-MAX_WEIGHTS = 2**21
-
-
-def matches(data: bytes) -> bool:
-    """Whether the bytes begin like a safetensors archive."""
-    return len(data) > 10 and data[8:10] == b'{"' and int.from_bytes(data[:8], "little") <= len(data) - 8
 
 
 def read(data: bytes) -> Capture:
@@ -43,20 +37,7 @@ def read(data: bytes) -> Capture:
     Raises:
         ModelError: the archive or its description is damaged, incomplete or contradictory; names the field.
     """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
-
-    header = parse_json(data[8 : 8 + int.from_bytes(data[:8], "little")])
-    about = header.get("__metadata__") if isinstance(header, dict) else None
-    if not isinstance(about, dict) or not isinstance(about.get(KEY), str):
-        raise ModelError(f"is a safetensors archive without a {KEY!r} description: not a pedal of ours")
-    root = Node(parse_json(about[KEY].encode()))
-    root["format"].choice("neural-fx-pedal")
-    root["version"].integer(1, 1)
-    try:
-        tensors = _Tensors(load(data))
-    except (SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"is a damaged safetensors archive: {error}") from None
+    root, tensors = open_archive(data, FORMAT)
     stacks = root["stacks"].items(16, 1)
     network = WaveNet(
         tuple(_stack(tensors, i, node) for i, node in enumerate(stacks)), root["head_scale"].number(-1e6, 1e6)
@@ -102,8 +83,6 @@ def pedal_bytes(
     Raises:
         ValueError: the network has something that the format cannot say.
     """
-    from safetensors.numpy import save
-
     tensors: dict[str, Array] = {}
 
     def put(name: str, conv: Conv) -> None:
@@ -129,8 +108,6 @@ def pedal_bytes(
         tensors[f"levels.{level.index}"] = level.gains
     levels = {level.index for level in network.levels}
     about = {
-        "format": "neural-fx-pedal",
-        "version": 1,
         "sample_rate": float(sample_rate),
         "prewarm": network.receptive_field,
         "knobs": [{"name": n, "default": d, "levels": i in levels} for i, (n, d) in enumerate(knobs.items())],
@@ -138,7 +115,7 @@ def pedal_bytes(
         "stacks": [_describe(stack) for stack in network.network.arrays],
         "metadata": dict(metadata or {}),
     }
-    return save({k: np.ascontiguousarray(v, np.float32) for k, v in tensors.items()}, {KEY: json.dumps(about)})
+    return archive_bytes(FORMAT, about, tensors)
 
 
 def _describe(stack: LayerArray) -> dict[str, Any]:
@@ -147,54 +124,24 @@ def _describe(stack: LayerArray) -> dict[str, Any]:
     return about | ({"slope": activation.params["negative_slope"]} if activation.params else {})
 
 
-class _Tensors:
-    """The archive's tensors, each to be taken once."""
-
-    def __init__(self, found: dict[str, Any]) -> None:
-        self.left = dict(found)
-        self.count = sum(int(np.size(a)) for a in found.values())
-        if self.count > MAX_WEIGHTS:
-            raise ModelError(f"holds {self.count} weights; at most {MAX_WEIGHTS}")
-
-    def take(self, name: str, *shape: int | None) -> Array:
-        """A tensor of the given shape (None: any length).
-
-        Raises:
-            ModelError: missing, not float32, of another shape, or not finite.
-        """
-        if name not in self.left:
-            raise ModelError("missing", name)
-        array = self.left.pop(name)
-        fits = array.ndim == len(shape) and all(w is None or w == n for w, n in zip(shape, array.shape, strict=True))
-        if array.dtype != np.float32 or not fits:
-            wanted = " x ".join("n" if w is None else str(w) for w in shape)
-            raise ModelError(f"expected float32 of shape {wanted}, found {array.dtype} of {array.shape}", name)
-        if not np.isfinite(array).all() or 0 in array.shape:
-            raise ModelError("expected finite numbers", name)
-        return np.asarray(array)
-
-    def conv(self, name: str, dilation: int = 1, taps: int | None = None) -> Conv:
-        weight = self.take(f"{name}.weight", None, None, taps)
-        if max(weight.shape[:2]) > MAX_CHANNELS or weight.shape[2] > MAX_KERNEL:
-            raise ModelError(f"is too large: {weight.shape}", f"{name}.weight")
-        bias = self.take(f"{name}.bias", len(weight)) if f"{name}.bias" in self.left else None
-        return Conv(weight, bias, dilation)
-
-    def done(self) -> None:
-        if self.left:
-            raise ModelError("belongs to nothing in the description", min(self.left))
+def _conv(tensors: Tensors, name: str, dilation: int = 1, taps: int | None = None) -> Conv:
+    weight = tensors.take(f"{name}.weight", None, None, taps)
+    if max(weight.shape[:2]) > MAX_CHANNELS or weight.shape[2] > MAX_KERNEL:
+        raise ModelError(f"is too large: {weight.shape}", f"{name}.weight")
+    bias = tensors.take(f"{name}.bias", len(weight)) if f"{name}.bias" in tensors.left else None
+    return Conv(weight, bias, dilation)
 
 
-def _stack(tensors: _Tensors, index: int, node: Node) -> LayerArray:
+def _stack(tensors: Tensors, index: int, node: Node) -> LayerArray:
     name = node["activation"].choice("tanh", "leaky_relu")
     params = {"negative_slope": node["slope"].number(-10, 10)} if name == "leaky_relu" else {}
     layers = []
     for j, dilation in enumerate(node["dilations"].integers(1, MAX_DILATION, 256)):
         place = f"stacks.{index}.layers.{j}"
-        conv = tensors.conv(f"{place}.conv", dilation)
-        mixin, residual = tensors.conv(f"{place}.mixin", taps=1), tensors.conv(f"{place}.residual", taps=1)
+        conv = _conv(tensors, f"{place}.conv", dilation)
+        mixin, residual = _conv(tensors, f"{place}.mixin", taps=1), _conv(tensors, f"{place}.residual", taps=1)
         layers.append(Layer(conv, mixin, Activation(name, params), residual=residual))
-    enter, head = tensors.conv(f"stacks.{index}.rechannel", taps=1), tensors.conv(f"stacks.{index}.head")
+    enter, head = _conv(tensors, f"stacks.{index}.rechannel", taps=1), _conv(tensors, f"stacks.{index}.head")
     return LayerArray(enter, tuple(layers), head)
 
 
@@ -222,7 +169,7 @@ def _fit(conv: Conv, into: int, out: int, name: str) -> None:
         raise ModelError(f"expected {into} to {out} channels, found {conv.in_channels} to {conv.out_channels}", name)
 
 
-def _dense(tensors: _Tensors, knobs: int, outputs: int) -> tuple[Dense, ...]:
+def _dense(tensors: Tensors, knobs: int, outputs: int) -> tuple[Dense, ...]:
     layers: list[Dense] = []
     width = knobs
     while f"dense.{len(layers)}.weight" in tensors.left:

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "gradient.hpp"
+#include "harmonic.hpp"
 #include "knobbed.hpp"
 #include "recurrent.hpp"
 #include "sequential.hpp"
@@ -48,5 +49,5 @@ static double fma_peak() {
     return 2e-9 * W * chains * rounds / spent.count();
 }
 extern const nfx::Kernels kernels;
-const nfx::Kernels kernels{NFX_STRING(NFX_ARCH), &wavenet, &knobbed, &sequential, &recurrent, &tape, &fma_peak};
+const nfx::Kernels kernels{NFX_STRING(NFX_ARCH), &wavenet, &knobbed, &sequential, &recurrent, &tape, &harmonics, &harmonics_adjoint, &fma_peak};
 }  // namespace NFX_ARCH

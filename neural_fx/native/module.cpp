@@ -132,6 +132,23 @@ using Flat = nb::ndarray<const float, nb::ndim<1>, nb::c_contig, nb::device::cpu
 using FlatOut = nb::ndarray<float, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using Signals = nb::ndarray<const float, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 
+using Turns = nb::ndarray<const double, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+using SignalsOut = nb::ndarray<float, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+
+// A bank of harmonics per row: amplitudes (rows, hops + 1, count) and audio (rows, hops * hop), in either direction.
+void each_bank(nfx::Harmonics run, const Turns& turns, const float* in, size_t in_row, float* out, size_t out_row,
+               size_t frames, size_t count) {
+    const size_t hops = frames - 1, n = turns.shape(1);
+    nb::gil_scoped_release release;
+    NoDenormals guard;
+    for (size_t i = 0; i < turns.shape(0); ++i)
+        run(turns.data() + i * n, in + i * in_row, int(hops), int(n / hops), int(count), out + i * out_row);
+}
+void check_bank(const Turns& turns, size_t rows, size_t frames, size_t audio_rows, size_t samples) {
+    if (frames < 2 || turns.shape(0) != rows || audio_rows != rows || turns.shape(1) != samples || samples % (frames - 1))
+        throw std::invalid_argument("harmonics: expected (rows, hops * hop), (rows, hops + 1, count) and (rows, hops * hop)");
+}
+
 // A training window.
 class Window {
     std::unique_ptr<nfx::Tape> tape;
@@ -177,6 +194,17 @@ NB_MODULE(_core, m) {
     m.def("fma_peak", [](const std::string& set) { return kernels(set).fma_peak(); }, "instruction_set"_a = "",
           "GFLOP/s of independent fused multiply-adds on one core, measured for about 20 ms.");
     m.def("allocations", [] { return allocations; }, "C++ allocations of this module on this thread so far.");
+
+    m.def("harmonics", [](Turns turns, In amplitudes, SignalsOut out) {
+        check_bank(turns, amplitudes.shape(0), amplitudes.shape(1), out.shape(0), out.shape(1));
+        each_bank(kernels("").harmonics, turns, amplitudes.data(), amplitudes.shape(1) * amplitudes.shape(2), out.data(),
+                  out.shape(1), amplitudes.shape(1), amplitudes.shape(2));
+    }, "turns"_a, "amplitudes"_a, "out"_a, "Sums of sines: phases in turns, amplitudes by frame, audio to write.");
+    m.def("harmonics_adjoint", [](Turns turns, Signals audio, Out gradients) {
+        check_bank(turns, gradients.shape(0), gradients.shape(1), audio.shape(0), audio.shape(1));
+        each_bank(kernels("").harmonics_adjoint, turns, audio.data(), audio.shape(1), gradients.data(),
+                  gradients.shape(1) * gradients.shape(2), gradients.shape(1), gradients.shape(2));
+    }, "turns"_a, "audio"_a, "gradients"_a, "The gradient by the amplitudes from the one by the audio.");
 
     nb::enum_<nfx::Act>(m, "Act")
         .value("tanh", nfx::Act::tanh).value("fasttanh", nfx::Act::fasttanh).value("hardtanh", nfx::Act::hardtanh)

@@ -130,6 +130,8 @@ using MakeKnobbed = std::unique_ptr<Stream> (*)(const Knobbed&);
 using MakeSequential = std::unique_ptr<Stream> (*)(const Sequential&);
 using MakeRecurrent = std::unique_ptr<Stream> (*)(const Recurrent&);
 
+using Harmonics = void (*)(const double* turns, const float* in, int hops, int hop, int count, float* out);
+
 struct Kernels {
     const char* name;
     MakeWaveNet wavenet;
@@ -137,6 +139,7 @@ struct Kernels {
     MakeSequential sequential;
     MakeRecurrent recurrent;
     MakeTape tape;
+    Harmonics harmonics, harmonics_adjoint;
     double (*fma_peak)();  // GFLOP/s of independent fused multiply-adds on one core, for about 20 ms
 };
 

@@ -1,0 +1,94 @@
+"""Archives of tensors whose header carries a JSON description: our own files (pedals with knobs, timbres).
+
+Everything in them is data: float32 tensors (safetensors), and under the header's key ``neural-fx`` a JSON object.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from neural_fx.errors import ModelError
+from neural_fx.formats.network import Array
+from neural_fx.formats.reader import Node, parse_json
+
+KEY = "neural-fx"
+MAX_WEIGHTS = 2**21
+
+
+def matches(data: bytes) -> bool:
+    """Whether the bytes begin like a safetensors archive."""
+    return len(data) > 10 and data[8:10] == b'{"' and int.from_bytes(data[:8], "little") <= len(data) - 8
+
+
+def open_archive(data: bytes, kind: str) -> tuple[Node, Tensors]:
+    """The description and the tensors of an archive.
+
+    Args:
+        data: the file.
+        kind: what its ``format`` must be; its ``version`` must be 1.
+
+    Raises:
+        ModelError: it is damaged, or something else.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    if not matches(data):
+        raise ModelError("is no safetensors archive")
+    header = parse_json(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    about = header.get("__metadata__") if isinstance(header, dict) else None
+    if not isinstance(about, dict) or not isinstance(about.get(KEY), str):
+        raise ModelError(f"is a safetensors archive without a {KEY!r} description: not a file of ours")
+    root = Node(parse_json(about[KEY].encode()))
+    root["format"].choice(kind)
+    root["version"].integer(1, 1)
+    try:
+        return root, Tensors(load(data))
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"is a damaged safetensors archive: {error}") from None
+
+
+def archive_bytes(kind: str, about: Mapping[str, Any], tensors: Mapping[str, Array]) -> bytes:
+    """An archive of this kind, version 1."""
+    from safetensors.numpy import save
+
+    described = {"format": kind, "version": 1, **about}
+    data: bytes = save(
+        {k: np.ascontiguousarray(v, np.float32) for k, v in tensors.items()}, {KEY: json.dumps(described)}
+    )
+    return data
+
+
+class Tensors:
+    """The archive's tensors, each to be taken once."""
+
+    def __init__(self, found: dict[str, Any]) -> None:
+        self.left = dict(found)
+        self.count = sum(int(np.size(a)) for a in found.values())
+        if self.count > MAX_WEIGHTS:
+            raise ModelError(f"holds {self.count} weights; at most {MAX_WEIGHTS}")
+
+    def take(self, name: str, *shape: int | None) -> Array:
+        """A tensor of the given shape (None: any length).
+
+        Raises:
+            ModelError: missing, not float32, of another shape, or not finite.
+        """
+        if name not in self.left:
+            raise ModelError("missing", name)
+        array = self.left.pop(name)
+        fits = array.ndim == len(shape) and all(w is None or w == n for w, n in zip(shape, array.shape, strict=True))
+        if array.dtype != np.float32 or not fits:
+            wanted = " x ".join("n" if w is None else str(w) for w in shape)
+            raise ModelError(f"expected float32 of shape {wanted}, found {array.dtype} of {array.shape}", name)
+        if not np.isfinite(array).all() or 0 in array.shape:
+            raise ModelError("expected finite numbers", name)
+        return np.asarray(array)
+
+    def done(self) -> None:
+        if self.left:
+            raise ModelError("belongs to nothing in the description", min(self.left))

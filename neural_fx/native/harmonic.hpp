@@ -1,0 +1,96 @@
+// A bank of harmonics (DDSP): all sines of a note by rotating the fundamental, amplitudes linear between frames.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "simd.hpp"
+
+namespace NFX_ARCH {
+
+// sin(2 pi x) for x in [-0.5, 0.5], within 6e-8.
+inline vec sine_of_turn(vec x) {
+    x = pick(x > all(0.25f), all(0.5f) - x, pick(x < all(-0.25f), all(-0.5f) - x, x)) * 6.28318530717958648f;
+    const vec s = x * x;
+    vec p = all(-2.50521083854417e-8f);
+    p = p * s + 2.75573192239859e-6f;
+    p = p * s - 1.98412698412698e-4f;
+    p = p * s + 8.33333333333333e-3f;
+    p = p * s - 1.66666666666667e-1f;
+    return x + x * (s * p);
+}
+
+// W samples of the fundamental as a point on the unit circle, from phases in turns; the last ones may be missing.
+inline void point(const double* turns, int n, vec& c, vec& s) {
+    alignas(64) float x[W] = {};
+    for (int i = 0; i < n; ++i) x[i] = float(turns[i] - std::floor(turns[i] + 0.5));
+    const vec v = load(x), quarter = v + 0.25f;
+    s = sine_of_turn(v);
+    c = sine_of_turn(pick(quarter > all(0.5f), quarter - 1.0f, quarter));
+}
+
+// How far each of W samples is on the way from one frame to the next.
+inline vec way(int at, int hop) {
+    alignas(64) float x[W];
+    for (int i = 0; i < W; ++i) x[i] = float(at + i) / float(hop);
+    return load(x);
+}
+
+// turns: phases of the fundamental, hops * hop. amplitudes: (hops + 1, count). out: hops * hop samples.
+inline void harmonics(const double* turns, const float* amplitudes, int hops, int hop, int count, float* out) {
+    for (int h = 0; h < hops; ++h) {
+        const float *from = amplitudes + size_t(h) * count, *to = from + count;
+        for (int at = 0; at < hop; at += W) {
+            const int n = std::min(W, hop - at);
+            vec c, s, sum{};
+            point(turns + size_t(h) * hop + at, n, c, s);
+            const vec t = way(at, hop);
+            vec zc = c, zs = s;
+            for (int k = 0; k < count; ++k) {
+                sum += (from[k] + (to[k] - from[k]) * t) * zs;
+                const vec next = zc * c - zs * s;
+                zs = zc * s + zs * c;
+                zc = next;
+            }
+            alignas(64) float y[W];
+            store(y, sum);
+            std::copy(y, y + n, out + size_t(h) * hop + at);
+        }
+    }
+}
+
+// The gradient of a loss by the amplitudes, from its gradient by the audio; `gradients` (hops + 1, count) is written.
+inline void harmonics_adjoint(const double* turns, const float* d_out, int hops, int hop, int count, float* gradients) {
+    std::vector<float> sums(size_t(2) * count * W + W);
+    float* at64 = reinterpret_cast<float*>((reinterpret_cast<size_t>(sums.data()) + W * 4 - 1) / (W * 4) * (W * 4));
+    std::fill(gradients, gradients + size_t(hops + 1) * count, 0.0f);
+    for (int h = 0; h < hops; ++h) {
+        std::fill(at64, at64 + size_t(2) * count * W, 0.0f);
+        for (int at = 0; at < hop; at += W) {
+            const int n = std::min(W, hop - at);
+            alignas(64) float g[W] = {};
+            std::copy(d_out + size_t(h) * hop + at, d_out + size_t(h) * hop + at + n, g);
+            vec c, s;
+            point(turns + size_t(h) * hop + at, n, c, s);
+            const vec d = load(g), later = d * way(at, hop), sooner = d - later;
+            vec zc = c, zs = s;
+            for (int k = 0; k < count; ++k) {
+                float* sum = at64 + size_t(2) * k * W;
+                store(sum, load(sum) + sooner * zs);
+                store(sum + W, load(sum + W) + later * zs);
+                const vec next = zc * c - zs * s;
+                zs = zc * s + zs * c;
+                zc = next;
+            }
+        }
+        float* to = gradients + size_t(h) * count;
+        for (int k = 0; k < count; ++k)
+            for (int i = 0; i < W; ++i) {
+                to[k] += at64[size_t(2) * k * W + i];
+                to[count + k] += at64[size_t(2) * k * W + W + i];
+            }
+    }
+}
+
+}  // namespace NFX_ARCH

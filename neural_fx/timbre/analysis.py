@@ -1,0 +1,266 @@
+"""Pitch and loudness of a performance: offline for training and plots, and hop by hop with a short look-ahead.
+
+Frames are 4 ms apart (250 Hz) at 48 kHz; frame k looks at the 2048 samples around sample 192 k. Pitch candidates are
+the peaks of the normalised square difference function (McLeod and Wyvill 2005); live, a causal Viterbi search with a
+fading memory picks among them (after Mauch and Dixon, pYIN, 2014), offline the estimate of swift-f0 does, which knows
+octaves better than any short window. Loudness is the A-weighted power (IEC 61672), as in DDSP (Engel et al. 2020).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+from neural_fx.audio import resample
+from neural_fx.errors import NeuralFXError
+
+Array = NDArray[Any]
+
+RATE = 48000
+"""Hz at which timbres are analysed, trained and played."""
+HOP = 192
+"""Samples between frames."""
+WINDOW = 2048
+"""Samples that a frame looks at, half of them after its time."""
+SILENCE_DB = -100.0
+"""What loudness is never below."""
+LOWEST_HZ, HIGHEST_HZ = 55.0, 2500.0
+"""Range of pitches that are looked for."""
+CONFIDENT = 0.8
+"""Confidence above which a frame counts as pitched."""
+
+_TAPS = 31
+_PITCH_WINDOW = 1008  # at half the rate: WINDOW less what the filter looks at, halved
+_LAGS = int(RATE / 2 / LOWEST_HZ) + 4
+_FIRST_LAG = int(RATE / 2 / HIGHEST_HZ)
+_CANDIDATES = 6
+_OCTAVE_BIAS = 0.03  # how much clearer a peak must be than the one an octave above
+_JUMP, _JUMP_CAP, _MEMORY = 0.6, 0.5, 0.92
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """What a performance plays, 250 frames a second.
+
+    Attributes:
+        f0_hz: (frames,), always positive; holds where there is no pitch.
+        confidence: (frames,) 0..1, of the pitch.
+        loudness_db: (frames,), A-weighted; a full-scale sine of 1 kHz reads -3.
+    """
+
+    f0_hz: Array
+    confidence: Array
+    loudness_db: Array
+
+    def __iter__(self) -> Any:
+        return iter((self.f0_hz, self.confidence, self.loudness_db))
+
+    @property
+    def voiced(self) -> Array:
+        """(frames,) whether a frame has a clear pitch."""
+        return np.asarray(self.confidence >= CONFIDENT)
+
+
+def a_weight(hz: Array) -> Array:
+    """The A-weighting as a power factor (IEC 61672), 1 at 1 kHz."""
+    s = np.square(np.asarray(hz, np.float64))
+    gain = 12194.0**2 * s**2 / ((s + 20.6**2) * np.sqrt((s + 107.7**2) * (s + 737.9**2)) * (s + 12194.0**2))
+    return np.asarray(np.square(gain * 1.2589254))
+
+
+_HANN = np.hanning(WINDOW + 1)[:-1]
+_POWER = a_weight(np.fft.rfftfreq(WINDOW, 1 / RATE)) * 2 / (WINDOW * np.sum(_HANN**2))
+
+
+def _lowpass() -> Array:
+    t = np.arange(_TAPS) - _TAPS // 2
+    taps = np.sinc(t * 0.42) * np.hamming(_TAPS)
+    return np.asarray(taps / taps.sum())
+
+
+_FILTER = _lowpass()
+
+
+class Analyzer:
+    """Frames of a stream as soon as its samples allow: 1024 samples after the time of each.
+
+    Any cutting of the input gives the same frames.
+    """
+
+    def __init__(self) -> None:
+        self._past = np.zeros(WINDOW // 2)  # from the first sample of the next frame's window on
+        self._tracker = _Tracker()
+
+    def process(self, audio: Array) -> Analysis:
+        """(samples,) at 48 kHz -> the frames that are complete now."""
+        f0, confidence, loudness, _ = self._frames(audio)
+        return Analysis(f0, confidence, loudness)
+
+    def _frames(self, audio: Array) -> tuple[Array, Array, Array, _Peaks]:
+        samples = np.concatenate((self._past, audio))
+        count = max(0, (len(samples) - WINDOW) // HOP + 1)
+        self._past = samples[count * HOP :]
+        if not count:
+            nothing = np.zeros(0)
+            return nothing, nothing, nothing, _Peaks(np.zeros((0, 1)), np.zeros((0, 1)))
+        windows = sliding_window_view(samples, WINDOW)[: count * HOP : HOP]
+        loudness = _loudness(windows)
+        used = samples[: (count - 1) * HOP + WINDOW]
+        half = np.convolve(used, _FILTER, "valid")[::2]
+        peaks = _peaks(sliding_window_view(half, _PITCH_WINDOW)[:: HOP // 2][:count])
+        f0, confidence = self._tracker.process(peaks)
+        return f0, np.where(loudness > SILENCE_DB + 15, confidence, 0.0), loudness, peaks
+
+
+def analyze(audio: Array, sample_rate: float, method: str = "offline") -> Analysis:
+    """Pitch, confidence and loudness of a recording, 250 frames a second.
+
+    Args:
+        audio: (samples,) or (channels, samples), floats.
+        sample_rate: Hz; other rates than 48 kHz are converted.
+        method: ``offline`` (swift-f0 chooses among the candidates) or ``live`` (what `TimbreTransfer` hears).
+
+    Returns:
+        (1 + samples * 48000 / sample_rate // 192) frames; frame k is at k * 4 ms.
+
+    Raises:
+        NeuralFXError: offline, and swift-f0 is not installed.
+        ValueError: an unknown method.
+    """
+    if method not in ("offline", "live"):
+        raise ValueError(f"unknown method {method!r}; known: offline, live")
+    signal = np.asarray(audio, np.float64)
+    if signal.ndim == 2:
+        signal = signal.mean(0)
+    if sample_rate != RATE:
+        signal = resample(signal[None], sample_rate, RATE)[0].astype(np.float64)
+    frames = 1 + len(signal) // HOP
+    padded = np.concatenate((signal, np.zeros(WINDOW)))
+    analyzer, parts = Analyzer(), []
+    for start in range(0, len(padded), 500 * HOP):
+        parts.append(analyzer._frames(padded[start : start + 500 * HOP]))
+    f0, confidence, loudness = (np.concatenate([part[i] for part in parts])[:frames] for i in range(3))
+    if method == "offline":
+        width = max(part[3].lags.shape[1] for part in parts)
+        lags = np.concatenate([_wide(part[3].lags, width) for part in parts])[:frames]
+        clear = np.concatenate([_wide(part[3].clearness, width) for part in parts])[:frames]
+        f0, confidence = _repaired(signal, f0, confidence, _Peaks(lags, clear))
+    return Analysis(f0, confidence, loudness)
+
+
+def _wide(values: Array, width: int) -> Array:
+    return np.pad(values, ((0, 0), (0, width - values.shape[1])))
+
+
+def _loudness(windows: Array) -> Array:
+    """(frames, WINDOW) -> (frames,) dB."""
+    spectra = np.fft.rfft(windows * _HANN, axis=1)
+    power = (spectra.real**2 + spectra.imag**2) @ _POWER
+    return np.asarray(10 * np.log10(np.maximum(power, 10 ** (SILENCE_DB / 10))))
+
+
+@dataclass(frozen=True)
+class _Peaks:
+    """Candidates of each frame: (frames, candidates) periods in samples at half the rate, 0 for none, and how clear."""
+
+    lags: Array
+    clearness: Array
+
+
+def _peaks(windows: Array) -> _Peaks:
+    """The clearest periods of (frames, _PITCH_WINDOW) samples at half the rate."""
+    x = windows - windows.mean(1, keepdims=True)
+    size = 2048
+    spectra = np.fft.rfft(x, size, axis=1)
+    r = np.fft.irfft(spectra.real**2 + spectra.imag**2, size, axis=1)[:, : _LAGS + 2]
+    energy = np.cumsum(x**2, axis=1)
+    lag = np.arange(1, _LAGS + 2)
+    m = np.concatenate(
+        (2 * energy[:, -1:], energy[:, _PITCH_WINDOW - 1 - lag] + energy[:, -1:] - energy[:, lag - 1]), 1
+    )
+    n = 2 * r / (m + 1e-9)
+    here, before, after = n[:, _FIRST_LAG:-1], n[:, _FIRST_LAG - 1 : -2], n[:, _FIRST_LAG + 1 :]
+    octaves = np.log2(np.arange(_FIRST_LAG, n.shape[1] - 1))
+    score = np.where((here >= before) & (here > after) & (here > 0.2), here - _OCTAVE_BIAS * octaves, -9.0)
+    best = np.argsort(-score, axis=1, kind="stable")[:, :_CANDIDATES]
+    rows = np.arange(len(n))[:, None]
+    found = score[rows, best] > -9.0
+    rough = np.where(found, best + _FIRST_LAG, _FIRST_LAG)
+    exact, clear = _summit(n, rows, rough)
+    # A peak a few periods on has the same error in samples, so a fraction of it per period.
+    times = np.clip((_LAGS - 2) // np.maximum(exact, 1), 1, 4).astype(int)
+    far = np.clip(np.rint(exact * times).astype(int), 1, _LAGS - 1)
+    around = np.stack([n[rows, np.clip(far + d, 1, _LAGS)] for d in (-1, 0, 1)])
+    far = np.clip(far + around.argmax(0) - 1, 1, _LAGS - 1)
+    distant, still = _summit(n, rows, far)
+    usable = (still > 0.9 * clear) & (times > 1) & (np.abs(distant / times - exact) < 0.03 * exact)
+    exact = np.where(usable, distant / np.maximum(times, 1), exact)
+    return _Peaks(np.where(found, exact, 0.0), np.where(found, np.minimum(clear, 1.0), 0.0))
+
+
+def _summit(n: Array, rows: Array, at: Array) -> tuple[Array, Array]:
+    """Where the parabola through three values has its top, and how high that is."""
+    a, b, c = n[rows, at - 1], n[rows, at], n[rows, at + 1]
+    bend = a - 2 * b + c
+    shift = np.clip(np.where(bend < 0, 0.5 * (a - c) / np.where(bend < 0, bend, 1.0), 0.0), -0.5, 0.5)
+    return at + shift, b - 0.25 * (a - c) * shift
+
+
+class _Tracker:
+    """The likeliest path through the candidates so far; forgets, so that a wrong turn does not last."""
+
+    def __init__(self) -> None:
+        self.pitch = np.zeros(1)  # octaves of the last frame's candidates
+        self.cost = np.zeros(1)
+        self.held = float(np.log2(220.0))
+
+    def process(self, peaks: _Peaks) -> tuple[Array, Array]:
+        """Candidates -> f0 in Hz, confidence."""
+        f0, confidence = np.empty(len(peaks.lags)), np.empty(len(peaks.lags))
+        for k, (lags, clear) in enumerate(zip(peaks.lags, peaks.clearness, strict=True)):
+            some = lags > 0
+            if not some.any():
+                self.cost = self.cost * _MEMORY
+                f0[k], confidence[k] = 2**self.held, 0.0
+                continue
+            octaves = np.log2(RATE / 2 / lags[some])
+            own = 1 - clear[some] + _OCTAVE_BIAS * (12 - octaves)
+            jump = np.abs(octaves[:, None] - self.pitch[None])
+            way = _MEMORY * self.cost[None] + _JUMP * np.minimum(jump, _JUMP_CAP)
+            cost = own + way.min(1)
+            self.pitch, self.cost = octaves, cost - cost.min()
+            best = int(cost.argmin())
+            confidence[k] = clear[some][best]
+            if confidence[k] > 0.5:
+                self.held = octaves[best]
+            f0[k] = 2**self.held
+        return f0, confidence
+
+
+def _repaired(signal: Array, f0: Array, confidence: Array, peaks: _Peaks) -> tuple[Array, Array]:
+    """The candidates nearest to swift-f0's estimate where that is sure; its own estimate where none is near."""
+    try:
+        from swift_f0 import SwiftF0
+    except ImportError:
+        raise NeuralFXError("offline analysis needs swift-f0: pip install 'neural-fx[train]'") from None
+    coarse = resample(np.asarray(signal, np.float32)[None], RATE, 16000)[0]
+    if len(coarse) < 1024:
+        return f0, confidence
+    detected = SwiftF0(threads=1, spin=False).detect(coarse, 16000)
+    times = np.arange(len(f0)) * HOP / RATE
+    pitch = np.interp(times, detected.timestamps, np.log2(np.maximum(detected.pitch_hz, 1.0)))
+    sure = np.interp(times, detected.timestamps, detected.confidence)
+    octaves = np.log2(RATE / 2 / np.where(peaks.lags > 0, peaks.lags, 1e-9))
+    off = np.where(peaks.lags > 0, np.abs(octaves - pitch[:, None]), 99.0)
+    near = off.argmin(1)
+    rows = np.arange(len(f0))
+    trusted, found = sure > CONFIDENT, off[rows, near] < 0.06
+    better = np.where(found, octaves[rows, near], pitch)
+    f0 = np.where(trusted, 2**better, f0)
+    clear = np.where(found, peaks.clearness[rows, near], sure)
+    agreed = np.where(trusted, np.maximum(clear, CONFIDENT * (sure > 0.9)), np.minimum(confidence, sure))
+    return f0, agreed

@@ -1,0 +1,152 @@
+"""The decoder of a timbre without torch: frames of pitch, confidence and loudness in, harmonics and noise out.
+
+Two small networks, a recurrent layer of gates (GRU), a third network and a linear head, after DDSP (Engel et al.
+2020). Unlike there, the overall level is not learned but follows from the loudness asked for: the network shapes the
+sound, its A-weighted power is then scaled to the loudness, up to a learned factor of at most 12 dB for attacks and
+rooms. So a timbre keeps to loudness it never heard, and silence is silent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neural_fx.timbre import synthesis
+from neural_fx.timbre.synthesis import BANDS
+
+Array = NDArray[np.float32]
+
+RATIO = 1.386
+"""Natural logarithm of the largest learned factor of amplitude."""
+GATE = (0.3, 0.6)
+"""Confidence below which there are no harmonics, and above which there are all."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Sizes of a timbre's network.
+
+    Attributes:
+        hidden: width of every layer.
+        harmonics: of the bank.
+        reverb: taps of the room's impulse response at 48 kHz.
+    """
+
+    hidden: int = 128
+    harmonics: int = 100
+    reverb: int = 24000
+
+
+def weight_shapes(shape: Shape) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of the arrays of a decoder."""
+    h = shape.hidden
+    shapes: dict[str, tuple[int, ...]] = {}
+    for name, inputs in (("pitch", 2), ("loudness", 1), ("out", 3 * h)):
+        shapes |= {f"{name}.0.weight": (h, inputs), f"{name}.0.bias": (h,)}
+        shapes |= {f"{name}.3.weight": (h, h), f"{name}.3.bias": (h,)}
+        shapes |= {f"{name}.{i}.{part}": (h,) for i in (1, 4) for part in ("weight", "bias")}
+    shapes |= {"gru.weight_ih_l0": (3 * h, 2 * h), "gru.weight_hh_l0": (3 * h, h)}
+    shapes |= {"gru.bias_ih_l0": (3 * h,), "gru.bias_hh_l0": (3 * h,)}
+    outputs = 1 + shape.harmonics + BANDS
+    return shapes | {"head.weight": (outputs, h), "head.bias": (outputs,)}
+
+
+@dataclass(frozen=True)
+class Frames:
+    """What the synthesiser is to play.
+
+    Attributes:
+        amplitudes: (voices, frames, harmonics).
+        magnitudes: (voices, frames, BANDS) of the noise.
+    """
+
+    amplitudes: Array
+    magnitudes: Array
+
+
+class Decoder:
+    """The network of a timbre. Its state, (voices, hidden), is the caller's.
+
+    Args:
+        shape: sizes.
+        weights: arrays by name, as `weight_shapes` says.
+    """
+
+    def __init__(self, shape: Shape, weights: Mapping[str, Array]) -> None:
+        self.shape = shape
+        self.w = {name: np.asarray(weights[name], np.float32) for name in weight_shapes(shape)}
+        self._recurrent = np.ascontiguousarray(self.w["gru.weight_hh_l0"].T)
+
+    def start(self, voices: int) -> Array:
+        """The state of voices that have played nothing."""
+        return np.zeros((voices, self.shape.hidden), np.float32)
+
+    def decode(
+        self, f0_hz: NDArray[Any], confidence: NDArray[Any], loudness_db: NDArray[Any], state: Array
+    ) -> tuple[Frames, Array]:
+        """The next frames.
+
+        Args:
+            f0_hz, confidence, loudness_db: (voices, frames).
+            state: (voices, hidden).
+
+        Returns:
+            the frames, and the state after them.
+        """
+        hz = np.asarray(f0_hz, np.float32)
+        sure = np.asarray(confidence, np.float32)
+        loud = np.asarray(loudness_db, np.float32)
+        zp = self._mlp("pitch", np.stack((np.log2(hz / np.float32(261.6256)) / 2, sure), -1))
+        zl = self._mlp("loudness", ((loud + 35) / 20)[..., None])
+        z = np.concatenate((zp, zl), -1)
+        states, state = self._gru(z, state)
+        raw = self._linear("head", self._mlp("out", np.concatenate((states, z), -1)))
+        return self._frames(raw, hz, sure, loud), state
+
+    def _frames(self, raw: Array, hz: Array, sure: Array, loud: Array) -> Frames:
+        count = self.shape.harmonics
+        ratio = np.exp(np.float32(RATIO) * np.tanh(raw[..., :1]))
+        tones = exp_sigmoid(raw[..., 1 : 1 + count]) * synthesis.audible(hz, count)
+        tones /= np.maximum(tones.sum(-1, keepdims=True), 1e-12)
+        noise = exp_sigmoid(raw[..., 1 + count :])
+        power = synthesis.power(hz, tones, noise)[..., None]
+        gain = ratio * np.sqrt(10 ** (loud[..., None] / 10) / (power + np.float32(1e-9)))
+        gate = np.clip((sure[..., None] - GATE[0]) / (GATE[1] - GATE[0]), 0, 1)
+        return Frames((tones * gain * gate).astype(np.float32), (noise * gain).astype(np.float32))
+
+    def _linear(self, name: str, x: Array) -> Array:
+        return np.asarray(x @ self.w[f"{name}.weight"].T + self.w[f"{name}.bias"])
+
+    def _mlp(self, name: str, x: Array) -> Array:
+        for first in (0, 3):
+            x = self._linear(f"{name}.{first}", x)
+            x = x - x.mean(-1, keepdims=True)
+            x = x / np.sqrt(np.mean(x * x, -1, keepdims=True) + np.float32(1e-5))
+            x = x * self.w[f"{name}.{first + 1}.weight"] + self.w[f"{name}.{first + 1}.bias"]
+            x = np.maximum(x, np.float32(0.01) * x)
+        return x
+
+    def _gru(self, z: Array, state: Array) -> tuple[Array, Array]:
+        """torch's GRU: gates in the order reset, update, new."""
+        hidden = self.shape.hidden
+        inputs = z @ self.w["gru.weight_ih_l0"].T + self.w["gru.bias_ih_l0"]
+        bias = self.w["gru.bias_hh_l0"]
+        states = np.empty((*z.shape[:2], hidden), np.float32)
+        for k in range(z.shape[1]):
+            own = state @ self._recurrent + bias
+            x = inputs[:, k]
+            gates = 0.5 + 0.5 * np.tanh(0.5 * (x[:, : 2 * hidden] + own[:, : 2 * hidden]))
+            new = np.tanh(x[:, 2 * hidden :] + gates[:, :hidden] * own[:, 2 * hidden :])
+            state = new + gates[:, hidden:] * (state - new)
+            states[:, k] = state
+        return states, state
+
+
+def exp_sigmoid(x: Array) -> Array:
+    """2 sigmoid(x)^ln(10) + 1e-7 (Engel et al. 2020)."""
+    log = np.minimum(x, 0) - np.log1p(np.exp(-np.abs(x)))
+    return np.asarray(2 * np.exp(np.float32(np.log(10.0)) * log) + np.float32(1e-7), np.float32)

@@ -1,0 +1,217 @@
+"""`TimbreTransfer`: whatever is sung or played goes in, another instrument playing it comes out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neural_fx.parameters import Parameter, Ramp
+from neural_fx.processor import Audio, Processor, Spec
+from neural_fx.resampling import StreamResampler, round_trip_latency
+from neural_fx.timbre.analysis import CONFIDENT, HOP, RATE, WINDOW, Analysis, Analyzer
+from neural_fx.timbre.files import Habits, Timbre
+from neural_fx.timbre.library import find_timbre
+from neural_fx.timbre.synthesizer import Room, Score, Synthesizer
+
+FRAME_RATE = RATE / HOP
+_FRAME_SMOOTHING = 12  # frames that a knob takes
+_KNOBS = ("octave", "pitch_correct", "loudness_db", "brightness", "vibrato", "breath", "morph", "adjust")
+
+PARAMETERS = (
+    Parameter("octave", -3, 3, 0, "octaves", 0, "transposes; whole octaves keep the key"),
+    Parameter("pitch_correct", 0, 1, 0, description="pulls to the nearest semitone; vibrato stays"),
+    Parameter("loudness_db", -40, 40, 0, "dB", description="plays softer or harder, and sounds it"),
+    Parameter("brightness", -12, 12, 0, "dB/octave", description="tilts the spectrum at the same loudness"),
+    Parameter("vibrato", 0, 4, 1, description="scales how far the pitch swings around its course"),
+    Parameter("breath", 0, 4, 1, description="scales bow, breath and key noise"),
+    Parameter("morph", 0, 1, 0, description="from the timbre to morph_to"),
+    Parameter("reverb", 0, 2, 1, description="scales the room that was learned with the timbre"),
+    Parameter("adjust", 0, 1, 1, smoothing=0, description="1: fit the timbre's register and dynamics to the input"),
+    Parameter("mix", 0, 1, 1, description="0 is the input, delayed by nothing, 1 the timbre"),
+)
+
+
+class TimbreTransfer(Processor):
+    """An instrument that follows the pitch and loudness of its input (DDSP, Engel et al. 2020).
+
+    The input is heard as one voice: its channels are averaged, and every channel of the output has the result. Where
+    no pitch is clear, only the noise of the instrument follows; silence stays silent. The level of the input is
+    kept, while the timbre plays at dynamics that it knows (`adjust`).
+
+    Args:
+        timbre: the name of a bundled timbre, the path of a timbre file, or a `Timbre`.
+        morph_to: another, to morph to by `morph`.
+        parameters: `octave`, `pitch_correct`, `loudness_db`, `brightness`, `vibrato`, `breath`, `morph`, `reverb`,
+            `adjust`, `mix`.
+
+    Raises:
+        NeuralFXError: no timbre of that name (lists them).
+        ModelError: the file is no timbre.
+        ParameterError: an unknown parameter or a value out of range.
+    """
+
+    PARAMETERS = PARAMETERS
+
+    def __init__(
+        self, timbre: str | Timbre = "violin", *, morph_to: str | Timbre | None = None, **parameters: float
+    ) -> None:
+        super().__init__(**parameters)
+        self.timbres = (find_timbre(timbre),) if morph_to is None else (find_timbre(timbre), find_timbre(morph_to))
+        self.names = (
+            str(getattr(timbre, "name", timbre)),
+            *([str(getattr(morph_to, "name", morph_to))] if morph_to else []),
+        )
+
+    @property
+    def latency_samples(self) -> int:
+        """Half a window, a frame and what rate conversion looks ahead: 25.3 ms at 48 kHz."""
+        if self._spec is None:
+            return 0
+        rate = self._spec.sample_rate
+        inner = WINDOW // 2 + HOP
+        return inner if rate == RATE else int(np.ceil(inner * rate / RATE)) + round_trip_latency(rate, RATE) + 1
+
+    def prepare(self, spec: Spec) -> None:
+        self._into = self._back = None
+        if spec.sample_rate != RATE:
+            self._into = StreamResampler(spec.sample_rate, RATE, 1)
+            self._back = StreamResampler(RATE, spec.sample_rate, 1)
+        self._analyzer = Analyzer()
+        self._player = _Player(self.timbres, {name: self._values[name] for name in _KNOBS})
+        self._rooms = [Room(timbre.reverb) for timbre in self.timbres]
+        self._levels = {n: Ramp(self._values[n], int(RATE * 0.02)) for n in ("reverb", "morph")}
+        self._mix = Ramp(self._values["mix"], int(spec.sample_rate * 0.02))
+        self._dry = np.zeros((spec.channels, 0), np.float32)
+
+    def process_block(self, block: Audio) -> Audio:
+        mono = block.mean(0, dtype=np.float32)[None]
+        wet = self._wet((self._into.process(mono) if self._into else mono)[0])[None]
+        if self._back:
+            wet = self._back.process(wet)
+        self._dry = np.concatenate((self._dry, block), 1)
+        count = min(wet.shape[1], self._dry.shape[1])
+        dry, self._dry = self._dry[:, :count], self._dry[:, count:]
+        self._mix.aim(self._values["mix"])
+        mix = self._mix.next(count)
+        return np.asarray(dry + mix * (wet[:, :count] - dry), np.float32)
+
+    def _wet(self, audio: NDArray[np.float32]) -> NDArray[np.float32]:
+        for name, ramp in self._levels.items():
+            ramp.aim(self._values[name])
+        heard = self._analyzer.process(audio)
+        if not len(heard.f0_hz):
+            return np.zeros(0, np.float32)
+        direct = self._player.process(heard, self._values)
+        if not direct.size:
+            return direct
+        room = self._rooms[0].process(direct)
+        if len(self._rooms) == 2:
+            room = room + self._levels["morph"].next(direct.size) * (self._rooms[1].process(direct) - room)
+        return np.asarray(direct + self._levels["reverb"].next(direct.size) * room, np.float32)
+
+    def __repr__(self) -> str:
+        return self.described(f"neural_fx.TimbreTransfer {' to '.join(self.names)!r}")
+
+
+class _Player:
+    """Frames of an analysis to audio: the first frame begins it, every other ends a hop."""
+
+    def __init__(self, timbres: tuple[Timbre, ...], values: dict[str, float]) -> None:
+        self.timbres = timbres
+        self.synthesizer = Synthesizer(timbres)
+        self.ramps = {name: Ramp(value, _FRAME_SMOOTHING) for name, value in values.items()}
+        self.course = _Course()
+        self.fit = Fit()
+        self.begun = False
+
+    def process(self, heard: Analysis, values: dict[str, float]) -> NDArray[np.float32]:
+        frames = len(heard.f0_hz)
+        knobs = {}
+        for name, ramp in self.ramps.items():
+            ramp.aim(values[name])
+            knobs[name] = np.broadcast_to(ramp.next(frames), frames)
+        habits = _mixed(self.timbres, float(values["morph"]))
+        octaves, offset = self.fit.process(heard, habits)
+        on = knobs["adjust"]
+        pitch = self.course.process(heard, knobs["vibrato"], knobs["pitch_correct"])
+        pitch = pitch + np.rint(knobs["octave"]) + on * octaves
+        f0 = np.clip(440.0 * 2**pitch, 20.0, 12000.0)
+        played = np.maximum(heard.loudness_db + on * offset + knobs["loudness_db"], -100.0)
+        silent = np.clip((heard.loudness_db + 90) / 10, 0, 1)  # of the input, whatever is played
+        level = np.where(silent > 0, 20 * np.log10(np.maximum(silent, 1e-6)), -120.0) - on * offset
+        score = Score(
+            f0[None], heard.confidence[None], played[None], level[None],
+            knobs["brightness"][None], knobs["breath"][None], knobs["morph"][None],
+        )  # fmt: skip
+        audio = self.synthesizer.process(score)[0]
+        if not self.begun:
+            self.begun, audio = True, audio[HOP:]
+        return audio
+
+
+def _mixed(timbres: tuple[Timbre, ...], morph: float) -> Habits:
+    return timbres[-1].habits if morph > 0.5 else timbres[0].habits
+
+
+class _Course:
+    """The course of the pitch, in octaves from 440 Hz, and what swings around it."""
+
+    def __init__(self) -> None:
+        self.smooth: float | None = None
+        self.note = 0  # the semitone that is meant
+
+    def process(self, heard: Analysis, vibrato: NDArray[Any], correct: NDArray[Any]) -> NDArray[Any]:
+        pitch = np.log2(heard.f0_hz / 440.0)
+        out = np.empty_like(pitch)
+        for k, now in enumerate(pitch):
+            # A new note begins where the pitch is further off than any vibrato.
+            if self.smooth is None or abs(now - self.smooth) > 0.1:
+                self.smooth = float(now)
+            self.smooth += 0.03 * (now - self.smooth)
+            if abs(12 * self.smooth - self.note) > 0.6:
+                self.note = round(12 * self.smooth)
+            off = self.note / 12 - self.smooth
+            out[k] = self.smooth + vibrato[k] * (now - self.smooth) + correct[k] * off
+        return out
+
+
+class Fit:
+    """How far the input is from a timbre's register and dynamics, heard so far.
+
+    Octaves change between notes only; the loudness follows in seconds, and does not change the level.
+    """
+
+    def __init__(self) -> None:
+        self.pitch, self.loudness = 0.0, -25.0  # octaves from 440 Hz, dB: running means
+        self.weight = 0.0
+        self.octaves, self.unvoiced = 0, 0
+
+    def process(self, heard: Analysis, habits: Habits) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Octaves to transpose by, and dB to play louder by, at each frame."""
+        octaves, offset = np.empty(len(heard.f0_hz)), np.empty(len(heard.f0_hz))
+        low, high = np.log2(habits.low_hz / 440), np.log2(habits.high_hz / 440)
+        pitches = np.log2(heard.f0_hz / 440.0)
+        for k, (pitch, sure, loud) in enumerate(zip(pitches, heard.confidence, heard.loudness_db, strict=True)):
+            if sure >= CONFIDENT and loud > -70:
+                if self.weight == 0:
+                    self.pitch = pitch
+                self.weight = min(self.weight + 1, 5 * FRAME_RATE)
+                self.pitch += (pitch - self.pitch) / self.weight
+                self.loudness += (loud - self.loudness) / (self.weight + FRAME_RATE / 2)
+                if self.unvoiced >= 10 or self.weight <= 3:
+                    self.octaves = _octaves_into(pitch, self.pitch, self.octaves, low, high)
+                self.unvoiced = 0
+            else:
+                self.unvoiced += 1
+            octaves[k], offset[k] = self.octaves, habits.usual_db - self.loudness
+        return octaves, offset
+
+
+def _octaves_into(pitch: float, usual: float, now: int, low: float, high: float) -> int:
+    """Octaves that bring a pitch into a register, the present ones if they do for what is usual."""
+    if low - 0.2 <= usual + now <= high + 0.2:
+        return now
+    middle = 0.5 * (low + high)
+    return int(round(middle - usual)) if low <= usual + round(middle - usual) <= high else int(np.rint(middle - pitch))

@@ -1,0 +1,114 @@
+"""A timbre: the weights of its decoder, its room, and what the recordings told about how it is played.
+
+Its file is a safetensors archive whose description (see `neural_fx.formats.archive`) has the fields ``format``
+(``neural-fx-timbre``), ``version`` (1), ``hidden``, ``harmonics``, ``habits`` (see `Habits`) and ``metadata``; its
+tensors are the decoder's (see `neural_fx.timbre.decoder.weight_shapes`) and ``reverb``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neural_fx.errors import ModelError
+from neural_fx.formats.archive import archive_bytes, matches, open_archive
+from neural_fx.timbre.decoder import Decoder, Shape, weight_shapes
+
+FORMAT = "neural-fx-timbre"
+MAX_BYTES = 2**24
+
+
+@dataclass(frozen=True)
+class Habits:
+    """How the recordings are played.
+
+    Attributes:
+        low_hz, high_hz: the register, the lowest and highest few notes left out.
+        quiet_db, usual_db, loud_db: A-weighted loudness of the 10th, 50th and 90th percentile of the tones.
+        attack_seconds: from nearly nothing to nearly full.
+        release_db_per_second: how fast tones end.
+        vibrato_hz, vibrato_cents: typical rate and depth (half of what it swings); 0 cents for none.
+    """
+
+    low_hz: float = 110.0
+    high_hz: float = 1760.0
+    quiet_db: float = -40.0
+    usual_db: float = -28.0
+    loud_db: float = -20.0
+    attack_seconds: float = 0.05
+    release_db_per_second: float = 200.0
+    vibrato_hz: float = 5.5
+    vibrato_cents: float = 0.0
+
+
+_RANGES = {
+    "low_hz": (10, 10000), "high_hz": (10, 20000), "quiet_db": (-120, 20), "usual_db": (-120, 20),
+    "loud_db": (-120, 20), "attack_seconds": (0, 5), "release_db_per_second": (1, 100000), "vibrato_hz": (0.1, 20),
+    "vibrato_cents": (0, 200),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Timbre:
+    """An instrument's sound.
+
+    Attributes:
+        name: for people.
+        decoder: its network.
+        reverb: (taps,) impulse response of its room at 48 kHz without the direct sound.
+        habits: how it is played.
+        metadata: whatever else its file says.
+    """
+
+    name: str
+    decoder: Decoder
+    reverb: NDArray[np.float32]
+    habits: Habits
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+
+def read_timbre(path: str | Path) -> Timbre:
+    """The timbre in a file.
+
+    Raises:
+        ModelError: it cannot be read, or is damaged, incomplete or none; names the file and the field.
+    """
+    path = Path(path)
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise ModelError(f"is over {MAX_BYTES // 2**20} MB, too large for a timbre")
+        return _parse(path.read_bytes(), path.stem)
+    except OSError as error:
+        raise ModelError(f"cannot be read: {error.strerror or error}").inside(path) from None
+    except ModelError as error:
+        raise error.inside(path) from None
+
+
+def _parse(data: bytes, name: str) -> Timbre:
+    if not matches(data):
+        raise ModelError("is no timbre: expected a safetensors archive; neural-fx train-timbre makes one")
+    root, tensors = open_archive(data, FORMAT)
+    hidden, harmonics = root["hidden"].integer(1, 1024), root["harmonics"].integer(1, 512)
+    node = root["habits"]
+    habits = Habits(**{f.name: node[f.name].number(*_RANGES[f.name]) for f in fields(Habits)})
+    if habits.low_hz >= habits.high_hz:
+        raise ModelError("expected more than low_hz", "habits.high_hz")
+    reverb = tensors.take("reverb", None)
+    shape = Shape(hidden, harmonics, len(reverb))
+    weights = {key: tensors.take(key, *size) for key, size in weight_shapes(shape).items()}
+    tensors.done()
+    metadata = root["metadata"].mapping() if "metadata" in root else {}
+    return Timbre(str(metadata.get("name") or name), Decoder(shape, weights), reverb, habits, metadata)
+
+
+def timbre_bytes(
+    shape: Shape, weights: Mapping[str, NDArray[Any]], reverb: NDArray[Any], habits: Habits, metadata: Mapping[str, Any]
+) -> bytes:
+    """A timbre file."""
+    about = {"hidden": shape.hidden, "harmonics": shape.harmonics, "habits": asdict(habits), "metadata": dict(metadata)}
+    return archive_bytes(FORMAT, about, {**{k: weights[k] for k in weight_shapes(shape)}, "reverb": reverb})

@@ -1,0 +1,153 @@
+"""Harmonics plus filtered noise (DDSP, Engel et al. 2020): what a decoder's frames turn into.
+
+Pure functions on arrays with the voices or streams first. Frames are `HOP` samples apart; harmonic amplitudes move in
+straight lines from frame to frame, the noise filter changes with each. Harmonics above the Nyquist frequency are
+faded out before they fold.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neural_fx.engines import cpu
+from neural_fx.timbre.analysis import HOP, RATE, a_weight
+
+Array = NDArray[Any]
+
+BANDS = 65
+"""Noise magnitudes per frame, evenly from 0 Hz to the Nyquist frequency."""
+TAPS = 2 * (BANDS - 1)
+"""Length of the noise filter; it delays by half of that."""
+FADE_HZ = (19000.0, 22000.0)
+"""Harmonics fade out between these."""
+
+_WINDOW = np.hanning(TAPS + 1)[:-1].astype(np.float32)
+_SIZE = 512  # holds a hop convolved with the filter
+_BAND_WEIGHTS = a_weight(np.linspace(0, RATE / 2, BANDS)).astype(np.float32)
+NOISE_POWER = 1 / 3
+"""Of the white noise that is filtered: uniform on -1..1."""
+
+
+def turns(f0_hz: Array, start: Array) -> tuple[Array, Array]:
+    """The phase of the fundamental.
+
+    Args:
+        f0_hz: (voices, hops + 1), frequency at each frame, in straight lines between.
+        start: (voices,), phase in turns at the first sample.
+
+    Returns:
+        (voices, hops * HOP) float64 phases in turns within [0, 1), and (voices,) the next one.
+    """
+    f0 = np.asarray(f0_hz, np.float64) / RATE
+    at = np.arange(HOP + 1, dtype=np.float64)
+    # the sum of a straight line from the frame on, up to but not with the sample
+    steps = f0[:, :-1, None] * at + (f0[:, 1:] - f0[:, :-1])[..., None] * (at * (at - 1) / (2 * HOP))
+    begin = np.concatenate((np.zeros((len(f0), 1)), np.cumsum(steps[:, :, -1], 1)), 1) + start[:, None]
+    begin -= np.floor(begin)
+    phases = (begin[:, :-1, None] + steps[:, :, :-1]).reshape(len(f0), -1)
+    return phases - np.floor(phases), begin[:, -1]
+
+
+def audible(f0_hz: Array, count: int) -> Array:
+    """(..., count): 1 for harmonics of `f0_hz` (...) below `FADE_HZ`, 0 above, a slope between."""
+    hz = np.asarray(f0_hz, np.float32)[..., None] * np.arange(1, count + 1, dtype=np.float32)
+    low, high = FADE_HZ
+    return np.asarray(np.clip((high - hz) / (high - low), 0, 1), np.float32)
+
+
+def harmonics(phases: Array, amplitudes: Array) -> NDArray[np.float32]:
+    """Sums of sines.
+
+    Args:
+        phases: (voices, hops * HOP) float64, of the fundamental, in turns.
+        amplitudes: (voices, hops + 1, harmonics), at the frames.
+
+    Returns:
+        (voices, hops * HOP).
+    """
+    amplitudes = np.ascontiguousarray(amplitudes, np.float32)
+    if cpu.available():
+        out = np.empty(phases.shape, np.float32)
+        cpu.core.harmonics(np.ascontiguousarray(phases), amplitudes, out)
+        return out
+    base = np.exp(2j * np.pi * phases.reshape(len(phases), -1, HOP)).astype(np.complex64)
+    way = (np.arange(HOP, dtype=np.float32) / HOP)[None, None]
+    total, point = np.zeros(base.shape, np.float32), base.copy()
+    for k in range(amplitudes.shape[2]):
+        before, after = amplitudes[:, :-1, k, None], amplitudes[:, 1:, k, None]
+        total += (before + (after - before) * way) * point.imag
+        point *= base
+    return total.reshape(phases.shape)
+
+
+def harmonics_adjoint(phases: Array, audio: Array, count: int) -> NDArray[np.float32]:
+    """The gradient of a loss by the amplitudes of `harmonics`, from its gradient by the audio; same shapes."""
+    hops = phases.shape[1] // HOP
+    gradients = np.zeros((len(phases), hops + 1, count), np.float32)
+    if cpu.available():
+        cpu.core.harmonics_adjoint(np.ascontiguousarray(phases), np.ascontiguousarray(audio, np.float32), gradients)
+        return gradients
+    base = np.exp(2j * np.pi * phases.reshape(len(phases), hops, HOP)).astype(np.complex64)
+    way = (np.arange(HOP, dtype=np.float32) / HOP)[None, None]
+    d, point = np.asarray(audio, np.float32).reshape(base.shape), base.copy()
+    for k in range(count):
+        part = d * point.imag
+        later = (part * way).sum(2)
+        gradients[:, 1:, k] += later
+        gradients[:, :-1, k] += part.sum(2) - later
+        point *= base
+    return gradients
+
+
+def filtered_noise(magnitudes: Array, noise: Array) -> NDArray[np.float32]:
+    """Each hop of noise through its own zero-phase filter, made causal by a delay of TAPS / 2 samples.
+
+    Args:
+        magnitudes: (voices, hops, BANDS).
+        noise: (voices, hops, HOP).
+
+    Returns:
+        (voices, hops, HOP + TAPS): the responses, to be added up `HOP` apart.
+    """
+    taps = np.fft.irfft(magnitudes, axis=-1).astype(np.float32)
+    taps = np.roll(taps, TAPS // 2, axis=-1) * _WINDOW
+    spectra = np.fft.rfft(noise, _SIZE, axis=-1) * np.fft.rfft(taps, _SIZE, axis=-1)
+    return np.fft.irfft(spectra, _SIZE, axis=-1)[..., : HOP + TAPS].astype(np.float32)
+
+
+def overlap_add(parts: Array, tail: Array) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Add up responses `HOP` apart.
+
+    Args:
+        parts: (voices, hops, HOP + TAPS).
+        tail: (voices, TAPS), what earlier parts still add.
+
+    Returns:
+        (voices, hops * HOP) audio and the new tail.
+    """
+    voices, hops, _ = parts.shape
+    out = np.zeros((voices, hops * HOP + TAPS), np.float32)
+    out[:, :TAPS] = tail
+    for k in range(hops):
+        out[:, k * HOP : (k + 1) * HOP + TAPS] += parts[:, k]
+    return out[:, : hops * HOP], out[:, hops * HOP :]
+
+
+def power(f0_hz: Array, amplitudes: Array, magnitudes: Array) -> NDArray[np.float32]:
+    """A-weighted power that frames of harmonics and noise will have.
+
+    Args:
+        f0_hz: (...).
+        amplitudes: (..., harmonics).
+        magnitudes: (..., BANDS).
+
+    Returns:
+        (...); 0.5 for a full-scale sine of 1 kHz.
+    """
+    weights = a_weight(np.asarray(f0_hz)[..., None] * np.arange(1, amplitudes.shape[-1] + 1))
+    tones = 0.5 * np.sum(np.square(amplitudes) * weights, -1)
+    noise = NOISE_POWER * np.mean(np.square(magnitudes) * _BAND_WEIGHTS, -1)
+    return np.asarray(tones + noise, np.float32)

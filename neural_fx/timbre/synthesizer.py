@@ -1,0 +1,155 @@
+"""Frames in, audio out: a timbre, or two that are morphed, playing several voices at once with carried phase."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neural_fx.engines import open_engine
+from neural_fx.formats.network import Conv, Sequential
+from neural_fx.timbre import synthesis
+from neural_fx.timbre.analysis import HOP, a_weight
+from neural_fx.timbre.decoder import Frames
+from neural_fx.timbre.files import Timbre
+from neural_fx.timbre.synthesis import BANDS, TAPS
+
+Array = NDArray[np.float32]
+
+SILENT_DB = (-90.0, -80.0)
+"""Loudness below which nothing is played, and above which all is."""
+_LEAST = np.float32(1e-7)
+
+
+@dataclass(frozen=True)
+class Score:
+    """What voices shall play, frame by frame.
+
+    Attributes:
+        f0_hz, confidence, loudness_db: (voices, frames).
+        gain_db: (voices, frames) on top of what the loudness gives: louder without playing louder.
+        brightness: dB per octave by which harmonics and noise are tilted; the loudness stays.
+        breath: factor of the noise.
+        morph: 0 for the first timbre, 1 for the second.
+    """
+
+    f0_hz: NDArray[Any]
+    confidence: NDArray[Any]
+    loudness_db: NDArray[Any]
+    gain_db: NDArray[Any] | float = 0.0
+    brightness: NDArray[Any] | float = 0.0
+    breath: NDArray[Any] | float = 1.0
+    morph: NDArray[Any] | float = 0.0
+
+
+class Synthesizer:
+    """Voices of one or two timbres.
+
+    Args:
+        timbres: one, or two to morph between.
+        voices: how many.
+        seed: of the noise.
+    """
+
+    def __init__(self, timbres: tuple[Timbre, ...], voices: int = 1, seed: int = 0) -> None:
+        self.timbres, self.voices = timbres, voices
+        self.count = max(t.decoder.shape.harmonics for t in timbres)
+        self.random = np.random.default_rng(seed)
+        self.states = [t.decoder.start(voices) for t in timbres]
+        self.phase = np.zeros(voices)
+        self.f0 = np.zeros(voices)  # of the last frame; 0: none yet
+        self.amplitudes = np.zeros((voices, self.count), np.float32)
+        self.tail = np.zeros((voices, TAPS), np.float32)
+
+    def restart(self, voice: int) -> None:
+        """A voice plays from silence again; what its noise filter still holds fades out."""
+        for state in self.states:
+            state[voice] = 0
+        self.phase[voice] = self.f0[voice] = 0
+        self.amplitudes[voice] = 0
+
+    def process(self, score: Score, voices: list[int] | None = None) -> Array:
+        """The hops that end at the frames of `score`.
+
+        Args:
+            score: the next frames, of the voices that are named.
+            voices: which; all if left out.
+
+        Returns:
+            (voices named, frames * HOP). The first hop after a restart rises from silence.
+        """
+        which: Any = slice(None) if voices is None else voices
+        frames = self._decode(score, which)
+        f0 = np.where(self.f0[which] > 0, self.f0[which], score.f0_hz[:, 0])
+        steps = np.concatenate((f0[:, None], score.f0_hz), 1)
+        phases, self.phase[which] = synthesis.turns(steps, self.phase[which])
+        amplitudes = np.concatenate((self.amplitudes[which][:, None], frames.amplitudes), 1)
+        self.f0[which], self.amplitudes[which] = score.f0_hz[:, -1], frames.amplitudes[:, -1]
+        audio = synthesis.harmonics(phases, amplitudes)
+        white = self.random.random((frames.magnitudes.shape[1], len(phases), HOP), np.float32)
+        parts = synthesis.filtered_noise(frames.magnitudes, 2 * white.transpose(1, 0, 2) - 1)
+        noise, self.tail[which] = synthesis.overlap_add(parts, self.tail[which])
+        return audio + noise
+
+    def _decode(self, score: Score, which: Any) -> Frames:
+        decoded = []
+        for timbre, state in zip(self.timbres, self.states, strict=True):
+            frames, state[which] = timbre.decoder.decode(score.f0_hz, score.confidence, score.loudness_db, state[which])
+            decoded.append(frames)
+        frames = decoded[0]
+        if len(decoded) == 2:
+            share = _each(score.morph, score)
+            frames = Frames(
+                _between(self._wide(decoded[0].amplitudes), self._wide(decoded[1].amplitudes), share),
+                _between(decoded[0].magnitudes, decoded[1].magnitudes, share),
+            )
+        return _shaped(frames, score)
+
+    def _wide(self, amplitudes: Array) -> Array:
+        return np.pad(amplitudes, ((0, 0), (0, 0), (0, self.count - amplitudes.shape[2])))
+
+
+def _each(value: NDArray[Any] | float, score: Score) -> Array:
+    """(voices, frames, 1) of a setting."""
+    return np.broadcast_to(np.asarray(value, np.float32), score.f0_hz.shape)[..., None]
+
+
+def _between(a: Array, b: Array, share: Array) -> Array:
+    """From a to b in equal steps of decibels; the tones of both stay in between."""
+    mixed = np.exp((1 - share) * np.log(a + _LEAST) + share * np.log(b + _LEAST)) - _LEAST
+    return np.maximum(mixed, 0)
+
+
+def _shaped(frames: Frames, score: Score) -> Frames:
+    """Level, brightness and breath."""
+    low, high = SILENT_DB
+    loud = np.asarray(score.loudness_db, np.float32)[..., None]
+    gain = np.clip((loud - low) / (high - low), 0, 1) * 10 ** (_each(score.gain_db, score) / 20)
+    tones, noise = frames.amplitudes, frames.magnitudes * _each(score.breath, score)
+    if np.any(score.brightness):
+        tilt = _each(score.brightness, score) / 20
+        numbers = np.arange(1, tones.shape[2] + 1, dtype=np.float32)
+        hz = np.asarray(score.f0_hz, np.float32)[..., None] * numbers
+        weights = a_weight(hz)
+        before = np.sum(np.square(tones) * weights, -1, keepdims=True)
+        tones = tones * 10 ** (tilt * np.log2(numbers))
+        after = np.sum(np.square(tones) * weights, -1, keepdims=True)
+        tones = tones * np.sqrt((before + 1e-12) / (after + 1e-12))
+        bands = np.linspace(0.1, 24, BANDS, dtype=np.float32)  # around 1 kHz
+        noise = noise * 10 ** (tilt * np.log2(bands))
+    return Frames((tones * gain).astype(np.float32), (noise * gain).astype(np.float32))
+
+
+class Room:
+    """The reverb of a timbre, hop by hop or longer."""
+
+    def __init__(self, response: Array) -> None:
+        taps = response[::-1].reshape(1, 1, -1)
+        self.stream = open_engine(Sequential((Conv(np.ascontiguousarray(taps, np.float32), None),))).stream(1)
+        self.stream.reset(0, np.zeros(0, np.float32))
+
+    def process(self, audio: Array) -> Array:
+        """(samples,) -> what the room adds to it."""
+        return self.stream.process(audio[None, None])[0, 0]

@@ -1,0 +1,1 @@
+"""Learning a timbre from solo recordings: `neural-fx train-timbre`."""

@@ -1,0 +1,163 @@
+"""The decoder and synthesiser of `neural_fx.timbre` in torch, to learn by gradients.
+
+Same numbers as `neural_fx.timbre.decoder`, which plays them without torch. The bank of harmonics runs in the compiled
+kernels in both directions; noise, reverb and loss are torch's.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from neural_fx.timbre import synthesis
+from neural_fx.timbre.analysis import HOP, RATE, a_weight
+from neural_fx.timbre.decoder import GATE, RATIO, Shape
+from neural_fx.timbre.synthesis import BANDS, TAPS
+
+SIZES = (2048, 1024, 512, 256, 128, 64)
+"""FFT sizes of the multi-scale spectral loss, each with three quarters of overlap."""
+
+
+def exp_sigmoid(x: Tensor) -> Tensor:
+    """2 sigmoid(x)^ln(10) + 1e-7 (Engel et al. 2020): positive, and gentle where it is small."""
+    return 2 * torch.exp(math.log(10.0) * F.logsigmoid(x)) + 1e-7
+
+
+class Harmonics(torch.autograd.Function):
+    """`synthesis.harmonics` with its gradient by the amplitudes; (batch, samples), (batch, frames, count)."""
+
+    @staticmethod
+    def forward(ctx: Any, phases: Tensor, amplitudes: Tensor) -> Tensor:
+        ctx.save_for_backward(phases)
+        ctx.count = amplitudes.shape[2]
+        out = synthesis.harmonics(phases.cpu().numpy(), amplitudes.detach().cpu().numpy())
+        return torch.from_numpy(out).to(amplitudes.device)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[None, Tensor]:
+        (phases,) = ctx.saved_tensors
+        d = gradients[0]
+        back = synthesis.harmonics_adjoint(phases.cpu().numpy(), d.contiguous().cpu().numpy(), ctx.count)
+        return None, torch.from_numpy(back).to(d.device)
+
+
+def _mlp(inputs: int, hidden: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Linear(inputs, hidden), nn.LayerNorm(hidden), nn.LeakyReLU(),
+        nn.Linear(hidden, hidden), nn.LayerNorm(hidden), nn.LeakyReLU(),
+    )  # fmt: skip
+
+
+class TimbreModel(nn.Module):
+    """Pitch, confidence and loudness in, audio out.
+
+    Args:
+        shape: sizes of the network.
+    """
+
+    band_weights: Tensor
+    window: Tensor
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.shape = shape
+        hidden = shape.hidden
+        self.pitch = _mlp(2, hidden)
+        self.loudness = _mlp(1, hidden)
+        self.gru = nn.GRU(2 * hidden, hidden, batch_first=True)
+        self.out = _mlp(3 * hidden, hidden)
+        self.head = nn.Linear(hidden, 1 + shape.harmonics + BANDS)
+        with torch.no_grad():
+            self.head.weight *= 0.1
+            self.head.bias.zero_()
+            self.head.bias[1 : 1 + shape.harmonics] = -0.03 * torch.arange(shape.harmonics)
+            self.head.bias[1 + shape.harmonics :] = -5.0
+        self.reverb = nn.Parameter(torch.randn(shape.reverb) * 1e-3)
+        decay = torch.exp(-6.9 * torch.arange(shape.reverb) / max(1, shape.reverb))
+        self.register_buffer("decay", decay, persistent=False)
+        weights = torch.from_numpy(a_weight(np.linspace(0, RATE / 2, BANDS)).astype(np.float32))
+        self.register_buffer("band_weights", weights, persistent=False)
+        self.register_buffer("window", torch.hann_window(TAPS), persistent=False)
+        numbers = torch.arange(1, shape.harmonics + 1, dtype=torch.float32)
+        self.register_buffer("numbers", numbers, persistent=False)
+
+    def impulse_response(self) -> Tensor:
+        """(taps,): the room's answer, the direct sound left out."""
+        return torch.cat((self.reverb.new_zeros(1), (self.reverb * self.decay)[1:]))
+
+    def controls(self, f0_hz: Tensor, confidence: Tensor, loudness_db: Tensor) -> tuple[Tensor, Tensor]:
+        """(batch, frames) each -> amplitudes (batch, frames, harmonics), noise magnitudes (batch, frames, BANDS)."""
+        pitch, loudness = torch.log2(f0_hz / 261.6256) / 2, (loudness_db + 35) / 20
+        zp = self.pitch(torch.stack((pitch, confidence), -1))
+        zl = self.loudness(loudness[..., None])
+        state, _ = self.gru(torch.cat((zp, zl), -1))
+        raw = self.head(self.out(torch.cat((state, zp, zl), -1)))
+        count = self.shape.harmonics
+        ratio = torch.exp(RATIO * torch.tanh(raw[..., :1]))
+        hz = f0_hz[..., None] * self.numbers
+        low, high = synthesis.FADE_HZ
+        tones = exp_sigmoid(raw[..., 1 : 1 + count]) * ((high - hz) / (high - low)).clamp(0, 1)
+        tones = tones / tones.sum(-1, keepdim=True)
+        noise = exp_sigmoid(raw[..., 1 + count :])
+        power = 0.5 * (tones**2 * _a_weight(hz)).sum(-1, keepdim=True)
+        power = power + synthesis.NOISE_POWER * (noise**2 * self.band_weights).mean(-1, keepdim=True)
+        gain = ratio * torch.sqrt(10 ** (loudness_db[..., None] / 10) / (power + 1e-9))
+        gate = ((confidence[..., None] - GATE[0]) / (GATE[1] - GATE[0])).clamp(0, 1)
+        return tones * gain * gate, noise * gain
+
+    def forward(self, f0_hz: Tensor, confidence: Tensor, loudness_db: Tensor, white: Tensor) -> Tensor:
+        """Synthesise.
+
+        Args:
+            f0_hz, confidence, loudness_db: (batch, frames).
+            white: (batch, frames - 1, HOP) uniform noise.
+
+        Returns:
+            (batch, (frames - 1) * HOP).
+        """
+        amplitudes, magnitudes = self.controls(f0_hz, confidence, loudness_db)
+        phases, _ = synthesis.turns(f0_hz.cpu().numpy(), np.zeros(len(f0_hz)))
+        audio: Tensor = Harmonics.apply(torch.from_numpy(phases), amplitudes)  # type: ignore[no-untyped-call]
+        audio = audio + self._noise(magnitudes[:, 1:], white)
+        response = self.impulse_response()
+        size = audio.shape[1] + len(response)
+        wet = torch.fft.irfft(torch.fft.rfft(audio, size) * torch.fft.rfft(response, size), size)
+        return audio + wet[:, : audio.shape[1]]
+
+    def _noise(self, magnitudes: Tensor, white: Tensor) -> Tensor:
+        taps = torch.fft.irfft(magnitudes).roll(TAPS // 2, -1) * self.window
+        parts = torch.fft.irfft(torch.fft.rfft(white, 512) * torch.fft.rfft(taps, 512), 512)[..., : HOP + TAPS]
+        batch, hops, length = parts.shape
+        total = (hops - 1) * HOP + length
+        out = F.fold(parts.transpose(1, 2), (1, total), (1, length), stride=(1, HOP))
+        return out.reshape(batch, total)[:, : hops * HOP]
+
+
+def _a_weight(hz: Tensor) -> Tensor:
+    s = hz**2
+    gain = 12194.0**2 * s**2 / ((s + 20.6**2) * torch.sqrt((s + 107.7**2) * (s + 737.9**2)) * (s + 12194.0**2))
+    return (gain * 1.2589254) ** 2
+
+
+def spectral_loss(audio: Tensor, target: Tensor, sizes: tuple[int, ...] = SIZES) -> Tensor:
+    """Multi-scale spectral loss (Wang et al. 2019, Engel et al. 2020): L1 of magnitudes plus L1 of their logarithms.
+
+    Summed over the FFT sizes; (batch, samples) each.
+    """
+    loss = audio.new_zeros(())
+    for size in sizes:
+        a, b = magnitudes(audio, size), magnitudes(target, size)
+        loss = loss + F.l1_loss(a, b) + F.l1_loss(torch.log(a + 1e-5), torch.log(b + 1e-5))
+    return loss
+
+
+def magnitudes(audio: Tensor, size: int) -> Tensor:
+    """(batch, frames, bins) magnitudes of Hann windows."""
+    windows = audio.unfold(1, size, size // 4) * torch.hann_window(size, device=audio.device)
+    spectra = torch.fft.rfft(windows)
+    return torch.sqrt(spectra.real**2 + spectra.imag**2 + 1e-14)

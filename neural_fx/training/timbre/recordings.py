@@ -1,0 +1,151 @@
+"""Solo recordings, analysed once, cut into segments; some are never trained on."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neural_fx.audio import SUFFIXES, read_audio, resample
+from neural_fx.errors import TrainingError
+from neural_fx.files import replacing
+from neural_fx.timbre.analysis import HOP, RATE, Analysis, analyze
+
+Array = NDArray[Any]
+
+MANY = 16
+"""From this many recordings on, every eighth (in a shuffled order) is held out; of fewer, the last tenth of each."""
+QUIET_DB = 55.0
+"""How far below the loudest a frame may be to count as played."""
+
+
+@dataclass(frozen=True)
+class Solo:
+    """A recording and what it plays.
+
+    Attributes:
+        audio: (samples,) float32 at 48 kHz.
+        analysis: of all of it.
+    """
+
+    name: str
+    audio: Array
+    analysis: Analysis
+
+    @property
+    def frames(self) -> int:
+        """Frames with audio up to the next one."""
+        return len(self.audio) // HOP
+
+    def cut(self, start: int, hops: int) -> Solo:
+        """`hops` hops from a frame on, with the frame that ends them."""
+        a = self.analysis
+        part = Analysis(*(values[start : start + hops + 1] for values in a))
+        return Solo(self.name, self.audio[start * HOP : (start + hops) * HOP], part)
+
+
+def find(folder: Path) -> list[Path]:
+    """The audio files in a folder.
+
+    Raises:
+        TrainingError: there are none.
+    """
+    files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+    if not files:
+        raise TrainingError(f"{folder}: holds no audio files ({', '.join(SUFFIXES)})")
+    return files
+
+
+def load(
+    files: Sequence[Path], cache: Path | None = None, report: Callable[[int], None] = lambda n: None
+) -> list[Solo]:
+    """Read and analyse recordings.
+
+    Args:
+        files: audio of any rate; channels are averaged.
+        cache: a folder that keeps the analyses.
+        report: called with the number of files done.
+
+    Raises:
+        AudioError: a file cannot be read.
+        TrainingError: nothing in them has a pitch.
+    """
+    solos = []
+    for done, path in enumerate(files, 1):
+        audio, rate = read_audio(path)
+        signal = resample(audio, rate, RATE).mean(0, dtype=np.float32)
+        solos.append(Solo(path.stem, signal, _analysed(signal, path, cache)))
+        report(done)
+    if not any(solo.analysis.voiced.any() for solo in solos):
+        raise TrainingError("no pitch found in the recordings; a timbre is learned from one instrument playing alone")
+    return solos
+
+
+def _analysed(signal: Array, path: Path, cache: Path | None) -> Analysis:
+    if cache is None:
+        return analyze(signal, RATE)
+    kept = cache / f"{path.stem}-{hashlib.sha256(signal.tobytes()).hexdigest()[:12]}.npz"
+    if kept.exists():
+        with np.load(kept, allow_pickle=False) as data:
+            return Analysis(data["f0_hz"], data["confidence"], data["loudness_db"])
+    found = analyze(signal, RATE)
+    cache.mkdir(parents=True, exist_ok=True)
+    with replacing(kept) as part, part.open("wb") as file:
+        np.savez(file, f0_hz=found.f0_hz, confidence=found.confidence, loudness_db=found.loudness_db)
+    return found
+
+
+def split(solos: Sequence[Solo], seed: int = 0) -> tuple[list[Solo], list[Solo]]:
+    """To learn from, and never heard while learning."""
+    if len(solos) >= MANY:
+        order = np.random.default_rng(seed).permutation(len(solos))
+        out = set(order[::8].tolist())
+        return [s for i, s in enumerate(solos) if i not in out], [s for i, s in enumerate(solos) if i in out]
+    learn, held = [], []
+    for solo in solos:
+        at = int(0.9 * solo.frames)
+        learn.append(solo.cut(0, at))
+        held.append(solo.cut(at, solo.frames - at))
+    return learn, held
+
+
+class Segments:
+    """Random stretches of recordings in which something is played.
+
+    Args:
+        hops: length of a stretch.
+
+    Raises:
+        TrainingError: no recording is that long.
+    """
+
+    def __init__(self, solos: Sequence[Solo], hops: int) -> None:
+        self.solos, self.hops = solos, hops
+        loudest = max(float(s.analysis.loudness_db.max()) for s in solos)
+        starts = []
+        for i, solo in enumerate(solos):
+            played = np.concatenate(([0], np.cumsum(solo.analysis.loudness_db > loudest - QUIET_DB)))
+            count = solo.frames - hops
+            if count <= 0:
+                continue
+            enough = played[hops : hops + count] - played[:count] > 0.6 * hops
+            starts.append(np.stack((np.full(enough.sum(), i), np.flatnonzero(enough)), 1))
+        self.starts = np.concatenate(starts) if starts else np.zeros((0, 2), int)
+        if not len(self.starts):
+            raise TrainingError(
+                f"no stretch of {hops * HOP / RATE:g} s with a tone; record longer or shorten the segment"
+            )
+
+    def draw(self, rng: np.random.Generator, count: int) -> tuple[Array, Array, Array, Array]:
+        """Audio (count, hops * HOP); f0, confidence and loudness (count, hops + 1)."""
+        cuts = [
+            self.solos[i].cut(start, self.hops) for i, start in self.starts[rng.integers(len(self.starts), size=count)]
+        ]
+        audio = np.stack([c.audio for c in cuts])
+        f0, sure, loud = (np.stack([tuple(c.analysis)[k] for c in cuts]).astype(np.float32) for k in range(3))
+        return audio, f0, sure, loud
