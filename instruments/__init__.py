@@ -1,46 +1,14 @@
-"""Notes in, audio out: the seam that neural instruments will be built on.
+"""Notes in, audio out: instruments with the call of pedalboard's VST3 instruments.
 
-An instrument is called like pedalboard's VST3 instruments. No instrument ships yet; `Instrument` says what one must
-do, so that scripts, boards and the bridge can be written against it.
+>>> import mido
+>>> notes = [mido.Message("note_on", note=69, velocity=90, time=0.0), mido.Message("note_off", note=69, time=0.4)]
+>>> DDSP("violin")(notes, duration=0.5, sample_rate=48000).shape
+(2, 24000)
+
+`base` holds what all families share; a family is a file beside it (`ddsp`).
 """
 
-from __future__ import annotations
+from instruments.base import Family, Instrument, MidiEvent, Touch
+from instruments.ddsp import DDSP
 
-from collections.abc import Iterable
-from typing import Protocol, TypeAlias
-
-import mido
-import numpy as np
-from numpy.typing import NDArray
-
-__all__ = ["Instrument", "MidiEvent"]
-
-MidiEvent: TypeAlias = "mido.Message | tuple[bytes, float]"
-"""A mido message whose `time` is in seconds from the start, or raw bytes with seconds."""
-
-
-class Instrument(Protocol):
-    """Notes in, audio out."""
-
-    def __call__(
-        self,
-        midi_messages: Iterable[MidiEvent],
-        duration: float,
-        sample_rate: float,
-        num_channels: int = 2,
-        buffer_size: int = 8192,
-        reset: bool = True,
-    ) -> NDArray[np.float32]:
-        """Play.
-
-        Args:
-            midi_messages: in any order.
-            duration: seconds of audio to return.
-            sample_rate: Hz.
-            num_channels: of the result.
-            buffer_size: samples of the blocks it is worked on in.
-            reset: False continues the notes that sound.
-
-        Returns:
-            (num_channels, samples).
-        """
+__all__ = ["DDSP", "Family", "Instrument", "MidiEvent", "Touch"]

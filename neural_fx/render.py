@@ -218,6 +218,21 @@ def render_file(
     return report
 
 
+def write_audio(path: str | Path, audio: Audio, sample_rate: int, subtype: str | None = None) -> None:
+    """Write (channels, samples) to a file, whole or not at all.
+
+    Raises:
+        AudioError: an unknown format or subtype, or it cannot be written.
+    """
+    path = Path(path)
+    format, subtype = _encoding(path, Output(subtype=subtype), *audio.shape)
+    try:
+        with replacing(path) as part, writer(part, sample_rate, len(audio), format, subtype) as file:
+            _write(file, audio, path)
+    except OSError as error:
+        raise AudioError(f"{path}: cannot be written: {error.strerror or error}") from None
+
+
 def _write(file: soundfile.SoundFile, block: Audio, target: Path) -> None:
     try:
         file.write(block.T)

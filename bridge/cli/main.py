@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from bridge.cli import bench, circuit, info, render, serve, train
+from bridge.cli import bench, circuit, info, play, render, serve, timbre, train
 from neural_fx import __version__
 from neural_fx.errors import NeuralFXError
 
@@ -42,6 +42,9 @@ app.command("info")(info.info)
 app.command("pedals")(info.pedals)
 app.command("export")(info.export)
 app.command("train")(train.train)
+app.command("train-timbre")(timbre.train_timbre)
+app.command("timbres")(play.timbres)
+app.command("play")(play.play)
 app.command("circuit")(circuit.circuit)
 app.command("bench")(bench.bench)
 app.command("serve")(serve.serve)

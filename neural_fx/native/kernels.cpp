@@ -8,6 +8,7 @@
 #include "knobbed.hpp"
 #include "recurrent.hpp"
 #include "sequential.hpp"
+#include "timbre.hpp"
 #include "wavenet.hpp"
 
 // Tells the compiler that a vector register is used, so that a measurement is not optimised away.
@@ -30,6 +31,10 @@ static std::unique_ptr<nfx::Stream> knobbed(const nfx::Knobbed& net) { return st
 static std::unique_ptr<nfx::Stream> sequential(const nfx::Sequential& net) { return std::make_unique<SequentialStream>(net); }
 static std::unique_ptr<nfx::Stream> recurrent(const nfx::Recurrent& net) { return std::make_unique<RecurrentStream>(net); }
 static std::unique_ptr<nfx::Tape> tape(const nfx::WaveNet& net, int length) { return std::make_unique<WaveNetTape>(net, length); }
+static std::unique_ptr<nfx::Tracker> tracker(const nfx::Pitch& settings) { return std::make_unique<Tracker>(settings); }
+static std::unique_ptr<nfx::Decoder> decoder(int hidden, int harmonics, int bands, const nfx::TimbreConstants& with, const float* weights) {
+    return std::make_unique<Decoder>(hidden, harmonics, bands, with, weights);
+}
 static double fma_peak() {
     constexpr int chains = W == 16 ? 24 : 12;  // enough to hide the latency, few enough for the registers
     vec acc[chains];
@@ -49,5 +54,6 @@ static double fma_peak() {
     return 2e-9 * W * chains * rounds / spent.count();
 }
 extern const nfx::Kernels kernels;
-const nfx::Kernels kernels{NFX_STRING(NFX_ARCH), &wavenet, &knobbed, &sequential, &recurrent, &tape, &harmonics, &harmonics_adjoint, &fma_peak};
+const nfx::Kernels kernels{NFX_STRING(NFX_ARCH), &wavenet, &knobbed, &sequential, &recurrent, &tape, &harmonics, &harmonics_adjoint,
+                           &tracker, &decoder, &filtered_noise, &fma_peak};
 }  // namespace NFX_ARCH

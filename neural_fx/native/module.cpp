@@ -149,6 +149,16 @@ void check_bank(const Turns& turns, size_t rows, size_t frames, size_t audio_row
         throw std::invalid_argument("harmonics: expected (rows, hops * hop), (rows, hops + 1, count) and (rows, hops * hop)");
 }
 
+struct PitchTracker {
+    nfx::Pitch settings;
+    std::unique_ptr<nfx::Tracker> tracker;
+};
+
+struct TimbreDecoder {
+    int hidden, harmonics, bands;
+    std::unique_ptr<nfx::Decoder> decoder;  // its scratch memory is one: for one thread at a time
+};
+
 // A training window.
 class Window {
     std::unique_ptr<nfx::Tape> tape;
@@ -205,6 +215,58 @@ NB_MODULE(_core, m) {
         each_bank(kernels("").harmonics_adjoint, turns, audio.data(), audio.shape(1), gradients.data(),
                   gradients.shape(1) * gradients.shape(2), gradients.shape(1), gradients.shape(2));
     }, "turns"_a, "audio"_a, "gradients"_a, "The gradient by the amplitudes from the one by the audio.");
+
+    using Samples = nb::ndarray<const float, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+    using Doubles = nb::ndarray<double, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+    using Doubles2 = nb::ndarray<double, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+    nb::class_<PitchTracker>(m, "Tracker", "Pitch of a stream at half its rate.")
+        .def("__init__", [](PitchTracker* t, int window, int hop, int first, int lags, int candidates, double rate, double bias,
+                            double jump, double cap, double memory) {
+            if (first < 2 || lags <= first || window < 2 * lags || hop < 1 || candidates < 1)
+                throw std::invalid_argument("Tracker: sizes do not fit");
+            new (t) PitchTracker{{window, hop, first, lags, candidates, rate, bias, jump, cap, memory}, nullptr};
+            t->tracker = kernels("").tracker(t->settings);
+        })
+        .def("process", [](PitchTracker& t, Samples half, Doubles f0, Doubles confidence, Doubles2 lags, Doubles2 clear) {
+            const size_t n = f0.shape(0), c = size_t(t.settings.candidates);
+            if (confidence.shape(0) != n || lags.shape(0) != n || clear.shape(0) != n || lags.shape(1) != c || clear.shape(1) != c ||
+                (n && half.shape(0) < (n - 1) * t.settings.hop + t.settings.window))
+                throw std::invalid_argument("Tracker.process: sizes do not fit");
+            nb::gil_scoped_release release;
+            t.tracker->process(half.data(), int(n), f0.data(), confidence.data(), lags.data(), clear.data());
+        });
+    nb::class_<TimbreDecoder>(m, "Decoder", "The network of a timbre.")
+        .def("__init__", [](TimbreDecoder* d, int hidden, int harmonics, int bands, Samples weights, float ratio, float gate_low,
+                            float gate_high, float fade_low, float fade_high, float noise_power, std::vector<float> band_weights) {
+            const size_t h = size_t(hidden), wanted = 15 * h * h + 27 * h + (1 + size_t(harmonics) + size_t(bands)) * (h + 1);
+            if (hidden < 1 || harmonics < 1 || bands < 1 || band_weights.size() != size_t(bands) || weights.shape(0) != wanted)
+                throw std::invalid_argument("Decoder: sizes do not fit");
+            new (d) TimbreDecoder{hidden, harmonics, bands,
+                                  kernels("").decoder(hidden, harmonics, bands,
+                                                      {ratio, gate_low, gate_high, fade_low, fade_high, noise_power, std::move(band_weights)},
+                                                      weights.data())};
+        })
+        .def("decode", [](TimbreDecoder& d, In inputs, SignalsOut state, Out tones, Out noise) {
+            const size_t v = inputs.shape(0), f = inputs.shape(1);
+            if (inputs.shape(2) != 3 || state.shape(0) != v || state.shape(1) != size_t(d.hidden) || tones.shape(0) != v ||
+                tones.shape(1) != f || tones.shape(2) != size_t(d.harmonics) || noise.shape(0) != v || noise.shape(1) != f ||
+                noise.shape(2) != size_t(d.bands))
+                throw std::invalid_argument("Decoder.decode: sizes do not fit");
+            nb::gil_scoped_release release;
+            NoDenormals guard;
+            d.decoder->decode(inputs.data(), int(v), int(f), state.data(), tones.data(), noise.data());
+        });
+    m.def("filtered_noise", [](Signals basis, In magnitudes, In white, SignalsOut tail, Out out) {
+        const size_t v = magnitudes.shape(0), hops = magnitudes.shape(1), bands = magnitudes.shape(2), hop = white.shape(2), taps = basis.shape(1);
+        if (basis.shape(0) != bands || white.shape(0) != v || white.shape(1) != hops || tail.shape(0) != v || tail.shape(1) != taps ||
+            out.shape(0) != v || out.shape(1) != hops || out.shape(2) != hop || hop % 16 || taps % 16)
+            throw std::invalid_argument("filtered_noise: sizes do not fit");
+        nb::gil_scoped_release release;
+        NoDenormals guard;
+        for (size_t i = 0; i < v; ++i)
+            kernels("").filtered_noise(basis.data(), magnitudes.data() + i * hops * bands, white.data() + i * hops * hop, int(hops),
+                                       int(bands), int(taps), int(hop), tail.data() + i * taps, out.data() + i * hops * hop);
+    });
 
     nb::enum_<nfx::Act>(m, "Act")
         .value("tanh", nfx::Act::tanh).value("fasttanh", nfx::Act::fasttanh).value("hardtanh", nfx::Act::hardtanh)

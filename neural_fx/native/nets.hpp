@@ -130,6 +130,34 @@ using MakeKnobbed = std::unique_ptr<Stream> (*)(const Knobbed&);
 using MakeSequential = std::unique_ptr<Stream> (*)(const Sequential&);
 using MakeRecurrent = std::unique_ptr<Stream> (*)(const Recurrent&);
 
+// How pitch is looked for: in `window` samples every `hop`, at periods of `first` to `lags` samples, at `rate` Hz; and
+// what a leap between candidates costs.
+struct Pitch {
+    int window, hop, first, lags, candidates;
+    double rate, bias, jump, cap, memory;
+};
+
+struct Tracker {
+    virtual ~Tracker() = default;
+    // half: (count - 1) * hop + window samples. f0, confidence: (count). lags, clear: (count, candidates).
+    virtual void process(const float* half, int count, double* f0, double* confidence, double* lags, double* clear) = 0;
+};
+
+struct TimbreConstants {
+    float ratio, gate_low, gate_high, fade_low, fade_high, noise_power;
+    std::vector<float> band_weights;
+};
+
+// The network of a timbre. Weights are one flat list, layer by layer, in the order of neural_fx.timbre.decoder.
+struct Decoder {
+    virtual ~Decoder() = default;
+    virtual void decode(const float* inputs, int voices, int frames, float* state, float* tones, float* noise) = 0;
+};
+
+using MakeTracker = std::unique_ptr<Tracker> (*)(const Pitch&);
+using MakeDecoder = std::unique_ptr<Decoder> (*)(int hidden, int harmonics, int bands, const TimbreConstants&, const float* weights);
+using FilteredNoise = void (*)(const float* basis, const float* magnitudes, const float* white, int hops, int bands, int taps,
+                               int hop, float* tail, float* out);
 using Harmonics = void (*)(const double* turns, const float* in, int hops, int hop, int count, float* out);
 
 struct Kernels {
@@ -140,6 +168,9 @@ struct Kernels {
     MakeRecurrent recurrent;
     MakeTape tape;
     Harmonics harmonics, harmonics_adjoint;
+    MakeTracker tracker;
+    MakeDecoder decoder;
+    FilteredNoise filtered_noise;
     double (*fma_peak)();  // GFLOP/s of independent fused multiply-adds on one core, for about 20 ms
 };
 

@@ -16,6 +16,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from neural_fx.audio import resample
+from neural_fx.engines import cpu
 from neural_fx.errors import NeuralFXError
 
 Array = NDArray[Any]
@@ -93,7 +94,7 @@ class Analyzer:
 
     def __init__(self) -> None:
         self._past = np.zeros(WINDOW // 2)  # from the first sample of the next frame's window on
-        self._tracker = _Tracker()
+        self._tracker = _CompiledTracker() if cpu.available() else _Tracker()
 
     def process(self, audio: Array) -> Analysis:
         """(samples,) at 48 kHz -> the frames that are complete now."""
@@ -111,8 +112,7 @@ class Analyzer:
         loudness = _loudness(windows)
         used = samples[: (count - 1) * HOP + WINDOW]
         half = np.convolve(used, _FILTER, "valid")[::2]
-        peaks = _peaks(sliding_window_view(half, _PITCH_WINDOW)[:: HOP // 2][:count])
-        f0, confidence = self._tracker.process(peaks)
+        f0, confidence, peaks = self._tracker.process(half, count)
         return f0, np.where(loudness > SILENCE_DB + 15, confidence, 0.0), loudness, peaks
 
 
@@ -137,7 +137,7 @@ def analyze(audio: Array, sample_rate: float, method: str = "offline") -> Analys
     if signal.ndim == 2:
         signal = signal.mean(0)
     if sample_rate != RATE:
-        signal = resample(signal[None], sample_rate, RATE)[0].astype(np.float64)
+        signal = resample(signal[None].astype(np.float32), sample_rate, RATE)[0].astype(np.float64)
     frames = 1 + len(signal) // HOP
     padded = np.concatenate((signal, np.zeros(WINDOW)))
     analyzer, parts = Analyzer(), []
@@ -218,8 +218,9 @@ class _Tracker:
         self.cost = np.zeros(1)
         self.held = float(np.log2(220.0))
 
-    def process(self, peaks: _Peaks) -> tuple[Array, Array]:
-        """Candidates -> f0 in Hz, confidence."""
+    def process(self, half: Array, count: int) -> tuple[Array, Array, _Peaks]:
+        """Samples at half the rate, for `count` frames -> f0 in Hz, confidence, candidates."""
+        peaks = _peaks(sliding_window_view(half, _PITCH_WINDOW)[:: HOP // 2][:count])
         f0, confidence = np.empty(len(peaks.lags)), np.empty(len(peaks.lags))
         for k, (lags, clear) in enumerate(zip(peaks.lags, peaks.clearness, strict=True)):
             some = lags > 0
@@ -238,7 +239,22 @@ class _Tracker:
             if confidence[k] > 0.5:
                 self.held = octaves[best]
             f0[k] = 2**self.held
-        return f0, confidence
+        return f0, confidence, peaks
+
+
+class _CompiledTracker:
+    """`_peaks` and `_Tracker` in the compiled kernels."""
+
+    def __init__(self) -> None:
+        self._native = cpu.core.Tracker(
+            _PITCH_WINDOW, HOP // 2, _FIRST_LAG, _LAGS, _CANDIDATES, RATE / 2, _OCTAVE_BIAS, _JUMP, _JUMP_CAP, _MEMORY
+        )
+
+    def process(self, half: Array, count: int) -> tuple[Array, Array, _Peaks]:
+        f0, confidence = np.empty(count), np.empty(count)
+        lags, clear = np.empty((count, _CANDIDATES)), np.empty((count, _CANDIDATES))
+        self._native.process(np.ascontiguousarray(half, np.float32), f0, confidence, lags, clear)
+        return f0, confidence, _Peaks(lags, clear)
 
 
 def _repaired(signal: Array, f0: Array, confidence: Array, peaks: _Peaks) -> tuple[Array, Array]:

@@ -15,10 +15,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from neural_fx.engines import cpu
 from neural_fx.timbre import synthesis
+from neural_fx.timbre.analysis import RATE, a_weight
 from neural_fx.timbre.synthesis import BANDS
 
-Array = NDArray[np.float32]
+Array = NDArray[Any]
 
 RATIO = 1.386
 """Natural logarithm of the largest learned factor of amplitude."""
@@ -68,8 +70,20 @@ class Frames:
     magnitudes: Array
 
 
+def _order() -> list[str]:
+    """Names of the weights in the order of the kernels."""
+    names = []
+    for part in ("pitch", "loudness", "gru", "out"):
+        layers = ("ih_l0", "hh_l0") if part == "gru" else ("0", "1", "3", "4")
+        for layer in layers:
+            names += [
+                f"gru.{kind}_{layer}" if part == "gru" else f"{part}.{layer}.{kind}" for kind in ("weight", "bias")
+            ]
+    return [*names, "head.weight", "head.bias"]
+
+
 class Decoder:
-    """The network of a timbre. Its state, (voices, hidden), is the caller's.
+    """The network of a timbre. Its state, (voices, hidden), is the caller's; one thread at a time may use it.
 
     Args:
         shape: sizes.
@@ -80,14 +94,25 @@ class Decoder:
         self.shape = shape
         self.w = {name: np.asarray(weights[name], np.float32) for name in weight_shapes(shape)}
         self._recurrent = np.ascontiguousarray(self.w["gru.weight_hh_l0"].T)
+        self._native: Any = self._compiled() if cpu.available() else None
+
+    def copy(self) -> Decoder:
+        """The same decoder for another thread."""
+        return Decoder(self.shape, self.w)
+
+    def _compiled(self) -> Any:
+        flat = np.concatenate([self.w[name].ravel() for name in _order()])
+        weights = a_weight(np.linspace(0, RATE / 2, BANDS)).tolist()
+        return cpu.core.Decoder(
+            self.shape.hidden, self.shape.harmonics, BANDS, flat, RATIO, *GATE, *synthesis.FADE_HZ,
+            synthesis.NOISE_POWER, weights,
+        )  # fmt: skip
 
     def start(self, voices: int) -> Array:
         """The state of voices that have played nothing."""
         return np.zeros((voices, self.shape.hidden), np.float32)
 
-    def decode(
-        self, f0_hz: NDArray[Any], confidence: NDArray[Any], loudness_db: NDArray[Any], state: Array
-    ) -> tuple[Frames, Array]:
+    def decode(self, f0_hz: Array, confidence: Array, loudness_db: Array, state: Array) -> tuple[Frames, Array]:
         """The next frames.
 
         Args:
@@ -97,6 +122,8 @@ class Decoder:
         Returns:
             the frames, and the state after them.
         """
+        if self._native is not None:
+            return self._run(np.stack((f0_hz, confidence, loudness_db), -1).astype(np.float32), state)
         hz = np.asarray(f0_hz, np.float32)
         sure = np.asarray(confidence, np.float32)
         loud = np.asarray(loudness_db, np.float32)
@@ -106,6 +133,14 @@ class Decoder:
         states, state = self._gru(z, state)
         raw = self._linear("head", self._mlp("out", np.concatenate((states, z), -1)))
         return self._frames(raw, hz, sure, loud), state
+
+    def _run(self, inputs: Array, state: Array) -> tuple[Frames, Array]:
+        """`decode` in the compiled kernels."""
+        state = np.array(state, np.float32, order="C")
+        tones = np.empty((*inputs.shape[:2], self.shape.harmonics), np.float32)
+        noise = np.empty((*inputs.shape[:2], BANDS), np.float32)
+        self._native.decode(inputs, state, tones, noise)
+        return Frames(tones, noise), state
 
     def _frames(self, raw: Array, hz: Array, sure: Array, loud: Array) -> Frames:
         count = self.shape.harmonics

@@ -132,7 +132,7 @@ class _Player:
         for name, ramp in self.ramps.items():
             ramp.aim(values[name])
             knobs[name] = np.broadcast_to(ramp.next(frames), frames)
-        habits = _mixed(self.timbres, float(values["morph"]))
+        habits = self.timbres[0].habits.between(self.timbres[-1].habits, values["morph"])
         octaves, offset = self.fit.process(heard, habits)
         on = knobs["adjust"]
         pitch = self.course.process(heard, knobs["vibrato"], knobs["pitch_correct"])
@@ -145,14 +145,10 @@ class _Player:
             f0[None], heard.confidence[None], played[None], level[None],
             knobs["brightness"][None], knobs["breath"][None], knobs["morph"][None],
         )  # fmt: skip
-        audio = self.synthesizer.process(score)[0]
+        audio: NDArray[np.float32] = self.synthesizer.process(score)[0]
         if not self.begun:
             self.begun, audio = True, audio[HOP:]
         return audio
-
-
-def _mixed(timbres: tuple[Timbre, ...], morph: float) -> Habits:
-    return timbres[-1].habits if morph > 0.5 else timbres[0].habits
 
 
 class _Course:
@@ -201,7 +197,7 @@ class Fit:
                 self.pitch += (pitch - self.pitch) / self.weight
                 self.loudness += (loud - self.loudness) / (self.weight + FRAME_RATE / 2)
                 if self.unvoiced >= 10 or self.weight <= 3:
-                    self.octaves = _octaves_into(pitch, self.pitch, self.octaves, low, high)
+                    self.octaves = _octaves_into(self.pitch, self.octaves, low, high)
                 self.unvoiced = 0
             else:
                 self.unvoiced += 1
@@ -209,9 +205,8 @@ class Fit:
         return octaves, offset
 
 
-def _octaves_into(pitch: float, usual: float, now: int, low: float, high: float) -> int:
-    """Octaves that bring a pitch into a register, the present ones if they do for what is usual."""
-    if low - 0.2 <= usual + now <= high + 0.2:
+def _octaves_into(usual: float, now: int, low: float, high: float) -> int:
+    """Octaves that bring what is usual into a register; the present ones if they do."""
+    if low <= usual + now <= high:
         return now
-    middle = 0.5 * (low + high)
-    return int(round(middle - usual)) if low <= usual + round(middle - usual) <= high else int(np.rint(middle - pitch))
+    return round(0.5 * (low + high) - usual)

@@ -45,6 +45,11 @@ class Habits:
     vibrato_hz: float = 5.5
     vibrato_cents: float = 0.0
 
+    def between(self, other: Habits, share: float) -> Habits:
+        """Habits on the way from these to others."""
+        mine, theirs = asdict(self), asdict(other)
+        return Habits(**{name: mine[name] + share * (theirs[name] - mine[name]) for name in mine})
+
 
 _RANGES = {
     "low_hz": (10, 10000), "high_hz": (10, 20000), "quiet_db": (-120, 20), "usual_db": (-120, 20),

@@ -24,7 +24,14 @@ TAPS = 2 * (BANDS - 1)
 FADE_HZ = (19000.0, 22000.0)
 """Harmonics fade out between these."""
 
-_WINDOW = np.hanning(TAPS + 1)[:-1].astype(np.float32)
+
+def _basis() -> Array:
+    """(BANDS, TAPS): from magnitudes to the taps of a linear-phase filter under a Hann window."""
+    taps = np.roll(np.fft.irfft(np.eye(BANDS), axis=-1), TAPS // 2, axis=-1)
+    return np.ascontiguousarray(taps * np.hanning(TAPS + 1)[:-1], np.float32)
+
+
+_BASIS = _basis()
 _SIZE = 512  # holds a hop convolved with the filter
 _BAND_WEIGHTS = a_weight(np.linspace(0, RATE / 2, BANDS)).astype(np.float32)
 NOISE_POWER = 1 / 3
@@ -102,37 +109,29 @@ def harmonics_adjoint(phases: Array, audio: Array, count: int) -> NDArray[np.flo
     return gradients
 
 
-def filtered_noise(magnitudes: Array, noise: Array) -> NDArray[np.float32]:
+def filtered_noise(magnitudes: Array, white: Array, tail: Array) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Each hop of noise through its own zero-phase filter, made causal by a delay of TAPS / 2 samples.
 
     Args:
         magnitudes: (voices, hops, BANDS).
-        noise: (voices, hops, HOP).
-
-    Returns:
-        (voices, hops, HOP + TAPS): the responses, to be added up `HOP` apart.
-    """
-    taps = np.fft.irfft(magnitudes, axis=-1).astype(np.float32)
-    taps = np.roll(taps, TAPS // 2, axis=-1) * _WINDOW
-    spectra = np.fft.rfft(noise, _SIZE, axis=-1) * np.fft.rfft(taps, _SIZE, axis=-1)
-    return np.fft.irfft(spectra, _SIZE, axis=-1)[..., : HOP + TAPS].astype(np.float32)
-
-
-def overlap_add(parts: Array, tail: Array) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Add up responses `HOP` apart.
-
-    Args:
-        parts: (voices, hops, HOP + TAPS).
-        tail: (voices, TAPS), what earlier parts still add.
+        white: (voices, hops, HOP).
+        tail: (voices, TAPS), what earlier hops still add.
 
     Returns:
         (voices, hops * HOP) audio and the new tail.
     """
-    voices, hops, _ = parts.shape
+    voices, hops, _ = magnitudes.shape
     out = np.zeros((voices, hops * HOP + TAPS), np.float32)
+    if cpu.available():
+        tail, audio = np.array(tail, np.float32, order="C"), np.empty((voices, hops, HOP), np.float32)
+        parts = (np.ascontiguousarray(part, np.float32) for part in (magnitudes, white))
+        cpu.core.filtered_noise(_BASIS, *parts, tail, audio)
+        return audio.reshape(voices, -1), tail
     out[:, :TAPS] = tail
+    spectra = np.fft.rfft(white, _SIZE, axis=-1) * np.fft.rfft(magnitudes @ _BASIS, _SIZE, axis=-1)
+    responses = np.fft.irfft(spectra, _SIZE, axis=-1)[..., : HOP + TAPS]
     for k in range(hops):
-        out[:, k * HOP : (k + 1) * HOP + TAPS] += parts[:, k]
+        out[:, k * HOP : (k + 1) * HOP + TAPS] += responses[:, k]
     return out[:, : hops * HOP], out[:, hops * HOP :]
 
 

@@ -16,7 +16,7 @@ from neural_fx.timbre.decoder import Frames
 from neural_fx.timbre.files import Timbre
 from neural_fx.timbre.synthesis import BANDS, TAPS
 
-Array = NDArray[np.float32]
+Array = NDArray[Any]
 
 SILENT_DB = (-90.0, -80.0)
 """Loudness below which nothing is played, and above which all is."""
@@ -35,13 +35,13 @@ class Score:
         morph: 0 for the first timbre, 1 for the second.
     """
 
-    f0_hz: NDArray[Any]
-    confidence: NDArray[Any]
-    loudness_db: NDArray[Any]
-    gain_db: NDArray[Any] | float = 0.0
-    brightness: NDArray[Any] | float = 0.0
-    breath: NDArray[Any] | float = 1.0
-    morph: NDArray[Any] | float = 0.0
+    f0_hz: Array
+    confidence: Array
+    loudness_db: Array
+    gain_db: Array | float = 0.0
+    brightness: Array | float = 0.0
+    breath: Array | float = 1.0
+    morph: Array | float = 0.0
 
 
 class Synthesizer:
@@ -57,7 +57,8 @@ class Synthesizer:
         self.timbres, self.voices = timbres, voices
         self.count = max(t.decoder.shape.harmonics for t in timbres)
         self.random = np.random.default_rng(seed)
-        self.states = [t.decoder.start(voices) for t in timbres]
+        self.decoders = [t.decoder.copy() for t in timbres]
+        self.states = [d.start(voices) for d in self.decoders]
         self.phase = np.zeros(voices)
         self.f0 = np.zeros(voices)  # of the last frame; 0: none yet
         self.amplitudes = np.zeros((voices, self.count), np.float32)
@@ -89,14 +90,14 @@ class Synthesizer:
         self.f0[which], self.amplitudes[which] = score.f0_hz[:, -1], frames.amplitudes[:, -1]
         audio = synthesis.harmonics(phases, amplitudes)
         white = self.random.random((frames.magnitudes.shape[1], len(phases), HOP), np.float32)
-        parts = synthesis.filtered_noise(frames.magnitudes, 2 * white.transpose(1, 0, 2) - 1)
-        noise, self.tail[which] = synthesis.overlap_add(parts, self.tail[which])
-        return audio + noise
+        white = 2 * white.transpose(1, 0, 2) - 1
+        noise, self.tail[which] = synthesis.filtered_noise(frames.magnitudes, white, self.tail[which])
+        return np.asarray(audio + noise)
 
     def _decode(self, score: Score, which: Any) -> Frames:
         decoded = []
-        for timbre, state in zip(self.timbres, self.states, strict=True):
-            frames, state[which] = timbre.decoder.decode(score.f0_hz, score.confidence, score.loudness_db, state[which])
+        for decoder, state in zip(self.decoders, self.states, strict=True):
+            frames, state[which] = decoder.decode(score.f0_hz, score.confidence, score.loudness_db, state[which])
             decoded.append(frames)
         frames = decoded[0]
         if len(decoded) == 2:
@@ -111,7 +112,7 @@ class Synthesizer:
         return np.pad(amplitudes, ((0, 0), (0, 0), (0, self.count - amplitudes.shape[2])))
 
 
-def _each(value: NDArray[Any] | float, score: Score) -> Array:
+def _each(value: Array | float, score: Score) -> Array:
     """(voices, frames, 1) of a setting."""
     return np.broadcast_to(np.asarray(value, np.float32), score.f0_hz.shape)[..., None]
 
@@ -119,7 +120,7 @@ def _each(value: NDArray[Any] | float, score: Score) -> Array:
 def _between(a: Array, b: Array, share: Array) -> Array:
     """From a to b in equal steps of decibels; the tones of both stay in between."""
     mixed = np.exp((1 - share) * np.log(a + _LEAST) + share * np.log(b + _LEAST)) - _LEAST
-    return np.maximum(mixed, 0)
+    return np.asarray(np.maximum(mixed, 0))
 
 
 def _shaped(frames: Frames, score: Score) -> Frames:
@@ -147,9 +148,10 @@ class Room:
 
     def __init__(self, response: Array) -> None:
         taps = response[::-1].reshape(1, 1, -1)
-        self.stream = open_engine(Sequential((Conv(np.ascontiguousarray(taps, np.float32), None),))).stream(1)
+        self.stream = open_engine(Sequential(1, 1, (Conv(np.ascontiguousarray(taps, np.float32)),))).stream(1)
         self.stream.reset(0, np.zeros(0, np.float32))
 
     def process(self, audio: Array) -> Array:
         """(samples,) -> what the room adds to it."""
-        return self.stream.process(audio[None, None])[0, 0]
+        wet: Array = self.stream.process(audio[None, None])[0, 0]
+        return wet

@@ -172,7 +172,7 @@ def test_damaged_pedal_files_never_crash(data: st.DataObject) -> None:
 def test_foreign_safetensors_are_told() -> None:
     from safetensors.numpy import save
 
-    with pytest.raises(ModelError, match="not a pedal of ours"):
+    with pytest.raises(ModelError, match="not a file of ours"):
         parse(save({"a": np.ones(3, np.float32)}))
 
 

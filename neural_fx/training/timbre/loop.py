@@ -16,7 +16,7 @@ from neural_fx.errors import TrainingError
 from neural_fx.files import replacing
 from neural_fx.timbre.analysis import HOP
 from neural_fx.timbre.decoder import Shape
-from neural_fx.training.timbre.model import TimbreModel, spectral_loss
+from neural_fx.training.timbre.model import LOUDNESS, TimbreModel, loudness_loss, spectral_loss
 from neural_fx.training.timbre.recordings import Segments, Solo, split
 
 VALIDATION = 12
@@ -50,7 +50,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Progress:
-    """Where the training stands; losses are multi-scale spectral losses."""
+    """Where the training stands; losses are spectral, plus a share for loudness."""
 
     step: int
     fraction: float
@@ -111,7 +111,8 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = self.settings.rate * warm_up * (0.01 + 0.99 * cosine)
         target, f0, sure, loud = self._tensors(self.segments.draw(rng, self.settings.batch))
-        loss = spectral_loss(self._synthesise(f0, sure, loud, rng), target)
+        audio = self._synthesise(f0, sure, loud, rng)
+        loss = spectral_loss(audio, target) + LOUDNESS * loudness_loss(audio, target)
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 3.0)
@@ -122,7 +123,8 @@ class Trainer:
     def _validate(self, fraction: float, loss: float) -> Progress:
         target, f0, sure, loud = self.check
         with torch.no_grad():
-            found = spectral_loss(self._synthesise(f0, sure, loud, np.random.default_rng(0)), target).item()
+            audio = self._synthesise(f0, sure, loud, np.random.default_rng(0))
+            found = (spectral_loss(audio, target) + LOUDNESS * loudness_loss(audio, target)).item()
         if found < self.best_loss:
             self.best_loss = found
             self.best = {name: value.clone() for name, value in self.model.state_dict().items()}

@@ -15,10 +15,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from neural_fx.timbre import synthesis
-from neural_fx.timbre.analysis import HOP, RATE, a_weight
+from neural_fx.timbre.analysis import HOP, RATE, WINDOW, a_weight
 from neural_fx.timbre.decoder import GATE, RATIO, Shape
 from neural_fx.timbre.synthesis import BANDS, TAPS
 
+DELAY = 480
+"""Samples after which the room answers; what comes sooner is the instrument, and the decoder's to learn."""
+LOUDNESS = 0.3
+"""Weight of a dB of loudness beside the spectral loss."""
 SIZES = (2048, 1024, 512, 256, 128, 64)
 """FFT sizes of the multi-scale spectral loss, each with three quarters of overlap."""
 
@@ -61,6 +65,8 @@ class TimbreModel(nn.Module):
     """
 
     band_weights: Tensor
+    decay: Tensor
+    numbers: Tensor
     window: Tensor
 
     def __init__(self, shape: Shape) -> None:
@@ -79,6 +85,7 @@ class TimbreModel(nn.Module):
             self.head.bias[1 + shape.harmonics :] = -5.0
         self.reverb = nn.Parameter(torch.randn(shape.reverb) * 1e-3)
         decay = torch.exp(-6.9 * torch.arange(shape.reverb) / max(1, shape.reverb))
+        decay[:DELAY] = 0
         self.register_buffer("decay", decay, persistent=False)
         weights = torch.from_numpy(a_weight(np.linspace(0, RATE / 2, BANDS)).astype(np.float32))
         self.register_buffer("band_weights", weights, persistent=False)
@@ -88,7 +95,7 @@ class TimbreModel(nn.Module):
 
     def impulse_response(self) -> Tensor:
         """(taps,): the room's answer, the direct sound left out."""
-        return torch.cat((self.reverb.new_zeros(1), (self.reverb * self.decay)[1:]))
+        return self.reverb * self.decay
 
     def controls(self, f0_hz: Tensor, confidence: Tensor, loudness_db: Tensor) -> tuple[Tensor, Tensor]:
         """(batch, frames) each -> amplitudes (batch, frames, harmonics), noise magnitudes (batch, frames, BANDS)."""
@@ -127,7 +134,8 @@ class TimbreModel(nn.Module):
         response = self.impulse_response()
         size = audio.shape[1] + len(response)
         wet = torch.fft.irfft(torch.fft.rfft(audio, size) * torch.fft.rfft(response, size), size)
-        return audio + wet[:, : audio.shape[1]]
+        heard: Tensor = audio + wet[:, : audio.shape[1]]
+        return heard
 
     def _noise(self, magnitudes: Tensor, white: Tensor) -> Tensor:
         taps = torch.fft.irfft(magnitudes).roll(TAPS // 2, -1) * self.window
@@ -140,7 +148,7 @@ class TimbreModel(nn.Module):
 
 def _a_weight(hz: Tensor) -> Tensor:
     s = hz**2
-    gain = 12194.0**2 * s**2 / ((s + 20.6**2) * torch.sqrt((s + 107.7**2) * (s + 737.9**2)) * (s + 12194.0**2))
+    gain: Tensor = 12194.0**2 * s**2 / ((s + 20.6**2) * torch.sqrt((s + 107.7**2) * (s + 737.9**2)) * (s + 12194.0**2))
     return (gain * 1.2589254) ** 2
 
 
@@ -156,8 +164,16 @@ def spectral_loss(audio: Tensor, target: Tensor, sizes: tuple[int, ...] = SIZES)
     return loss
 
 
+def loudness_loss(audio: Tensor, target: Tensor) -> Tensor:
+    """Mean absolute difference of the A-weighted loudness in dB; below -80 dB nothing counts."""
+    weights = _a_weight(torch.fft.rfftfreq(WINDOW, 1 / RATE, device=audio.device))
+    a, b = ((magnitudes(x, WINDOW) ** 2 * weights).sum(-1) * (16 / 3 / WINDOW**2) for x in (audio, target))
+    return 10 * F.l1_loss(torch.log10(a + 1e-8), torch.log10(b + 1e-8))
+
+
 def magnitudes(audio: Tensor, size: int) -> Tensor:
     """(batch, frames, bins) magnitudes of Hann windows."""
     windows = audio.unfold(1, size, size // 4) * torch.hann_window(size, device=audio.device)
     spectra = torch.fft.rfft(windows)
-    return torch.sqrt(spectra.real**2 + spectra.imag**2 + 1e-14)
+    found: Tensor = torch.sqrt(spectra.real**2 + spectra.imag**2 + 1e-14)
+    return found

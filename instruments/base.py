@@ -1,0 +1,364 @@
+"""What all instruments share: notes in, voices, bends and pedals, tuning, rendering; a family only makes sound.
+
+A family subclasses `Instrument` and implements `open_family`, which returns a `Family`: something that starts,
+changes and releases voices, and renders the next samples of them all. It works at one sample rate of its own and
+never sees MIDI: the base class turns messages into `Touch`, what a player does to a voice right now.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeAlias
+
+import mido
+import numpy as np
+from numpy.typing import NDArray
+
+from neural_fx.errors import NeuralFXError
+from neural_fx.parameters import Parameter, Parametric
+from neural_fx.resampling import StreamResampler, round_trip_latency
+
+Audio = NDArray[np.float32]
+MidiEvent: TypeAlias = "mido.Message | tuple[bytes, float]"
+"""A mido message whose `time` is in seconds from the start of the call, or raw bytes with seconds."""
+
+VOICES = 8
+"""The most voices that sound at once."""
+
+PLAYING = (
+    Parameter("octave", -3, 3, 0, "octaves", 0, "transposes"),
+    Parameter("tuning", -100, 100, 0, "cents", description="of all notes"),
+    Parameter("bend_range", 0, 24, 2, "semitones", 0, "what a full pitch bend is"),
+    Parameter("voices", 1, VOICES, VOICES, smoothing=0, description="at once; 1 plays overlapping notes legato"),
+    Parameter("glide", 0, 2, 0.05, "s", 0, "time from note to note, legato"),
+    Parameter("loudness_db", -40, 20, 0, "dB", description="of everything"),
+)  # fmt: skip
+
+
+@dataclass
+class Touch:
+    """What a player does to a voice.
+
+    Attributes:
+        pitch: MIDI note number with tuning, glide and bend: 69.0 is 440 Hz.
+        velocity: 0..1, of the note.
+        pressure: 0..1, of aftertouch.
+        controls: values 0..1 of the MIDI controllers that were moved, by number.
+        held: whether the key or the pedal is down.
+    """
+
+    pitch: float = 69.0
+    velocity: float = 0.0
+    pressure: float = 0.0
+    controls: dict[int, float] = field(default_factory=dict)
+    held: bool = False
+
+
+class Family(Protocol):
+    """Voices that make sound."""
+
+    sample_rate: float
+
+    def start(self, voice: int, touch: Touch) -> None:
+        """A voice begins a note at the next sample."""
+
+    def change(self, voice: int, touch: Touch) -> None:
+        """The player does something else to a voice from the next sample on; a release is `held` turned False."""
+
+    def sounding(self, voice: int) -> bool:
+        """Whether a voice still makes sound."""
+
+    def level(self, voice: int) -> float:
+        """Roughly how loud a voice is, in dB; the quietest released one is stolen first."""
+
+    def render(self, count: int) -> Audio:
+        """The next (count,) samples of all voices together."""
+
+
+@dataclass
+class _Voice:
+    touch: Touch
+    note: int = -1
+    channel: int = 0
+    down: bool = False
+    age: int = 0
+    slide: float = 0.0  # semitones still to glide
+    pressure: float = 0.0
+
+
+@dataclass
+class _Channel:
+    bend: float = 0.0
+    pressure: float = 0.0
+    sustain: bool = False
+    controls: dict[int, float] = field(default_factory=dict)
+
+
+class Instrument(Parametric):
+    """Notes in, audio out, with the call of pedalboard's VST3 instruments; parameters are attributes.
+
+    Args:
+        parameters: start values.
+
+    Raises:
+        ParameterError: an unknown name (lists the valid ones) or a value out of range.
+    """
+
+    PARAMETERS: tuple[Parameter, ...] = PLAYING
+    is_effect = False
+    is_instrument = True
+
+    def __init__(self, **parameters: float) -> None:
+        super().__init__(**parameters)
+        self._stream: _Stream | None = None
+
+    @abstractmethod
+    def open_family(self) -> Family:
+        """Voices that have played nothing."""
+
+    def __call__(
+        self,
+        midi_messages: Iterable[MidiEvent],
+        duration: float,
+        sample_rate: float,
+        num_channels: int = 2,
+        buffer_size: int = 8192,
+        reset: bool = True,
+    ) -> Audio:
+        """Play.
+
+        Args:
+            midi_messages: in any order; times in seconds from the start of this call. Messages before 0 act at once,
+                those after the end are left out.
+            duration: seconds of audio to return.
+            sample_rate: Hz.
+            num_channels: of the result; all the same.
+            buffer_size: samples of the blocks it is worked on in; the result does not depend on it.
+            reset: False continues the notes that sound.
+
+        Returns:
+            (num_channels, duration * sample_rate) float32.
+
+        Raises:
+            TypeError: something that is no message.
+            ValueError: a duration, rate or number of channels that makes no sense.
+        """
+        if not (math.isfinite(duration) and duration >= 0):
+            raise ValueError(f"duration: expected seconds, got {duration}")
+        if not (math.isfinite(sample_rate) and sample_rate > 0) or num_channels < 1 or buffer_size < 1:
+            raise ValueError("sample_rate, num_channels and buffer_size must be positive")
+        events = parse_messages(midi_messages)
+        if reset or self._stream is None or self._stream.sample_rate != sample_rate:
+            self._stream = _Stream(self, float(sample_rate))
+        count = round(duration * sample_rate)
+        mono = self._stream.play(events, count, buffer_size)
+        return np.repeat(mono[None], num_channels, 0)
+
+    process = __call__
+
+    def reset(self) -> None:
+        """Silence: forget the notes that sound."""
+        self._stream = None
+
+    def __repr__(self) -> str:
+        return self.described(f"instruments.{type(self).__name__}")
+
+
+def parse_messages(messages: Iterable[MidiEvent]) -> list[tuple[float, mido.Message]]:
+    """Messages in the order of their times.
+
+    Raises:
+        TypeError: something that is no message.
+        NeuralFXError: bytes that are no MIDI message, or a time that is no number.
+    """
+    events = []
+    for item in messages:
+        if isinstance(item, tuple) and len(item) == 2:
+            try:
+                message = mido.Message.from_bytes(list(item[0]), time=float(item[1]))
+            except (ValueError, TypeError) as error:
+                raise NeuralFXError(f"{item!r}: is no MIDI message with seconds: {error}") from None
+        elif isinstance(item, (mido.Message, mido.MetaMessage)):
+            message = item
+        else:
+            raise TypeError(f"expected mido messages or (bytes, seconds), got {type(item).__name__}")
+        if not math.isfinite(message.time):
+            raise NeuralFXError(f"{message}: expected a time in seconds")
+        if not message.is_meta:
+            events.append((max(0.0, float(message.time)), message))
+    return sorted(events, key=lambda event: event[0])
+
+
+class _Stream:
+    """One performance: events and rendering in turn, at the family's rate, converted to the caller's."""
+
+    def __init__(self, instrument: Instrument, sample_rate: float) -> None:
+        self.instrument, self.sample_rate = instrument, sample_rate
+        self.family = instrument.open_family()
+        self.players = Players(instrument, self.family)
+        self.rate = self.family.sample_rate
+        self.converter: StreamResampler | None = None
+        self.waiting = np.zeros(0, np.float32)
+        self.done = 0  # samples returned
+        self.rendered = 0  # samples of the family's
+        if sample_rate != self.rate:
+            self.converter = StreamResampler(self.rate, sample_rate, 1)
+            ahead = round_trip_latency(sample_rate, self.rate)  # more than enough for one way
+            self.waiting = np.zeros(ahead, np.float32)
+
+    def play(self, events: list[tuple[float, mido.Message]], count: int, block: int) -> Audio:
+        """The next `count` samples at the caller's rate."""
+        begin = self.rendered
+        for seconds, message in events:
+            at = begin + round(seconds * self.rate)
+            if seconds * self.sample_rate < count:
+                self._render(at - self.rendered, block)
+                self.players.receive(message)
+        self._render(round((self.done + count) * self.rate / self.sample_rate) - self.rendered, block)
+        if len(self.waiting) < count:  # the converter looks ahead a little more than was waited for
+            self.waiting = np.concatenate((np.zeros(count - len(self.waiting), np.float32), self.waiting))
+        out, self.waiting = self.waiting[:count], self.waiting[count:]
+        self.done += count
+        return out
+
+    def _render(self, count: int, block: int) -> None:
+        parts = [self.waiting]
+        while count > 0:
+            size = min(count, block, self.players.until)
+            audio = self.family.render(size)
+            self.players.advance(size)
+            parts.append(audio if self.converter is None else self.converter.process(audio[None])[0])
+            self.rendered += size
+            count -= size
+        self.waiting = np.concatenate(parts)
+
+
+class Players:
+    """MIDI messages to voices: who plays which note, how it is bent, which voice is stolen."""
+
+    step = 192
+    """Samples between changes of bends and glides."""
+
+    def __init__(self, instrument: Instrument, family: Family) -> None:
+        self.instrument, self.family = instrument, family
+        self.voices = [_Voice(Touch()) for _ in range(VOICES)]
+        self.channels = [_Channel() for _ in range(16)]
+        self.clock = 0
+        self.until = self.step  # samples to the next change
+
+    def receive(self, message: mido.Message) -> None:
+        """Something the player does, now."""
+        kind = message.type
+        if kind == "note_on" and message.velocity > 0:
+            self._press(message.channel, message.note, message.velocity / 127)
+        elif kind in ("note_on", "note_off"):
+            self._lift(message.channel, message.note)
+        elif kind == "pitchwheel":
+            self.channels[message.channel].bend = message.pitch / (8191 if message.pitch > 0 else 8192)
+        elif kind == "aftertouch":
+            self.channels[message.channel].pressure = message.value / 127
+        elif kind == "polytouch":
+            for voice in self.voices:
+                if (voice.channel, voice.note) == (message.channel, message.note) and voice.touch.held:
+                    voice.pressure = message.value / 127
+        elif kind == "control_change":
+            self._control(message.channel, message.control, message.value)
+        elif kind in ("reset", "stop"):
+            self.panic()
+        self._update()
+
+    def panic(self) -> None:
+        """Release everything."""
+        for voice in self.voices:
+            voice.down = voice.touch.held = False
+        for channel in self.channels:
+            channel.sustain = False
+        self._update()
+
+    def advance(self, count: int) -> None:
+        """Time passes; glides go on."""
+        self.until -= count
+        if self.until == 0:
+            self.until = self.step
+            share = self.step / self.family.sample_rate / max(self.instrument.glide, 1e-3)
+            for voice in self.voices:
+                voice.slide = 0.0 if share >= 1 else voice.slide * math.exp(-3 * share)
+            self._update()
+
+    def _press(self, channel: int, note: int, velocity: float) -> None:
+        self.clock += 1
+        if self.instrument.voices < 1.5:
+            for voice in self.voices:
+                if voice.down and voice.channel == channel and self.family.sounding(self.voices.index(voice)):
+                    voice.slide += voice.note - note
+                    voice.note, voice.age = note, self.clock
+                    voice.touch.velocity = velocity
+                    return
+        index = self._free(note, channel)
+        bend, controls = self.channels[channel], dict(self.channels[channel].controls)
+        self.voices[index] = _Voice(
+            Touch(69.0, velocity, bend.pressure, controls, True), note, channel, True, self.clock
+        )
+        voice = self.voices[index]
+        voice.touch.pitch = self._pitch(voice)
+        self.family.start(index, voice.touch)
+
+    def _free(self, note: int, channel: int) -> int:
+        """The voice for a new note: the same key's, else a silent, else a released, else the oldest."""
+        allowed = range(round(self.instrument.voices))
+        for i in allowed:
+            if (self.voices[i].note, self.voices[i].channel) == (note, channel) and self.family.sounding(i):
+                return i
+        silent = [i for i in allowed if not self.family.sounding(i)]
+        if silent:
+            return silent[0]
+        released = [i for i in allowed if not self.voices[i].touch.held]
+        if released:
+            return min(released, key=self.family.level)
+        return min(allowed, key=lambda i: self.voices[i].age)
+
+    def _lift(self, channel: int, note: int) -> None:
+        for voice in self.voices:
+            if (voice.channel, voice.note) == (channel, note) and voice.down:
+                voice.down = False
+                voice.touch.held = self.channels[channel].sustain
+
+    def _control(self, channel: int, number: int, value: int) -> None:
+        settings = self.channels[channel]
+        if number == 64:
+            settings.sustain = value >= 64
+            if not settings.sustain:
+                for voice in self.voices:
+                    if voice.channel == channel and not voice.down:
+                        voice.touch.held = False
+        elif number in (120, 123):
+            for voice in self.voices:
+                if voice.channel == channel:
+                    voice.down = voice.touch.held = False
+        elif number == 121:
+            settings.controls.clear()
+            settings.bend = settings.pressure = 0.0
+        else:
+            settings.controls[number] = value / 127
+
+    def _pitch(self, voice: _Voice) -> float:
+        knobs = self.instrument
+        bend = self.channels[voice.channel].bend * knobs.bend_range
+        return float(voice.note + voice.slide + bend + knobs.tuning / 100 + 12 * round(knobs.octave))
+
+    def _update(self) -> None:
+        for i, voice in enumerate(self.voices):
+            if voice.note >= 0 and self.family.sounding(i):
+                settings = self.channels[voice.channel]
+                voice.touch.pitch = self._pitch(voice)
+                voice.touch.pressure = max(settings.pressure, voice.pressure)
+                voice.touch.controls = settings.controls
+                self.family.change(i, voice.touch)
+
+
+def note_hz(pitch: NDArray[Any] | float) -> Any:
+    """Frequency of a MIDI note number."""
+    return 440.0 * 2 ** ((np.asarray(pitch) - 69) / 12)

@@ -1,0 +1,200 @@
+"""Instruments of harmonics and noise: the timbres of `neural_fx.timbre`, played from notes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from instruments.base import PLAYING, VOICES, Family, Instrument, Touch, note_hz
+from neural_fx.parameters import Parameter, Ramp
+from neural_fx.timbre.analysis import HOP, RATE
+from neural_fx.timbre.files import Habits, Timbre
+from neural_fx.timbre.library import find_timbre
+from neural_fx.timbre.synthesizer import Room, Score, Synthesizer
+
+Audio = NDArray[np.float32]
+
+PARAMETERS = (
+    *PLAYING,
+    Parameter("brightness", -12, 12, 0, "dB/octave", description="tilts the spectrum at the same loudness"),
+    Parameter("vibrato", 0, 4, 1, description="scales the vibrato, which begins late"),
+    Parameter("breath", 0, 4, 1, description="scales bow, breath and key noise"),
+    Parameter("morph", 0, 1, 0, description="from the timbre to morph_to"),
+    Parameter("reverb", 0, 2, 1, description="scales the room that was learned with the timbre"),
+)
+_KNOBS = ("brightness", "breath", "morph", "loudness_db")
+
+_CLEAR = 0.98  # confidence of a settled tone
+_SILENT_DB = -95.0
+_VIBRATO_BEGINS, _VIBRATO_FULL = 0.3, 0.9  # seconds into a note
+_FADE = 96  # samples in which a stolen voice ends
+
+
+class DDSP(Instrument):
+    """A timbre played from MIDI: up to eight voices, each with the attack, release and vibrato of the recordings.
+
+    Velocity sets the loudness and with it the colour. Controllers: 1 vibrato, 2 and 11 dynamics, 7 volume, 64
+    sustain, 74 brightness; pitch bend; aftertouch swells and trembles.
+
+    Args:
+        timbre: the name of a bundled timbre, the path of a timbre file, or a `Timbre`.
+        morph_to: another, to morph to by `morph`.
+        parameters: `octave`, `tuning`, `bend_range`, `voices`, `glide`, `loudness_db`, `brightness`, `vibrato`,
+            `breath`, `morph`, `reverb`.
+
+    Raises:
+        NeuralFXError: no timbre of that name (lists them).
+        ModelError: the file is no timbre.
+        ParameterError: an unknown parameter or a value out of range.
+    """
+
+    PARAMETERS = PARAMETERS
+
+    def __init__(
+        self, timbre: str | Timbre = "violin", *, morph_to: str | Timbre | None = None, **parameters: float
+    ) -> None:
+        super().__init__(**parameters)
+        self.timbres = (find_timbre(timbre),) if morph_to is None else (find_timbre(timbre), find_timbre(morph_to))
+
+    def open_family(self) -> Family:
+        return _Voices(self)
+
+    def __repr__(self) -> str:
+        return self.described(f"instruments.DDSP {' to '.join(t.name for t in self.timbres)!r}")
+
+
+@dataclass
+class _Note:
+    """One voice: what its player does, and what of it is rendered but not yet out."""
+
+    touch: Touch = field(default_factory=Touch)
+    frames: int = 0  # since it began
+    released: int = 0  # frames since it was let go
+    on: bool = False
+    loudness: float = _SILENT_DB
+    ready: Audio = field(default_factory=lambda: np.zeros(0, np.float32))
+
+
+class _Voices:
+    """Voices with frames of their own, a hop apart from where each began, all computed in one go per hop."""
+
+    sample_rate = float(RATE)
+
+    def __init__(self, instrument: DDSP) -> None:
+        self.instrument = instrument
+        self.synthesizer = Synthesizer(instrument.timbres, VOICES)
+        self.rooms = [Room(timbre.reverb) for timbre in instrument.timbres]
+        values = instrument._values
+        self.ramps = {name: Ramp(values[name], 12) for name in _KNOBS}
+        self.wet = {name: Ramp(values[name], int(RATE * 0.02)) for name in ("reverb", "morph")}
+        self.notes = [_Note() for _ in range(VOICES)]
+        self.at = 0  # samples into the hop
+        self.knobs = {name: float(values[name]) for name in _KNOBS}
+
+    # -- what the player does --------------------------------------------------------------------------------------
+
+    def start(self, voice: int, touch: Touch) -> None:
+        fading = self.notes[voice].ready[:_FADE]
+        fading = fading * np.linspace(1, 0, len(fading), endpoint=False, dtype=np.float32)
+        self.synthesizer.restart(voice)
+        self.notes[voice] = note = _Note(touch, on=True)
+        if self.at:  # it begins between two hops of the others: its own first hop bridges to the next
+            note.ready = self._hops([voice])[0]
+        if len(fading):
+            note.ready = np.concatenate((note.ready, np.zeros(max(0, len(fading) - len(note.ready)), np.float32)))
+            note.ready[: len(fading)] += fading
+
+    def change(self, voice: int, touch: Touch) -> None:
+        self.notes[voice].touch = touch
+
+    def sounding(self, voice: int) -> bool:
+        return self.notes[voice].on
+
+    def level(self, voice: int) -> float:
+        return self.notes[voice].loudness
+
+    # -- sound -----------------------------------------------------------------------------------------------------
+
+    def render(self, count: int) -> Audio:
+        parts = []
+        while count > 0:
+            if self.at == 0:
+                self._hop()
+            size = min(count, HOP - self.at)
+            parts.append(self._take(size))
+            self.at = (self.at + size) % HOP
+            count -= size
+        direct = np.concatenate(parts) if parts else np.zeros(0, np.float32)
+        return self._in_room(direct)
+
+    def _in_room(self, direct: Audio) -> Audio:
+        if not len(direct):
+            return direct
+        for name, ramp in self.wet.items():
+            ramp.aim(self.instrument._values[name])
+        room = self.rooms[0].process(direct)
+        if len(self.rooms) == 2:
+            room = room + self.wet["morph"].next(len(direct)) * (self.rooms[1].process(direct) - room)
+        return np.asarray(direct + self.wet["reverb"].next(len(direct)) * room, np.float32)
+
+    def _take(self, size: int) -> Audio:
+        out = np.zeros(size, np.float32)
+        for note in self.notes:
+            if len(note.ready):
+                part, note.ready = note.ready[:size], note.ready[size:]
+                out[: len(part)] += part
+        return out
+
+    def _hop(self) -> None:
+        for name, ramp in self.ramps.items():
+            ramp.aim(self.instrument._values[name])
+            self.knobs[name] = float(np.atleast_1d(ramp.next(1))[0])
+        which = [i for i, note in enumerate(self.notes) if note.on]
+        if not which:
+            return
+        for voice, audio in zip(which, self._hops(which), strict=True):
+            note = self.notes[voice]
+            room = len(note.ready)  # the end of a stolen note may stand where this one begins
+            if room and note.frames == 1:
+                audio[:room] += note.ready
+                note.ready = audio
+            else:
+                note.ready = np.concatenate((note.ready, audio))
+
+    def _hops(self, which: list[int]) -> Audio:
+        """The next hop of some voices."""
+        habits = self.instrument.timbres[0].habits.between(self.instrument.timbres[-1].habits, self.knobs["morph"])
+        rows = np.array([self._frame(self.notes[voice], habits) for voice in which])[:, :, None]
+        pitch, clear, loudness, gain, bright = (rows[:, i] for i in range(5))
+        score = Score(
+            np.clip(note_hz(pitch), 20, 12000), clear, loudness, gain, bright, self.knobs["breath"], self.knobs["morph"]
+        )
+        return self.synthesizer.process(score, which)
+
+    def _frame(self, note: _Note, habits: Habits) -> tuple[float, float, float, float, float]:
+        """Pitch, confidence, loudness, gain and brightness of a voice at its next frame."""
+        note.frames += 1
+        touch, seconds = note.touch, note.frames * HOP / RATE
+        controls = touch.controls
+        strength = controls.get(2, touch.velocity)
+        loudness = habits.quiet_db - 8 + strength**0.8 * (habits.loud_db - habits.quiet_db + 11)
+        loudness += 30 * (controls.get(11, 1.0) - 1) + 6 * touch.pressure + self.knobs["loudness_db"]
+        attack = min(0.25, max(0.01, habits.attack_seconds * (1.4 - 0.8 * touch.velocity)))
+        rising = max(0.0, 1 - seconds / attack)
+        loudness -= 30 * rising**2
+        if not touch.held:
+            note.released += 1
+            loudness -= habits.release_db_per_second * note.released * HOP / RATE
+            if loudness < _SILENT_DB:
+                note.on = False
+        else:
+            note.released = 0
+        note.loudness = loudness
+        late = min(1.0, max(0.0, (seconds - _VIBRATO_BEGINS) / (_VIBRATO_FULL - _VIBRATO_BEGINS)))
+        depth = habits.vibrato_cents * late + 50 * controls.get(1, 0.0) + 20 * touch.pressure
+        swing = self.instrument.vibrato * depth / 100 * np.sin(2 * np.pi * habits.vibrato_hz * seconds)
+        volume = 40 * np.log10(max(controls.get(7, 1.0), 1e-3))
+        bright = self.knobs["brightness"] + 8 * (controls.get(74, 0.5) - 0.5)
+        return touch.pitch + swing, _CLEAR - 0.3 * rising, loudness, volume, bright
