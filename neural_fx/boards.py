@@ -69,6 +69,11 @@ class _IrSlot(_Slot):
     mix: float = Field(1.0, ge=0, le=1)
 
 
+class _TimbreSlot(_Slot):
+    timbre: str
+    morph_to: str | None = None
+
+
 class _PluginSlot(_Slot):
     plugin: str
 
@@ -96,6 +101,7 @@ class _Board(_Strict):
 _SLOTS: dict[str, type[_Slot]] = {
     "pedal": _PedalSlot,
     "model": _ModelSlot,
+    "timbre": _TimbreSlot,
     "ir": _IrSlot,
     "plugin": _PluginSlot,
     "vst3": _Vst3Slot,
@@ -252,6 +258,20 @@ def _model(slot: _ModelSlot, source: _Source, place: tuple[str | int, ...]) -> P
     return _settings(slot, processor, source, place)
 
 
+def _timbre(slot: _TimbreSlot, source: _Source, place: tuple[str | int, ...]) -> Plugin:
+    from neural_fx.timbre import TIMBRES, TimbreTransfer
+
+    def find(name: str) -> str | Path:
+        is_file = name not in TIMBRES and (Path(name).suffix or "/" in name)
+        return _file(name, source) if is_file else name
+
+    try:
+        processor = TimbreTransfer(find(slot.timbre), morph_to=None if slot.morph_to is None else find(slot.morph_to))
+    except NeuralFXError as error:
+        source.fail((*place, "timbre"), str(error))
+    return _settings(slot, processor, source, place)
+
+
 def _ir(slot: _IrSlot, source: _Source, place: tuple[str | int, ...]) -> Plugin:
     if slot.set:
         source.fail((*place, "set"), "an impulse response has no parameters but mix")
@@ -323,6 +343,7 @@ def _parallel(slot: _ParallelSlot, source: _Source, place: tuple[str | int, ...]
 _FILLERS: dict[str, Callable[[Any, _Source, tuple[str | int, ...]], Plugin]] = {
     "pedal": _pedal,
     "model": _model,
+    "timbre": _timbre,
     "ir": _ir,
     "plugin": _plugin,
     "vst3": _vst3,
@@ -373,12 +394,16 @@ def _relative(path: str | Path, folder: Path) -> str:
 def _describe(plugin: Plugin, folder: Path) -> dict[str, Any]:
     """The slot that `load_board` makes this plugin from."""
     from neural_fx.pedals import Pedal
+    from neural_fx.timbre import TimbreTransfer
 
     if isinstance(plugin, Processor):
         changed = {n: v for n, v in parameter_values(plugin).items() if v != plugin.parameters[n].default}
         settings = {"set": changed} if changed else {}
         if isinstance(plugin, Pedal):
             return {"pedal": plugin.SLUG, **settings}
+        if isinstance(plugin, TimbreTransfer):
+            names = [name if isinstance(name, str) else _relative(name, folder) for name in plugin.sources]
+            return {"timbre": names[0], **({"morph_to": names[1]} if len(names) > 1 else {}), **settings}
         if isinstance(plugin, NeuralProcessor) and plugin.capture.path:
             level = {"level": plugin.output_level} if plugin.output_level != "raw" else {}
             dbu = {"interface_dbu": plugin.interface_dbu} if plugin.output_level == "calibrated" else {}

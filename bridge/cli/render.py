@@ -32,6 +32,7 @@ def render(
     ],
     model: Annotated[str | None, typer.Option(help="A capture file of any known format.")] = None,
     pedal: Annotated[str | None, typer.Option(help="A bundled pedal; see `neural-fx pedals`.")] = None,
+    timbre: Annotated[str | None, typer.Option(help="A timbre to transfer to; see `neural-fx timbres`.")] = None,
     board: Annotated[str | None, typer.Option(help="A board file (YAML).")] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="SLOT.PARAM=VALUE; SLOT by name or number from 1, or left out.")
@@ -47,8 +48,8 @@ def render(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="A report for scripts on standard output.")] = False,
 ) -> None:
-    """Render audio files through a capture, a bundled pedal, or a board."""
-    make = BoardOptions(model, pedal, board, tuple(settings or ()), mix, level)
+    """Render audio files through a capture, a bundled pedal, a timbre, or a board."""
+    make = BoardOptions(model, pedal, board, tuple(settings or ()), mix, level, timbre)
     pairs = plan(inputs, out)
     run(pairs, make, Output(sample_rate, subtype, tail, overwrite), jobs, as_json)
 
@@ -78,16 +79,21 @@ class BoardOptions:
     settings: tuple[str, ...] = ()
     mix: float | None = None
     level: str | None = None
+    timbre: str | None = None
 
     def __post_init__(self) -> None:
-        if sum(option is not None for option in (self.model, self.pedal, self.board)) != 1:
-            raise NeuralFXError("say one of --model FILE, --pedal NAME or --board FILE")
-        if self.board is not None and self.level is not None:
+        if sum(option is not None for option in (self.model, self.pedal, self.timbre, self.board)) != 1:
+            raise NeuralFXError("say one of --model FILE, --pedal NAME, --timbre NAME or --board FILE")
+        if self.level is not None and (self.board is not None or self.timbre is not None):
             raise NeuralFXError("--level goes with --model or --pedal; a board says the level of each model itself")
 
     def __call__(self) -> Pedalboard:
         if self.board is not None:
             board = Pedalboard.from_file(self.board)
+        elif self.timbre is not None:
+            from neural_fx.timbre import TimbreTransfer
+
+            board = Pedalboard([TimbreTransfer(self.timbre)])
         elif self.pedal is not None:
             board = Pedalboard([make_pedal(self.pedal, level=self.level or "raw")])
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from neural_fx.processor import Audio, Processor, Spec
 from neural_fx.resampling import StreamResampler, round_trip_latency
 from neural_fx.timbre.analysis import CONFIDENT, HOP, RATE, WINDOW, Analysis, Analyzer
 from neural_fx.timbre.files import Habits, Timbre
-from neural_fx.timbre.library import find_timbre
+from neural_fx.timbre.library import TIMBRES, find_timbre
 from neural_fx.timbre.synthesizer import Room, Score, Synthesizer
 
 FRAME_RATE = RATE / HOP
@@ -55,14 +56,21 @@ class TimbreTransfer(Processor):
     PARAMETERS = PARAMETERS
 
     def __init__(
-        self, timbre: str | Timbre = "violin", *, morph_to: str | Timbre | None = None, **parameters: float
+        self,
+        timbre: str | Path | Timbre = "violin",
+        *,
+        morph_to: str | Path | Timbre | None = None,
+        **parameters: float,
     ) -> None:
         super().__init__(**parameters)
-        self.timbres = (find_timbre(timbre),) if morph_to is None else (find_timbre(timbre), find_timbre(morph_to))
-        self.names = (
-            str(getattr(timbre, "name", timbre)),
-            *([str(getattr(morph_to, "name", morph_to))] if morph_to else []),
-        )
+        chosen = (timbre,) if morph_to is None else (timbre, morph_to)
+        self.timbres = tuple(find_timbre(name) for name in chosen)
+        self._sources = tuple(_source(name) for name in chosen)
+
+    @property
+    def sources(self) -> tuple[str | Path, ...]:
+        """The timbres as they were named: bundled ones by name, others by the path of their file."""
+        return self._sources
 
     @property
     def latency_samples(self) -> int:
@@ -112,7 +120,13 @@ class TimbreTransfer(Processor):
         return np.asarray(direct + self._levels["reverb"].next(direct.size) * room, np.float32)
 
     def __repr__(self) -> str:
-        return self.described(f"neural_fx.TimbreTransfer {' to '.join(self.names)!r}")
+        return self.described(f"neural_fx.TimbreTransfer {' to '.join(t.name for t in self.timbres)!r}")
+
+
+def _source(timbre: str | Path | Timbre) -> str | Path:
+    if isinstance(timbre, Timbre):
+        return timbre.name
+    return str(timbre) if timbre in TIMBRES else Path(timbre)
 
 
 class _Player:
@@ -131,7 +145,7 @@ class _Player:
         knobs = {}
         for name, ramp in self.ramps.items():
             ramp.aim(values[name])
-            knobs[name] = np.broadcast_to(ramp.next(frames), frames)
+            knobs[name] = ramp.next(frames)
         habits = self.timbres[0].habits.between(self.timbres[-1].habits, values["morph"])
         octaves, offset = self.fit.process(heard, habits)
         on = knobs["adjust"]
@@ -143,7 +157,7 @@ class _Player:
         level = np.where(silent > 0, 20 * np.log10(np.maximum(silent, 1e-6)), -120.0) - on * offset
         score = Score(
             f0[None], heard.confidence[None], played[None], level[None],
-            knobs["brightness"][None], knobs["breath"][None], knobs["morph"][None],
+            knobs["brightness"], knobs["breath"], knobs["morph"],
         )  # fmt: skip
         audio: NDArray[np.float32] = self.synthesizer.process(score)[0]
         if not self.begun:
@@ -158,19 +172,19 @@ class _Course:
         self.smooth: float | None = None
         self.note = 0  # the semitone that is meant
 
-    def process(self, heard: Analysis, vibrato: NDArray[Any], correct: NDArray[Any]) -> NDArray[Any]:
+    def process(self, heard: Analysis, vibrato: Any, correct: Any) -> NDArray[Any]:
+        """Octaves from 440 Hz; the knobs are numbers, or arrays of one for each frame."""
         pitch = np.log2(heard.f0_hz / 440.0)
-        out = np.empty_like(pitch)
-        for k, now in enumerate(pitch):
+        smooth, target = np.empty_like(pitch), np.empty_like(pitch)
+        for k, now in enumerate(pitch.tolist()):
             # A new note begins where the pitch is further off than any vibrato.
             if self.smooth is None or abs(now - self.smooth) > 0.1:
-                self.smooth = float(now)
+                self.smooth = now
             self.smooth += 0.03 * (now - self.smooth)
             if abs(12 * self.smooth - self.note) > 0.6:
                 self.note = round(12 * self.smooth)
-            off = self.note / 12 - self.smooth
-            out[k] = self.smooth + vibrato[k] * (now - self.smooth) + correct[k] * off
-        return out
+            smooth[k], target[k] = self.smooth, self.note / 12
+        return np.asarray(smooth + vibrato * (pitch - smooth) + correct * (target - smooth))
 
 
 class Fit:
@@ -188,8 +202,8 @@ class Fit:
         """Octaves to transpose by, and dB to play louder by, at each frame."""
         octaves, offset = np.empty(len(heard.f0_hz)), np.empty(len(heard.f0_hz))
         low, high = np.log2(habits.low_hz / 440), np.log2(habits.high_hz / 440)
-        pitches = np.log2(heard.f0_hz / 440.0)
-        for k, (pitch, sure, loud) in enumerate(zip(pitches, heard.confidence, heard.loudness_db, strict=True)):
+        rows = np.stack((np.log2(heard.f0_hz / 440.0), heard.confidence, heard.loudness_db), 1).tolist()
+        for k, (pitch, sure, loud) in enumerate(rows):
             if sure >= CONFIDENT and loud > -70:
                 if self.weight == 0:
                     self.pitch = pitch

@@ -47,7 +47,9 @@ class Habits:
 
     def between(self, other: Habits, share: float) -> Habits:
         """Habits on the way from these to others."""
-        mine, theirs = asdict(self), asdict(other)
+        if share == 0 or other is self:
+            return self
+        mine, theirs = vars(self), vars(other)
         return Habits(**{name: mine[name] + share * (theirs[name] - mine[name]) for name in mine})
 
 

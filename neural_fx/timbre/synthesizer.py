@@ -38,10 +38,10 @@ class Score:
     f0_hz: Array
     confidence: Array
     loudness_db: Array
-    gain_db: Array | float = 0.0
-    brightness: Array | float = 0.0
-    breath: Array | float = 1.0
-    morph: Array | float = 0.0
+    gain_db: Any = 0.0
+    brightness: Any = 0.0
+    breath: Any = 1.0
+    morph: Any = 0.0
 
 
 class Synthesizer:
@@ -101,7 +101,7 @@ class Synthesizer:
             decoded.append(frames)
         frames = decoded[0]
         if len(decoded) == 2:
-            share = _each(score.morph, score)
+            share = _each(score.morph)
             frames = Frames(
                 _between(self._wide(decoded[0].amplitudes), self._wide(decoded[1].amplitudes), share),
                 _between(decoded[0].magnitudes, decoded[1].magnitudes, share),
@@ -112,9 +112,9 @@ class Synthesizer:
         return np.pad(amplitudes, ((0, 0), (0, 0), (0, self.count - amplitudes.shape[2])))
 
 
-def _each(value: Array | float, score: Score) -> Array:
-    """(voices, frames, 1) of a setting."""
-    return np.broadcast_to(np.asarray(value, np.float32), score.f0_hz.shape)[..., None]
+def _each(value: Array | float) -> Array:
+    """A setting, to be multiplied with (voices, frames, any)."""
+    return np.asarray(value, np.float32)[..., None]
 
 
 def _between(a: Array, b: Array, share: Array) -> Array:
@@ -127,10 +127,10 @@ def _shaped(frames: Frames, score: Score) -> Frames:
     """Level, brightness and breath."""
     low, high = SILENT_DB
     loud = np.asarray(score.loudness_db, np.float32)[..., None]
-    gain = np.clip((loud - low) / (high - low), 0, 1) * 10 ** (_each(score.gain_db, score) / 20)
-    tones, noise = frames.amplitudes, frames.magnitudes * _each(score.breath, score)
+    gain = np.clip((loud - low) / (high - low), 0, 1) * 10 ** (_each(score.gain_db) / 20)
+    tones, noise = frames.amplitudes, frames.magnitudes * _each(score.breath)
     if np.any(score.brightness):
-        tilt = _each(score.brightness, score) / 20
+        tilt = _each(score.brightness) / 20
         numbers = np.arange(1, tones.shape[2] + 1, dtype=np.float32)
         hz = np.asarray(score.f0_hz, np.float32)[..., None] * numbers
         weights = a_weight(hz)

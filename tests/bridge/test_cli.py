@@ -283,7 +283,7 @@ def test_bad_audio(run: Run, model: Path, tmp_path: Path, kind: str, words: str)
         (["--model", "STEM"], "is a WAV file, not a model"),
         (["--model", "absent.nam"], "No such file"),
         (["--board", "absent.yaml"], "cannot be read"),
-        ([], "one of --model FILE, --pedal NAME or --board FILE"),
+        ([], "one of --model FILE, --pedal NAME, --timbre NAME or --board FILE"),
         (["--model", "MODEL", "--pedal", "klon-gain-stage"], "one of --model"),
         (["--model", "MODEL", "--set", "drive=1"], "it has: input_gain_db, output_gain_db"),
         (["--model", "MODEL", "--set", "2.input_gain_db=1"], "no slot '2'; the board has: 1 model"),
