@@ -39,8 +39,8 @@ _PITCH_WINDOW = 1008  # at half the rate: WINDOW less what the filter looks at, 
 _LAGS = int(RATE / 2 / LOWEST_HZ) + 4
 _FIRST_LAG = int(RATE / 2 / HIGHEST_HZ)
 _CANDIDATES = 6
-_OCTAVE_BIAS = 0.03  # how much clearer a peak must be than the one an octave above
-_JUMP, _JUMP_CAP, _MEMORY = 0.6, 0.5, 0.92
+_OCTAVE_BIAS = 0.08  # how much clearer a peak must be than the one an octave above
+_JUMP, _JUMP_CAP, _MEMORY = 0.3, 0.5, 0.95
 
 
 @dataclass(frozen=True)
@@ -78,8 +78,8 @@ _POWER = a_weight(np.fft.rfftfreq(WINDOW, 1 / RATE)) * 2 / (WINDOW * np.sum(_HAN
 
 
 def _lowpass() -> Array:
-    t = np.arange(_TAPS) - _TAPS // 2
-    taps = np.sinc(t * 0.42) * np.hamming(_TAPS)
+    # To 6 kHz: peaks between two lags then keep their height, which a bare octave above or below must not beat.
+    taps = np.sinc((np.arange(_TAPS) - _TAPS // 2) * 0.25) * np.hamming(_TAPS)
     return np.asarray(taps / taps.sum())
 
 
@@ -268,15 +268,25 @@ def _repaired(signal: Array, f0: Array, confidence: Array, peaks: _Peaks) -> tup
         return f0, confidence
     detected = SwiftF0(threads=1, spin=False).detect(coarse, 16000)
     times = np.arange(len(f0)) * HOP / RATE
-    pitch = np.interp(times, detected.timestamps, np.log2(np.maximum(detected.pitch_hz, 1.0)))
-    sure = np.interp(times, detected.timestamps, detected.confidence)
+    nearest = np.abs(times[:, None] - _around(times, detected.timestamps)).argmin(1)
+    index = np.clip(np.searchsorted(detected.timestamps, times) - 1 + nearest, 0, len(detected.timestamps) - 1)
+    pitch, sure = np.log2(np.maximum(detected.pitch_hz[index], 1.0)), detected.confidence[index]
     octaves = np.log2(RATE / 2 / np.where(peaks.lags > 0, peaks.lags, 1e-9))
     off = np.where(peaks.lags > 0, np.abs(octaves - pitch[:, None]), 99.0)
     near = off.argmin(1)
     rows = np.arange(len(f0))
-    trusted, found = sure > CONFIDENT, off[rows, near] < 0.06
+    found = off[rows, near] < 0.06
+    # A period that fits the waveform all but perfectly is one; swift-f0 takes strong overtones for the pitch.
+    perfect = (confidence > 0.95) & (np.where(found, peaks.clearness[rows, near], 0.0) < confidence - 0.05)
+    trusted = (sure > CONFIDENT) & ~perfect
     better = np.where(found, octaves[rows, near], pitch)
     f0 = np.where(trusted, 2**better, f0)
     clear = np.where(found, peaks.clearness[rows, near], sure)
     agreed = np.where(trusted, np.maximum(clear, CONFIDENT * (sure > 0.9)), np.minimum(confidence, sure))
-    return f0, agreed
+    return f0, np.where(perfect, confidence, agreed)
+
+
+def _around(times: Array, stamps: Array) -> Array:
+    """(times, 2): the stamps before and after each time."""
+    after = np.clip(np.searchsorted(stamps, times), 0, len(stamps) - 1)
+    return np.asarray(np.stack((stamps[np.maximum(after - 1, 0)], stamps[after]), 1))

@@ -2,13 +2,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.conftest import SHARED
-from tests.neural_fx.timbre.makers import tone
 
 from neural_fx.audio import read_audio
 from neural_fx.engines import cpu
 from neural_fx.timbre import analysis
 from neural_fx.timbre.analysis import HOP, RATE, Analyzer, a_weight, analyze
+from tests.conftest import SHARED
+from tests.neural_fx.timbre.makers import tone
 
 
 @pytest.mark.parametrize("hz", [65.4, 98.0, 196.0, 440.0, 987.8, 2000.0])

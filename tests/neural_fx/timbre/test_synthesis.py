@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
-from tests.neural_fx.timbre.makers import timbre
 
 from neural_fx.engines import cpu
 from neural_fx.timbre import synthesis
 from neural_fx.timbre.analysis import HOP, RATE, analyze
 from neural_fx.timbre.synthesis import BANDS, TAPS
 from neural_fx.timbre.synthesizer import Score, Synthesizer
+from tests.neural_fx.timbre.makers import timbre
 
 
 @pytest.fixture(params=["kernels", "numpy"])
