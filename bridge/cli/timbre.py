@@ -22,7 +22,7 @@ def train_timbre(
     out: Annotated[Path, typer.Option("-o", "--out", help="TIMBRE.safetensors.")],
     minutes: Annotated[float, typer.Option(min=0.01, max=10000, help="Wall time to train for.")] = 30.0,
     hidden: Annotated[int, typer.Option(min=8, max=1024, help="Width of the network.")] = 128,
-    harmonics: Annotated[int, typer.Option(min=1, max=512, help="Of the bank; 0: as many as the lowest note has.")] = 0,
+    harmonics: Annotated[int, typer.Option(min=0, max=512, help="Of the bank; 0: as many as the lowest note has.")] = 0,
     reverb: Annotated[float, typer.Option(min=0, max=4, help="Seconds of the room that is learned.")] = 0.5,
     batch: Annotated[int, typer.Option(min=1, max=1024, help="Segments of two seconds per step.")] = 8,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",

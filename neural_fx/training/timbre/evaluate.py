@@ -26,7 +26,8 @@ class Measures:
     """Of a resynthesis against its recording.
 
     Attributes:
-        loudness_l1: mean absolute difference in standard deviations of the recordings' loudness, the paper's unit.
+        loudness_l1: mean absolute difference of the loudness in standard deviations of that of all frames, the unit
+            of the paper, which centres and scales its data so.
         loudness_l1_db: the same in dB.
         f0_l1: mean absolute difference in semitones, over confident frames.
         within_50_cents: share of the confident frames.
@@ -87,7 +88,7 @@ def excerpts(solos: Sequence[Solo], seconds: float = 4.0, most: int = 20) -> lis
 def measure(pieces: Sequence[Solo], outputs: Sequence[Array]) -> Measures:
     """Compare outputs with their recordings."""
     loud, pitch, losses = [], [], []
-    spread = float(np.std(np.concatenate([p.analysis.loudness_db[_played(p.analysis)] for p in pieces])))
+    spread = float(np.std(np.maximum(np.concatenate([p.analysis.loudness_db for p in pieces]), -80)))
     for piece, output in zip(pieces, outputs, strict=True):
         heard = analyze(output, RATE)
         count = min(len(heard.f0_hz), len(piece.analysis.f0_hz)) - 6  # its ends look past the piece

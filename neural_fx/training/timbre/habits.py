@@ -74,10 +74,10 @@ def _attack(loudness: Array, begin: int, end: int) -> list[float]:
 
 def _release(loudness: Array, begin: int, end: int) -> list[float]:
     """dB per second from 5 to 25 dB below a note's level, if it ends that far."""
-    level = np.median(loudness[max(begin, end - 125) : end])
-    after = loudness[end - 25 : end + 125]
-    high, low = np.flatnonzero(after < level - 5), np.flatnonzero(after < level - 25)
-    return [] if not len(low) or low[0] <= high[0] else [20 / ((low[0] - high[0]) * FRAME)]
+    level = np.median(loudness[begin:end])
+    last = begin + int(np.flatnonzero(loudness[begin:end] >= level - 5)[-1])
+    low = np.flatnonzero(loudness[last : last + 250] < level - 25)
+    return [20 / (low[0] * FRAME)] if len(low) else []
 
 
 def _vibrato(f0: Array) -> list[tuple[float, float]]:

@@ -16,7 +16,7 @@ from neural_fx.errors import TrainingError
 from neural_fx.files import replacing
 from neural_fx.timbre.analysis import HOP
 from neural_fx.timbre.decoder import Shape
-from neural_fx.training.timbre.model import LOUDNESS, TimbreModel, loudness_loss, spectral_loss
+from neural_fx.training.timbre.model import LOUDNESS, ROOM, TimbreModel, loudness_loss, spectral_loss
 from neural_fx.training.timbre.recordings import Segments, Solo, split
 
 VALIDATION = 12
@@ -84,6 +84,7 @@ class Trainer:
         self.optimizer = torch.optim.Adam(self.model.parameters(), settings.rate)
         self.step, self.elapsed, self.best_loss = 0, 0.0, math.inf
         self.best = {name: value.clone() for name, value in self.model.state_dict().items()}
+        hops = min(hops, max(solo.frames for solo in self.held_out) - 1)
         self.check = self._tensors(Segments(self.held_out, hops).draw(np.random.default_rng(0), VALIDATION))
 
     def _tensors(self, arrays: Sequence[np.ndarray]) -> list[Tensor]:
@@ -113,6 +114,7 @@ class Trainer:
         target, f0, sure, loud = self._tensors(self.segments.draw(rng, self.settings.batch))
         audio = self._synthesise(f0, sure, loud, rng)
         loss = spectral_loss(audio, target) + LOUDNESS * loudness_loss(audio, target)
+        loss = loss + ROOM * self.model.impulse_response().square().sum()
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 3.0)

@@ -23,6 +23,8 @@ DELAY = 480
 """Samples after which the room answers; what comes sooner is the instrument, and the decoder's to learn."""
 LOUDNESS = 0.3
 """Weight of a dB of loudness beside the spectral loss."""
+ROOM = 2.0
+"""Weight of the energy of the room's answer, so that it is no second instrument."""
 SIZES = (2048, 1024, 512, 256, 128, 64)
 """FFT sizes of the multi-scale spectral loss, each with three quarters of overlap."""
 

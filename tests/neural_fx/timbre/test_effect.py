@@ -149,7 +149,7 @@ def test_stands_in_a_board():
 def test_unknown_names():
     with pytest.raises(NeuralFXError, match="did you mean violin"):
         TimbreTransfer("violn")
-    with pytest.raises(NeuralFXError, match="no such file|cannot be read"):
+    with pytest.raises(NeuralFXError, match="cannot be read"):
         TimbreTransfer("nowhere/violin.safetensors")
     with pytest.raises(ParameterError, match="vibrato"):
         TimbreTransfer(EVEN, vibrat=1)
