@@ -1,6 +1,7 @@
 """A worker's config file (YAML): boards, media folders, and the MIDI map, which learning writes back.
 
     boards: {lead: lead.yaml, amp: captures/amp.nam}
+    instruments: {solo: violin, mine: timbres/mine.safetensors}
     media: [stems]
     midi:
       controls:
@@ -8,6 +9,8 @@
         - {cc: 1, to: lead/mix, fine: true, channel: 1}
       programs:
         - {program: 5, board: lead, file: clean.yaml}
+      keys:
+        - {instrument: solo, channel: 1}
 
 Relative paths are relative to the file.
 """
@@ -23,6 +26,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from bridge.errors import BridgeError
 from bridge.midi import MidiMap
 from neural_fx.files import replacing
+from neural_fx.timbre.library import TIMBRES
 
 MOST_BYTES = 1 << 20
 
@@ -33,6 +37,7 @@ class Config(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     boards: dict[str, Path] = {}
+    instruments: dict[str, str] = {}
     media: list[Path] = []
     midi: MidiMap = MidiMap()
 
@@ -54,8 +59,14 @@ def read_config(path: Path) -> Config:
     return Config(
         boards={name: folder / board for name, board in config.boards.items()},
         media=[folder / media for media in config.media],
-        midi=MidiMap(controls=config.midi.controls, programs=programs),
+        instruments={name: _timbre(timbre, folder) for name, timbre in config.instruments.items()},
+        midi=config.midi.model_copy(update={"programs": programs}),
     )
+
+
+def _timbre(timbre: str, folder: Path) -> str:
+    """A bundled timbre's name, or the path of a file."""
+    return timbre if timbre in TIMBRES or not Path(timbre).suffix else str(folder / timbre)
 
 
 def write_controls(path: Path, midi: MidiMap) -> None:
@@ -84,5 +95,5 @@ def _value(path: Path) -> dict[str, Any]:
     if value is None:
         return {}
     if not isinstance(value, dict):
-        raise BridgeError(f"{path}: expected a mapping with boards, media, midi")
+        raise BridgeError(f"{path}: expected a mapping with boards, instruments, media, midi")
     return value

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
+import mido
 import numpy as np
 from numpy.typing import NDArray
 
@@ -37,6 +38,8 @@ SWITCH = Parameter("bypass", 0, 1, 0, description="1 passes the dry input, in ti
 class Hosted(Pedalboard):
     """A board whose slots can be bypassed: every plugin in a board of its own, whose mix is the switch."""
 
+    takes_notes = False
+
     def __init__(self, board: Pedalboard) -> None:
         super().__init__(mix=board.mix)
         self.name = board.name
@@ -50,7 +53,7 @@ class Hosted(Pedalboard):
         found: dict[str, Parameter | None] = {"mix": self.parameters["mix"]}
         for name, slot in zip(slot_names(self), self, strict=True):
             found[f"{name}/bypass"] = SWITCH
-            plugin = _inside(slot)
+            plugin = inside(slot)
             known = plugin.parameters if isinstance(plugin, Processor) else {}
             found |= {f"{name}/{parameter}": known.get(parameter) for parameter in parameter_values(plugin)}
         return found
@@ -67,7 +70,7 @@ class Hosted(Pedalboard):
                 raise ParameterError(f"nothing at {address!r}; there is bypass, mix and SLOT/PARAM")
             return name
         holder = find_slot(self, slot)
-        known = ["bypass", *parameter_values(_inside(holder))]
+        known = ["bypass", *parameter_values(inside(holder))]
         if name not in known:
             raise ParameterError(f"{slot} has no parameter {name!r}; it has: {', '.join(known)}")
         return f"{slot_names(self)[list(self).index(holder)]}/{name}"
@@ -80,7 +83,7 @@ class Hosted(Pedalboard):
         holder = find_slot(self, slot)
         if name == "bypass":
             return 1.0 - cast("Pedalboard", holder).mix
-        return parameter_values(_inside(holder))[name]
+        return parameter_values(inside(holder))[name]
 
     def apply(self, address: str, value: object) -> None:
         """Set the value at a canonical address.
@@ -96,10 +99,11 @@ class Hosted(Pedalboard):
         if name == "bypass":
             cast("Pedalboard", holder).set_parameter("mix", 1.0 - round(SWITCH.check(value)))
         else:
-            set_parameter(_inside(holder), name, value)
+            set_parameter(inside(holder), name, value)
 
 
-def _inside(slot: Plugin) -> Plugin:
+def inside(slot: Plugin) -> Plugin:
+    """The plugin that a slot of a `Hosted` board holds."""
     return cast("Pedalboard", slot)[0]
 
 
@@ -125,6 +129,8 @@ class BoardHost:
         NeuralFXError: the board cannot be built.
     """
 
+    hosted: type[Hosted] = Hosted
+
     def __init__(
         self,
         name: str,
@@ -133,7 +139,7 @@ class BoardHost:
     ) -> None:
         self.name, self.make, self.notify = name, make, notify
         self.lock = threading.RLock()
-        self.master = Hosted(make())
+        self.master = self.hosted(make())
         self.bypassed = 0.0
         self.changed: set[str] = set()
         self.streams: list[BoardStream] = []
@@ -188,7 +194,7 @@ class BoardHost:
         Raises:
             NeuralFXError: the board cannot be built.
         """
-        master = Hosted(make())
+        master = self.hosted(make())
         with self.lock:
             streams = list(self.streams)
         prepared = [(stream, stream.prepared(make())) for stream in streams]
@@ -205,7 +211,7 @@ class BoardHost:
         Raises:
             NeuralFXError: the board cannot be built or does not take this rate or number of channels.
         """
-        board = Hosted(self.make())
+        board = self.hosted(self.make())
         with self.lock:
             for address in self.master.table():
                 if board.value(address) != self.master.value(address):
@@ -221,7 +227,7 @@ class BoardHost:
         with self.lock:
             board.mix = self.master.mix
             for holder, plugin in zip(self.master, board, strict=True):
-                for name, value in parameter_values(_inside(holder)).items():
+                for name, value in parameter_values(inside(holder)).items():
                     set_parameter(plugin, name, value)
         return board
 
@@ -302,7 +308,7 @@ class BoardStream:
 
     def prepared(self, board: Pedalboard) -> Voice:
         """A board made ready for this stream, off its thread."""
-        return Voice(Hosted(board), self.spec)
+        return Voice(type(self.voice.board)(board), self.spec)
 
     def replace(self, voice: Voice) -> None:
         """Play a prepared board along from the next block on, and fade over to it."""
@@ -324,7 +330,7 @@ class BoardStream:
         return out
 
     def _scheduled(self, block: Audio, events: Sequence[Event]) -> Audio:
-        changes = [Change(e.address, e.value, e.offset) for e in events if e.address]
+        changes = [c for event in events if (c := _change(event, self.voice.board.takes_notes)) is not None]
         changes += self._due(block.shape[1])
         changes.sort(key=lambda change: change.offset)
         parts, at, count = [], 0, block.shape[1]
@@ -409,6 +415,16 @@ class BoardStream:
         for i, audio in enumerate((block, out)):
             if audio.size:
                 self.peak[i] = max(self.peak[i], float(np.abs(audio).max()))
+
+
+def _change(event: Event, notes: bool) -> Change | None:
+    """What a client's event asks for; None for MIDI that nobody takes, or that is none."""
+    if event.address:
+        return Change(event.address, event.value, event.offset)
+    try:
+        return Change("note", mido.Message.from_bytes(event.midi), event.offset) if notes else None
+    except ValueError:
+        return None
 
 
 def board_from(path: str | Path) -> Callable[[], Pedalboard]:

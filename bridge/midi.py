@@ -11,6 +11,7 @@ import mido
 from pydantic import BaseModel, ConfigDict, Field
 
 from bridge.errors import BridgeError
+from bridge.hosted_instruments import InstrumentHost
 from bridge.hosting import BoardHost, board_from
 from neural_fx.errors import NeuralFXError
 
@@ -47,10 +48,27 @@ class Program(BaseModel):
     channel: int | None = Field(None, ge=1, le=16)
 
 
+class Keys(BaseModel):
+    """An instrument that only listens to one channel."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    instrument: str
+    channel: int = Field(ge=1, le=16)
+
+
 class MidiMap(BaseModel):
-    """What MIDI does: the ``midi`` part of a worker's config file, see `bridge.config`."""
+    """What MIDI does: the ``midi`` part of a worker's config file, see `bridge.config`.
+
+    Attributes:
+        controls: controllers that move parameters.
+        programs: program changes that load boards.
+        keys: channels of instruments; those not named hear all.
+    """
 
     model_config = ConfigDict(extra="forbid")
+
+    keys: list[Keys] = []
 
     controls: list[Binding] = []
     programs: list[Program] = []
@@ -116,19 +134,35 @@ class MidiRouter:
         host.canonical(place)
         self.learning = address
 
-    def feed(self, data: bytes, source: object = None) -> None:
-        """Raw bytes from a port, running status and all."""
+    def feed(self, data: bytes, source: object = None, offset: int = 0) -> None:
+        """Raw bytes from a port, running status and all; from the MIDI port of an instrument, for it alone."""
         for message in self._parsers.setdefault(source, Parser()).feed(data):
-            self.handle(message)
+            self.handle(message, self.boards.get(str(source)), offset)
 
-    def handle(self, message: mido.Message) -> None:
+    def handle(self, message: mido.Message, port: BoardHost | None = None, offset: int = 0) -> None:
         """Do what a message says; what is not mapped is passed over."""
+        played = self._play(message, port, offset)
         if message.type == "control_change":
             self._control(message)
         elif message.type == "program_change":
             self._program(message)
-        else:  # clock, active sensing, notes without an instrument
+        elif not played:  # clock, active sensing, notes without an instrument
             self.ignored += 1
+
+    def _play(self, message: mido.Message, port: BoardHost | None, offset: int) -> bool:
+        """Pass a channel's message to the instruments that hear it."""
+        if not hasattr(message, "channel") or message.type == "program_change":
+            return False
+        if isinstance(port, InstrumentHost):
+            port.play(message, offset=offset)
+            return True
+        only = {keys.instrument: keys.channel for keys in self.midi.keys}
+        heard = False
+        for name, host in self.boards.items():
+            if isinstance(host, InstrumentHost) and only.get(name, message.channel + 1) == message.channel + 1:
+                host.play(message)
+                heard = True
+        return heard
 
     def _control(self, message: mido.Message) -> None:
         channel, number, value = message.channel + 1, message.control, message.value
@@ -155,7 +189,7 @@ class MidiRouter:
         others = [
             b for b in self.midi.controls if b.to != binding.to and (b.cc, b.channel) != (binding.cc, binding.channel)
         ]
-        self.midi = MidiMap(controls=[*others, binding], programs=self.midi.programs)
+        self.midi = self.midi.model_copy(update={"controls": [*others, binding]})
         self.learning = None
         self.learned(self.midi)
 

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from bridge.config import write_controls
 from bridge.errors import BridgeError
+from bridge.hosted_instruments import InstrumentHost, instrument_from
 from bridge.hosting import BoardHost, board_from
 from bridge.live.board import Kind, LiveBoard
 from bridge.media import Media
@@ -45,6 +46,7 @@ class Options:
     midi_port: str = ""
     midi: MidiMap = field(default_factory=MidiMap)
     config: Path | None = None
+    instruments: Mapping[str, str] = field(default_factory=dict)
 
 
 class Worker:
@@ -57,12 +59,14 @@ class Worker:
     def __init__(self, options: Options, log: Callable[[str], None] = lambda sentence: None) -> None:
         if options.host not in LOOPBACK and not options.token:
             raise BridgeError(f"--host {options.host} can be reached from other machines; choose a --token for it")
-        if options.live == "portaudio" and len(options.boards) > 1:
-            raise BridgeError("an audio interface plays one board; say one --board with --live portaudio")
+        if options.live == "portaudio" and len(options.boards) + len(options.instruments) > 1:
+            raise BridgeError("an audio interface plays one board or instrument with --live portaudio; say only one")
         self.options, self.log = options, log
         self.port: Any = None
         self.live: list[LiveBoard] = []
         self.boards = {name: self._board(name, path) for name, path in options.boards.items()}
+        for name, timbre in options.instruments.items():
+            self.boards[name] = self._instrument(name, timbre)
         self.boards = self.boards or {"board": BoardHost("board", Pedalboard, self._failed)}
         self.router = MidiRouter(self.boards, options.midi, log, self._learned)
         sys.setswitchinterval(0.0002)  # engine threads take turns soon, not after 5 ms
@@ -87,15 +91,18 @@ class Worker:
             raise
 
     def _board(self, name: str, path: Path) -> BoardHost:
-        if slug(name) != name or name in RESERVED:
-            raise BridgeError(
-                f"board name {name!r}: lower case letters, digits and dashes, and none of {', '.join(RESERVED)}"
-            )
+        _check_name(name)
         return BoardHost(name, board_from(path), self._failed)
+
+    def _instrument(self, name: str, timbre: str) -> BoardHost:
+        _check_name(name)
+        if name in self.boards:
+            raise BridgeError(f"{name!r} is a board already; call the instrument something else")
+        return InstrumentHost(name, instrument_from(timbre), self._failed)
 
     def _live(self, host: BoardHost) -> LiveBoard:
         def midi(offset: int, data: bytes) -> None:
-            self.router.feed(data, host.name)
+            self.router.feed(data, host.name, offset)
 
         options = self.options
         made = LiveBoard(host, cast("Kind", options.live), options.live_channels, options.live_device, midi)
@@ -151,3 +158,8 @@ class Worker:
         for server in ("query", "osc", "streams"):
             if hasattr(self, server):
                 getattr(self, server).close()
+
+
+def _check_name(name: str) -> None:
+    if slug(name) != name or name in RESERVED:
+        raise BridgeError(f"name {name!r}: lower case letters, digits and dashes, and none of {', '.join(RESERVED)}")

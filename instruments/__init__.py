@@ -10,5 +10,6 @@
 
 from instruments.base import Family, Instrument, MidiEvent, Touch
 from instruments.ddsp import DDSP
+from instruments.player import InstrumentPlayer
 
-__all__ = ["DDSP", "Family", "Instrument", "MidiEvent", "Touch"]
+__all__ = ["DDSP", "Family", "Instrument", "InstrumentPlayer", "MidiEvent", "Touch"]

@@ -113,7 +113,7 @@ class Instrument(Parametric):
 
     def __init__(self, **parameters: float) -> None:
         super().__init__(**parameters)
-        self._stream: _Stream | None = None
+        self._stream: Performance | None = None
 
     @abstractmethod
     def open_family(self) -> Family:
@@ -152,7 +152,7 @@ class Instrument(Parametric):
             raise ValueError("sample_rate, num_channels and buffer_size must be positive")
         events = parse_messages(midi_messages)
         if reset or self._stream is None or self._stream.sample_rate != sample_rate:
-            self._stream = _Stream(self, float(sample_rate))
+            self._stream = Performance(self, float(sample_rate))
         count = round(duration * sample_rate)
         mono = self._stream.play(events, count, buffer_size)
         return np.repeat(mono[None], num_channels, 0)
@@ -192,7 +192,7 @@ def parse_messages(messages: Iterable[MidiEvent]) -> list[tuple[float, mido.Mess
     return sorted(events, key=lambda event: event[0])
 
 
-class _Stream:
+class Performance:
     """One performance: events and rendering in turn, at the family's rate, converted to the caller's."""
 
     def __init__(self, instrument: Instrument, sample_rate: float) -> None:

@@ -17,6 +17,9 @@ def serve(
     board: Annotated[
         list[str] | None, typer.Option(help="NAME=FILE: a board file, or a capture. Repeat for more.")
     ] = None,
+    instrument: Annotated[
+        list[str] | None, typer.Option(help="NAME=TIMBRE: a bundled timbre, or a timbre file. Repeat for more.")
+    ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on; other than loopback wants a --token.")] = "127.0.0.1",
     osc_port: Annotated[int, typer.Option(min=0, max=65535, help="OSC, UDP and TCP.")] = 9000,
     osc_reply_port: Annotated[int, typer.Option(min=1, max=65535, help="Where UDP senders are answered.")] = 9001,
@@ -52,6 +55,12 @@ def serve(
         if not equals or not path or name in boards:
             raise BridgeError(f"--board {text}: expected NAME=FILE, every name once")
         boards[name] = Path(path)
+    instruments = dict(file.instruments)
+    for text in instrument or []:
+        name, equals, timbre = text.partition("=")
+        if not equals or not timbre or name in instruments:
+            raise BridgeError(f"--instrument {text}: expected NAME=TIMBRE, every name once")
+        instruments[name] = timbre
     console = Console(stderr=True)
     options = Options(
         boards,
@@ -70,6 +79,7 @@ def serve(
         midi_port=midi,
         midi=file.midi,
         config=config,
+        instruments=instruments,
     )
     worker = Worker(options, lambda sentence: console.print(sentence, highlight=False, markup=False))
     ending, again = threading.Event(), threading.Event()

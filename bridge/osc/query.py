@@ -22,6 +22,7 @@ from websockets.http11 import Request, Response
 from websockets.sync.server import Server, ServerConnection, serve
 
 from bridge.errors import ProtocolError
+from bridge.hosted_instruments import InstrumentHost
 from bridge.osc.packets import MOST_BYTES, decode
 from bridge.osc.server import OscServer, Sender
 from bridge.osc.tree import wire
@@ -117,17 +118,15 @@ class QueryServer:
 
     def _board(self, name: str) -> dict[str, Any]:
         host = self.osc.tree.boards[name]
-        contents: dict[str, Any] = {
-            "load": _leaf(f"/{name}/load", "s", None, 2, "change to a board file or capture of the media folders"),
-            "save": _leaf(f"/{name}/save", "s", None, 2, "write the board to a new file of the media folders"),
-        }
+        instrument = isinstance(host, InstrumentHost)
+        contents = _plays(name) if instrument else _files(name)
         for place, parameter in host.table().items():
             *slot, last = place.split("/")
             into = contents
             for part in slot:
                 into = into.setdefault(part, _folder(f"/{name}/{part}", {}, "a slot"))["CONTENTS"]
             into[last] = _parameter(f"/{name}/{place}", host.value(place), parameter)
-        return _folder(f"/{name}", contents, "a board")
+        return _folder(f"/{name}", contents, "an instrument" if instrument else "a board")
 
     # -- websocket -------------------------------------------------------------------------------------------------
 
@@ -192,6 +191,22 @@ def _folder(path: str, contents: dict[str, Any], description: str) -> dict[str, 
 def _leaf(path: str, kind: str, value: object, access: int, description: str) -> dict[str, Any]:
     node = {"FULL_PATH": path, "TYPE": kind, "ACCESS": access, "DESCRIPTION": description}
     return node if value is None else {**node, "VALUE": [value]}
+
+
+def _files(name: str) -> dict[str, Any]:
+    return {
+        "load": _leaf(f"/{name}/load", "s", None, 2, "change to a board file or capture of the media folders"),
+        "save": _leaf(f"/{name}/save", "s", None, 2, "write the board to a new file of the media folders"),
+    }
+
+
+def _plays(name: str) -> dict[str, Any]:
+    return {
+        "note": _leaf(f"/{name}/note", "ii", None, 2, "pitch and velocity, 0 to 127; velocity 0 ends the note"),
+        "bend": _leaf(f"/{name}/bend", "f", None, 2, "-1 to 1 of the bend range"),
+        "cc": _leaf(f"/{name}/cc", "ii", None, 2, "a MIDI controller and its value"),
+        "panic": _leaf(f"/{name}/panic", "N", None, 2, "ends all notes"),
+    }
 
 
 def _parameter(path: str, value: object, parameter: Parameter | None) -> dict[str, Any]:

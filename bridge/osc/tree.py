@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bridge.errors import BridgeError
+from bridge.hosted_instruments import InstrumentHost, as_message
 from bridge.hosting import BoardHost, board_from
 from bridge.media import Media
 from bridge.osc.packets import Message
@@ -15,6 +16,9 @@ from bridge.osc.patterns import is_pattern, matches
 from bridge.rendering import Renders
 from neural_fx import __version__
 from neural_fx.errors import NeuralFXError, ParameterError
+
+NOTES = ("note", "bend", "cc")
+"""What an instrument can be told besides its parameters; ``panic`` is the fourth."""
 
 Reply = Callable[..., None]
 """``reply(address, *arguments)``: to whoever sent the message."""
@@ -53,10 +57,13 @@ class Tree:
         """Every address that a pattern can match."""
         found = ["/ping", "/render", "/midi/learn"]
         for name, host in self.boards.items():
-            found += [f"/{name}/load", f"/{name}/save"]
+            if isinstance(host, InstrumentHost):
+                found += [f"/{name}/{kind}" for kind in (*NOTES, "panic")]
+            else:
+                found += [f"/{name}/load", f"/{name}/save"]
             for place in host.table():
                 found.append(f"/{name}/{place}")
-                if "/" in place:
+                if "/" in place or isinstance(host, InstrumentHost):
                     found.append(f"/{name}/{place}/raw")
         return found
 
@@ -79,16 +86,18 @@ class Tree:
         _, name, *rest = address.split("/")
         host = self.boards.get(name)
         if host is None or not rest:
-            raise ParameterError(f"no board of that name; there is: {', '.join(self.boards) or 'none'}")
+            raise ParameterError(f"no board or instrument of that name; there is: {', '.join(self.boards) or 'none'}")
         place, arguments = "/".join(rest), message.arguments
-        if place == "load":
+        if isinstance(host, InstrumentHost) and place in (*NOTES, "panic", "load", "save"):
+            _play(host, place, message)
+        elif place == "load":
             path = self.media.existing(_text(*_exactly(arguments, 1)))
             _behind(lambda: host.load(board_from(path)), lambda: reply(address, path.name), address, reply)
         elif place == "save":
             path = self.media.new(_text(*_exactly(arguments, 1)))
             host.save(path)
             reply(address, path.name)
-        elif rest[-1] == "raw" and len(rest) == 3:
+        elif rest[-1] == "raw" and len(rest) == (2 if isinstance(host, InstrumentHost) else 3):
             self._raw(host, "/".join(rest[:-1]), message, reply)
         elif not arguments:
             reply(address, wire(host.value(place)))
@@ -108,6 +117,15 @@ class Tree:
         if not 0 <= raw <= 1:
             raise ParameterError(f"{raw:g} is outside 0 to 1")
         host.set(place, parameter.at(raw), message.when)
+
+
+def _play(host: InstrumentHost, kind: str, message: Message) -> None:
+    if kind == "panic":
+        host.panic()
+    elif kind in NOTES:
+        host.play(as_message(kind, message.arguments), message.when)
+    else:
+        raise ParameterError(f"{host.name} is an instrument; it cannot {kind} boards")
 
 
 def _behind(work: Callable[[], None], done: Callable[[], None], address: str, reply: Reply) -> None:

@@ -161,7 +161,7 @@ def test_addresses(osc: OscServer) -> None:
 @pytest.mark.parametrize(
     ("address", "arguments", "words"),
     [
-        ("/solo/mix", [0.5], "no board of that name; there is: lead, bass"),
+        ("/solo/mix", [0.5], "no board or instrument of that name; there is: lead, bass"),
         ("/lead/gain/drive", [0.5], "it has: bypass, gain_db"),
         ("/lead/3/gain_db", [0.5], "1 gain, 2 reverb"),
         ("/lead/mix", [2.0], "outside its range"),

@@ -1,0 +1,54 @@
+"""An instrument in a chain: a processor that plays the notes it is sent, whatever comes in as audio."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import mido
+import numpy as np
+
+from instruments.base import Instrument, Performance
+from neural_fx.parameters import unknown_parameter
+from neural_fx.processor import Audio, Processor, Spec
+
+MOST_PENDING = 65536
+
+
+class InstrumentPlayer(Processor):
+    """Plays an instrument as part of a board; its parameters are the instrument's.
+
+    The audio that comes in is not heard. `send` may be called from any thread; `process_block` from one.
+
+    Args:
+        instrument: whose notes and parameters these are.
+    """
+
+    is_effect = False
+    is_instrument = True
+
+    def __init__(self, instrument: Instrument) -> None:
+        super().__init__()
+        self.instrument = instrument
+        self._table.update(instrument.parameters)
+        self._values.update({name: getattr(instrument, name) for name in instrument.parameters})
+        self._sent: deque[mido.Message] = deque(maxlen=MOST_PENDING)
+        self._performance: Performance | None = None
+
+    def set_parameter(self, name: str, value: object) -> None:
+        if name not in self._table:
+            raise unknown_parameter(type(self.instrument).__name__, name, self._table)
+        self.instrument.set_parameter(name, value)
+        self._values[name] = getattr(self.instrument, name)
+
+    def send(self, message: mido.Message) -> None:
+        """A message to act on at the beginning of the next block."""
+        self._sent.append(message)
+
+    def prepare(self, spec: Spec) -> None:
+        self._performance = Performance(self.instrument, spec.sample_rate)
+
+    def process_block(self, block: Audio) -> Audio:
+        assert self._performance is not None
+        messages = [(0.0, self._sent.popleft()) for _ in range(len(self._sent))]
+        mono = self._performance.play(messages, block.shape[1], block.shape[1])
+        return np.repeat(mono[None], block.shape[0], 0)
