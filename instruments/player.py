@@ -23,7 +23,6 @@ class InstrumentPlayer(Processor):
         instrument: whose notes and parameters these are.
     """
 
-    is_effect = False
     is_instrument = True
 
     def __init__(self, instrument: Instrument) -> None:

@@ -20,6 +20,9 @@ from neural_fx.training.timbre.recordings import Solo
 
 Array = NDArray[Any]
 
+CLEAR = 0.85
+"""Confidence of a frame whose pitch is compared, as in the paper."""
+
 
 @dataclass(frozen=True)
 class Measures:
@@ -29,8 +32,9 @@ class Measures:
         loudness_l1: mean absolute difference of the loudness in standard deviations of that of all frames, the unit
             of the paper, which centres and scales its data so.
         loudness_l1_db: the same in dB.
-        f0_l1: mean absolute difference in semitones, over confident frames.
-        within_50_cents: share of the confident frames.
+        f0_l1: mean absolute difference in semitones, over the frames whose pitch is clear in both, as in the paper.
+        within_50_cents: share of these frames.
+        clear: share of the frames with a clear pitch in the recording that have one in the resynthesis, too.
         spectral_loss: multi-scale.
         seconds: of recordings.
     """
@@ -39,6 +43,7 @@ class Measures:
     loudness_l1_db: float
     f0_l1: float
     within_50_cents: float
+    clear: float
     spectral_loss: float
     seconds: float
 
@@ -87,7 +92,7 @@ def excerpts(solos: Sequence[Solo], seconds: float = 4.0, most: int = 20) -> lis
 
 def measure(pieces: Sequence[Solo], outputs: Sequence[Array]) -> Measures:
     """Compare outputs with their recordings."""
-    loud, pitch, losses = [], [], []
+    loud, pitch, losses, kept = [], [], [], []
     spread = float(np.std(np.maximum(np.concatenate([p.analysis.loudness_db for p in pieces]), -80)))
     for piece, output in zip(pieces, outputs, strict=True):
         heard = analyze(output, RATE)
@@ -96,7 +101,9 @@ def measure(pieces: Sequence[Solo], outputs: Sequence[Array]) -> Measures:
         wanted = Analysis(*(part[here] for part in piece.analysis))
         got = Analysis(*(part[here] for part in heard))
         loud.append(np.abs(got.loudness_db - wanted.loudness_db)[_played(wanted)])
-        both = wanted.voiced
+        clear = wanted.confidence >= CLEAR
+        both = clear & (got.confidence >= CLEAR)
+        kept.append(both[clear])
         pitch.append(np.abs(12 * np.log2(got.f0_hz[both] / wanted.f0_hz[both])))
         a, b = (torch.from_numpy(np.asarray(x[: len(output)], np.float32))[None] for x in (output, piece.audio))
         losses.append(float(spectral_loss(a, b)))
@@ -106,6 +113,7 @@ def measure(pieces: Sequence[Solo], outputs: Sequence[Array]) -> Measures:
         float(db.mean()),
         float(semitones.mean()),
         float(np.mean(semitones < 0.5)),
+        float(np.mean(np.concatenate(kept))),
         float(np.mean(losses)),
         sum(len(p.audio) for p in pieces) / RATE,
     )
