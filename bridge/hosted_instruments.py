@@ -8,31 +8,26 @@ from typing import cast
 import mido
 
 from bridge.errors import BridgeError
-from bridge.hosting import BoardHost, Change, Hosted, inside
+from bridge.hosting import BoardHost, Hosted
 from instruments import DDSP, Instrument, InstrumentPlayer
 from neural_fx.errors import ParameterError
 from neural_fx.parameters import Parameter
 from neural_fx.pedalboard import Pedalboard
 
-PLAY = "note"
-"""The address of a change that is a MIDI message."""
-
 
 class HostedInstrument(Hosted):
     """A board of one instrument whose parameters have no slot in their addresses."""
 
-    takes_notes = True
-
     @property
     def player(self) -> InstrumentPlayer:
         """What is in the slot."""
-        return cast("InstrumentPlayer", inside(self[0]))
+        return self.players[0]
 
     def table(self) -> dict[str, Parameter | None]:
         return {"mix": self.parameters["mix"], **self.player.parameters}
 
     def canonical(self, address: str) -> str:
-        if address not in self.table() and address != PLAY:
+        if address not in self.table():
             raise ParameterError(f"nothing at {address!r}; there is: bypass, {', '.join(self.table())}")
         return address
 
@@ -40,10 +35,8 @@ class HostedInstrument(Hosted):
         return self.mix if address == "mix" else getattr(self.player, address)
 
     def apply(self, address: str, value: object) -> None:
-        if isinstance(value, mido.Message):
-            self.player.send(value)
-        elif address == "mix":
-            self.set_parameter("mix", value)
+        if isinstance(value, mido.Message) or address == "mix":
+            super().apply(address, value)
         else:
             self.player.set_parameter(address, value)
 
@@ -69,18 +62,6 @@ class InstrumentHost(BoardHost):
         notify: Callable[[str, str], None] = lambda name, sentence: None,
     ) -> None:
         super().__init__(name, lambda: Pedalboard([InstrumentPlayer(make())]), notify)
-
-    def play(self, message: mido.Message, when: float = 0.0, offset: int = 0) -> None:
-        """Send a MIDI message to all streams: at once, `offset` frames into the next block, or at the time `when`."""
-        with self.lock:
-            for stream in self.streams:
-                stream.change(Change(PLAY, message, offset, when))
-
-    def panic(self) -> None:
-        """Release everything."""
-        for channel in range(16):
-            for number, value in ((64, 0), (123, 0), (121, 0)):
-                self.play(mido.Message("control_change", channel=channel, control=number, value=value))
 
 
 def instrument_from(timbre: str) -> Callable[[], Instrument]:

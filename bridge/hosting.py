@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 import neural_fx
 from bridge.protocol import Event
+from instruments import InstrumentPlayer
 from neural_fx.boards import load_board
 from neural_fx.errors import BoardError, NeuralFXError, ParameterError
 from neural_fx.parameters import Parameter, Ramp
@@ -38,11 +39,10 @@ SWITCH = Parameter("bypass", 0, 1, 0, description="1 passes the dry input, in ti
 class Hosted(Pedalboard):
     """A board whose slots can be bypassed: every plugin in a board of its own, whose mix is the switch."""
 
-    takes_notes = False
-
     def __init__(self, board: Pedalboard) -> None:
         super().__init__(mix=board.mix)
         self.name = board.name
+        self.players = [plugin for plugin in board if isinstance(plugin, InstrumentPlayer)]
         for name, plugin in zip(slot_names(board), board, strict=True):
             slot = Pedalboard([plugin])
             self.append(slot)
@@ -57,6 +57,11 @@ class Hosted(Pedalboard):
             known = plugin.parameters if isinstance(plugin, Processor) else {}
             found |= {f"{name}/{parameter}": known.get(parameter) for parameter in parameter_values(plugin)}
         return found
+
+    @property
+    def takes_notes(self) -> bool:
+        """Whether it has an instrument."""
+        return bool(self.players)
 
     def canonical(self, address: str) -> str:
         """The address as `table` has it, for one whose slot is given by number.
@@ -86,11 +91,15 @@ class Hosted(Pedalboard):
         return parameter_values(inside(holder))[name]
 
     def apply(self, address: str, value: object) -> None:
-        """Set the value at a canonical address.
+        """Set the value at a canonical address, or send a MIDI message to the board's instruments.
 
         Raises:
             ParameterError: out of range, or of the wrong type.
         """
+        if isinstance(value, mido.Message):
+            for player in self.players:
+                player.send(value)
+            return
         slot, _, name = address.rpartition("/")
         if not slot:
             self.set_parameter(name, value)
@@ -185,6 +194,23 @@ class BoardHost:
             self.changed.add(address)
             for stream in self.streams:
                 stream.change(Change(address, value, when=when))
+
+    @property
+    def takes_notes(self) -> bool:
+        """Whether the board has an instrument."""
+        return self.master.takes_notes
+
+    def play(self, message: mido.Message, when: float = 0.0, offset: int = 0) -> None:
+        """Send a MIDI message to all streams: at once, `offset` frames into the next block, or at the time `when`."""
+        with self.lock:
+            for stream in self.streams:
+                stream.change(Change("", message, offset, when))
+
+    def panic(self) -> None:
+        """End all notes."""
+        for channel in range(16):
+            for number, value in ((64, 0), (123, 0), (121, 0)):
+                self.play(mido.Message("control_change", channel=channel, control=number, value=value))
 
     # -- boards and streams ----------------------------------------------------------------------------------------
 
@@ -367,7 +393,8 @@ class BoardStream:
         for voice in (self.voice, self.next):
             if voice is not None:
                 try:
-                    voice.board.apply(voice.board.canonical(change.address), change.value)
+                    notes = isinstance(change.value, mido.Message)
+                    voice.board.apply("" if notes else voice.board.canonical(change.address), change.value)
                 except NeuralFXError as error:
                     self.failed(str(error))
 
@@ -422,7 +449,7 @@ def _change(event: Event, notes: bool) -> Change | None:
     if event.address:
         return Change(event.address, event.value, event.offset)
     try:
-        return Change("note", mido.Message.from_bytes(event.midi), event.offset) if notes else None
+        return Change("", mido.Message.from_bytes(event.midi), event.offset) if notes else None
     except ValueError:
         return None
 

@@ -11,7 +11,6 @@ import mido
 from pydantic import BaseModel, ConfigDict, Field
 
 from bridge.errors import BridgeError
-from bridge.hosted_instruments import InstrumentHost
 from bridge.hosting import BoardHost, board_from
 from neural_fx.errors import NeuralFXError
 
@@ -153,13 +152,13 @@ class MidiRouter:
         """Pass a channel's message to the instruments that hear it."""
         if not hasattr(message, "channel") or message.type == "program_change":
             return False
-        if isinstance(port, InstrumentHost):
+        if port is not None and port.takes_notes:
             port.play(message, offset=offset)
             return True
         only = {keys.instrument: keys.channel for keys in self.midi.keys}
         heard = False
         for name, host in self.boards.items():
-            if isinstance(host, InstrumentHost) and only.get(name, message.channel + 1) == message.channel + 1:
+            if host.takes_notes and only.get(name, message.channel + 1) == message.channel + 1:
                 host.play(message)
                 heard = True
         return heard

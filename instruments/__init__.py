@@ -11,5 +11,6 @@
 from instruments.base import Family, Instrument, MidiEvent, Touch
 from instruments.ddsp import DDSP
 from instruments.player import InstrumentPlayer
+from instruments.slot import InstrumentSlot
 
-__all__ = ["DDSP", "Family", "Instrument", "InstrumentPlayer", "MidiEvent", "Touch"]
+__all__ = ["DDSP", "Family", "Instrument", "InstrumentPlayer", "InstrumentSlot", "MidiEvent", "Touch"]

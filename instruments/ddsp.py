@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,7 @@ from instruments.base import PLAYING, VOICES, Family, Instrument, Touch, note_hz
 from neural_fx.parameters import Parameter, Ramp
 from neural_fx.timbre.analysis import HOP, RATE
 from neural_fx.timbre.files import Habits, Timbre
-from neural_fx.timbre.library import find_timbre
+from neural_fx.timbre.library import find_timbre, source_of
 from neural_fx.timbre.synthesizer import Room, Score, Synthesizer
 
 Audio = NDArray[np.float32]
@@ -53,10 +54,16 @@ class DDSP(Instrument):
     PARAMETERS = PARAMETERS
 
     def __init__(
-        self, timbre: str | Timbre = "violin", *, morph_to: str | Timbre | None = None, **parameters: float
+        self,
+        timbre: str | Path | Timbre = "violin",
+        *,
+        morph_to: str | Path | Timbre | None = None,
+        **parameters: float,
     ) -> None:
         super().__init__(**parameters)
-        self.timbres = (find_timbre(timbre),) if morph_to is None else (find_timbre(timbre), find_timbre(morph_to))
+        chosen = (timbre,) if morph_to is None else (timbre, morph_to)
+        self.timbres = tuple(find_timbre(name) for name in chosen)
+        self.sources = tuple(source_of(name) for name in chosen)
 
     def open_family(self) -> Family:
         return _Voices(self)

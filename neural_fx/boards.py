@@ -45,60 +45,64 @@ _Number = Annotated[float, Field(allow_inf_nan=False)]
 _Value = bool | _Number | str
 
 
-class _Strict(BaseModel):
+class Strict(BaseModel):
+    """A part of a board file; unknown fields are errors."""
+
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
 
 
-class _Slot(_Strict):
+class Slot(Strict):
+    """What every slot may say."""
+
     name: str | None = Field(None, pattern=r"^[^\s./*?\[\]{},#]+$", max_length=64)
     set: dict[str, _Value] = {}
 
 
-class _PedalSlot(_Slot):
+class _PedalSlot(Slot):
     pedal: str
 
 
-class _ModelSlot(_Slot):
+class _ModelSlot(Slot):
     model: str
     level: Literal["raw", "normalized", "calibrated"] = "raw"
     interface_dbu: _Number = 12.0
 
 
-class _IrSlot(_Slot):
+class _IrSlot(Slot):
     ir: str
     mix: float = Field(1.0, ge=0, le=1)
 
 
-class _TimbreSlot(_Slot):
+class _TimbreSlot(Slot):
     timbre: str
     morph_to: str | None = None
 
 
-class _PluginSlot(_Slot):
+class _PluginSlot(Slot):
     plugin: str
 
 
-class _Vst3Slot(_Slot):
+class _Vst3Slot(Slot):
     vst3: str
     plugin_name: str | None = None
 
 
-class _ChainSlot(_Slot):
+class _ChainSlot(Slot):
     chain: list[Any]
 
 
-class _ParallelSlot(_Slot):
+class _ParallelSlot(Slot):
     parallel: list[Any]
 
 
-class _Board(_Strict):
+class _Board(Strict):
     board: Literal[1] = 1
     name: str | None = None
     mix: float = Field(1.0, ge=0, le=1)
     slots: list[Any]
 
 
-_SLOTS: dict[str, type[_Slot]] = {
+_SLOTS: dict[str, type[Slot]] = {
     "pedal": _PedalSlot,
     "model": _ModelSlot,
     "timbre": _TimbreSlot,
@@ -215,7 +219,8 @@ def _fill(container: Container, slots: list[Any], source: _Source, where: tuple[
         place = (*where, i)
         kinds = [k for k in _SLOTS if isinstance(raw, dict) and k in raw]
         if len(kinds) != 1:
-            source.fail(place, f"expected a slot with one of: {', '.join(_SLOTS)}")
+            more = "; `import instruments` adds instrument" if "instrument" not in _SLOTS else ""
+            source.fail(place, f"expected a slot with one of: {', '.join(_SLOTS)}{more}")
         slot = source.validate(_SLOTS[kinds[0]], raw, place)
         plugin = _FILLERS[kinds[0]](slot, source, place)
         container.append(plugin)
@@ -231,7 +236,7 @@ def _file(text: str, source: _Source) -> Path:
     return path if path.is_absolute() else source.path.parent / path
 
 
-def _settings(slot: _Slot, processor: Processor, source: _Source, place: tuple[str | int, ...]) -> Processor:
+def _settings(slot: Slot, processor: Processor, source: _Source, place: tuple[str | int, ...]) -> Processor:
     for name, value in slot.set.items():
         try:
             processor.set_parameter(name, value)
@@ -352,6 +357,32 @@ _FILLERS: dict[str, Callable[[Any, _Source, tuple[str | int, ...]], Plugin]] = {
 }
 
 
+Fill = Callable[[Any], Plugin]
+Describe = Callable[[Plugin], dict[str, Any] | None]
+_describers: list[Describe] = []
+
+
+def add_slot(kind: str, model: type[Slot], fill: Fill, describe: Describe) -> None:
+    """Teach board files another kind of slot, as the package `instruments` does.
+
+    Args:
+        kind: the field that the slot is known by.
+        model: its fields.
+        fill: the plugin for a slot; a `NeuralFXError` that it raises becomes a `BoardError` with file and line.
+        describe: the slot for a plugin, without ``set``; None for a plugin of another kind.
+    """
+
+    def filler(slot: Any, source: _Source, place: tuple[str | int, ...]) -> Plugin:
+        try:
+            plugin = fill(slot)
+        except NeuralFXError as error:
+            source.fail((*place, kind), str(error))
+        return _settings(slot, plugin, source, place) if isinstance(plugin, Processor) else plugin
+
+    _SLOTS[kind], _FILLERS[kind] = model, filler
+    _describers.append(describe)
+
+
 # -- saving ------------------------------------------------------------------------------------------------------
 
 
@@ -399,6 +430,9 @@ def _describe(plugin: Plugin, folder: Path) -> dict[str, Any]:
     if isinstance(plugin, Processor):
         changed = {n: v for n, v in parameter_values(plugin).items() if v != plugin.parameters[n].default}
         settings = {"set": changed} if changed else {}
+        for describe in _describers:
+            if (found := describe(plugin)) is not None:
+                return {**found, **settings}
         if isinstance(plugin, Pedal):
             return {"pedal": plugin.SLUG, **settings}
         if isinstance(plugin, TimbreTransfer):

@@ -119,7 +119,7 @@ class QueryServer:
     def _board(self, name: str) -> dict[str, Any]:
         host = self.osc.tree.boards[name]
         instrument = isinstance(host, InstrumentHost)
-        contents = _plays(name) if instrument else _files(name)
+        contents = ({} if instrument else _files(name)) | (_plays(name) if host.takes_notes else {})
         for place, parameter in host.table().items():
             *slot, last = place.split("/")
             into = contents

@@ -57,9 +57,9 @@ class Tree:
         """Every address that a pattern can match."""
         found = ["/ping", "/render", "/midi/learn"]
         for name, host in self.boards.items():
-            if isinstance(host, InstrumentHost):
+            if host.takes_notes:
                 found += [f"/{name}/{kind}" for kind in (*NOTES, "panic")]
-            else:
+            if not isinstance(host, InstrumentHost):
                 found += [f"/{name}/load", f"/{name}/save"]
             for place in host.table():
                 found.append(f"/{name}/{place}")
@@ -88,7 +88,9 @@ class Tree:
         if host is None or not rest:
             raise ParameterError(f"no board or instrument of that name; there is: {', '.join(self.boards) or 'none'}")
         place, arguments = "/".join(rest), message.arguments
-        if isinstance(host, InstrumentHost) and place in (*NOTES, "panic", "load", "save"):
+        if isinstance(host, InstrumentHost) and place in ("load", "save"):
+            raise ParameterError(f"{name} is an instrument; it cannot {place} boards")
+        if host.takes_notes and place in (*NOTES, "panic"):
             _play(host, place, message)
         elif place == "load":
             path = self.media.existing(_text(*_exactly(arguments, 1)))
@@ -119,13 +121,11 @@ class Tree:
         host.set(place, parameter.at(raw), message.when)
 
 
-def _play(host: InstrumentHost, kind: str, message: Message) -> None:
+def _play(host: BoardHost, kind: str, message: Message) -> None:
     if kind == "panic":
         host.panic()
-    elif kind in NOTES:
-        host.play(as_message(kind, message.arguments), message.when)
     else:
-        raise ParameterError(f"{host.name} is an instrument; it cannot {kind} boards")
+        host.play(as_message(kind, message.arguments), message.when)
 
 
 def _behind(work: Callable[[], None], done: Callable[[], None], address: str, reply: Reply) -> None:

@@ -114,9 +114,9 @@ def main() -> None:
             "machine": "one core of a server CPU, shared with other work",
         },
         "held_out": findings.as_dict(),
-        "measure": f"{len(pieces)} excerpts never trained on; the unit of loudness_l1 is the standard deviation of "
-        "their loudness; f0 in semitones over frames with a confidence of 0.85 in both; the input itself, played back, would have a spectral "
-        "loss of 0: `sine` is its pitch and loudness alone",
+        "measure": f"{len(pieces)} excerpts never trained on; loudness_l1 in standard deviations of their loudness; "
+        "f0 in semitones over frames with a confidence of 0.85 in both; the input itself, played back, would have a "
+        "spectral loss of 0: `sine` is its pitch and loudness alone",
     }
     (options.out / f"{options.name}.card.json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
     print("\n".join(findings.words))

@@ -44,7 +44,7 @@ def compare(phrase: Any, output: Any, name: str) -> dict[str, Any]:
     octaves = np.log2(after.f0_hz[:n] / before.f0_hz[:n])
     off = octaves - np.round(octaves)
     shift = int(np.round(np.median(octaves[played])))
-    heard = (before.loudness_db[:n] > before.loudness_db.max() - 50) & (after.loudness_db[:n] > -90)
+    heard = (before.loudness_db[:n] > before.loudness_db.max() - 40) & (after.loudness_db[:n] > -90)
     return {
         "timbre": name,
         "octaves": shift,

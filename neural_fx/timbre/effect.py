@@ -13,7 +13,7 @@ from neural_fx.processor import Audio, Processor, Spec
 from neural_fx.resampling import StreamResampler, round_trip_latency
 from neural_fx.timbre.analysis import CONFIDENT, HOP, RATE, WINDOW, Analysis, Analyzer
 from neural_fx.timbre.files import Habits, Timbre
-from neural_fx.timbre.library import TIMBRES, find_timbre
+from neural_fx.timbre.library import find_timbre, source_of
 from neural_fx.timbre.synthesizer import Room, Score, Synthesizer
 
 FRAME_RATE = RATE / HOP
@@ -65,7 +65,7 @@ class TimbreTransfer(Processor):
         super().__init__(**parameters)
         chosen = (timbre,) if morph_to is None else (timbre, morph_to)
         self.timbres = tuple(find_timbre(name) for name in chosen)
-        self._sources = tuple(_source(name) for name in chosen)
+        self._sources = tuple(source_of(name) for name in chosen)
 
     @property
     def sources(self) -> tuple[str | Path, ...]:
@@ -121,12 +121,6 @@ class TimbreTransfer(Processor):
 
     def __repr__(self) -> str:
         return self.described(f"neural_fx.TimbreTransfer {' to '.join(t.name for t in self.timbres)!r}")
-
-
-def _source(timbre: str | Path | Timbre) -> str | Path:
-    if isinstance(timbre, Timbre):
-        return timbre.name
-    return str(timbre) if timbre in TIMBRES else Path(timbre)
 
 
 class _Player:

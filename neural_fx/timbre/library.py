@@ -41,6 +41,13 @@ def find_timbre(timbre: str | Path | Timbre) -> Timbre:
     raise NeuralFXError(f"unknown timbre {str(timbre)!r}{hint}; bundled: {', '.join(TIMBRES)}; or the path of a file")
 
 
+def source_of(timbre: str | Path | Timbre) -> str | Path:
+    """How a timbre was named: a bundled one's name, else the path of its file."""
+    if isinstance(timbre, Timbre):
+        return timbre.name
+    return str(timbre) if timbre in TIMBRES else Path(timbre)
+
+
 @cache
 def _bundled(name: str) -> Timbre:
     return read_timbre(DATA / f"{name}.safetensors")

@@ -16,6 +16,7 @@ from bridge.osc.tree import Tree
 from bridge.protocol import Event
 from bridge.worker import Options, Worker
 from instruments import DDSP
+from neural_fx.errors import NeuralFXError
 from neural_fx.processor import Spec
 from tests.neural_fx.timbre.makers import timbre
 
@@ -178,3 +179,22 @@ def test_a_client_plays_over_the_network(tmp_path):
         board.close()
     finally:
         server.close()
+
+
+def test_a_board_with_an_instrument_and_effects_plays_notes(tmp_path, said):
+    from bridge.hosting import BoardHost, board_from
+
+    path = tmp_path / "solo.yaml"
+    path.write_text("slots:\n- {instrument: violin, set: {breath: 0.5}}\n- {plugin: Gain, set: {gain_db: -6}}\n")
+    host = BoardHost("lead", board_from(path))
+    tree = Tree({"lead": host}, Media(()))
+    stream = host.open(Spec(RATE, 2, 480))
+    tree.handle(Message("/lead/note", (60, 100)), lambda *reply: said.append(reply))
+    assert np.abs(played(stream)).max() > 1e-3
+    tree.handle(Message("/lead/instrument-player/breath", ()), lambda *reply: said.append(reply))
+    assert said == [("/lead/instrument-player/breath", 0.5)]
+    host.save(tmp_path / "again.yaml")
+    assert "instrument: violin" in (tmp_path / "again.yaml").read_text()
+    path.write_text("slots:\n- {instrument: kazoo}\n")
+    with pytest.raises(NeuralFXError, match=r"line 2.*bundled"):
+        board_from(path)()
