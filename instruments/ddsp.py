@@ -30,6 +30,8 @@ _KNOBS = ("brightness", "breath", "morph", "loudness_db")
 _CLEAR = 0.98  # confidence of a settled tone
 _SILENT_DB = -95.0
 _VIBRATO_BEGINS, _VIBRATO_FULL = 0.3, 0.9  # seconds into a note
+_SLOWEST, _SLOWEST_RELEASE = 0.12, 150.0  # attack in s, release in dB/s: what rooms add to the recordings' is left out
+_LEAST_VIBRATO = 6.0  # cents, for instruments that were recorded without
 _FADE = 96  # samples in which a stolen voice ends
 
 
@@ -188,19 +190,19 @@ class _Voices:
         strength = controls.get(2, touch.velocity)
         loudness = habits.quiet_db - 8 + strength**0.8 * (habits.loud_db - habits.quiet_db + 11)
         loudness += 30 * (controls.get(11, 1.0) - 1) + 6 * touch.pressure + self.knobs["loudness_db"]
-        attack = min(0.25, max(0.01, habits.attack_seconds * (1.4 - 0.8 * touch.velocity)))
+        attack = min(_SLOWEST, max(0.01, habits.attack_seconds * (1.4 - 0.8 * touch.velocity)))
         rising = max(0.0, 1 - seconds / attack)
         loudness -= 30 * rising**2
         if not touch.held:
             note.released += 1
-            loudness -= habits.release_db_per_second * note.released * HOP / RATE
+            loudness -= max(_SLOWEST_RELEASE, habits.release_db_per_second) * note.released * HOP / RATE
             if loudness < _SILENT_DB:
                 note.on = False
         else:
             note.released = 0
         note.loudness = loudness
         late = min(1.0, max(0.0, (seconds - _VIBRATO_BEGINS) / (_VIBRATO_FULL - _VIBRATO_BEGINS)))
-        depth = habits.vibrato_cents * late + 50 * controls.get(1, 0.0) + 20 * touch.pressure
+        depth = max(_LEAST_VIBRATO, habits.vibrato_cents) * late + 50 * controls.get(1, 0.0) + 20 * touch.pressure
         swing = self.instrument.vibrato * depth / 100 * np.sin(2 * np.pi * habits.vibrato_hz * seconds)
         volume = 40 * np.log10(max(controls.get(7, 1.0), 1e-3))
         bright = self.knobs["brightness"] + 8 * (controls.get(74, 0.5) - 0.5)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from bridge.cli import bench, circuit, info, play, render, serve, timbre, train
+from bridge.cli import analyze, bench, circuit, info, play, render, serve, timbre, train
 from neural_fx import __version__
 from neural_fx.errors import NeuralFXError
 
@@ -43,6 +43,7 @@ app.command("pedals")(info.pedals)
 app.command("export")(info.export)
 app.command("train")(train.train)
 app.command("train-timbre")(timbre.train_timbre)
+app.command("analyze")(analyze.analyze)
 app.command("timbres")(play.timbres)
 app.command("play")(play.play)
 app.command("circuit")(circuit.circuit)

@@ -24,6 +24,7 @@ from neural_fx.training.timbre.recordings import Solo, find, load
 from neural_fx.training.timbre.report import examine
 
 HARMONICS = {"violin": 100, "cello": 160, "alto-sax": 140, "flute": 80, "trumpet": 110}
+IN_ROOMS = ("violin",)
 SOUNDFONT = {
     "recordings": "fluidsynth, MuseScore_General",
     "data": "24 performances of 20 s by demos/timbre/render_soundfont.py: scales, leaps, long and short notes, late "
@@ -83,7 +84,8 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     solos = load(find(options.recordings), options.cache)
     shape = Shape(128, HARMONICS[options.name], 24000)
-    trainer = Trainer(shape, solos, Settings(options.minutes, threads=options.threads))
+    settings = Settings(options.minutes, threads=options.threads, room=options.name in IN_ROOMS)
+    trainer = Trainer(shape, solos, settings)
     if options.checkpoint and options.checkpoint.exists():
         trainer.load(options.checkpoint)
     if trainer.elapsed < 60 * options.minutes:
@@ -103,8 +105,9 @@ def main() -> None:
         "name": options.name,
         **origin,
         "split": "every eighth recording held out" if len(solos) >= 16 else "the last tenth of each recording held out",
-        "architecture": f"DDSP: {shape.harmonics} harmonics, 65 bands of noise, a room of {len(timbre.reverb)} taps; "
-        f"GRU of {shape.hidden}; {sum(w.size for w in timbre.decoder.w.values()):,} weights, 48 kHz, 250 Hz",
+        "architecture": f"DDSP: {shape.harmonics} harmonics, 65 bands of noise, "
+        + (f"a room of {len(timbre.reverb)} taps; " if settings.room else "dry; ")
+        + f"GRU of {shape.hidden}; {sum(w.size for w in timbre.decoder.w.values()):,} weights, 48 kHz, 250 Hz",
         "habits": {key: round(value, 3) for key, value in asdict(timbre.habits).items()},
         "centroid_hz": brightness(trainer.learned),
         "training": {

@@ -3,8 +3,8 @@
     python demos/timbre/transfer.py PHRASES_FOLDER -o OUT_FOLDER [--phrases sax-phrase singing-female ...]
 
 Writes a FLAC file for each pair, a strip of spectrograms for each phrase, and `transfer.json`: raw pitch accuracy
-(within 50 cents of the input, up to the octaves that fit the register), correlation of the loudness contours, and the
-median spectral centroid before, after, and the range of the timbre's own recordings.
+(within 50 cents of the input, up to the octaves that fit the register), correlation of the loudness contours where a pitch
+is clear, and the median spectral centroid before, after, and the range of the timbre's own recordings.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from neural_fx.audio import read_audio, resample
 from neural_fx.render import write_audio
 from neural_fx.timbre import TIMBRES, TimbreTransfer, analyze, timbre_card
 from neural_fx.timbre.analysis import HOP, RATE
-from neural_fx.training.timbre.report import strip
+from neural_fx.timbre.plots import strip
 
 PHRASES = ("singing-female", "vocadito_10", "sax-phrase", "solo-trumpet")
 
@@ -44,14 +44,13 @@ def compare(phrase: Any, output: Any, name: str) -> dict[str, Any]:
     octaves = np.log2(after.f0_hz[:n] / before.f0_hz[:n])
     off = octaves - np.round(octaves)
     shift = int(np.round(np.median(octaves[played])))
-    heard = (before.loudness_db[:n] > before.loudness_db.max() - 40) & (after.loudness_db[:n] > -90)
     return {
         "timbre": name,
         "octaves": shift,
         "raw_pitch_accuracy": round(float(np.mean(np.abs(octaves[played] - shift) < 0.5 / 12)), 4),
         "raw_chroma_accuracy": round(float(np.mean(np.abs(off[played]) < 0.5 / 12)), 4),
         "loudness_correlation": round(
-            float(np.corrcoef(before.loudness_db[:n][heard], after.loudness_db[:n][heard])[0, 1]), 4
+            float(np.corrcoef(before.loudness_db[:n][played], after.loudness_db[:n][played])[0, 1]), 4
         ),
         "centroid_before": round(centroid(phrase, played)),
         "centroid_after": round(centroid(output, played)),

@@ -18,6 +18,8 @@ from neural_fx.timbre.synthesizer import Room, Score, Synthesizer
 
 FRAME_RATE = RATE / HOP
 _FRAME_SMOOTHING = 12  # frames that a knob takes
+_REST, _EVIDENCE = 10, 50  # frames without a pitch before a note that may begin in another octave; frames heard before
+_SLACK = 0.3  # octaves by which what is usual may lie outside a register
 _KNOBS = ("octave", "pitch_correct", "loudness_db", "brightness", "vibrato", "breath", "morph", "adjust")
 
 PARAMETERS = (
@@ -204,7 +206,7 @@ class Fit:
                 self.weight = min(self.weight + 1, 5 * FRAME_RATE)
                 self.pitch += (pitch - self.pitch) / self.weight
                 self.loudness += (loud - self.loudness) / (self.weight + FRAME_RATE / 2)
-                if self.unvoiced >= 10 or self.weight <= 3:
+                if self.unvoiced >= _REST and self.weight > _EVIDENCE:
                     self.octaves = _octaves_into(self.pitch, self.octaves, low, high)
                 self.unvoiced = 0
             else:
@@ -215,6 +217,6 @@ class Fit:
 
 def _octaves_into(usual: float, now: int, low: float, high: float) -> int:
     """Octaves that bring what is usual into a register; the present ones if they do."""
-    if low <= usual + now <= high:
+    if low - _SLACK <= usual + now <= high + _SLACK:
         return now
     return round(0.5 * (low + high) - usual)

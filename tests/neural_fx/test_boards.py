@@ -115,7 +115,7 @@ def test_what_cannot_be_saved_says_so(folder: Path) -> None:
         ("name: room", "name: amp", ["line 17", "slots[4].name", "already"]),
         ("name: room", "name: a/b", ["line 17", "slots[4].name"]),
         ("name: room", "nme: room", ["line 17", "slots[4].nme", "known fields: name, set, plugin"]),
-        ("      - plugin: Gain", "      - plug: Gain", ["line 20", "slots[5].parallel[0]", "one of: pedal, model, timbre"]),
+        ("      - plugin: Gain", "      - plug: Gain", ["line 20", "slots[5].parallel[0]", "one of: pedal, model"]),
         ("          - plugin: Invert", "          - Invert", ["line 25", "slots[5].parallel[1].chain[1]"]),
         ("name: Lead", "name: [", ["line", "not valid YAML"]),
         ("name: Lead", "mix: 0.1", ["line 3", "'mix' stands here twice"]),

@@ -26,11 +26,11 @@ def find_habits(solos: Sequence[Solo]) -> Habits:
         TrainingError: no tones.
     """
     played = [a.voiced & (a.loudness_db > a.loudness_db.max() - 50) for a in (s.analysis for s in solos)]
-    f0 = np.concatenate([s.analysis.f0_hz[p] for s, p in zip(solos, played, strict=True)])
+    f0 = np.array([np.median(s.analysis.f0_hz[a:b]) for s in solos for a, b in notes(s.analysis, 0.1)])
     loudness = np.concatenate([s.analysis.loudness_db[p] for s, p in zip(solos, played, strict=True)])
     if not len(f0):
         raise TrainingError("no tones in the recordings")
-    low, high = np.percentile(f0, (0.5, 99.5))
+    low, high = np.percentile(f0, (5, 95))  # double stops leave some an octave below
     quiet, usual, loud = np.percentile(loudness, (10, 50, 90))
     attacks, slopes, rates, depths = [], [], [], []
     for solo in solos:

@@ -36,6 +36,8 @@ class Settings:
         threads: cores to use on the CPU.
         seed: of the start weights and the segments drawn.
         validate_every: steps between validations.
+        room: learn a room's impulse response; dry recordings of single notes are better without, as it would be tuned
+            to those notes.
     """
 
     minutes: float = 30.0
@@ -46,6 +48,7 @@ class Settings:
     threads: int = 2
     seed: int = 0
     validate_every: int = 100
+    room: bool = True
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,8 @@ class Trainer:
             self.model = TimbreModel(shape).to(settings.device)
         except (RuntimeError, AssertionError) as error:
             raise TrainingError(f"device {settings.device!r} cannot be used here: {error}") from None
+        if not settings.room:
+            self._without_room()
         self.learned, self.held_out = split(solos)
         hops = round(settings.seconds * 250)
         self.segments = Segments(self.learned, hops)
@@ -86,6 +91,10 @@ class Trainer:
         self.best = {name: value.clone() for name, value in self.model.state_dict().items()}
         hops = min(hops, max(solo.frames for solo in self.held_out) - 1)
         self.check = self._tensors(Segments(self.held_out, hops).draw(np.random.default_rng(0), VALIDATION))
+
+    def _without_room(self) -> None:
+        self.model.reverb.data.zero_()
+        self.model.reverb.requires_grad_(False)
 
     def _tensors(self, arrays: Sequence[np.ndarray]) -> list[Tensor]:
         return [torch.from_numpy(np.ascontiguousarray(a, np.float32)).to(self.settings.device) for a in arrays]
@@ -169,5 +178,7 @@ class Trainer:
                 index, name = key.split(".", 1)
                 states.setdefault(int(index), {})[name] = value
             self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": states})
+            if not self.settings.room:
+                self._without_room()
         except Exception as error:  # safetensors, key, shape and type errors all mean the same here
             raise TrainingError(f"{path}: is not a checkpoint of this training: {error}") from None

@@ -15,6 +15,7 @@ from neural_fx.files import replacing
 from neural_fx.render import write_audio
 from neural_fx.timbre.analysis import HOP, RATE, analyze
 from neural_fx.timbre.files import read_timbre
+from neural_fx.timbre.plots import strip
 from neural_fx.training.timbre.evaluate import Measures, excerpts, measure, resynthesise, sines, untrained
 from neural_fx.training.timbre.loop import Trainer
 from neural_fx.training.timbre.recordings import Solo
@@ -106,10 +107,3 @@ def _plot(path: Path, piece: Solo, output: Any) -> None:
     axes[3].set(ylabel="loudness in dB(A)", xlabel="seconds")
     axes[2].legend()
     figure.savefig(path, format="png", dpi=80)
-
-
-def strip(axis: Any, audio: Any, title: str, rate: int = RATE) -> None:
-    """A spectrogram up to 12 kHz on an axis of matplotlib."""
-    axis.specgram(audio + 1e-9 * np.random.default_rng(0).standard_normal(len(audio)), 2048, rate, noverlap=1536,
-                  vmin=-140, vmax=-40, cmap="magma")  # fmt: skip
-    axis.set(ylim=(0, 12000), ylabel="Hz", title=title)

@@ -115,3 +115,25 @@ def test_other_rates_and_channels():
     assert np.abs(found.f0_hz[20:-20] - 440).max() < 0.5
     with pytest.raises(ValueError, match="offline, live"):
         analyze(np.zeros(100), RATE, "fast")
+
+
+def test_command_and_plot(tmp_path):
+    pytest.importorskip("matplotlib")
+    import json
+
+    import soundfile
+    from typer.testing import CliRunner
+
+    from bridge.cli import app
+
+    soundfile.write(tmp_path / "a.wav", tone(440, 0.5), RATE)
+    run = CliRunner().invoke
+    done = run(app, ["analyze", str(tmp_path / "a.wav"), "--method", "live"])
+    rows = done.output.splitlines()
+    assert rows[0] == "seconds,f0_hz,confidence,loudness_db"
+    assert abs(float(rows[60].split(",")[1]) - 440) < 1
+    done = run(
+        app, ["analyze", str(tmp_path / "a.wav"), "--method", "live", "--plot", str(tmp_path / "a.png"), "--json"]
+    )
+    assert (tmp_path / "a.png").stat().st_size > 5000
+    assert len(json.loads(done.stdout)["f0_hz"]) == 126

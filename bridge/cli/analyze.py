@@ -1,0 +1,47 @@
+"""`neural-fx analyze`: pitch and loudness of a recording, as numbers and as a picture."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from neural_fx.errors import NeuralFXError
+
+
+def analyze(
+    file: Annotated[Path, typer.Argument(help="An audio file; its channels are averaged.")],
+    plot: Annotated[Path | None, typer.Option(help="Write a PNG: spectrogram, pitch, confidence, loudness.")] = None,
+    method: Annotated[
+        str, typer.Option(help="offline (swift-f0 decides octaves) or live (what a stream hears).")
+    ] = "offline",
+    as_json: Annotated[bool, typer.Option("--json", help="All frames as JSON instead of CSV.")] = False,
+) -> None:
+    """Follow the pitch and the loudness of one instrument or voice, 250 frames a second, as CSV on standard output."""
+    from neural_fx import timbre
+    from neural_fx.audio import read_audio
+    from neural_fx.timbre.analysis import HOP, RATE
+    from neural_fx.timbre.plots import plot_analysis
+
+    if method not in ("offline", "live"):
+        raise NeuralFXError(f"--method {method}: expected offline or live")
+    audio, rate = read_audio(file)
+    found = timbre.analyze(audio, rate, method)
+    names = ("f0_hz", "confidence", "loudness_db")
+    if plot is not None:
+        plot_analysis(plot, audio.mean(0), rate, found, file.name)
+        print(
+            f"{plot}: {len(found.f0_hz)} frames, {100 * found.voiced.mean():.0f} % with a clear pitch", file=sys.stderr
+        )
+    if as_json:
+        columns = {name: [round(float(v), 4) for v in values] for name, values in zip(names, found, strict=True)}
+        print(json.dumps({"seconds_per_frame": HOP / RATE, **columns}))
+    elif plot is None:
+        table = csv.writer(sys.stdout)
+        table.writerow(("seconds", *names))
+        for k, row in enumerate(zip(*found, strict=True)):
+            table.writerow((f"{k * HOP / RATE:.3f}", *(f"{value:.3f}" for value in row)))

@@ -1,0 +1,52 @@
+"""An analysis to look at: spectrogram, pitch, confidence, loudness."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neural_fx.errors import NeuralFXError
+from neural_fx.files import replacing
+from neural_fx.timbre.analysis import HOP, RATE, Analysis
+
+
+def plot_analysis(
+    path: str | Path, audio: NDArray[Any], sample_rate: float, analysis: Analysis, title: str = ""
+) -> None:
+    """Write a PNG of a recording and what `analyze` found in it.
+
+    Args:
+        audio: (samples,) at `sample_rate` Hz.
+
+    Raises:
+        NeuralFXError: matplotlib is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise NeuralFXError("plots need matplotlib: pip install 'neural-fx[train]'") from None
+    figure = Figure((11, 8), layout="constrained")
+    axes = figure.subplots(3, 1, sharex=True, height_ratios=(3, 2, 2))
+    strip(axes[0], np.asarray(audio, np.float64), title, sample_rate)
+    times = np.arange(len(analysis.f0_hz)) * HOP / RATE
+    pitch = np.where(analysis.confidence > 0.5, analysis.f0_hz, np.nan)
+    axes[0].plot(times, pitch, color="cyan", linewidth=1)
+    axes[1].plot(times, pitch)
+    axes[1].set(ylabel="f0 in Hz", yscale="log")
+    sure = axes[1].twinx()
+    sure.plot(times, analysis.confidence, color="0.7", linewidth=0.7)
+    sure.set(ylabel="confidence", ylim=(0, 1.05))
+    axes[2].plot(times, analysis.loudness_db)
+    axes[2].set(ylabel="loudness in dB(A)", xlabel="seconds")
+    with replacing(Path(path)) as part:
+        figure.savefig(part, format="png", dpi=90)
+
+
+def strip(axis: Any, audio: NDArray[Any], title: str, rate: float = RATE) -> None:
+    """A spectrogram up to 12 kHz on an axis of matplotlib."""
+    hiss = 1e-9 * np.random.default_rng(0).standard_normal(len(audio))  # for the logarithm of silence
+    axis.specgram(audio + hiss, 2048, rate, noverlap=1536, vmin=-140, vmax=-40, cmap="magma")
+    axis.set(ylim=(0, min(12000, rate / 2)), ylabel="Hz", title=title)
