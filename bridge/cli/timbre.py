@@ -25,7 +25,7 @@ def train_timbre(
     harmonics: Annotated[int, typer.Option(min=0, max=512, help="Of the bank; 0: as many as the lowest note has.")] = 0,
     reverb: Annotated[float, typer.Option(min=0, max=4, help="Seconds of the room that is learned.")] = 0.5,
     batch: Annotated[int, typer.Option(min=1, max=1024, help="Segments of two seconds per step.")] = 8,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    device: Annotated[str, typer.Option(help="cpu, cuda, or auto: cuda where there is one.")] = "auto",
     threads: Annotated[int, typer.Option(min=0, max=256, help="Cores to train on; 0: all of them.")] = 0,
     name: Annotated[str | None, typer.Option(help="For the metadata.")] = None,
     seed: Annotated[int, typer.Option(help="Of the start weights and of the segments drawn.")] = 0,
@@ -62,6 +62,10 @@ def train_timbre(
     console.print(f"{len(files)} recordings, {seconds:.0f} s", highlight=False)
     lowest = min(float(solo.analysis.f0_hz[solo.analysis.voiced].min(initial=1e9)) for solo in solos)
     shape = Shape(hidden, harmonics or int(min(200, max(20, 20000 / lowest))), round(reverb * 48000) + 1)
+    if device == "auto":
+        import torch
+
+        device = "cuda" if torch.cuda.is_available() else "cpu"
     settings = Settings(minutes, batch=batch, device=device, threads=threads or os.cpu_count() or 1, seed=seed)
     trainer = Trainer(shape, solos, settings)
     checkpoint = out.with_suffix(".ckpt")

@@ -3,8 +3,8 @@
     python demos/timbre/transfer.py PHRASES_FOLDER -o OUT_FOLDER [--phrases sax-phrase singing-female ...]
 
 Writes a FLAC file for each pair, a strip of spectrograms for each phrase, and `transfer.json`: raw pitch accuracy
-(within 50 cents of the input, up to the octaves that fit the register), correlation of the loudness contours where a pitch
-is clear, and the median spectral centroid before, after, and the range of the timbre's own recordings.
+(within 50 cents of the input, up to the octaves that fit the register), correlation of the loudness contours where a
+pitch is clear, and the median spectral centroid before, after, and the range of the timbre's own recordings.
 """
 
 from __future__ import annotations

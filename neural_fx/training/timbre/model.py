@@ -34,6 +34,19 @@ def exp_sigmoid(x: Tensor) -> Tensor:
     return 2 * torch.exp(math.log(10.0) * F.logsigmoid(x)) + 1e-7
 
 
+def bank(phases: Tensor, amplitudes: Tensor) -> Tensor:
+    """`synthesis.harmonics` in torch, for a GPU: (batch, samples) phases in turns, (batch, frames, count)."""
+    batch, frames, count = amplitudes.shape
+    way = torch.arange(HOP, device=amplitudes.device) / HOP
+    out = amplitudes.new_zeros(batch, frames - 1, HOP)
+    turns = phases.reshape(batch, frames - 1, HOP)
+    for k in range(count):
+        before, after = amplitudes[:, :-1, k, None], amplitudes[:, 1:, k, None]
+        part = (turns * (k + 1)) % 1.0
+        out = out + (before + (after - before) * way) * torch.sin(2 * math.pi * part.to(amplitudes.dtype))
+    return out.reshape(batch, -1)
+
+
 class Harmonics(torch.autograd.Function):
     """`synthesis.harmonics` with its gradient by the amplitudes; (batch, samples), (batch, frames, count)."""
 
@@ -131,7 +144,11 @@ class TimbreModel(nn.Module):
         """
         amplitudes, magnitudes = self.controls(f0_hz, confidence, loudness_db)
         phases, _ = synthesis.turns(f0_hz.cpu().numpy(), np.zeros(len(f0_hz)))
-        audio: Tensor = Harmonics.apply(torch.from_numpy(phases), amplitudes)  # type: ignore[no-untyped-call]
+        turns = torch.from_numpy(phases)
+        if amplitudes.is_cuda:
+            audio = bank(turns.to(amplitudes.device), amplitudes)
+        else:
+            audio = Harmonics.apply(turns, amplitudes)  # type: ignore[no-untyped-call]
         audio = audio + self._noise(magnitudes[:, 1:], white)
         response = self.impulse_response()
         size = audio.shape[1] + len(response)

@@ -12,7 +12,7 @@ from neural_fx.training.timbre.evaluate import excerpts, measure, resynthesise
 from neural_fx.training.timbre.export import save_timbre
 from neural_fx.training.timbre.habits import find_habits
 from neural_fx.training.timbre.loop import Settings, Trainer
-from neural_fx.training.timbre.model import Harmonics, loudness_loss, spectral_loss
+from neural_fx.training.timbre.model import Harmonics, bank, loudness_loss, spectral_loss
 from neural_fx.training.timbre.recordings import Segments, Solo, find, load, split
 from tests.neural_fx.timbre.makers import tone
 
@@ -63,6 +63,12 @@ def test_gradient_of_the_bank_is_that_of_torch():
     sines = torch.sin(2 * np.pi * phases[..., None] * numbers).float()
     ((level * sines).sum(-1) * weights).sum().backward()
     assert torch.allclose(found, amplitudes.grad, atol=1e-4 * float(amplitudes.grad.abs().max()))
+
+
+def test_bank_for_a_gpu_is_the_bank():
+    phases, amplitudes = torch.from_numpy(np.random.default_rng(0).random((2, 4 * HOP))), torch.rand(2, 5, 7)
+    expected = Harmonics.apply(phases, amplitudes)
+    assert torch.allclose(bank(phases, amplitudes), expected, atol=1e-4 * float(expected.abs().max()))
 
 
 def test_losses():
