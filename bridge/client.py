@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
+import mido
 import numpy as np
 from numpy.typing import NDArray
 
@@ -88,6 +89,11 @@ class RemoteBoard(Processor):
         super().set_parameter(name, value)
         self._chosen[name] = self._values[name]
         self._pending.append(Event(0, self._places[name], self._values[name]))
+
+    def send(self, message: mido.Message | bytes, offset: int = 0) -> None:
+        """Play a MIDI message on the instrument, `offset` frames into the next block; for this stream alone."""
+        data = bytes(message) if isinstance(message, bytes) else bytes(message.bytes())
+        self._pending.append(Event(offset, midi=data))
 
     def close(self) -> None:
         """Say goodbye to the worker; the next call connects again."""

@@ -176,6 +176,11 @@ def test_a_client_plays_over_the_network(tmp_path):
         while heard == 0 and time.monotonic() < deadline:
             heard = float(np.abs(board(SILENCE, RATE, reset=False)).max())
         assert heard > 0
+        board.reset()
+        board.send(mido.Message("note_on", note=60, velocity=100), offset=100)
+        out = board(SILENCE, RATE, reset=False)
+        assert not out[:, :100].any()
+        assert out.any()
         board.close()
     finally:
         server.close()
