@@ -1,3 +1,4 @@
+# ruff: noqa: E402 - threads are set before numpy is imported
 """How fast timbres play: the effect offline and in blocks, the instrument with one to eight voices; JSON.
 
     python demos/timbre/bench_timbre.py [--timbre violin] [--rounds 5]
