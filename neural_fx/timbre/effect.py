@@ -186,7 +186,8 @@ class _Course:
 class Fit:
     """How far the input is from a timbre's register and dynamics, heard so far.
 
-    Octaves change between notes only; the loudness follows in seconds, and does not change the level.
+    The octave is chosen once a fifth of a second was heard, then changes between notes only; the loudness follows in
+    seconds, and does not change the level.
     """
 
     def __init__(self) -> None:
@@ -206,7 +207,8 @@ class Fit:
                 self.weight = min(self.weight + 1, 5 * FRAME_RATE)
                 self.pitch += (pitch - self.pitch) / self.weight
                 self.loudness += (loud - self.loudness) / (self.weight + FRAME_RATE / 2)
-                if self.unvoiced >= _REST and self.weight > _EVIDENCE:
+                rested = self.unvoiced >= _REST and self.weight > _EVIDENCE
+                if rested or self.weight == _EVIDENCE:
                     self.octaves = _octaves_into(self.pitch, self.octaves, low, high)
                 self.unvoiced = 0
             else:
