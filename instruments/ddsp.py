@@ -13,7 +13,7 @@ from neural_fx.parameters import Parameter, Ramp
 from neural_fx.timbre.analysis import HOP, RATE
 from neural_fx.timbre.files import Habits, Timbre
 from neural_fx.timbre.library import find_timbre, source_of
-from neural_fx.timbre.synthesizer import Room, Score, Synthesizer
+from neural_fx.timbre.synthesizer import Rooms, Score, Synthesizer
 
 Audio = NDArray[np.float32]
 
@@ -94,13 +94,11 @@ class _Voices:
     def __init__(self, instrument: DDSP) -> None:
         self.instrument = instrument
         self.synthesizer = Synthesizer(instrument.timbres, VOICES)
-        self.rooms = [Room(timbre.reverb) for timbre in instrument.timbres]
-        values = instrument._values
-        self.ramps = {name: Ramp(values[name], 12) for name in _KNOBS}
-        self.wet = {name: Ramp(values[name], int(RATE * 0.02)) for name in ("reverb", "morph")}
+        self.rooms = Rooms(instrument.timbres, instrument.reverb, instrument.morph)
+        self.ramps = {name: Ramp(getattr(instrument, name), 12) for name in _KNOBS}
         self.notes = [_Note() for _ in range(VOICES)]
         self.at = 0  # samples into the hop
-        self.knobs = {name: float(values[name]) for name in _KNOBS}
+        self.knobs = {name: float(getattr(instrument, name)) for name in _KNOBS}
 
     # -- what the player does --------------------------------------------------------------------------------------
 
@@ -136,17 +134,7 @@ class _Voices:
             self.at = (self.at + size) % HOP
             count -= size
         direct = np.concatenate(parts) if parts else np.zeros(0, np.float32)
-        return self._in_room(direct)
-
-    def _in_room(self, direct: Audio) -> Audio:
-        if not len(direct):
-            return direct
-        for name, ramp in self.wet.items():
-            ramp.aim(self.instrument._values[name])
-        room = self.rooms[0].process(direct)
-        if len(self.rooms) == 2:
-            room = room + self.wet["morph"].next(len(direct)) * (self.rooms[1].process(direct) - room)
-        return np.asarray(direct + self.wet["reverb"].next(len(direct)) * room, np.float32)
+        return self.rooms.process(direct, self.instrument.reverb, self.instrument.morph)
 
     def _take(self, size: int) -> Audio:
         out = np.zeros(size, np.float32)
@@ -158,7 +146,7 @@ class _Voices:
 
     def _hop(self) -> None:
         for name, ramp in self.ramps.items():
-            ramp.aim(self.instrument._values[name])
+            ramp.aim(getattr(self.instrument, name))
             self.knobs[name] = float(np.atleast_1d(ramp.next(1))[0])
         which = [i for i, note in enumerate(self.notes) if note.on]
         if not which:

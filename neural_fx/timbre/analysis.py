@@ -102,7 +102,8 @@ class Analyzer:
         return Analysis(f0, confidence, loudness)
 
     def _frames(self, audio: Array) -> tuple[Array, Array, Array, _Peaks]:
-        samples = np.concatenate((self._past, audio))
+        # One sample that is no number must not silence a recurrent network for good.
+        samples = np.concatenate((self._past, np.nan_to_num(audio, nan=0.0, posinf=0.0, neginf=0.0)))
         count = max(0, (len(samples) - WINDOW) // HOP + 1)
         self._past = samples[count * HOP :]
         if not count:

@@ -14,7 +14,7 @@ from neural_fx.resampling import StreamResampler, round_trip_latency
 from neural_fx.timbre.analysis import CONFIDENT, HOP, RATE, WINDOW, Analysis, Analyzer
 from neural_fx.timbre.files import Habits, Timbre
 from neural_fx.timbre.library import find_timbre, source_of
-from neural_fx.timbre.synthesizer import Room, Score, Synthesizer
+from neural_fx.timbre.synthesizer import Rooms, Score, Synthesizer
 
 FRAME_RATE = RATE / HOP
 _FRAME_SMOOTHING = 12  # frames that a knob takes
@@ -90,8 +90,7 @@ class TimbreTransfer(Processor):
             self._back = StreamResampler(RATE, spec.sample_rate, 1)
         self._analyzer = Analyzer()
         self._player = _Player(self.timbres, {name: self._values[name] for name in _KNOBS})
-        self._rooms = [Room(timbre.reverb) for timbre in self.timbres]
-        self._levels = {n: Ramp(self._values[n], int(RATE * 0.02)) for n in ("reverb", "morph")}
+        self._rooms = Rooms(self.timbres, self._values["reverb"], self._values["morph"])
         self._mix = Ramp(self._values["mix"], int(spec.sample_rate * 0.02))
         self._dry = np.zeros((spec.channels, 0), np.float32)
 
@@ -105,21 +104,16 @@ class TimbreTransfer(Processor):
         dry, self._dry = self._dry[:, :count], self._dry[:, count:]
         self._mix.aim(self._values["mix"])
         mix = self._mix.next(count)
+        if np.ndim(mix) == 0 and mix == 1:
+            return wet[:, :count].repeat(len(dry), 0)
         return np.asarray(dry + mix * (wet[:, :count] - dry), np.float32)
 
     def _wet(self, audio: NDArray[np.float32]) -> NDArray[np.float32]:
-        for name, ramp in self._levels.items():
-            ramp.aim(self._values[name])
         heard = self._analyzer.process(audio)
         if not len(heard.f0_hz):
             return np.zeros(0, np.float32)
         direct = self._player.process(heard, self._values)
-        if not direct.size:
-            return direct
-        room = self._rooms[0].process(direct)
-        if len(self._rooms) == 2:
-            room = room + self._levels["morph"].next(direct.size) * (self._rooms[1].process(direct) - room)
-        return np.asarray(direct + self._levels["reverb"].next(direct.size) * room, np.float32)
+        return self._rooms.process(direct, self._values["reverb"], self._values["morph"])
 
     def __repr__(self) -> str:
         return self.described(f"neural_fx.TimbreTransfer {' to '.join(t.name for t in self.timbres)!r}")

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from neural_fx.engines import open_engine
 from neural_fx.formats.network import Conv, Sequential
+from neural_fx.parameters import Ramp
 from neural_fx.timbre import synthesis
-from neural_fx.timbre.analysis import HOP, a_weight
+from neural_fx.timbre.analysis import HOP, RATE, a_weight
 from neural_fx.timbre.decoder import Frames
 from neural_fx.timbre.files import Timbre
 from neural_fx.timbre.synthesis import BANDS, TAPS
@@ -155,3 +156,28 @@ class Room:
         """(samples,) -> what the room adds to it."""
         wet: Array = self.stream.process(audio[None, None])[0, 0]
         return wet
+
+
+class Rooms:
+    """The rooms of one timbre, or of two that are morphed, at a level.
+
+    Args:
+        timbres: as for `Synthesizer`.
+        level, morph: where these two begin.
+    """
+
+    def __init__(self, timbres: tuple[Timbre, ...], level: float, morph: float) -> None:
+        self.rooms = [Room(timbre.reverb) for timbre in timbres]
+        self.level, self.morph = (Ramp(value, round(0.02 * RATE)) for value in (level, morph))
+
+    def process(self, direct: Array, level: float, morph: float) -> Array:
+        """(samples,) -> the same with its room, heading for these settings."""
+        if not len(direct):
+            return direct
+        self.level.aim(level)
+        self.morph.aim(morph)
+        room = self.rooms[0].process(direct)
+        share = self.morph.next(len(direct))
+        if len(self.rooms) == 2:
+            room = room + share * (self.rooms[1].process(direct) - room)
+        return np.asarray(direct + self.level.next(len(direct)) * room, np.float32)

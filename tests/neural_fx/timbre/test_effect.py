@@ -143,6 +143,15 @@ def test_level_of_the_input_is_kept_at_any_level():
     assert np.abs(np.subtract(got, asked)).max() < 1
 
 
+def test_recovers_from_what_is_no_number():
+    signal = tone(440, 1.0)
+    broken = signal.copy()
+    broken[5000:5010] = np.nan
+    out = TimbreTransfer(EVEN)(broken, RATE)
+    assert np.isfinite(out).all()
+    assert analyze(out, RATE, "live").confidence[120:200].min() > 0.9
+
+
 def test_stands_in_a_board():
     board = Pedalboard([TimbreTransfer(EVEN)])
     assert board(PHRASE, RATE).shape == PHRASE.shape
