@@ -73,7 +73,7 @@ def main() -> None:
         path = next(p for p in sorted(options.folder.iterdir()) if p.stem == phrase)
         audio, rate = read_audio(path)
         signal = resample(audio, rate, RATE).mean(0)
-        figure = Figure((10, 2.2 * (1 + len(TIMBRES))), layout="constrained")
+        figure = Figure((9, 1.8 * (1 + len(TIMBRES))), layout="constrained")
         axes = figure.subplots(1 + len(TIMBRES), 1, sharex=True)
         strip(axes[0], signal, f"{phrase}: input")
         for axis, name in zip(axes[1:], TIMBRES, strict=True):
@@ -83,7 +83,7 @@ def main() -> None:
             results.append({"phrase": phrase, **compare(signal, output, name)})
             strip(axis, output, name)
             print(json.dumps(results[-1]))
-        figure.savefig(options.out / f"{phrase}.png", dpi=60)
+        figure.savefig(options.out / f"{phrase}.png", dpi=45)
     (options.out / "transfer.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
 
 
