@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ Array = NDArray[Any]
 
 MANY = 16
 """From this many recordings on, every eighth (in a shuffled order) is held out; of fewer, the last tenth of each."""
+SAMPLE = re.compile(r"-sample-\d+-(recorded|played)$")
+"""How the names of a report's samples end."""
 QUIET_DB = 55.0
 """How far below the loudest a frame may be to count as played."""
 
@@ -50,12 +53,13 @@ class Solo:
 
 
 def find(folder: Path) -> list[Path]:
-    """The audio files in a folder.
+    """The audio files in a folder, but for the samples of a report that was written there.
 
     Raises:
         TrainingError: there are none.
     """
-    files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+    found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+    files = [p for p in found if not SAMPLE.search(p.stem)]
     if not files:
         raise TrainingError(f"{folder}: holds no audio files ({', '.join(SUFFIXES)})")
     return files

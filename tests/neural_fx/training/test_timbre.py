@@ -163,7 +163,9 @@ def test_habits_of_known_notes():
 
 def test_recordings_are_found_and_their_analysis_kept(folder, tmp_path):
     pytest.importorskip("swift_f0")
+    soundfile.write(folder / "mine-sample-1-played.flac", np.zeros(100), RATE)
     files = find(folder)
+    assert [p.name for p in files] == ["0.wav", "1.wav"]
     first = load(files, tmp_path / "kept")
     again = load(files, tmp_path / "kept")
     assert len(list((tmp_path / "kept").iterdir())) == 2
