@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import socket
 import subprocess
 import sys
 import tempfile
@@ -20,6 +21,7 @@ from pathlib import Path
 import numpy as np
 
 import bridge
+from bridge.osc.packets import decode, encode
 
 RATE = 48000
 
@@ -64,6 +66,38 @@ def paced(address: str, board: str, streams: int, frames: int, seconds: float) -
     return {"blocks": blocks, "late": sum(late), "lost": sum(lost), "slowest_ms": round(1000 * max(slowest), 2)}
 
 
+def flooded(address: str, osc_port: int, board: str, rate: int, seconds: float, frames: int = 256) -> dict[str, object]:
+    """A mono stream at the pace of playing while OSC messages pour in over TCP.
+
+    Every message sets the mix to another value, in order; the last one's value is asked for at the end.
+    """
+    connection = socket.create_connection(("127.0.0.1", osc_port))
+    playing: list[dict[str, float]] = []
+    player = threading.Thread(target=lambda: playing.append(paced(address, board, 1, frames, seconds + 2)))
+    player.start()
+    time.sleep(3)  # `paced` begins after two
+    begin, sent, last, total = time.perf_counter(), 0, 0.0, int(rate * seconds)
+    while sent < total:
+        due = min(int((time.perf_counter() - begin) * rate), total) - sent
+        values = [0.5 + (sent + i) / (2 * total) for i in range(due)]
+        connection.sendall(b"".join(framed(encode(f"/{board}/mix", value)) for value in values))
+        sent, last = sent + due, values[-1] if values else last
+        time.sleep(0.002)
+    took = time.perf_counter() - begin
+    connection.sendall(framed(encode(f"/{board}/mix")))
+    reply = connection.makefile("rb")
+    answer = decode(reply.read(int.from_bytes(reply.read(4), "big")))[0]
+    connection.close()
+    player.join()
+    kept = float(answer.arguments[0])
+    return {"messages": sent, "seconds": round(took, 2), "all_arrived": abs(kept - last) < 1e-6, **playing[0]}
+
+
+def framed(packet: bytes) -> bytes:
+    """With its size before it, as OSC 1.0 has it for TCP."""
+    return len(packet).to_bytes(4, "big") + packet
+
+
 def main() -> None:
     """Measure."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -89,12 +123,13 @@ def main() -> None:
         worker = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         try:
             assert worker.stderr is not None
-            found = re.search(r"audio on [\d.]+:(\d+)", worker.stderr.readline())
+            found = re.search(r"audio on [\d.]+:(\d+), OSC on [\d.]+:(\d+)", worker.stderr.readline())
             assert found
             threading.Thread(target=worker.stderr.read, daemon=True).start()
             address = f"127.0.0.1:{found[1]}"
             sys.setswitchinterval(0.0002)
-            results = {
+            results: dict[str, object] = {
+                "20,000 OSC messages a second beside a stream": flooded(address, int(found[2]), "m", 20000, 5),
                 "empty, 256 stereo": single(address, "empty"),
                 f"{options.model.stem}, 256 stereo": single(address, "m"),
                 f"{options.streams} mono streams of {options.model.stem}, {options.frames} frames": paced(
