@@ -26,7 +26,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from bridge.errors import BridgeError
 from bridge.midi import MidiMap
 from neural_fx.files import replacing
-from neural_fx.timbre.library import TIMBRES
+from neural_fx.timbre.library import timbre_in
 
 MOST_BYTES = 1 << 20
 
@@ -59,14 +59,9 @@ def read_config(path: Path) -> Config:
     return Config(
         boards={name: folder / board for name, board in config.boards.items()},
         media=[folder / media for media in config.media],
-        instruments={name: _timbre(timbre, folder) for name, timbre in config.instruments.items()},
+        instruments={name: str(timbre_in(timbre, folder)) for name, timbre in config.instruments.items()},
         midi=config.midi.model_copy(update={"programs": programs}),
     )
-
-
-def _timbre(timbre: str, folder: Path) -> str:
-    """A bundled timbre's name, or the path of a file."""
-    return timbre if timbre in TIMBRES or not Path(timbre).suffix else str(folder / timbre)
 
 
 def write_controls(path: Path, midi: MidiMap) -> None:

@@ -7,8 +7,9 @@ from typing import Any
 
 from instruments.ddsp import DDSP
 from instruments.player import InstrumentPlayer
-from neural_fx.boards import Slot, add_slot
+from neural_fx.boards import Slot, add_slot, relative
 from neural_fx.pedalboard import Plugin
+from neural_fx.timbre.library import timbre_in
 
 
 class InstrumentSlot(Slot):
@@ -23,14 +24,15 @@ class InstrumentSlot(Slot):
     morph_to: str | None = None
 
 
-def _fill(slot: InstrumentSlot) -> Plugin:
-    return InstrumentPlayer(DDSP(slot.instrument, morph_to=slot.morph_to))
+def _fill(slot: InstrumentSlot, folder: Path) -> Plugin:
+    timbre, morph_to = (timbre_in(name, folder) for name in (slot.instrument, slot.morph_to))
+    return InstrumentPlayer(DDSP(timbre or "", morph_to=morph_to))
 
 
-def _describe(plugin: Plugin) -> dict[str, Any] | None:
+def _describe(plugin: Plugin, folder: Path) -> dict[str, Any] | None:
     if not isinstance(plugin, InstrumentPlayer) or not isinstance(plugin.instrument, DDSP):
         return None
-    names = [str(name) if isinstance(name, Path) else name for name in plugin.instrument.sources]
+    names = [name if isinstance(name, str) else relative(name, folder) for name in plugin.instrument.sources]
     return {"instrument": names[0], **({"morph_to": names[1]} if len(names) > 1 else {})}
 
 

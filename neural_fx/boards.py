@@ -264,14 +264,12 @@ def _model(slot: _ModelSlot, source: _Source, place: tuple[str | int, ...]) -> P
 
 
 def _timbre(slot: _TimbreSlot, source: _Source, place: tuple[str | int, ...]) -> Plugin:
-    from neural_fx.timbre import TIMBRES, TimbreTransfer
+    from neural_fx.timbre import TimbreTransfer
+    from neural_fx.timbre.library import timbre_in
 
-    def find(name: str) -> str | Path:
-        is_file = name not in TIMBRES and (Path(name).suffix or "/" in name)
-        return _file(name, source) if is_file else name
-
+    timbre, morph_to = (timbre_in(name, source.path.parent) for name in (slot.timbre, slot.morph_to))
     try:
-        processor = TimbreTransfer(find(slot.timbre), morph_to=None if slot.morph_to is None else find(slot.morph_to))
+        processor = TimbreTransfer(timbre or "", morph_to=morph_to)
     except NeuralFXError as error:
         source.fail((*place, "timbre"), str(error))
     return _settings(slot, processor, source, place)
@@ -357,8 +355,8 @@ _FILLERS: dict[str, Callable[[Any, _Source, tuple[str | int, ...]], Plugin]] = {
 }
 
 
-Fill = Callable[[Any], Plugin]
-Describe = Callable[[Plugin], dict[str, Any] | None]
+Fill = Callable[[Any, Path], Plugin]
+Describe = Callable[[Plugin, Path], dict[str, Any] | None]
 _describers: list[Describe] = []
 
 
@@ -368,13 +366,14 @@ def add_slot(kind: str, model: type[Slot], fill: Fill, describe: Describe) -> No
     Args:
         kind: the field that the slot is known by.
         model: its fields.
-        fill: the plugin for a slot; a `NeuralFXError` that it raises becomes a `BoardError` with file and line.
-        describe: the slot for a plugin, without ``set``; None for a plugin of another kind.
+        fill: the plugin for a slot, and the folder that paths are relative to; a `NeuralFXError` that it raises
+            becomes a `BoardError` with file and line.
+        describe: the slot for a plugin, without ``set``, its paths relative to a folder; None for another kind.
     """
 
     def filler(slot: Any, source: _Source, place: tuple[str | int, ...]) -> Plugin:
         try:
-            plugin = fill(slot)
+            plugin = fill(slot, source.path.parent)
         except NeuralFXError as error:
             source.fail((*place, kind), str(error))
         return _settings(slot, plugin, source, place) if isinstance(plugin, Processor) else plugin
@@ -415,7 +414,8 @@ def _slots(container: Container, folder: Path) -> list[dict[str, Any]]:
     return slots
 
 
-def _relative(path: str | Path, folder: Path) -> str:
+def relative(path: str | Path, folder: Path) -> str:
+    """A path as a board file in a folder writes it."""
     try:
         return Path(os.path.relpath(path, folder)).as_posix()
     except ValueError:  # another drive
@@ -431,30 +431,30 @@ def _describe(plugin: Plugin, folder: Path) -> dict[str, Any]:
         changed = {n: v for n, v in parameter_values(plugin).items() if v != plugin.parameters[n].default}
         settings = {"set": changed} if changed else {}
         for describe in _describers:
-            if (found := describe(plugin)) is not None:
+            if (found := describe(plugin, folder)) is not None:
                 return {**found, **settings}
         if isinstance(plugin, Pedal):
             return {"pedal": plugin.SLUG, **settings}
         if isinstance(plugin, TimbreTransfer):
-            names = [name if isinstance(name, str) else _relative(name, folder) for name in plugin.sources]
+            names = [name if isinstance(name, str) else relative(name, folder) for name in plugin.sources]
             return {"timbre": names[0], **({"morph_to": names[1]} if len(names) > 1 else {}), **settings}
         if isinstance(plugin, NeuralProcessor) and plugin.capture.path:
             level = {"level": plugin.output_level} if plugin.output_level != "raw" else {}
             dbu = {"interface_dbu": plugin.interface_dbu} if plugin.output_level == "calibrated" else {}
-            return {"model": _relative(plugin.capture.path, folder), **level, **dbu, **settings}
+            return {"model": relative(plugin.capture.path, folder), **level, **dbu, **settings}
         if type(plugin) in (Chain, Mix) and isinstance(plugin, Container):
             return {"chain" if type(plugin) is Chain else "parallel": _slots(plugin, folder)}
     elif isinstance(plugin, pedalboard.Convolution):
         if plugin.impulse_response_filename:
             mix = {"mix": round(float(plugin.mix), 7)} if plugin.mix != 1 else {}
-            return {"ir": _relative(plugin.impulse_response_filename, folder), **mix}
+            return {"ir": relative(plugin.impulse_response_filename, folder), **mix}
     elif isinstance(plugin, pedalboard.ExternalPlugin):
         location = vars(plugin).get("path_to_plugin_file")
         if location:
             name = (
                 {"plugin_name": vars(plugin)["name_in_plugin_file"]} if vars(plugin).get("name_in_plugin_file") else {}
             )
-            return {"vst3": _relative(location, folder), **name, "set": parameter_values(plugin)}
+            return {"vst3": relative(location, folder), **name, "set": parameter_values(plugin)}
         raise BoardError(f"{plugin!r} does not know its file; load it from a board, or set its path_to_plugin_file")
     elif type(plugin).__name__ in native_plugins():
         values = parameter_values(plugin)

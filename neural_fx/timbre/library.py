@@ -41,6 +41,12 @@ def find_timbre(timbre: str | Path | Timbre) -> Timbre:
     raise NeuralFXError(f"unknown timbre {str(timbre)!r}{hint}; bundled: {', '.join(TIMBRES)}; or the path of a file")
 
 
+def timbre_in(name: str | None, folder: Path) -> str | Path | None:
+    """A timbre as a file in a folder names it: a bundled one, or a path relative to the folder."""
+    is_file = name is not None and name not in TIMBRES and (Path(name).suffix or "/" in name)
+    return folder / Path(str(name)).expanduser() if is_file else name
+
+
 def source_of(timbre: str | Path | Timbre) -> str | Path:
     """How a timbre was named: a bundled one's name, else the path of its file."""
     if isinstance(timbre, Timbre):

@@ -18,6 +18,7 @@ from bridge.worker import Options, Worker
 from instruments import DDSP
 from neural_fx.errors import NeuralFXError
 from neural_fx.processor import Spec
+from neural_fx.timbre.files import timbre_bytes
 from tests.neural_fx.timbre.makers import timbre
 
 RATE = 48000
@@ -200,6 +201,12 @@ def test_a_board_with_an_instrument_and_effects_plays_notes(tmp_path, said):
     assert said == [("/lead/instrument-player/breath", 0.5)]
     host.save(tmp_path / "again.yaml")
     assert "instrument: violin" in (tmp_path / "again.yaml").read_text()
+    mine = timbre_bytes(EVEN.decoder.shape, EVEN.decoder.w, EVEN.reverb, EVEN.habits, {"name": "mine"})
+    (tmp_path / "mine.safetensors").write_bytes(mine)
+    path.write_text("slots:\n- {instrument: mine.safetensors}\n- {timbre: mine.safetensors}\n")
+    board = board_from(path)()
+    board.save(tmp_path / "third.yaml")
+    assert "instrument: mine.safetensors" in (tmp_path / "third.yaml").read_text()
     path.write_text("slots:\n- {instrument: kazoo}\n")
     with pytest.raises(NeuralFXError, match=r"line 2.*bundled"):
         board_from(path)()

@@ -41,6 +41,13 @@ def test_a_note_begins_within_five_milliseconds(at, velocity):
     assert 0 <= first - start <= 0.005 * RATE
 
 
+def test_a_note_begins_in_time_at_other_rates():
+    for rate in (44100, 96000):
+        audio = DDSP(EVEN, reverb=0)([on(60, 0.1, 100)], 0.5, rate)[0]
+        first = np.flatnonzero(np.abs(audio) > 1e-3 * np.abs(audio).max())[0]
+        assert abs(first / rate - 0.1) < 0.005
+
+
 @pytest.mark.parametrize("note", [40, 57, 69, 84])
 def test_sustained_pitch_is_within_ten_cents(note):
     found = heard(DDSP(EVEN)([on(note, 0.0)], 2.0, RATE))
