@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neural_fx.engines import open_engine
+from neural_fx.engines import Stream, open_engine
 from neural_fx.formats.network import Conv, Sequential
 from neural_fx.parameters import Ramp
 from neural_fx.timbre import synthesis
@@ -145,15 +145,21 @@ def _shaped(frames: Frames, score: Score) -> Frames:
 
 
 class Room:
-    """The reverb of a timbre, hop by hop or longer."""
+    """The reverb of a timbre, hop by hop or longer; none for an impulse response of zeros."""
+
+    stream: Stream | None = None
 
     def __init__(self, response: Array) -> None:
+        if not response.any():
+            return
         taps = response[::-1].reshape(1, 1, -1)
         self.stream = open_engine(Sequential(1, 1, (Conv(np.ascontiguousarray(taps, np.float32)),))).stream(1)
         self.stream.reset(0, np.zeros(0, np.float32))
 
     def process(self, audio: Array) -> Array:
         """(samples,) -> what the room adds to it."""
+        if self.stream is None:
+            return np.zeros_like(audio)
         wet: Array = self.stream.process(audio[None, None])[0, 0]
         return wet
 
