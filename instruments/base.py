@@ -211,9 +211,9 @@ class Performance:
 
     def play(self, events: list[tuple[float, mido.Message]], count: int, block: int) -> Audio:
         """The next `count` samples at the caller's rate."""
-        begin = self.rendered
+        begin = self.done / self.sample_rate
         for seconds, message in events:
-            at = begin + round(seconds * self.rate)
+            at = round((begin + seconds) * self.rate)
             if seconds * self.sample_rate < count:
                 self._render(at - self.rendered, block)
                 self.players.receive(message)

@@ -1,7 +1,7 @@
 import mido
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from instruments import DDSP
@@ -143,6 +143,7 @@ def test_one_voice_plays_legato():
 
 
 @settings(max_examples=10, deadline=None)
+@example([1, 1, 167], 44100)
 @given(st.lists(st.integers(1, 9000), min_size=1, max_size=5), st.sampled_from([48000, 44100]))
 def test_streaming_equals_one_call(sizes, rate):
     messages = [on(60, 0.01), on(67, 0.1003), cc(1, 80, 0.2), off(60, 0.3), on(72, 0.31), off(67, 0.4)]
