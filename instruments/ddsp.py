@@ -12,18 +12,18 @@ from instruments.base import PLAYING, VOICES, Family, Instrument, Touch, note_hz
 from neural_fx.parameters import Parameter, Ramp
 from neural_fx.timbre.analysis import HOP, RATE
 from neural_fx.timbre.files import Habits, Timbre
-from neural_fx.timbre.library import find_timbre, source_of
-from neural_fx.timbre.synthesizer import Rooms, Score, Synthesizer
+from neural_fx.timbre.library import chosen
+from neural_fx.timbre.synthesizer import BREATH, BRIGHTNESS, MORPH, REVERB, Rooms, Score, Synthesizer
 
 Audio = NDArray[np.float32]
 
 PARAMETERS = (
     *PLAYING,
-    Parameter("brightness", -12, 12, 0, "dB/octave", description="tilts the spectrum at the same loudness"),
+    BRIGHTNESS,
     Parameter("vibrato", 0, 4, 1, description="scales the vibrato, which begins late"),
-    Parameter("breath", 0, 4, 1, description="scales bow, breath and key noise"),
-    Parameter("morph", 0, 1, 0, description="from the timbre to morph_to"),
-    Parameter("reverb", 0, 2, 1, description="scales the room that was learned with the timbre"),
+    BREATH,
+    MORPH,
+    REVERB,
 )
 _KNOBS = ("brightness", "breath", "morph", "loudness_db")
 
@@ -63,9 +63,7 @@ class DDSP(Instrument):
         **parameters: float,
     ) -> None:
         super().__init__(**parameters)
-        chosen = (timbre,) if morph_to is None else (timbre, morph_to)
-        self.timbres = tuple(find_timbre(name) for name in chosen)
-        self.sources = tuple(source_of(name) for name in chosen)
+        self.timbres, self.sources = chosen(timbre, morph_to)
 
     def open_family(self) -> Family:
         return _Voices(self)

@@ -35,7 +35,7 @@ def play(
     import numpy as np
 
     from instruments.ddsp import DDSP
-    from instruments.song import DRUMS, perform, read_song
+    from instruments.song import DRUMS, TAIL, perform, read_song
     from neural_fx.render import write_audio
 
     if out.exists() and not overwrite:
@@ -70,7 +70,7 @@ def play(
         TextColumn("playing"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn(), console=console,
         transient=True, disable=not console.is_terminal,
     ) as bar:  # fmt: skip
-        task = bar.add_task("playing", total=(music.seconds + 2) * len(players))
+        task = bar.add_task("playing", total=(music.seconds + TAIL) * len(players))
         audio = perform(music, players, sample_rate, lambda seconds: bar.advance(task, seconds))
     wall = time.perf_counter() - began
     peak = float(np.abs(audio).max())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -49,18 +50,8 @@ def serve(
     if live not in ("jack", "portaudio", "none"):
         raise BridgeError(f"--live {live}: expected jack, portaudio or none")
     file = read_config(config) if config else Config()
-    boards = dict(file.boards)
-    for text in board or []:
-        name, equals, path = text.partition("=")
-        if not equals or not path or name in boards:
-            raise BridgeError(f"--board {text}: expected NAME=FILE, every name once")
-        boards[name] = Path(path)
-    instruments = dict(file.instruments)
-    for text in instrument or []:
-        name, equals, timbre = text.partition("=")
-        if not equals or not timbre or name in instruments:
-            raise BridgeError(f"--instrument {text}: expected NAME=TIMBRE, every name once")
-        instruments[name] = timbre
+    boards = {**file.boards, **{n: Path(path) for n, path in _named(board, file.boards, "--board", "FILE").items()}}
+    instruments = {**file.instruments, **_named(instrument, file.instruments, "--instrument", "TIMBRE")}
     console = Console(stderr=True)
     options = Options(
         boards,
@@ -100,6 +91,19 @@ def serve(
                 _wait(worker, ending, again, lambda: screen.update(_table(worker.status())))
     finally:
         worker.close()
+
+
+def _named(texts: list[str] | None, taken: Mapping[str, object], option: str, what: str) -> dict[str, str]:
+    """The names and values of an option that may be repeated."""
+    from bridge.errors import BridgeError
+
+    found: dict[str, str] = {}
+    for text in texts or []:
+        name, equals, value = text.partition("=")
+        if not equals or not value or name in found or name in taken:
+            raise BridgeError(f"{option} {text}: expected NAME={what}, every name once")
+        found[name] = value
+    return found
 
 
 def _wait(worker: Any, ending: threading.Event, again: threading.Event, show: Any = lambda: None) -> None:

@@ -11,16 +11,15 @@ import argparse
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from neural_fx.timbre import read_timbre
-from neural_fx.timbre.analysis import HOP, RATE
 from neural_fx.timbre.decoder import Shape
+from neural_fx.training.timbre.evaluate import centroids
 from neural_fx.training.timbre.export import save_timbre
 from neural_fx.training.timbre.loop import Progress, Settings, Trainer
-from neural_fx.training.timbre.recordings import Solo, find, load
+from neural_fx.training.timbre.recordings import MANY, Solo, find, load
 from neural_fx.training.timbre.report import examine
 
 HARMONICS = {"violin": 100, "cello": 160, "alto-sax": 140, "flute": 80, "trumpet": 110}
@@ -53,20 +52,15 @@ ORIGINS = {
 }
 
 
-def centroids(audio: Any, voiced: Any) -> Any:
-    """Spectral centroids in Hz of the frames that are voiced."""
-    found = []
-    for k in np.flatnonzero(voiced):
-        part = audio[max(0, k * HOP - 1024) : k * HOP + 1024]
-        if len(part) == 2048:
-            power = np.abs(np.fft.rfft(part * np.hanning(2048))) ** 2
-            found.append(np.sum(power * np.fft.rfftfreq(2048, 1 / RATE)) / max(power.sum(), 1e-12))
-    return np.array(found)
+def _some(solo: Solo) -> np.ndarray:
+    """Every fifth frame, if it is voiced."""
+    frames = np.flatnonzero(solo.analysis.voiced)
+    return frames[frames % 5 == 0]
 
 
 def brightness(solos: list[Solo]) -> list[float]:
     """The 10th, 50th and 90th percentile of the centroids of tones."""
-    found = [centroids(s.audio, s.analysis.voiced & (np.arange(len(s.analysis.f0_hz)) % 5 == 0)) for s in solos]
+    found = [centroids(s.audio, _some(s)) for s in solos]
     return [round(float(v), 1) for v in np.percentile(np.concatenate(found), (10, 50, 90))]
 
 
@@ -104,7 +98,9 @@ def main() -> None:
     card = {
         "name": options.name,
         **origin,
-        "split": "every eighth recording held out" if len(solos) >= 16 else "the last tenth of each recording held out",
+        "split": "every eighth recording held out"
+        if len(solos) >= MANY
+        else "the last tenth of each recording held out",
         "architecture": f"DDSP: {shape.harmonics} harmonics, 65 bands of noise, "
         + (f"a room of {len(timbre.reverb)} taps; " if settings.room else "dry; ")
         + f"GRU of {shape.hidden}; {sum(w.size for w in timbre.decoder.w.values()):,} weights, 48 kHz, 250 Hz",

@@ -19,21 +19,17 @@ import numpy as np
 from neural_fx.audio import read_audio, resample
 from neural_fx.render import write_audio
 from neural_fx.timbre import TIMBRES, TimbreTransfer, analyze, timbre_card
-from neural_fx.timbre.analysis import HOP, RATE
+from neural_fx.timbre.analysis import RATE
 from neural_fx.timbre.plots import strip
+from neural_fx.training.timbre.evaluate import centroids
 
 PHRASES = ("singing-female", "vocadito_10", "sax-phrase", "solo-trumpet")
 
 
 def centroid(audio: Any, frames: Any) -> float:
     """Median spectral centroid in Hz of some frames."""
-    found = []
-    for k in np.flatnonzero(frames)[::5]:
-        part = audio[max(0, k * HOP - 1024) : k * HOP + 1024]
-        if len(part) == 2048:
-            power = np.abs(np.fft.rfft(part * np.hanning(2048))) ** 2
-            found.append(np.sum(power * np.fft.rfftfreq(2048, 1 / RATE)) / max(power.sum(), 1e-12))
-    return float(np.median(found)) if found else 0.0
+    found = centroids(audio, np.flatnonzero(frames)[::5])
+    return float(np.median(found)) if len(found) else 0.0
 
 
 def compare(phrase: Any, output: Any, name: str) -> dict[str, Any]:

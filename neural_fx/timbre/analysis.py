@@ -108,7 +108,7 @@ class Analyzer:
         self._past = samples[count * HOP :]
         if not count:
             nothing = np.zeros(0)
-            return nothing, nothing, nothing, _Peaks(np.zeros((0, 1)), np.zeros((0, 1)))
+            return nothing, nothing, nothing, _Peaks(np.zeros((0, _CANDIDATES)), np.zeros((0, _CANDIDATES)))
         windows = sliding_window_view(samples, WINDOW)[: count * HOP : HOP]
         loudness = _loudness(windows)
         used = samples[: (count - 1) * HOP + WINDOW]
@@ -146,15 +146,10 @@ def analyze(audio: Array, sample_rate: float, method: str = "offline") -> Analys
         parts.append(analyzer._frames(padded[start : start + 500 * HOP]))
     f0, confidence, loudness = (np.concatenate([part[i] for part in parts])[:frames] for i in range(3))
     if method == "offline":
-        width = max(part[3].lags.shape[1] for part in parts)
-        lags = np.concatenate([_wide(part[3].lags, width) for part in parts])[:frames]
-        clear = np.concatenate([_wide(part[3].clearness, width) for part in parts])[:frames]
+        lags = np.concatenate([part[3].lags for part in parts])[:frames]
+        clear = np.concatenate([part[3].clearness for part in parts])[:frames]
         f0, confidence = _repaired(signal, f0, confidence, _Peaks(lags, clear))
     return Analysis(f0, confidence, loudness)
-
-
-def _wide(values: Array, width: int) -> Array:
-    return np.pad(values, ((0, 0), (0, width - values.shape[1])))
 
 
 def _loudness(windows: Array) -> Array:

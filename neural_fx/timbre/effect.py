@@ -13,8 +13,8 @@ from neural_fx.processor import Audio, Processor, Spec
 from neural_fx.resampling import StreamResampler, round_trip_latency
 from neural_fx.timbre.analysis import CONFIDENT, HOP, RATE, WINDOW, Analysis, Analyzer
 from neural_fx.timbre.files import Habits, Timbre
-from neural_fx.timbre.library import find_timbre, source_of
-from neural_fx.timbre.synthesizer import Rooms, Score, Synthesizer
+from neural_fx.timbre.library import chosen
+from neural_fx.timbre.synthesizer import BREATH, BRIGHTNESS, MORPH, REVERB, Rooms, Score, Synthesizer
 
 FRAME_RATE = RATE / HOP
 _FRAME_SMOOTHING = 12  # frames that a knob takes
@@ -26,11 +26,11 @@ PARAMETERS = (
     Parameter("octave", -3, 3, 0, "octaves", 0, "transposes; whole octaves keep the key"),
     Parameter("pitch_correct", 0, 1, 0, description="pulls to the nearest semitone; vibrato stays"),
     Parameter("loudness_db", -40, 40, 0, "dB", description="plays softer or harder, and sounds it"),
-    Parameter("brightness", -12, 12, 0, "dB/octave", description="tilts the spectrum at the same loudness"),
+    BRIGHTNESS,
     Parameter("vibrato", 0, 4, 1, description="scales how far the pitch swings around its course"),
-    Parameter("breath", 0, 4, 1, description="scales bow, breath and key noise"),
-    Parameter("morph", 0, 1, 0, description="from the timbre to morph_to"),
-    Parameter("reverb", 0, 2, 1, description="scales the room that was learned with the timbre"),
+    BREATH,
+    MORPH,
+    REVERB,
     Parameter("adjust", 0, 1, 1, smoothing=0, description="1: fit the timbre's register and dynamics to the input"),
     Parameter("mix", 0, 1, 1, description="0 is the input, delayed by nothing, 1 the timbre"),
 )
@@ -65,9 +65,7 @@ class TimbreTransfer(Processor):
         **parameters: float,
     ) -> None:
         super().__init__(**parameters)
-        chosen = (timbre,) if morph_to is None else (timbre, morph_to)
-        self.timbres = tuple(find_timbre(name) for name in chosen)
-        self._sources = tuple(source_of(name) for name in chosen)
+        self.timbres, self._sources = chosen(timbre, morph_to)
 
     @property
     def sources(self) -> tuple[str | Path, ...]:

@@ -47,8 +47,16 @@ def timbre_in(name: str | None, folder: Path) -> str | Path | None:
     return folder / Path(str(name)).expanduser() if is_file else name
 
 
-def source_of(timbre: str | Path | Timbre) -> str | Path:
-    """How a timbre was named: a bundled one's name, else the path of its file."""
+def chosen(
+    timbre: str | Path | Timbre, morph_to: str | Path | Timbre | None
+) -> tuple[tuple[Timbre, ...], tuple[str | Path, ...]]:
+    """One timbre, or the two to morph between, and how they were named: see `find_timbre`."""
+    named = (timbre,) if morph_to is None else (timbre, morph_to)
+    return tuple(find_timbre(name) for name in named), tuple(_source(name) for name in named)
+
+
+def _source(timbre: str | Path | Timbre) -> str | Path:
+    """A bundled one's name, else the path of its file."""
     if isinstance(timbre, Timbre):
         return timbre.name
     return str(timbre) if timbre in TIMBRES else Path(timbre)

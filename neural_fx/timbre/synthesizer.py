@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from neural_fx.engines import Stream, open_engine
 from neural_fx.formats.network import Conv, Sequential
-from neural_fx.parameters import Ramp
+from neural_fx.parameters import Parameter, Ramp
 from neural_fx.timbre import synthesis
 from neural_fx.timbre.analysis import HOP, RATE, a_weight
 from neural_fx.timbre.decoder import Frames
@@ -18,6 +18,12 @@ from neural_fx.timbre.files import Timbre
 from neural_fx.timbre.synthesis import BANDS, TAPS
 
 Array = NDArray[Any]
+
+BRIGHTNESS = Parameter("brightness", -12, 12, 0, "dB/octave", description="tilts the spectrum at the same loudness")
+BREATH = Parameter("breath", 0, 4, 1, description="scales bow, breath and key noise")
+MORPH = Parameter("morph", 0, 1, 0, description="from the timbre to morph_to")
+REVERB = Parameter("reverb", 0, 2, 1, description="scales the room that was learned with the timbre")
+"""Knobs of whatever plays a timbre."""
 
 SILENT_DB = (-90.0, -80.0)
 """Loudness below which nothing is played, and above which all is."""

@@ -14,10 +14,10 @@ from torch import Tensor
 
 from neural_fx.engines import open_engine
 from neural_fx.errors import TrainingError
-from neural_fx.files import replacing
 from neural_fx.formats.knobbed import fold
 from neural_fx.formats.network import Knobbed, Network
 from neural_fx.models import build
+from neural_fx.training.checkpoints import read_checkpoint, set_rate, write_checkpoint
 from neural_fx.training.learners import MEMORY, Learner
 from neural_fx.training.losses import Loss
 from neural_fx.training.pairs import Pair
@@ -118,10 +118,7 @@ class Trainer:
         return self.best
 
     def _step(self, rng: np.random.Generator, fraction: float) -> float:
-        warm_up = min(1.0, (self.step + 1) / 30)
-        cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, fraction)))
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.settings.rate * warm_up * (0.01 + 0.99 * cosine)
+        set_rate(self.optimizer, self.settings.rate, self.step, 30, fraction)
         batch = self.windows.draw(rng, self.settings.batch)
         x, target, knobs, energy = (torch.from_numpy(part).to(self.learner.device) for part in batch)
         loss: Tensor = self.settings.loss(target, self.learner(x, knobs), energy)
@@ -143,15 +140,8 @@ class Trainer:
 
     def save(self, path: Path) -> None:
         """Write a checkpoint (safetensors: numbers only, nothing that could run)."""
-        from safetensors.torch import save_file
-
-        tensors = {f"model.{k}": v for k, v in self.learner.model.state_dict().items()}
-        tensors |= {f"best.{k}": v for k, v in build(self.best).state_dict().items()}
-        for i, state in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"adam.{i}.{k}": torch.as_tensor(v) for k, v in state.items()}
-        tensors["progress"] = torch.tensor([self.step, self.elapsed, self.best_esr], dtype=torch.float64)
-        with replacing(path) as part:
-            save_file({k: v.cpu().contiguous() for k, v in tensors.items()}, part)
+        progress = (self.step, self.elapsed, self.best_esr)
+        write_checkpoint(path, self.learner.model.state_dict(), build(self.best).state_dict(), self.optimizer, progress)
 
     def load(self, path: Path) -> None:
         """Continue from a checkpoint.
@@ -159,24 +149,12 @@ class Trainer:
         Raises:
             TrainingError: it is damaged or belongs to another architecture.
         """
-        from safetensors.torch import load_file
-
         try:
-            tensors = load_file(path)
-            step, self.elapsed, self.best_esr = tensors.pop("progress").tolist()
-            self.step = int(step)
-            parts: dict[str, dict[str, Tensor]] = {"model": {}, "best": {}, "adam": {}}
-            for key, value in tensors.items():
-                kind, name = key.split(".", 1)
-                parts[kind][name] = value
-            model = self.learner.model
-            model.load_state_dict(parts["best"])
+            weights, best, states, progress = read_checkpoint(path)
+            self.step, self.elapsed, self.best_esr = progress
+            self.learner.model.load_state_dict(best)
             self.best = self.learner.describe()
-            model.load_state_dict(parts["model"])
-            states: dict[int, dict[str, Tensor]] = {}
-            for key, value in parts["adam"].items():
-                index, name = key.split(".", 1)
-                states.setdefault(int(index), {})[name] = value
+            self.learner.model.load_state_dict(weights)
             self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": states})
         except Exception as error:  # safetensors, key, shape and type errors all mean the same here
             raise TrainingError(f"{path}: is not a checkpoint of this training: {error}") from None

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from neural_fx.timbre import synthesis
-from neural_fx.timbre.analysis import HOP, RATE, Analysis, a_weight, analyze
+from neural_fx.timbre.analysis import HOP, RATE, WINDOW, Analysis, a_weight, analyze
 from neural_fx.timbre.decoder import Shape
 from neural_fx.timbre.files import Timbre
 from neural_fx.timbre.synthesizer import Room, Score, Synthesizer
@@ -88,6 +88,17 @@ def excerpts(solos: Sequence[Solo], seconds: float = 4.0, most: int = 20) -> lis
     tonal = [s for s in found if s.analysis.voiced.mean() > 0.3]
     step = max(1, len(tonal) // most)
     return tonal[::step][:most]
+
+
+def centroids(audio: Array, frames: Array) -> Array:
+    """Spectral centroids in Hz at some frames, given by their numbers; those too near the ends are left out."""
+    half, found = WINDOW // 2, []
+    for k in frames:
+        part = audio[max(0, k * HOP - half) : k * HOP + half]
+        if len(part) == WINDOW:
+            power = np.abs(np.fft.rfft(part * np.hanning(WINDOW))) ** 2
+            found.append(np.sum(power * np.fft.rfftfreq(WINDOW, 1 / RATE)) / max(power.sum(), 1e-12))
+    return np.array(found)
 
 
 def measure(pieces: Sequence[Solo], outputs: Sequence[Array]) -> Measures:

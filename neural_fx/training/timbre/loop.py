@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from neural_fx.errors import TrainingError
-from neural_fx.files import replacing
 from neural_fx.timbre.analysis import HOP
 from neural_fx.timbre.decoder import Shape
+from neural_fx.training.checkpoints import read_checkpoint, set_rate, write_checkpoint
 from neural_fx.training.timbre.model import LOUDNESS, ROOM, TimbreModel, loudness_loss, spectral_loss
 from neural_fx.training.timbre.recordings import Segments, Solo, split
 
@@ -116,14 +116,10 @@ class Trainer:
         report(self._validate(1.0, loss))
 
     def _step(self, rng: np.random.Generator, fraction: float) -> float:
-        warm_up = min(1.0, (self.step + 1) / 50)
-        cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, fraction)))
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.settings.rate * warm_up * (0.01 + 0.99 * cosine)
+        set_rate(self.optimizer, self.settings.rate, self.step, 50, fraction)
         target, f0, sure, loud = self._tensors(self.segments.draw(rng, self.settings.batch))
         audio = self._synthesise(f0, sure, loud, rng)
-        loss = spectral_loss(audio, target) + LOUDNESS * loudness_loss(audio, target)
-        loss = loss + ROOM * self.model.impulse_response().square().sum()
+        loss = _difference(audio, target) + ROOM * self.model.impulse_response().square().sum()
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 3.0)
@@ -135,7 +131,7 @@ class Trainer:
         target, f0, sure, loud = self.check
         with torch.no_grad():
             audio = self._synthesise(f0, sure, loud, np.random.default_rng(0))
-            found = (spectral_loss(audio, target) + LOUDNESS * loudness_loss(audio, target)).item()
+            found = _difference(audio, target).item()
         if found < self.best_loss:
             self.best_loss = found
             self.best = {name: value.clone() for name, value in self.model.state_dict().items()}
@@ -145,15 +141,8 @@ class Trainer:
 
     def save(self, path: Path) -> None:
         """Write a checkpoint (safetensors: numbers only, nothing that could run)."""
-        from safetensors.torch import save_file
-
-        tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
-        tensors |= {f"best.{k}": v for k, v in self.best.items()}
-        for i, state in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"adam.{i}.{k}": torch.as_tensor(v) for k, v in state.items()}
-        tensors["progress"] = torch.tensor([self.step, self.elapsed, self.best_loss], dtype=torch.float64)
-        with replacing(path) as part:
-            save_file({k: v.cpu().contiguous() for k, v in tensors.items()}, part)
+        progress = (self.step, self.elapsed, self.best_loss)
+        write_checkpoint(path, self.model.state_dict(), self.best, self.optimizer, progress)
 
     def load(self, path: Path) -> None:
         """Continue from a checkpoint.
@@ -161,24 +150,16 @@ class Trainer:
         Raises:
             TrainingError: it is damaged or belongs to another architecture.
         """
-        from safetensors.torch import load_file
-
         try:
-            tensors = load_file(path)
-            step, self.elapsed, self.best_loss = tensors.pop("progress").tolist()
-            self.step = int(step)
-            parts: dict[str, dict[str, Tensor]] = {"model": {}, "best": {}, "adam": {}}
-            for key, value in tensors.items():
-                kind, name = key.split(".", 1)
-                parts[kind][name] = value
-            self.model.load_state_dict(parts["model"])
-            self.best = parts["best"]
-            states: dict[int, dict[str, Tensor]] = {}
-            for key, value in parts["adam"].items():
-                index, name = key.split(".", 1)
-                states.setdefault(int(index), {})[name] = value
+            weights, self.best, states, progress = read_checkpoint(path)
+            self.step, self.elapsed, self.best_loss = progress
+            self.model.load_state_dict(weights)
             self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": states})
             if not self.settings.room:
                 self._without_room()
         except Exception as error:  # safetensors, key, shape and type errors all mean the same here
             raise TrainingError(f"{path}: is not a checkpoint of this training: {error}") from None
+
+
+def _difference(audio: Tensor, target: Tensor) -> Tensor:
+    return spectral_loss(audio, target) + LOUDNESS * loudness_loss(audio, target)
