@@ -23,7 +23,7 @@ class HostedInstrument(Hosted):
         """What is in the slot."""
         return self.players[0]
 
-    def table(self) -> dict[str, Parameter | None]:
+    def knobs(self) -> dict[str, Parameter | None]:
         return {"mix": self.parameters["mix"], **self.player.parameters}
 
     def canonical(self, address: str) -> str:
@@ -31,14 +31,11 @@ class HostedInstrument(Hosted):
             raise ParameterError(f"nothing at {address!r}; there is: bypass, {', '.join(self.table())}")
         return address
 
-    def value(self, address: str) -> object:
+    def _value(self, address: str) -> object:
         return self.mix if address == "mix" else getattr(self.player, address)
 
-    def apply(self, address: str, value: object) -> None:
-        if isinstance(value, mido.Message) or address == "mix":
-            super().apply(address, value)
-        else:
-            self.player.set_parameter(address, value)
+    def _apply(self, address: str, value: object) -> None:
+        (self if address == "mix" else self.player).set_parameter(address, value)
 
 
 class InstrumentHost(BoardHost):

@@ -15,10 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 import neural_fx
+from bridge.media import Media
 from bridge.protocol import Event
 from instruments import InstrumentPlayer
-from neural_fx.boards import load_board
+from neural_fx.boards import board_text, load_board
 from neural_fx.errors import BoardError, NeuralFXError, ParameterError
+from neural_fx.macros import Macro, default_macros
 from neural_fx.parameters import Parameter, Ramp
 from neural_fx.pedalboard import Pedalboard, Plugin, Queue
 from neural_fx.processor import Processor, Spec
@@ -37,7 +39,10 @@ SWITCH = Parameter("bypass", 0, 1, 0, description="1 passes the dry input, in ti
 
 
 class Hosted(Pedalboard):
-    """A board whose slots can be bypassed: every plugin in a board of its own, whose mix is the switch."""
+    """A board whose slots can be bypassed: every plugin in a board of its own, whose mix is the switch.
+
+    Its macros, or those that it has by default, are at ``macro/1`` and so on.
+    """
 
     def __init__(self, board: Pedalboard) -> None:
         super().__init__(mix=board.mix)
@@ -47,9 +52,20 @@ class Hosted(Pedalboard):
             slot = Pedalboard([plugin])
             self.append(slot)
             self.name_slot(slot, name)
+        self.given = board.macros
+        self.macros = board.macros or default_macros(self.knobs())
+        shares = [macro.position(self.knobs(), self._value) for macro in self.macros]
+        self._macro_table = {
+            f"macro/{i}": Parameter(f"macro/{i}", 0, 1, share, description=macro.name)
+            for i, (macro, share) in enumerate(zip(self.macros, shares, strict=True), 1)
+        }
 
     def table(self) -> dict[str, Parameter | None]:
         """Addresses with their parameters; None for a native plugin's parameter, whose range pedalboard hides."""
+        return {**self.knobs(), **self._macro_table}
+
+    def knobs(self) -> dict[str, Parameter | None]:
+        """`table` without the macros: what macros turn."""
         found: dict[str, Parameter | None] = {"mix": self.parameters["mix"]}
         for name, slot in zip(slot_names(self), self, strict=True):
             found[f"{name}/bypass"] = SWITCH
@@ -69,6 +85,8 @@ class Hosted(Pedalboard):
         Raises:
             ParameterError: there is no such slot or parameter; lists what there is.
         """
+        if address in self._macro_table:
+            return address
         slot, slash, name = address.rpartition("/")
         if not slash:
             if name != "mix":
@@ -80,8 +98,21 @@ class Hosted(Pedalboard):
             raise ParameterError(f"{slot} has no parameter {name!r}; it has: {', '.join(known)}")
         return f"{slot_names(self)[list(self).index(holder)]}/{name}"
 
+    def macro(self, address: str) -> Macro | None:
+        """The macro at a canonical address, if it is one's."""
+        return self.macros[list(self._macro_table).index(address)] if address in self._macro_table else None
+
+    def moved_by(self, address: str) -> list[str]:
+        """The addresses whose values change when a canonical address is set: its own, and what a macro turns."""
+        macro = self.macro(address)
+        return [address, *(target.address for target in macro.targets)] if macro is not None else [address]
+
     def value(self, address: str) -> object:
         """The value at a canonical address."""
+        macro = self.macro(address)
+        return macro.position(self.knobs(), self._value) if macro is not None else self._value(address)
+
+    def _value(self, address: str) -> object:
         slot, _, name = address.rpartition("/")
         if not slot:
             return self.mix
@@ -100,6 +131,14 @@ class Hosted(Pedalboard):
             for player in self.players:
                 player.send(value)
             return
+        macro = self.macro(address)
+        if macro is None:
+            self._apply(address, value)
+            return
+        for place, target in macro.values(self.knobs(), self._macro_table[address].check(value)).items():
+            self._apply(place, target)
+
+    def _apply(self, address: str, value: object) -> None:
         slot, _, name = address.rpartition("/")
         if not slot:
             self.set_parameter(name, value)
@@ -191,7 +230,7 @@ class BoardHost:
                 self.bypassed = float(round(SWITCH.check(value)))
             else:
                 self.master.apply(address, value)
-            self.changed.add(address)
+            self.changed |= set(self.master.moved_by(address))
             for stream in self.streams:
                 stream.change(Change(address, value, when=when))
 
@@ -239,7 +278,7 @@ class BoardHost:
         """
         board = self.hosted(self.make())
         with self.lock:
-            for address in self.master.table():
+            for address in self.master.knobs():
                 if board.value(address) != self.master.value(address):
                     board.apply(address, self.master.value(address))
             stream = BoardStream(board, spec, lambda sentence: self.notify(self.name, sentence))
@@ -256,6 +295,18 @@ class BoardHost:
                 for name, value in parameter_values(inside(holder)).items():
                     set_parameter(plugin, name, value)
         return board
+
+    def text(self, folder: Path) -> str:
+        """The board with its parameters as they stand, as the YAML of a file in a folder; "" where it has none."""
+        with self.lock:
+            board = Pedalboard([inside(slot) for slot in self.master], mix=self.master.mix)
+            for name, plugin in zip(slot_names(self.master), board, strict=True):
+                board.name_slot(plugin, name)
+            board.name, board.macros = self.master.name, self.master.given
+            try:
+                return board_text(board, folder)
+            except BoardError:
+                return ""
 
     def save(self, path: Path) -> None:
         """Write the board, with the parameters as they stand, to a board file.
@@ -452,6 +503,20 @@ def _change(event: Event, notes: bool) -> Change | None:
         return Change("", mido.Message.from_bytes(event.midi), event.offset) if notes else None
     except ValueError:
         return None
+
+
+def board_in(text: str, media: Media) -> Callable[[], Pedalboard]:
+    """A builder of boards from the text of a board file that came from a client: it may use the media folders alone.
+
+    Raises:
+        BoardError: the text is no board, or names a file elsewhere.
+    """
+
+    def make() -> Pedalboard:
+        return load_board(media.base / "session", text.encode(), media.holds)
+
+    make()
+    return make
 
 
 def board_from(path: str | Path) -> Callable[[], Pedalboard]:

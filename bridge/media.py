@@ -20,6 +20,15 @@ class Media:
         self.folders = [Path(folder).resolve() for folder in folders]
         self.overwrite = overwrite
 
+    @property
+    def base(self) -> Path:
+        """What paths in boards from the network are relative to: the first folder."""
+        return self.folders[0] if self.folders else Path.cwd()
+
+    def holds(self, path: Path) -> bool:
+        """Whether a file is in one of the folders."""
+        return any(path.resolve().is_relative_to(folder) for folder in self.folders)
+
     def existing(self, name: str) -> Path:
         """A file that is there, in the first folder that has it.
 

@@ -68,6 +68,8 @@ class Hello:
         channels: of the audio, both ways.
         block: largest number of frames in a BLOCK.
         token: the worker's, if it wants one.
+        text: the YAML of a board file, for a worker that has no board of that name; "" for none.
+        notes: with no name for the board: whether the first one that takes notes is meant, or the first that does not.
     """
 
     board: str
@@ -75,6 +77,8 @@ class Hello:
     channels: int
     block: int
     token: str = ""
+    text: str = ""
+    notes: bool = False
     version: int = VERSION
 
     def check(self) -> None:
@@ -157,10 +161,13 @@ def unpack_hello(payload: bytes) -> Hello:
     version = found.get("version")
     if version != VERSION:
         raise ProtocolError(f"version {version!r}; this worker speaks {VERSION}", Refusal.VERSION)
-    kinds: dict[str, Any] = {"board": str, "sample_rate": (int, float), "channels": int, "block": int, "token": str}
-    values: dict[str, Any] = {"token": "", **{name: found[name] for name in kinds if name in found}}
-    for name, kind in kinds.items():
-        if name not in values or not isinstance(values[name], kind) or isinstance(values[name], bool):
+    kinds: dict[str, Any] = {"board": str, "sample_rate": (int, float), "channels": int, "block": int}
+    optional: dict[str, Any] = {"token": str, "text": str, "notes": bool}
+    values = {name: found[name] for name in (*kinds, *optional) if name in found}
+    for name, kind in (kinds | optional).items():
+        if name not in values and name in optional:
+            continue
+        if name not in values or not isinstance(values[name], kind) or isinstance(values[name], bool) != (kind is bool):
             raise ProtocolError(f"HELLO: {name} is missing or of the wrong type", Refusal.MALFORMED)
     hello = Hello(**values)
     hello.check()

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from bridge.errors import ProtocolError
-from bridge.hosting import BoardHost, BoardStream
+from bridge.hosting import BoardHost, BoardStream, board_in
+from bridge.media import Media
 from bridge.protocol import (
     HEADER,
     VERSION,
@@ -51,6 +52,7 @@ class StreamServer:
         boards: by name; looked up at every handshake.
         host, port: to bind; port 0 takes a free one.
         token: what clients must say; empty: nothing.
+        media: the files that boards sent by clients may use.
 
     Raises:
         OSError: the port cannot be bound.
@@ -60,6 +62,7 @@ class StreamServer:
     host: str = "127.0.0.1"
     port: int = 0
     token: str = ""
+    media: Media = field(default_factory=Media)
     log: Callable[[str], None] = lambda sentence: None
     sessions: dict[socket.socket, Session] = field(default_factory=dict)
 
@@ -111,11 +114,11 @@ class StreamServer:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             connection.settimeout(HANDSHAKE_SECONDS)
             hello = self._hello(connection)
-            host = self.boards[hello.board]
+            host = self._host(hello)
             stream = self._open(host, hello)
             session = self.sessions[connection] = Session(peer, hello, stream)
             connection.settimeout(IDLE_SECONDS)
-            connection.sendall(pack_json(Kind.WELCOME, welcome(host, stream, hello)))
+            connection.sendall(pack_json(Kind.WELCOME, self._welcome(host, stream)))
             self.log(f"{peer} plays through {hello.board}: {hello.channels} channels, {hello.sample_rate:g} Hz")
             self._play(connection, session, host)
         except ProtocolError as error:
@@ -138,10 +141,22 @@ class StreamServer:
         hello = unpack_hello(bytes(payload))
         if not hmac.compare_digest(hello.token.encode(), self.token.encode()):
             raise ProtocolError("a token is needed, and this is not it", Refusal.TOKEN)
-        if hello.board not in self.boards:
-            known = ", ".join(self.boards) or "none"
-            raise ProtocolError(f"no board {hello.board!r}; there is: {known}", Refusal.BOARD)
         return hello
+
+    def _host(self, hello: Hello) -> BoardHost:
+        """The board of that name; without a name the first that fits; else one of the client's own."""
+        fitting = [host for host in self.boards.values() if host.takes_notes == hello.notes]
+        host = self.boards.get(hello.board) if hello.board else next(iter(fitting), None)
+        if host is not None:
+            return host
+        if hello.text:
+            try:
+                return BoardHost(hello.board, board_in(hello.text, self.media), lambda _, said: self.log(said))
+            except (NeuralFXError, ValueError, RuntimeError) as error:
+                raise ProtocolError(f"the session's board: {error}", Refusal.BOARD) from None
+        known = ", ".join(self.boards) or "none"
+        wanted = repr(hello.board) if hello.board else "that takes notes" if hello.notes else "for audio"
+        raise ProtocolError(f"no board {wanted}; there is: {known}", Refusal.BOARD)
 
     def _open(self, host: BoardHost, hello: Hello) -> BoardStream:
         try:
@@ -174,17 +189,33 @@ class StreamServer:
             else:
                 raise ProtocolError(f"{kind.name} is not for a client to send here", Refusal.MALFORMED)
 
+    def _welcome(self, host: BoardHost, stream: BoardStream) -> dict[str, object]:
+        """What a client learns of its board, and of the others."""
+        parameters = {}
+        for address, parameter in host.table().items():
+            about: dict[str, object] = {"value": host.value(address)}
+            if parameter is not None:
+                about |= {"min": parameter.minimum, "max": parameter.maximum, "default": parameter.default}
+                about |= {"unit": parameter.unit, "description": parameter.description}
+            parameters[address] = about
+        return {
+            "version": VERSION,
+            "board": host.name,
+            "boards": {name: other.takes_notes for name, other in self.boards.items()},
+            "latency": stream.latency,
+            "parameters": parameters,
+            "macros": macros(host),
+            "text": host.text(self.media.base),
+        }
 
-def welcome(host: BoardHost, stream: BoardStream, hello: Hello) -> dict[str, object]:
-    """What a client learns of its board."""
-    parameters = {}
-    for address, parameter in host.table().items():
-        about: dict[str, object] = {"value": host.value(address)}
-        if parameter is not None:
-            about |= {"min": parameter.minimum, "max": parameter.maximum, "default": parameter.default}
-            about |= {"unit": parameter.unit, "description": parameter.description}
-        parameters[address] = about
-    return {"version": VERSION, "board": hello.board, "latency": stream.latency, "parameters": parameters}
+
+def macros(host: BoardHost) -> list[dict[str, object]]:
+    """Name, position (0..1), and the values at 0 and 1 with their unit, of every macro of a board."""
+    board, found = host.master, []
+    for i, macro in enumerate(board.macros, 1):
+        low, high, unit = macro.unit(board.knobs())
+        found.append({"name": macro.name, "value": board.value(f"macro/{i}"), "min": low, "max": high, "unit": unit})
+    return found
 
 
 def receive(connection: socket.socket) -> tuple[Kind, int, memoryview]:

@@ -71,8 +71,8 @@ class Worker:
         self.router = MidiRouter(self.boards, options.midi, log, self._learned)
         sys.setswitchinterval(0.0002)  # engine threads take turns soon, not after 5 ms
         try:
-            self.streams = StreamServer(self.boards, options.host, options.stream_port, options.token, log)
             media = Media(options.media, options.overwrite)
+            self.streams = StreamServer(self.boards, options.host, options.stream_port, options.token, media, log)
             tree = Tree(self.boards, media, self.router.learn)
             self.osc = OscServer(tree, options.host, options.osc_port, options.osc_reply_port, options.token)
             self.query = QueryServer(self.osc, options.oscquery_port, options.announce)

@@ -7,7 +7,7 @@ from typing import Any
 
 from instruments.ddsp import DDSP
 from instruments.player import InstrumentPlayer
-from neural_fx.boards import Slot, add_slot, relative
+from neural_fx.boards import Slot, add_slot, relative, timbre_files
 from neural_fx.pedalboard import Plugin
 from neural_fx.timbre.library import timbre_in
 
@@ -22,6 +22,9 @@ class InstrumentSlot(Slot):
 
     instrument: str
     morph_to: str | None = None
+
+    def files(self, folder: Path) -> list[Path]:
+        return timbre_files(folder, self.instrument, self.morph_to)
 
 
 def _fill(slot: InstrumentSlot, folder: Path) -> Plugin:

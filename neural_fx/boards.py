@@ -17,6 +17,8 @@ slots:
     set: {threshold: 0.4}     # raw values, 0..1
   - chain: [...]              # slots in series, as one
   - parallel: [...]           # slots side by side, added
+macros:                       # knobs of the whole board, eight at most: see `neural_fx.macros`
+  - {name: Gain, to: amp/input_gain_db, min: -6, max: 12}
 """
 
 from __future__ import annotations
@@ -31,13 +33,14 @@ import pedalboard
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from neural_fx.errors import BoardError, ModelError, NeuralFXError
+from neural_fx.errors import BoardError, ModelError, NeuralFXError, ParameterError
 from neural_fx.files import replacing
+from neural_fx.macros import MOST_MACROS, Macro, Target
 from neural_fx.neural import NeuralProcessor, load
 from neural_fx.parameters import unknown_parameter
 from neural_fx.pedalboard import Chain, Container, Mix, Pedalboard, Plugin
 from neural_fx.processor import Processor
-from neural_fx.slots import native_knobs, native_value, parameter_values
+from neural_fx.slots import native_knobs, native_value, parameter_table, parameter_values
 
 MAX_BYTES = 2**20
 MAX_DEPTH = 16
@@ -57,6 +60,10 @@ class Slot(Strict):
     name: str | None = Field(None, pattern=r"^[^\s./*?\[\]{},#]+$", max_length=64)
     set: dict[str, _Value] = {}
 
+    def files(self, folder: Path) -> list[Path]:
+        """The files that it names, where relative paths are relative to a folder."""
+        return []
+
 
 class _PedalSlot(Slot):
     pedal: str
@@ -67,15 +74,24 @@ class _ModelSlot(Slot):
     level: Literal["raw", "normalized", "calibrated"] = "raw"
     interface_dbu: _Number = 12.0
 
+    def files(self, folder: Path) -> list[Path]:
+        return [_placed(self.model, folder)]
+
 
 class _IrSlot(Slot):
     ir: str
     mix: float = Field(1.0, ge=0, le=1)
 
+    def files(self, folder: Path) -> list[Path]:
+        return [_placed(self.ir, folder)]
+
 
 class _TimbreSlot(Slot):
     timbre: str
     morph_to: str | None = None
+
+    def files(self, folder: Path) -> list[Path]:
+        return timbre_files(folder, self.timbre, self.morph_to)
 
 
 class _PluginSlot(Slot):
@@ -86,6 +102,9 @@ class _Vst3Slot(Slot):
     vst3: str
     plugin_name: str | None = None
 
+    def files(self, folder: Path) -> list[Path]:
+        return [_placed(self.vst3, folder)]
+
 
 class _ChainSlot(Slot):
     chain: list[Any]
@@ -95,11 +114,25 @@ class _ParallelSlot(Slot):
     parallel: list[Any]
 
 
+class _Target(Strict):
+    parameter: str
+    min: _Number | None = None
+    max: _Number | None = None
+
+
+class _Macro(Strict):
+    name: str = Field(min_length=1, max_length=32)
+    to: str | list[str | _Target] = Field(min_length=1)
+    min: _Number | None = None
+    max: _Number | None = None
+
+
 class _Board(Strict):
     board: Literal[1] = 1
     name: str | None = None
     mix: float = Field(1.0, ge=0, le=1)
     slots: list[Any]
+    macros: list[Any] = Field([], max_length=MOST_MACROS)
 
 
 _SLOTS: dict[str, type[Slot]] = {
@@ -120,6 +153,7 @@ class _Source:
 
     path: Path
     lines: dict[tuple[str | int, ...], int] = field(default_factory=dict)
+    allowed: Callable[[Path], bool] | None = None
 
     def fail(self, where: tuple[str | int, ...], problem: str) -> NoReturn:
         known = where
@@ -140,12 +174,15 @@ class _Source:
             self.fail((*where, *place), first["msg"][:1].lower() + first["msg"][1:] + extra)
 
 
-def load_board(path: str | Path, text: bytes | None = None) -> Pedalboard:
+def load_board(
+    path: str | Path, text: bytes | None = None, allowed: Callable[[Path], bool] | None = None
+) -> Pedalboard:
     """The board in a YAML file.
 
     Args:
         path: the file; paths in it are relative to its folder.
         text: what to read instead of its content.
+        allowed: whether a file that it names may be used, for boards that come from elsewhere; None for any.
 
     Raises:
         BoardError: the file does not fit the schema, or a slot cannot be filled; names the line and the field.
@@ -155,7 +192,7 @@ def load_board(path: str | Path, text: bytes | None = None) -> Pedalboard:
         text = path.read_bytes() if text is None else text
     except OSError as error:
         raise BoardError(f"{path}: cannot be read: {error.strerror or error}") from None
-    source = _Source(path)
+    source = _Source(path, allowed=allowed)
     value = _parse(text, source)
     if not isinstance(value, dict):
         source.fail((), "expected a board: a mapping with `slots`")
@@ -163,7 +200,23 @@ def load_board(path: str | Path, text: bytes | None = None) -> Pedalboard:
     result = Pedalboard(mix=board.mix)
     result.name = board.name
     _fill(result, board.slots, source, ("slots",))
+    result.macros = tuple(_macro(result, raw, source, ("macros", i)) for i, raw in enumerate(board.macros))
     return result
+
+
+def _macro(board: Pedalboard, raw: object, source: _Source, place: tuple[str | int, ...]) -> Macro:
+    found: _Macro = source.validate(_Macro, raw, place)
+    targets = []
+    for target in [found.to] if isinstance(found.to, str) else found.to:
+        if isinstance(target, str):
+            target = _Target(parameter=target, min=found.min, max=found.max)
+        targets.append(Target(target.parameter, target.min, target.max))
+    macro = Macro(found.name, tuple(targets))
+    try:
+        macro.values(parameter_table(board), 0.0)
+    except ParameterError as error:
+        source.fail((*place, "to"), str(error))
+    return macro
 
 
 def _parse(data: bytes, source: _Source) -> object:
@@ -221,19 +274,35 @@ def _fill(container: Container, slots: list[Any], source: _Source, where: tuple[
         if len(kinds) != 1:
             more = "; `import instruments` adds instrument" if "instrument" not in _SLOTS else ""
             source.fail(place, f"expected a slot with one of: {', '.join(_SLOTS)}{more}")
-        slot = source.validate(_SLOTS[kinds[0]], raw, place)
+        slot: Slot = source.validate(_SLOTS[kinds[0]], raw, place)
+        for file in slot.files(source.path.parent) if source.allowed else ():
+            if source.allowed and not source.allowed(file):
+                source.fail(place, f"{file}: is outside the folders that this board may use")
         plugin = _FILLERS[kinds[0]](slot, source, place)
         container.append(plugin)
         if slot.name is not None:
+            if slot.name == "macro":
+                source.fail((*place, "name"), "'macro' is how the board's own knobs are called; choose another name")
             if slot.name in names:
                 source.fail((*place, "name"), f"another slot is called {slot.name!r} already")
             names.add(slot.name)
             container.name_slot(plugin, slot.name)
 
 
-def _file(text: str, source: _Source) -> Path:
+def _placed(text: str, folder: Path) -> Path:
     path = Path(text).expanduser()
-    return path if path.is_absolute() else source.path.parent / path
+    return path if path.is_absolute() else folder / path
+
+
+def _file(text: str, source: _Source) -> Path:
+    return _placed(text, source.path.parent)
+
+
+def timbre_files(folder: Path, *names: str | None) -> list[Path]:
+    """Those of some timbres that are files, not bundled."""
+    from neural_fx.timbre.library import timbre_in
+
+    return [place for name in names if isinstance(place := timbre_in(name, folder), Path)]
 
 
 def _settings(slot: Slot, processor: Processor, source: _Source, place: tuple[str | int, ...]) -> Processor:
@@ -394,15 +463,34 @@ def save_board(board: Pedalboard, path: str | Path, overwrite: bool = False) -> 
     path = Path(path)
     if path.exists() and not overwrite:
         raise BoardError(f"{path}: exists already; say overwrite to replace it")
+    text = board_text(board, path.parent)
+    with replacing(path) as part:
+        part.write_text(text, encoding="utf-8")
+
+
+def board_text(board: Pedalboard, folder: Path) -> str:
+    """The board as the YAML of a file in a folder.
+
+    Raises:
+        BoardError: a plugin that a file cannot name.
+    """
     document: dict[str, Any] = {"board": 1}
     if board.name:
         document["name"] = board.name
     if board.mix != 1:
         document["mix"] = board.mix
-    document["slots"] = _slots(board, path.parent)
-    text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
-    with replacing(path) as part:
-        part.write_text(text, encoding="utf-8")
+    document["slots"] = _slots(board, folder)
+    if board.macros:
+        document["macros"] = [_macro_field(macro) for macro in board.macros]
+    return yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
+
+
+def _macro_field(macro: Macro) -> dict[str, Any]:
+    targets = []
+    for target in macro.targets:
+        limits = {"min": target.minimum, "max": target.maximum}
+        targets.append({"parameter": target.address, **{k: v for k, v in limits.items() if v is not None}})
+    return {"name": macro.name, "to": [t["parameter"] if len(t) == 1 else t for t in targets]}
 
 
 def _slots(container: Container, folder: Path) -> list[dict[str, Any]]:

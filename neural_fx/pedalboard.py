@@ -13,6 +13,7 @@ from typing import Any, TypeAlias, overload
 import numpy as np
 import pedalboard
 
+from neural_fx.macros import Macro
 from neural_fx.parameters import Parameter, Ramp
 from neural_fx.processor import Audio, Processor, Spec
 
@@ -198,6 +199,7 @@ class Pedalboard(Chain):
     """
 
     name: str | None = None
+    macros: tuple[Macro, ...] = ()
     PARAMETERS = (Parameter("mix", 0, 1, 1, description="0 is the dry input, 1 the board"),)
 
     def prepare(self, spec: Spec) -> None:

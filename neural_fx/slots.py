@@ -9,7 +9,7 @@ from typing import Any
 import pedalboard
 
 from neural_fx.errors import ParameterError
-from neural_fx.parameters import unknown_parameter
+from neural_fx.parameters import Parameter, unknown_parameter
 from neural_fx.pedalboard import Container, Plugin
 from neural_fx.processor import Processor
 
@@ -96,6 +96,15 @@ def default_name(plugin: Plugin) -> str:
 def slug(text: str) -> str:
     """Lower case, digits and dashes: fit for a command line and an OSC address."""
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "slot"
+
+
+def parameter_table(board: Container) -> dict[str, Parameter | None]:
+    """All parameters as ``SLOT/PARAM``, after the board's own ``mix``; None for a native plugin's, of unknown range."""
+    found: dict[str, Parameter | None] = dict(board.parameters)
+    for name, plugin in zip(slot_names(board), board, strict=True):
+        known = plugin.parameters if isinstance(plugin, Processor) else {}
+        found |= {f"{name}/{parameter}": known.get(parameter) for parameter in parameter_values(plugin)}
+    return found
 
 
 def find_slot(board: Container, key: str) -> Plugin:

@@ -167,7 +167,7 @@ def test_a_client_plays_over_the_network(tmp_path):
     from bridge.stream_server import StreamServer
 
     host = InstrumentHost("solo", lambda: DDSP(EVEN, reverb=0))
-    server = StreamServer({"solo": host}, "127.0.0.1", 0, "", lambda sentence: None)
+    server = StreamServer({"solo": host})
     try:
         board = connect(f"127.0.0.1:{server.port}", board="solo")
         assert not board(SILENCE, RATE, reset=False).any()
