@@ -119,7 +119,7 @@ class StreamServer:
             session = self.sessions[connection] = Session(peer, hello, stream)
             connection.settimeout(IDLE_SECONDS)
             connection.sendall(pack_json(Kind.WELCOME, self._welcome(host, stream)))
-            self.log(f"{peer} plays through {hello.board}: {hello.channels} channels, {hello.sample_rate:g} Hz")
+            self.log(f"{peer} plays through {host.name}: {hello.channels} channels, {hello.sample_rate:g} Hz")
             self._play(connection, session, host)
         except ProtocolError as error:
             _refuse(connection, error.code or Refusal.MALFORMED, str(error))

@@ -1,0 +1,114 @@
+// One instance of the plugin without its framework: audio in, the worker's audio out, a fixed time later.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "connections.hpp"
+#include "link.hpp"
+
+namespace nfx {
+
+struct Midi {
+    std::uint32_t frame;
+    std::uint8_t size, bytes[4];
+};
+
+// How patient the audio thread may be when a block is not back in time.
+enum class Patience { automatic, never, always };
+
+struct Knobs {
+    std::atomic<float> mix{1}, input_db{0}, output_db{0};
+    std::atomic<bool> bypass{false};
+    std::atomic<std::uint32_t> latency{1024};  // frames
+    std::atomic<Patience> patience{Patience::automatic};
+};
+
+// A value on its way to a new one, along a straight line.
+class Glide {
+    float now = 0, goal = 0, step = 0;
+    std::uint32_t left = 0;
+
+  public:
+    void jump(float to) { now = goal = to, left = 0; }
+    void aim(float to, std::uint32_t frames) {
+        if (to != goal) goal = to, left = frames, step = (to - now) / float(frames);
+    }
+    float next() {
+        if (left) now = --left ? now + step : goal;
+        return now;
+    }
+    bool rests_at(float value) const { return !left && now == value; }
+};
+
+class Engine {
+  public:
+    Engine(int inputs, int outputs);
+    ~Engine();
+
+    // ---- the main thread's
+    void wish(const std::string& address, const std::string& token, const std::string& board, const std::string& text);
+    Wish wished() const;
+    Welcome welcome() const;
+    std::uint32_t welcome_number() const { return link->welcome_number.load(); }
+    // Waits, not longer than `limit`, until the worker has answered or is known not to.
+    bool wait_for_worker(std::chrono::milliseconds limit) const;
+    void activate(double rate, std::uint32_t largest_block);
+    void turn_macro(int index, float value);
+    float macro(int index) const { return link->macro[std::size_t(index)].load(); }
+
+    // ---- the audio thread's: neither waits nor allocates, but for an offline bounce
+    void run(const float* const* in, float* const* out, std::uint32_t frames, const Midi* midi, std::uint32_t count);
+
+    // ---- anybody's
+    Knobs knobs;
+    std::uint32_t latency() const;  // frames, of the way to the worker and back and of its board
+    bool connected() const { return link->phase.load() == Phase::up; }
+    float round_trip_ms() const { return link->round_trip_ms.load(); }
+    std::uint32_t dropouts() const { return dropped.load(); }
+    std::atomic<float> peak_in{0}, peak_out{0};
+
+  private:
+    static constexpr std::uint32_t kPiece = 2048;
+    static constexpr std::uint32_t kDelay = 1 << 19;  // frames of dry signal that are kept
+
+    const int inputs, outputs;
+    const std::shared_ptr<Link> link;
+    const std::shared_ptr<Connections> connections;
+
+    double rate = 48000;
+    std::atomic<std::uint32_t> largest{1024};
+    std::int64_t position = 0;  // frames taken in since the activation
+    std::array<float, kMacros> sent_macro{};
+    std::atomic<std::uint32_t> dropped{0};
+
+    // The dry signal, late by the whole latency; `late` moves to a new one by a short fade from `late_before`.
+    std::vector<float> delay[kMaxChannels];
+    std::uint32_t late = 0, late_before = 0, late_fade = 0;
+
+    // The processed signal, and what is left of it where it ends.
+    bool wet = true;
+    Glide on, mix, input_gain, output_gain;
+    std::uint32_t rise = 0, fall = 0, fade = 480;
+    float last[kMaxChannels] = {}, tail[kMaxChannels] = {};
+    std::vector<float> block[kMaxChannels], scratch;
+
+    // How far the host is ahead of a clock on the wall: an offline bounce runs away from it.
+    Clock::time_point last_run{};
+    double ahead = 0, waited = 0;
+    bool impatient = false;
+
+    void keep_time(std::uint32_t frames);
+    void send(const float* const* in, std::uint32_t frames, std::uint32_t start, const Midi* midi, std::uint32_t count);
+    bool await(std::int64_t first);
+    std::chrono::milliseconds patience() const;
+    std::uint32_t take(std::int64_t first, std::uint32_t frames, std::uint32_t& missing);
+    void store_dry(const float* const* in, std::uint32_t frames);
+    float dry(int channel, std::int64_t at) const;
+    void play(float* const* out, std::uint32_t offset, std::int64_t at, std::uint32_t frames, bool processed);
+};
+
+}  // namespace nfx

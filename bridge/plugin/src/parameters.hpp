@@ -1,0 +1,62 @@
+// The plugin's parameters and what they are called.
+#pragma once
+
+#include "DistrhoPlugin.hpp"
+
+#include <string>
+
+#include "link.hpp"
+
+namespace nfx {
+
+enum ParameterIndex : std::uint32_t {
+    kMix = kMacros,
+    kBypass,
+    kInputGain,
+    kOutputGain,
+    kLatency,
+    kWaiting,
+    kConnected,
+    kRoundTrip,
+    kDropouts,
+    kParameterCount
+};
+
+enum StateIndex : std::uint32_t { kWorker, kToken, kBoard, kText, kStateCount };
+
+constexpr float kMostRoundTrip = 10000, kMostDropouts = 1000000;
+
+inline void describe(std::uint32_t index, const Welcome& welcome, DISTRHO_NAMESPACE::Parameter& p) {
+    using namespace DISTRHO_NAMESPACE;
+    const auto set = [&p](const char* name, const char* symbol, float low, float high, float otherwise,
+                          const char* unit = "", uint32_t hints = kParameterIsAutomatable) {
+        p.name = name, p.symbol = symbol, p.unit = unit, p.hints = hints;
+        p.ranges.min = low, p.ranges.max = high, p.ranges.def = otherwise;
+    };
+    switch (index) {
+        case kMix: return set("Mix", "mix", 0, 1, 1);
+        case kBypass: return p.initDesignation(kParameterDesignationBypass);
+        case kInputGain: return set("Input Gain", "input_gain", -24, 24, 0, "dB");
+        case kOutputGain: return set("Output Gain", "output_gain", -24, 24, 0, "dB");
+        case kLatency: return set("Latency", "latency", 64, 16384, 1024, "frames", kParameterIsInteger);
+        case kWaiting: {
+            set("Wait For Worker", "waiting", 0, 2, 0, "", kParameterIsInteger);
+            auto* values = new ParameterEnumerationValue[3];
+            values[0] = {0, "When offline"}, values[1] = {1, "Never"}, values[2] = {2, "Always"};
+            p.enumValues.values = values, p.enumValues.count = 3, p.enumValues.restrictedMode = true;
+            return;
+        }
+        case kConnected: return set("Connected", "connected", 0, 1, 0, "", kParameterIsOutput | kParameterIsBoolean);
+        case kRoundTrip: return set("Round Trip", "round_trip", 0, kMostRoundTrip, 0, "ms", kParameterIsOutput);
+        case kDropouts:
+            return set("Dropouts", "dropouts", 0, kMostDropouts, 0, "", kParameterIsOutput | kParameterIsInteger);
+        default: break;
+    }
+    const std::string number = std::to_string(index + 1);
+    const bool known = index < welcome.macros.size();
+    const std::string name = "Macro " + number + (known ? ": " + welcome.macros[index].name : "");
+    set(name.c_str(), ("macro_" + number).c_str(), 0, 1, known ? float(welcome.macros[index].value) : 0.5f);
+    p.shortName = ("Macro " + number).c_str();
+}
+
+}  // namespace nfx

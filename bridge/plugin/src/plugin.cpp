@@ -1,0 +1,132 @@
+// The plugin as its framework sees it: parameters, state, and an `Engine` that does the rest.
+#include "DistrhoPlugin.hpp"
+
+#include <cstdlib>
+#include <cstring>
+
+#include "engine.hpp"
+#include "parameters.hpp"
+
+START_NAMESPACE_DISTRHO
+
+namespace {
+
+std::string environment(const char* name, const char* otherwise) {
+    const char* found = std::getenv(name);
+    return found && *found ? found : otherwise;
+}
+
+}  // namespace
+
+class NeuralPlugin : public Plugin {
+    nfx::Engine engine{NFX_INPUTS, NFX_OUTPUTS};
+    std::string worker = environment("NEURAL_FX_WORKER", "127.0.0.1:9010");
+    std::string board = environment("NEURAL_FX_BOARD", ""), token = environment("NEURAL_FX_TOKEN", ""), text;
+
+  public:
+    NeuralPlugin() : Plugin(nfx::kParameterCount, 0, nfx::kStateCount) {
+        if (!isDummyInstance()) {
+            engine.wish(worker, token, board, text);
+            engine.wait_for_worker(std::chrono::milliseconds(300));  // so that the host can show the macros' names
+        }
+        setLatency(engine.latency());
+    }
+
+  protected:
+    const char* getLabel() const override { return NFX_LABEL; }
+    const char* getDescription() const override { return "Neural captures and instruments, played by a worker."; }
+    const char* getMaker() const override { return "Neural FX"; }
+    const char* getLicense() const override { return "MIT"; }
+    uint32_t getVersion() const override { return d_version(0, 1, 0); }
+    int64_t getUniqueId() const override { return d_cconst('N', 'f', 'x', '0' + 2 * NFX_INPUTS + NFX_OUTPUTS); }
+
+    // ---- parameters
+    void initParameter(uint32_t index, Parameter& p) override {
+        nfx::describe(index, engine.welcome(), p);
+    }
+    float getParameterValue(uint32_t index) const override {
+        const nfx::Knobs& knobs = engine.knobs;
+        switch (index) {
+            case nfx::kMix: return knobs.mix.load();
+            case nfx::kBypass: return knobs.bypass.load() ? 1.0f : 0.0f;
+            case nfx::kInputGain: return knobs.input_db.load();
+            case nfx::kOutputGain: return knobs.output_db.load();
+            case nfx::kLatency: return float(knobs.latency.load());
+            case nfx::kWaiting: return float(int(knobs.patience.load()));
+            case nfx::kConnected: return engine.connected() ? 1.0f : 0.0f;
+            case nfx::kRoundTrip: return std::min(engine.round_trip_ms(), nfx::kMostRoundTrip);
+            case nfx::kDropouts: return std::min(float(engine.dropouts()), nfx::kMostDropouts);
+            default: return index < nfx::kMacros ? engine.macro(int(index)) : 0.0f;
+        }
+    }
+    void setParameterValue(uint32_t index, float value) override {
+        nfx::Knobs& knobs = engine.knobs;
+        switch (index) {
+            case nfx::kMix: knobs.mix.store(value); break;
+            case nfx::kBypass: knobs.bypass.store(value > 0.5f); break;
+            case nfx::kInputGain: knobs.input_db.store(value); break;
+            case nfx::kOutputGain: knobs.output_db.store(value); break;
+            case nfx::kLatency: knobs.latency.store(uint32_t(value + 0.5f)); break;
+            case nfx::kWaiting: knobs.patience.store(nfx::Patience(int(value + 0.5f))); break;
+            default:
+                if (index < nfx::kMacros) engine.turn_macro(int(index), value);
+        }
+    }
+
+    // ---- state: where the worker is and which board it plays, so that a project opens elsewhere
+    void initState(uint32_t index, State& state) override {
+        static const char* const kKeys[nfx::kStateCount] = {"worker", "token", "board", "text"};
+        static const char* const kLabels[nfx::kStateCount] = {"Worker", "Token", "Board", "Board text"};
+        state.key = kKeys[index];
+        state.label = kLabels[index];
+        state.hints = kStateIsHostWritable;
+        state.defaultValue = index == nfx::kWorker ? worker.c_str() : "";
+    }
+    String getState(const char* key) const override {
+        const nfx::Welcome welcome = engine.welcome();
+        if (!std::strcmp(key, "worker")) return String(worker.c_str());
+        if (!std::strcmp(key, "token")) return String(token.c_str());
+        if (!std::strcmp(key, "board")) return String((welcome.board.empty() ? board : welcome.board).c_str());
+        if (!std::strcmp(key, "text")) return String((welcome.text.empty() ? text : welcome.text).c_str());
+        return String();
+    }
+    void setState(const char* key, const char* value) override {
+        if (!std::strcmp(key, "worker")) worker = value;
+        else if (!std::strcmp(key, "token")) token = value;
+        else if (!std::strcmp(key, "board")) board = value;
+        else if (!std::strcmp(key, "text")) text = value;
+        else return;
+        if (!isDummyInstance()) engine.wish(worker, token, board, text);
+    }
+
+    // ---- audio
+    void activate() override {
+        engine.activate(getSampleRate(), getBufferSize());
+        setLatency(engine.latency());
+    }
+#if DISTRHO_PLUGIN_WANT_MIDI_INPUT
+    void run(const float** in, float** out, uint32_t frames, const MidiEvent* events, uint32_t count) override {
+        nfx::Midi notes[kMostNotes];
+        uint32_t kept = 0;
+        for (uint32_t i = 0; i < count && kept < kMostNotes; ++i) {
+            if (events[i].size > MidiEvent::kDataSize) continue;  // no instrument of ours takes system exclusive
+            notes[kept] = {events[i].frame, uint8_t(events[i].size), {}};
+            std::memcpy(notes[kept++].bytes, events[i].data, events[i].size);
+        }
+        engine.run(in, out, frames, notes, kept);
+        setLatency(engine.latency());
+    }
+    static constexpr uint32_t kMostNotes = 512;
+#else
+    void run(const float** in, float** out, uint32_t frames) override {
+        engine.run(in, out, frames, nullptr, 0);
+        setLatency(engine.latency());
+    }
+#endif
+
+    DISTRHO_DECLARE_NON_COPYABLE_WITH_LEAK_DETECTOR(NeuralPlugin)
+};
+
+Plugin* createPlugin() { return new NeuralPlugin(); }
+
+END_NAMESPACE_DISTRHO
