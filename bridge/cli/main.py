@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from bridge.cli import analyze, bench, circuit, info, play, render, serve, timbre, train
+from bridge.cli import analyze, bench, circuit, info, play, plugin, render, serve, timbre, train
 from neural_fx import __version__
 from neural_fx.errors import NeuralFXError
 
@@ -49,6 +49,7 @@ app.command("play")(play.play)
 app.command("circuit")(circuit.circuit)
 app.command("bench")(bench.bench)
 app.command("serve")(serve.serve)
+app.add_typer(plugin.app, name="plugin")
 
 
 def main() -> None:

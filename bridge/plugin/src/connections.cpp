@@ -2,6 +2,10 @@
 
 #include <algorithm>
 
+#ifdef __linux__
+#include <pthread.h>
+#endif
+
 namespace nfx {
 
 using namespace std::chrono_literals;
@@ -44,6 +48,8 @@ void Peer::adopt_wish(Clock::time_point now) {
         wish = link->wish;
         wish_number = link->wish_number.load();
     }
+    link->phase.store(Phase::idle);
+    link->wish_served.store(wish_number);
     address = {};
     next_try = now;
 }
@@ -340,6 +346,9 @@ void Connections::remove(const std::shared_ptr<Link>& link) {
 }
 
 void Connections::loop() {
+#ifdef __linux__
+    ::pthread_setname_np(::pthread_self(), "neural-fx");
+#endif
     std::vector<net::PollEntry> entries;
     while (!ending.load()) {
         {

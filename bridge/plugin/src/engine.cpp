@@ -53,7 +53,6 @@ void Engine::wish(const std::string& address, const std::string& token, const st
         link->wish = now;
     }
     link->was_up.store(false);
-    link->phase.store(Phase::idle);
     ++link->wish_number;
     if (first) connections->add(link);
     else connections->wake();
@@ -71,34 +70,35 @@ Welcome Engine::welcome() const {
 
 bool Engine::wait_for_worker(std::chrono::milliseconds limit) const {
     std::unique_lock<std::mutex> lock(link->mutex);
-    const auto known = [&] {
-        const Phase phase = link->phase.load();
-        return phase == Phase::up || phase == Phase::unreachable;
-    };
     link->somebody_waits.store(true);
     connections->wake();
-    link->changed.wait_for(lock, limit, known);
+    link->changed.wait_for(lock, limit, [&] { return link->settled(); });
     link->somebody_waits.store(false);
-    return link->phase.load() == Phase::up;
+    return link->up();
+}
+
+void Engine::prepare(double new_rate, std::uint32_t largest_block) {
+    largest.store(std::max(largest_block, 1u));
+    rate = new_rate;
+    {
+        const std::lock_guard<std::mutex> lock(link->mutex);
+        if (link->wish.rate == rate) return;
+        link->wish.rate = rate;
+    }
+    ask_again();
+}
+
+void Engine::ask_again() {
+    link->last_run.store(Clock::now().time_since_epoch().count());
+    if (!link->wish_number.load()) return;
+    ++link->wish_number;
+    wait_for_worker(5000ms);
 }
 
 void Engine::activate(double new_rate, std::uint32_t largest_block) {
-    largest.store(std::max(largest_block, 1u));
-    rate = new_rate;
-    // A stream that was played, or is of another rate, is of no use: the worker makes a new one.
-    bool anew = !link->fresh.load();
-    {
-        const std::lock_guard<std::mutex> lock(link->mutex);
-        anew = anew || link->wish.rate != rate;
-        link->wish.rate = rate;
-    }
+    prepare(new_rate, largest_block);
+    if (!link->fresh.load()) ask_again();  // a stream that was played is of no use: the worker makes a new one
     ++link->activation;
-    link->last_run.store(Clock::now().time_since_epoch().count());
-    if (anew && link->wish_number.load()) {
-        if (link->phase.load() == Phase::up) link->phase.store(Phase::idle);
-        ++link->wish_number;
-    }
-    wait_for_worker(5000ms);
     position = 0;
     link->needed.store(-std::int64_t(knobs.latency.load()));
     fade = std::max(1u, std::uint32_t(kSwitchSeconds * rate));

@@ -56,6 +56,8 @@ class Engine {
     std::uint32_t welcome_number() const { return link->welcome_number.load(); }
     // Waits, not longer than `limit`, until the worker has answered or is known not to.
     bool wait_for_worker(std::chrono::milliseconds limit) const;
+    // The rate in Hz and the largest block to expect. A new rate needs a new stream, and may change the latency.
+    void prepare(double rate, std::uint32_t largest_block);
     void activate(double rate, std::uint32_t largest_block);
     void turn_macro(int index, float value);
     float macro(int index) const { return link->macro[std::size_t(index)].load(); }
@@ -66,7 +68,7 @@ class Engine {
     // ---- anybody's
     Knobs knobs;
     std::uint32_t latency() const;  // frames, of the way to the worker and back and of its board
-    bool connected() const { return link->phase.load() == Phase::up; }
+    bool connected() const { return link->up(); }
     float round_trip_ms() const { return link->round_trip_ms.load(); }
     std::uint32_t dropouts() const { return dropped.load(); }
     std::atomic<float> peak_in{0}, peak_out{0};
@@ -101,6 +103,7 @@ class Engine {
     double ahead = 0, waited = 0;
     bool impatient = false;
 
+    void ask_again();
     void keep_time(std::uint32_t frames);
     void send(const float* const* in, std::uint32_t frames, std::uint32_t start, const Midi* midi, std::uint32_t count);
     bool await(std::int64_t first);

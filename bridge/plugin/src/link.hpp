@@ -86,9 +86,16 @@ struct Link {
     std::condition_variable changed;
     std::atomic<bool> somebody_waits{false};
     Wish wish;
-    std::atomic<std::uint32_t> wish_number{0};
+    std::atomic<std::uint32_t> wish_number{0}, wish_served{0};  // the phase is that of the one served
     Welcome welcome;
     std::atomic<std::uint32_t> welcome_number{0};
+
+    // Whether the worker has answered the present wish, or is known not to.
+    bool settled() const {
+        const Phase now = phase.load();
+        return wish_served.load() == wish_number.load() && (now == Phase::up || now == Phase::unreachable);
+    }
+    bool up() const { return settled() && phase.load() == Phase::up; }
 
     void notify() {
         if (somebody_waits.load()) {

@@ -38,7 +38,7 @@ inline void describe(std::uint32_t index, const Welcome& welcome, DISTRHO_NAMESP
         case kBypass: return p.initDesignation(kParameterDesignationBypass);
         case kInputGain: return set("Input Gain", "input_gain", -24, 24, 0, "dB");
         case kOutputGain: return set("Output Gain", "output_gain", -24, 24, 0, "dB");
-        case kLatency: return set("Latency", "latency", 64, 16384, 1024, "frames", kParameterIsInteger);
+        case kLatency: return set("Latency Budget", "latency_budget", 64, 16384, 1024, "frames", kParameterIsInteger);
         case kWaiting: {
             set("Wait For Worker", "waiting", 0, 2, 0, "", kParameterIsInteger);
             auto* values = new ParameterEnumerationValue[3];

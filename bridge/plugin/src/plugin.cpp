@@ -100,6 +100,15 @@ class NeuralPlugin : public Plugin {
     }
 
     // ---- audio
+    // Hosts may ask for the latency before they activate, so it has to be known from these two on.
+    void sampleRateChanged(double rate) override {
+        engine.prepare(rate, getBufferSize());
+        setLatency(engine.latency());
+    }
+    void bufferSizeChanged(uint32_t frames) override {
+        engine.prepare(getSampleRate(), frames);
+        setLatency(engine.latency());
+    }
     void activate() override {
         engine.activate(getSampleRate(), getBufferSize());
         setLatency(engine.latency());

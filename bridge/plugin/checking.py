@@ -1,0 +1,85 @@
+"""Does a plugin work here? Load it as a host does, play a second through a worker of its own."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import mido
+import numpy as np
+import pedalboard
+
+from bridge.errors import BridgeError
+from bridge.hosted_instruments import InstrumentHost, instrument_from
+from bridge.hosting import BoardHost
+from bridge.stream_server import StreamServer
+from neural_fx.pedalboard import Pedalboard
+from neural_fx.pedals import make_pedal
+
+RATE, BLOCK = 48000, 256
+
+
+def check(bundle: Path) -> dict[str, float]:
+    """Load a VST3 through pedalboard and play one second through a worker that is started for it.
+
+    An effect must give what the same pedal gives here; an instrument must sound when a note is played.
+
+    Returns:
+        ``error`` (largest difference, as a share of the peak; effects) or ``peak`` (instruments), ``latency``
+        (samples) and ``dropouts``.
+
+    Raises:
+        BridgeError: it cannot be loaded, drops out, or gives something else.
+    """
+    with _worker() as (server, boards), patch.dict(os.environ, NEURAL_FX_WORKER=f"127.0.0.1:{server.port}"):
+        try:
+            plugin: Any = pedalboard.load_plugin(str(bundle))
+        except (ImportError, ValueError, RuntimeError, OSError) as error:
+            raise BridgeError(f"{bundle}: cannot be loaded: {' '.join(str(error).split())}") from None
+        found = _note(plugin) if plugin.is_instrument else _effect(plugin, boards["check"].copy())
+        del plugin
+    if found["dropouts"] or found.get("error", 0) > 1e-6 or found.get("peak", 1) < 1e-3:
+        raise BridgeError(f"{bundle.name} does not play what it should: {found}")
+    return found
+
+
+def _effect(plugin: Any, board: Pedalboard) -> dict[str, float]:
+    audio = np.zeros((plugin_channels(plugin), RATE), np.float32)
+    audio[:] = 0.2 * np.sin(2 * np.pi * 220 * np.arange(RATE) / RATE)
+    wanted = board(audio, RATE)
+    out = plugin.process(audio, RATE, buffer_size=BLOCK)
+    error = float(np.abs(out - wanted).max() / np.abs(wanted).max())
+    return {"error": error, "latency": plugin.reported_latency_samples, "dropouts": float(plugin.dropouts)}
+
+
+def plugin_channels(plugin: Any) -> int:
+    """1 for the mono effect, else 2."""
+    return 1 if plugin.name.endswith("Mono") else 2
+
+
+def _note(plugin: Any) -> dict[str, float]:
+    notes = [mido.Message("note_on", note=69, velocity=100, time=0), mido.Message("note_off", note=69, time=0.5)]
+    out = plugin(notes, duration=1.0, sample_rate=RATE, num_channels=2, buffer_size=BLOCK)
+    peak = float(np.abs(out).max())
+    return {"peak": peak, "latency": plugin.reported_latency_samples, "dropouts": float(plugin.dropouts)}
+
+
+@contextmanager
+def _worker() -> Iterator[tuple[StreamServer, dict[str, BoardHost]]]:
+    boards: dict[str, BoardHost] = {
+        "check": BoardHost("check", lambda: Pedalboard([make_pedal("tube-screamer")])),
+        "notes": InstrumentHost("notes", instrument_from("violin")),
+    }
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(0.0002)
+    server = StreamServer(boards)
+    try:
+        yield server, boards
+    finally:
+        server.close()
+        sys.setswitchinterval(before)
