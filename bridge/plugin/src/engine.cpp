@@ -13,6 +13,7 @@ constexpr double kSwitchSeconds = 0.01;
 constexpr auto kGenerous = 10000ms;  // what a bounce waits for a worker that has been there
 constexpr double kPause = 0.5;       // seconds without a call after which the host's clock is set anew
 constexpr double kForget = 1.0;      // seconds in which a lead is forgotten
+constexpr double kRunaway = 0.5;     // seconds that no host is ahead that plays to people
 
 float gain(float db) { return db == 0 ? 1.0f : std::pow(10.0f, db / 20); }
 float finite(float x) { return std::isfinite(x) ? x : 0.0f; }
@@ -112,7 +113,7 @@ void Engine::activate(double new_rate, std::uint32_t largest_block) {
     output_gain.jump(gain(knobs.output_db.load()));
     for (int i = 0; i < kMacros; ++i) sent_macro[std::size_t(i)] = macro(i);
     last_run = {};
-    ahead = waited = 0;
+    ahead = lead = waited = 0;
     impatient = false;
 }
 
@@ -163,17 +164,18 @@ void Engine::run(const float* const* in, float* const* out, std::uint32_t frames
     }
 }
 
-// Leads grow by what the host asks for and shrink by the time that it lets pass, our own waiting apart.
 void Engine::keep_time(std::uint32_t frames) {
     const Clock::time_point now = Clock::now();
     const double passed = last_run == Clock::time_point{} ? 0 : std::chrono::duration<double>(now - last_run).count();
     const double own = std::max(passed - waited, 0.0);
     if (own > kPause) ahead = 0;
     ahead = std::max(ahead - own, 0.0) * std::exp(-own / kForget) + frames / rate;
+    lead = std::max(lead - passed, 0.0) + frames / rate;
     last_run = now, waited = 0;
     link->last_run.store(now.time_since_epoch().count());
 }
 
+// How long the audio thread may wait now. A host that plays to people is never kept beyond its own time.
 std::chrono::milliseconds Engine::patience() const {
     if (impatient || (link->phase.load() == Phase::unreachable && !link->was_up.load())) return 0ms;
     switch (knobs.patience.load()) {
@@ -181,9 +183,11 @@ std::chrono::milliseconds Engine::patience() const {
         case Patience::always: return kGenerous;
         case Patience::automatic: break;
     }
-    const double block = largest.load() / rate, way = knobs.latency.load() / rate;
-    if (ahead < block + 0.25 * way) return 0ms;  // as a host does that plays to people
-    return std::min(std::chrono::milliseconds(kGenerous), 2000ms + std::chrono::milliseconds(int(4000 * ahead)));
+    const Host host = knobs.host.load();
+    if (host == Host::bounces || ahead > kRunaway) return kGenerous;
+    if (host == Host::live) return 0ms;
+    const double block = largest.load() / rate, spare = lead - waited - 2 * block;
+    return std::chrono::milliseconds(std::max(int(1000 * spare), 0));
 }
 
 // Offline: waits until the frame `first` is there; false where it will not come.

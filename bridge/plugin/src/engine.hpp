@@ -20,11 +20,15 @@ struct Midi {
 // How patient the audio thread may be when a block is not back in time.
 enum class Patience { automatic, never, always };
 
+// What the host says of itself; not all of them do.
+enum class Host { silent, live, bounces };
+
 struct Knobs {
     std::atomic<float> mix{1}, input_db{0}, output_db{0};
     std::atomic<bool> bypass{false};
     std::atomic<std::uint32_t> latency{1024};  // frames
     std::atomic<Patience> patience{Patience::automatic};
+    std::atomic<Host> host{Host::silent};
 };
 
 // A value on its way to a new one, along a straight line.
@@ -98,9 +102,10 @@ class Engine {
     float last[kMaxChannels] = {}, tail[kMaxChannels] = {};
     std::vector<float> block[kMaxChannels], scratch;
 
-    // How far the host is ahead of a clock on the wall: an offline bounce runs away from it.
+    // Seconds that the host is ahead of a clock on the wall: with our own waiting left out an offline bounce runs away
+    // from it; with it, this is how long a host that plays to people can wait without harm.
     Clock::time_point last_run{};
-    double ahead = 0, waited = 0;
+    double ahead = 0, lead = 0, waited = 0;
     bool impatient = false;
 
     void ask_again();

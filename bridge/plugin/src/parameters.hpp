@@ -24,7 +24,7 @@ enum ParameterIndex : std::uint32_t {
 
 enum StateIndex : std::uint32_t { kWorker, kToken, kBoard, kText, kStateCount };
 
-constexpr float kMostRoundTrip = 10000, kMostDropouts = 1000000;
+constexpr float kMostRoundTrip = 1000, kMostDropouts = 1000;
 
 inline void describe(std::uint32_t index, const Welcome& welcome, DISTRHO_NAMESPACE::Parameter& p) {
     using namespace DISTRHO_NAMESPACE;

@@ -32,6 +32,8 @@ class NeuralPlugin : public Plugin {
         setLatency(engine.latency());
     }
 
+    void bounces(bool offline) { engine.knobs.host.store(offline ? nfx::Host::bounces : nfx::Host::live); }
+
   protected:
     const char* getLabel() const override { return NFX_LABEL; }
     const char* getDescription() const override { return "Neural captures and instruments, played by a worker."; }
@@ -135,6 +137,11 @@ class NeuralPlugin : public Plugin {
 
     DISTRHO_DECLARE_NON_COPYABLE_WITH_LEAK_DETECTOR(NeuralPlugin)
 };
+
+// Called by the VST3 wrapper; see CMakeLists.txt.
+void hostBounces(void* plugin, bool offline) {
+    static_cast<NeuralPlugin*>(static_cast<Plugin*>(plugin))->bounces(offline);
+}
 
 Plugin* createPlugin() { return new NeuralPlugin(); }
 

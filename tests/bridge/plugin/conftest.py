@@ -63,6 +63,12 @@ def server(boards: dict[str, BoardHost]) -> Iterator[StreamServer]:
 Load = Callable[..., Any]
 
 
+def reading(plugin: Any, name: str) -> float:
+    """A read-only parameter as it is now: pedalboard looks at those only when a state is set."""
+    plugin.raw_state = plugin.raw_state
+    return float(getattr(plugin, name))
+
+
 @pytest.fixture
 def load(built: Path, monkeypatch: pytest.MonkeyPatch) -> Load:
     """Loads a plugin with pedalboard; its worker is at a port, its board has a name."""
