@@ -30,6 +30,7 @@ Engine::Engine(int ins, int outs)
     }
     scratch.assign(kPiece, 0.0f);
     for (auto& value : link->macro) value.store(0.5f);
+    for (auto& value : known_macro) value.store(0.5f);
 }
 
 Engine::~Engine() { connections->remove(link); }
@@ -119,7 +120,24 @@ void Engine::activate(double new_rate, std::uint32_t largest_block) {
 
 void Engine::turn_macro(int index, float value) {
     const std::size_t i = std::size_t(index);
-    if (link->macro[i].exchange(value) != value) link->touched[i].store(true);
+    if (known_macro[i].exchange(value) == value) return;
+    link->macro[i].store(value);
+    link->touched[i].store(true);
+}
+
+void Engine::turn_again(const std::string& which) {
+    for (std::size_t i = 0; i < kMacros; ++i) {
+        if (which.find(char('1' + i)) == std::string::npos) continue;
+        link->macro[i].store(known_macro[i].load());
+        link->touched[i].store(true);
+    }
+}
+
+std::string Engine::turned() const {
+    std::string found;
+    for (std::size_t i = 0; i < kMacros; ++i)
+        if (link->touched[i].load()) found += (found.empty() ? "" : " ") + std::to_string(i + 1);
+    return found;
 }
 
 std::uint32_t Engine::latency() const {

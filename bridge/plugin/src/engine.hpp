@@ -63,7 +63,13 @@ class Engine {
     // The rate in Hz and the largest block to expect. A new rate needs a new stream, and may change the latency.
     void prepare(double rate, std::uint32_t largest_block);
     void activate(double rate, std::uint32_t largest_block);
+
+    // ---- macros, from any thread: where the board has them until the host moves one, which some hosts "do" by saying
+    // again what they know
+    void host_knows_macro(int index, float value) { known_macro[std::size_t(index)].store(value); }
     void turn_macro(int index, float value);
+    void turn_again(const std::string& turned);  // as a session says it, such as "1 4": those that had been moved
+    std::string turned() const;
     float macro(int index) const { return link->macro[std::size_t(index)].load(); }
 
     // ---- the audio thread's: neither waits nor allocates, but for an offline bounce
@@ -89,6 +95,7 @@ class Engine {
     std::atomic<std::uint32_t> largest{1024};
     std::int64_t position = 0;  // frames taken in since the activation
     std::array<float, kMacros> sent_macro{};
+    std::array<std::atomic<float>, kMacros> known_macro{};
     std::atomic<std::uint32_t> dropped{0};
 
     // The dry signal, late by the whole latency; `late` moves to a new one by a short fade from `late_before`.

@@ -22,7 +22,7 @@ enum ParameterIndex : std::uint32_t {
     kParameterCount
 };
 
-enum StateIndex : std::uint32_t { kWorker, kToken, kBoard, kText, kStateCount };
+enum StateIndex : std::uint32_t { kWorker, kToken, kBoard, kText, kTurned, kStateCount };
 
 constexpr float kMostRoundTrip = 1000, kMostDropouts = 1000;
 
@@ -38,9 +38,10 @@ inline void describe(std::uint32_t index, const Welcome& welcome, DISTRHO_NAMESP
         case kBypass: return p.initDesignation(kParameterDesignationBypass);
         case kInputGain: return set("Input Gain", "input_gain", -24, 24, 0, "dB");
         case kOutputGain: return set("Output Gain", "output_gain", -24, 24, 0, "dB");
-        case kLatency: return set("Latency Budget", "latency_budget", 64, 16384, 1024, "frames", kParameterIsInteger);
+        case kLatency: return set("Latency Budget", "latency_budget", 64, 16384, 1024, "frames",
+                                  kParameterIsAutomatable | kParameterIsInteger);
         case kWaiting: {
-            set("Wait For Worker", "waiting", 0, 2, 0, "", kParameterIsInteger);
+            set("Wait For Worker", "waiting", 0, 2, 0, "", kParameterIsAutomatable | kParameterIsInteger);
             auto* values = new ParameterEnumerationValue[3];
             values[0] = {0, "When offline"}, values[1] = {1, "Never"}, values[2] = {2, "Always"};
             p.enumValues.values = values, p.enumValues.count = 3, p.enumValues.restrictedMode = true;

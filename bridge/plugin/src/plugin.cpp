@@ -1,5 +1,6 @@
 // The plugin as its framework sees it: parameters, state, and an `Engine` that does the rest.
 #include "DistrhoPlugin.hpp"
+#include "DistrhoPluginUtils.hpp"
 
 #include <cstdlib>
 #include <cstring>
@@ -44,7 +45,10 @@ class NeuralPlugin : public Plugin {
 
     // ---- parameters
     void initParameter(uint32_t index, Parameter& p) override {
-        nfx::describe(index, engine.welcome(), p);
+        // An LV2 host reads names and defaults from a file that was written when the plugin was built.
+        const bool fixed = !std::strcmp(getPluginFormatName(), "LV2");
+        nfx::describe(index, fixed ? nfx::Welcome{} : engine.welcome(), p);
+        if (index < nfx::kMacros) engine.host_knows_macro(int(index), p.ranges.def);
     }
     float getParameterValue(uint32_t index) const override {
         const nfx::Knobs& knobs = engine.knobs;
@@ -77,8 +81,8 @@ class NeuralPlugin : public Plugin {
 
     // ---- state: where the worker is and which board it plays, so that a project opens elsewhere
     void initState(uint32_t index, State& state) override {
-        static const char* const kKeys[nfx::kStateCount] = {"worker", "token", "board", "text"};
-        static const char* const kLabels[nfx::kStateCount] = {"Worker", "Token", "Board", "Board text"};
+        static const char* const kKeys[nfx::kStateCount] = {"worker", "token", "board", "text", "turned"};
+        static const char* const kLabels[nfx::kStateCount] = {"Worker", "Token", "Board", "Board text", "Turned"};
         state.key = kKeys[index];
         state.label = kLabels[index];
         state.hints = kStateIsHostWritable;
@@ -90,9 +94,11 @@ class NeuralPlugin : public Plugin {
         if (!std::strcmp(key, "token")) return String(token.c_str());
         if (!std::strcmp(key, "board")) return String((welcome.board.empty() ? board : welcome.board).c_str());
         if (!std::strcmp(key, "text")) return String((welcome.text.empty() ? text : welcome.text).c_str());
+        if (!std::strcmp(key, "turned")) return String(engine.turned().c_str());
         return String();
     }
     void setState(const char* key, const char* value) override {
+        if (!std::strcmp(key, "turned")) return engine.turn_again(value);
         if (!std::strcmp(key, "worker")) worker = value;
         else if (!std::strcmp(key, "token")) token = value;
         else if (!std::strcmp(key, "board")) board = value;
