@@ -1,6 +1,6 @@
 """A JACK client in a process of its own: plays a signal into a board and records what comes back.
 
-python jack_probe.py SERVER BOARD SIGNAL.npy RECORDED.npy [MIDI-HEX]
+python jack_probe.py SERVER CLIENT[:IN:OUT] SIGNAL.npy RECORDED.npy [MIDI-HEX]
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy as np
 def main() -> None:
     """Play once."""
     server, board, source, target, *midi = sys.argv[1:]
+    board, in_port, out_port = [*board.split(":"), "in_1", "out_1"][:3]
     signal = np.load(source)
     client = jack.Client("probe", no_start_server=True, servername=server)
     recorded = np.zeros(len(signal) + 8 * client.blocksize, np.float32)
@@ -49,9 +50,10 @@ def main() -> None:
             done.set()
 
     with client:
-        client.connect(f"{board}:out_1", into)
-        client.connect(out, f"{board}:in_1")
-        client.connect(notes, f"{board}:midi_in")
+        client.connect(f"{board}:{out_port}", into)
+        client.connect(out, f"{board}:{in_port}")
+        if midi:
+            client.connect(notes, f"{board}:midi_in")
         time.sleep(0.3)
         state["at"] = 0
         done.wait(len(signal) / client.samplerate + 30)

@@ -1,0 +1,77 @@
+// The smallest CLAP host: plays raw float samples, interleaved stereo, from standard input through a plugin.
+//   clap_host FILE.clap PLUGIN-ID RATE BLOCK < in > out; on standard error: latency and number of parameters.
+#include <dlfcn.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <vector>
+
+#include "clap/entry.h"
+#include "clap/ext/latency.h"
+#include "clap/ext/params.h"
+#include "clap/plugin-factory.h"
+
+static void ignore(const clap_host*) {}
+static const clap_host_latency_t latency_changes{ignore};  // the framework's wrapper relies on it
+static const void* extension(const clap_host*, const char* id) {
+    return std::strcmp(id, CLAP_EXT_LATENCY) ? nullptr : &latency_changes;
+}
+static uint32_t no_events(const clap_input_events*) { return 0; }
+static const clap_event_header_t* no_event(const clap_input_events*, uint32_t) { return nullptr; }
+static bool any_event(const clap_output_events*, const clap_event_header_t*) { return true; }
+
+static void fail(const char* what) {
+    std::fprintf(stderr, "%s\n", what);
+    std::exit(1);
+}
+
+int main(int, char** arguments) {
+    const double rate = std::atof(arguments[3]);
+    const uint32_t block = uint32_t(std::atoi(arguments[4]));
+    void* library = dlopen(arguments[1], RTLD_NOW | RTLD_LOCAL);
+    if (!library) fail(dlerror());
+    const auto* entry = static_cast<const clap_plugin_entry_t*>(dlsym(library, "clap_entry"));
+    if (!entry || !entry->init(arguments[1])) fail("no entry");
+    const auto* factory = static_cast<const clap_plugin_factory_t*>(entry->get_factory(CLAP_PLUGIN_FACTORY_ID));
+    clap_host_t host{};
+    host.clap_version = CLAP_VERSION;
+    host.name = "test", host.vendor = "test", host.url = "", host.version = "1";
+    host.get_extension = extension;
+    host.request_restart = host.request_process = host.request_callback = ignore;
+    const clap_plugin_t* plugin = factory->create_plugin(factory, &host, arguments[2]);
+    if (!plugin || !plugin->init(plugin)) fail("no plugin of that id");
+    if (!plugin->activate(plugin, rate, 1, block) || !plugin->start_processing(plugin)) fail("it does not start");
+    const auto* latency = static_cast<const clap_plugin_latency_t*>(plugin->get_extension(plugin, CLAP_EXT_LATENCY));
+    const auto* params = static_cast<const clap_plugin_params_t*>(plugin->get_extension(plugin, CLAP_EXT_PARAMS));
+    if (!latency || !params) fail("an extension is missing");
+
+    std::vector<float> interleaved(2 * block), in[2], out[2];
+    for (auto* side : {in, out})
+        for (int c = 0; c < 2; ++c) side[c].assign(block, 0.0f);
+    float* ins[2] = {in[0].data(), in[1].data()};
+    float* outs[2] = {out[0].data(), out[1].data()};
+    clap_audio_buffer_t input{}, output{};
+    input.data32 = ins, input.channel_count = 2;
+    output.data32 = outs, output.channel_count = 2;
+    const clap_input_events_t in_events{nullptr, no_events, no_event};
+    const clap_output_events_t out_events{nullptr, any_event};
+    int64_t at = 0;
+    while (const std::size_t got = std::fread(interleaved.data(), 2 * sizeof(float), block, stdin)) {
+        for (std::size_t i = 0; i < got; ++i) in[0][i] = interleaved[2 * i], in[1][i] = interleaved[2 * i + 1];
+        clap_process_t now{};
+        now.steady_time = at, now.frames_count = uint32_t(got);
+        now.audio_inputs = &input, now.audio_inputs_count = 1;
+        now.audio_outputs = &output, now.audio_outputs_count = 1;
+        now.in_events = &in_events, now.out_events = &out_events;
+        if (plugin->process(plugin, &now) == CLAP_PROCESS_ERROR) fail("it does not process");
+        for (std::size_t i = 0; i < got; ++i) interleaved[2 * i] = out[0][i], interleaved[2 * i + 1] = out[1][i];
+        std::fwrite(interleaved.data(), 2 * sizeof(float), got, stdout);
+        at += int64_t(got);
+    }
+    std::fprintf(stderr, "%u %u\n", latency->get(plugin), params->count(plugin));
+    plugin->stop_processing(plugin);
+    plugin->deactivate(plugin);
+    plugin->destroy(plugin);
+    entry->deinit();
+}
