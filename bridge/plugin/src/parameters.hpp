@@ -9,20 +9,25 @@
 
 namespace nfx {
 
+// The framework's VST3 wrapper takes a synthesizer's first parameter for a MIDI controller (1.6: one too many), so the
+// first is one that no host sets.
 enum ParameterIndex : std::uint32_t {
-    kMix = kMacros,
+    kConnected,
+    kMacro,
+    kMix = kMacro + kMacros,
     kBypass,
     kInputGain,
     kOutputGain,
     kLatency,
     kWaiting,
-    kConnected,
     kRoundTrip,
     kDropouts,
     kParameterCount
 };
 
 enum StateIndex : std::uint32_t { kWorker, kToken, kBoard, kText, kTurned, kStateCount };
+
+inline bool is_macro(std::uint32_t index) { return index >= kMacro && index < kMacro + kMacros; }
 
 constexpr float kMostRoundTrip = 1000, kMostDropouts = 1000;
 
@@ -53,10 +58,11 @@ inline void describe(std::uint32_t index, const Welcome& welcome, DISTRHO_NAMESP
             return set("Dropouts", "dropouts", 0, kMostDropouts, 0, "", kParameterIsOutput | kParameterIsInteger);
         default: break;
     }
-    const std::string number = std::to_string(index + 1);
-    const bool known = index < welcome.macros.size();
-    const std::string name = "Macro " + number + (known ? ": " + welcome.macros[index].name : "");
-    set(name.c_str(), ("macro_" + number).c_str(), 0, 1, known ? float(welcome.macros[index].value) : 0.5f);
+    const std::uint32_t macro = index - kMacro;
+    const std::string number = std::to_string(macro + 1);
+    const bool known = macro < welcome.macros.size();
+    const std::string name = "Macro " + number + (known ? ": " + welcome.macros[macro].name : "");
+    set(name.c_str(), ("macro_" + number).c_str(), 0, 1, known ? float(welcome.macros[macro].value) : 0.5f);
     p.shortName = ("Macro " + number).c_str();
 }
 

@@ -48,7 +48,7 @@ class NeuralPlugin : public Plugin {
         // An LV2 host reads names and defaults from a file that was written when the plugin was built.
         const bool fixed = !std::strcmp(getPluginFormatName(), "LV2");
         nfx::describe(index, fixed ? nfx::Welcome{} : engine.welcome(), p);
-        if (index < nfx::kMacros) engine.host_knows_macro(int(index), p.ranges.def);
+        if (nfx::is_macro(index)) engine.host_knows_macro(int(index - nfx::kMacro), p.ranges.def);
     }
     float getParameterValue(uint32_t index) const override {
         const nfx::Knobs& knobs = engine.knobs;
@@ -62,7 +62,7 @@ class NeuralPlugin : public Plugin {
             case nfx::kConnected: return engine.connected() ? 1.0f : 0.0f;
             case nfx::kRoundTrip: return std::min(engine.round_trip_ms(), nfx::kMostRoundTrip);
             case nfx::kDropouts: return std::min(float(engine.dropouts()), nfx::kMostDropouts);
-            default: return index < nfx::kMacros ? engine.macro(int(index)) : 0.0f;
+            default: return nfx::is_macro(index) ? engine.macro(int(index - nfx::kMacro)) : 0.0f;
         }
     }
     void setParameterValue(uint32_t index, float value) override {
@@ -75,7 +75,7 @@ class NeuralPlugin : public Plugin {
             case nfx::kLatency: knobs.latency.store(uint32_t(value + 0.5f)); break;
             case nfx::kWaiting: knobs.patience.store(nfx::Patience(int(value + 0.5f))); break;
             default:
-                if (index < nfx::kMacros) engine.turn_macro(int(index), value);
+                if (nfx::is_macro(index)) engine.turn_macro(int(index - nfx::kMacro), value);
         }
     }
 
@@ -125,8 +125,10 @@ class NeuralPlugin : public Plugin {
     void run(const float** in, float** out, uint32_t frames, const MidiEvent* events, uint32_t count) override {
         nfx::Midi notes[kMostNotes];
         uint32_t kept = 0;
+        const bool dump = count > kDump && controls(events, count) > kDump;
         for (uint32_t i = 0; i < count && kept < kMostNotes; ++i) {
             if (events[i].size > MidiEvent::kDataSize) continue;  // no instrument of ours takes system exclusive
+            if (dump && events[i].frame == 0 && is_control(events[i])) continue;
             notes[kept] = {events[i].frame, uint8_t(events[i].size), {}};
             std::memcpy(notes[kept++].bytes, events[i].data, events[i].size);
         }
@@ -134,6 +136,15 @@ class NeuralPlugin : public Plugin {
         setLatency(engine.latency());
     }
     static constexpr uint32_t kMostNotes = 512;
+    // A VST3 host sees MIDI controllers as parameters, and Ardour begins by setting all of them to zero: the volume, and
+    // the bend to its lowest. Nobody turns this many at the same sample.
+    static constexpr uint32_t kDump = 64;
+    static bool is_control(const MidiEvent& event) { return (event.data[0] & 0xf0) >= 0xb0; }
+    static uint32_t controls(const MidiEvent* events, uint32_t count) {
+        uint32_t found = 0;
+        for (uint32_t i = 0; i < count; ++i) found += events[i].frame == 0 && is_control(events[i]);
+        return found;
+    }
 #else
     void run(const float** in, float** out, uint32_t frames) override {
         engine.run(in, out, frames, nullptr, 0);

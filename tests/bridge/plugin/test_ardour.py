@@ -23,8 +23,8 @@ RATE, SECONDS = 48000, 1.5
 CLOCKS = 282240000 // RATE
 """Ardour counts time in superclocks."""
 LIBRARIES = Path("/usr/lib/ardour7")
-EFFECT = "2046504473616C633678664E00000000"
-"""The VST3's class, as Ardour's scanner finds it; made from the plugin's unique id by the framework."""
+EFFECT, INSTRUMENT = "2046504473616C633678664E00000000", "2046504473616C633278664E00000000"
+"""The VST3s' classes, as Ardour's scanner finds them; made from the plugin's unique id by the framework."""
 
 pytestmark = [
     pytest.mark.slow,
@@ -58,7 +58,8 @@ class Ardour:
     def __init__(self, home: Path, built: Path, port: int, board: str) -> None:
         self.home, self.session = home, home / "song"
         (home / ".vst3").mkdir(parents=True)
-        shutil.copytree(built / "NeuralFX.vst3", home / ".vst3" / "NeuralFX.vst3")
+        for name in ("NeuralFX", "NeuralInstrument"):
+            shutil.copytree(built / f"{name}.vst3", home / ".vst3" / f"{name}.vst3")
         shutil.copytree(built / "NeuralInstrument.lv2", home / "lv2" / "NeuralInstrument.lv2")
         self.environment = {
             **os.environ,
@@ -68,8 +69,8 @@ class Ardour:
             "NEURAL_FX_BOARD": board,
         }
         scanner = {**self.environment, "LD_LIBRARY_PATH": str(LIBRARIES)}
-        bundle = home / ".vst3" / "NeuralFX.vst3"
-        self._run([LIBRARIES / "ardour-vst3-scanner", "-f", bundle], scanner)
+        for bundle in (home / ".vst3").iterdir():
+            self._run([LIBRARIES / "ardour-vst3-scanner", "-f", bundle], scanner)
 
     def _run(self, command: list[str | Path], environment: dict[str, str] | None = None) -> str:
         done = subprocess.run(
@@ -170,7 +171,7 @@ def test_a_session_remembers_worker_board_and_macros(
 ) -> None:
     """Saved with a macro turned; opened where the environment names a worker that does not exist."""
     ardour = Ardour(tmp_path, built, server.port, "lead")
-    turn = "ARDOUR.LuaAPI.set_processor_param(p, 2, 0.5); ARDOUR.LuaAPI.usleep(1000000)"  # it arrives with audio
+    turn = "ARDOUR.LuaAPI.set_processor_param(p, 3, 0.5); ARDOUR.LuaAPI.usleep(1000000)"  # it arrives with audio
     audio_session(ardour, take, turn)
     board = boards["lead"].copy()
     apply_settings(board, ["2.gain_db=-15"])
@@ -185,7 +186,7 @@ def test_automation_moves_a_macro(
     """Loudness from 0 dB to -30 dB at half a second."""
     ardour = Ardour(tmp_path, built, server.port, "lead")
     song = audio_session(ardour, take)
-    automation = song.getroot().find(".//AutomationList[@automation-id='parameter-2']")
+    automation = song.getroot().find(".//AutomationList[@automation-id='parameter-3']")
     automation.set("state", "Play")
     automation.set("interpolation-style", "Discrete")
     automation.set("time-domain", "AudioTime")
@@ -200,12 +201,13 @@ def test_automation_moves_a_macro(
     assert db((out - 10 ** (-30 / 20) * wanted)[:, after]) < -80
 
 
+@pytest.mark.parametrize(("plugin", "kind"), [("urn:neural-fx:instrument", "LV2"), (INSTRUMENT, "VST3")])
 def test_the_instrument_plays_a_midi_region_at_the_right_sample(
-    built: Path, server: StreamServer, tmp_path: Path
+    built: Path, server: StreamServer, tmp_path: Path, plugin: str, kind: str
 ) -> None:
-    """As LV2. The region begins at half a second; Ardour places MIDI in ticks of 1/1920 quarter note."""
+    """The region begins at half a second; Ardour places MIDI in ticks of 1/1920 quarter note."""
     ardour = Ardour(tmp_path, built, server.port, "violin")
-    song = ardour.create(MIDI_TRACK, "urn:neural-fx:instrument", "LV2")
+    song = ardour.create(MIDI_TRACK, plugin, kind)
     notes = mido.MidiFile(type=0, ticks_per_beat=1920)
     track = mido.MidiTrack()
     track += [
