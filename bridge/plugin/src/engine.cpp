@@ -11,9 +11,10 @@ namespace {
 
 constexpr double kSwitchSeconds = 0.01;
 constexpr auto kGenerous = 10000ms;  // what a bounce waits for a worker that has been there
+constexpr auto kPatienceTried = 1000ms;  // waiting longer in vain is not repeated until the worker says something
 constexpr double kPause = 0.5;       // seconds without a call after which the host's clock is set anew
 constexpr double kForget = 1.0;      // seconds in which a lead is forgotten
-constexpr double kRunaway = 0.5;     // seconds that no host is ahead that plays to people
+constexpr double kRunaway = 0.25;    // seconds that no host is ahead that plays to people
 
 float gain(float db) { return db == 0 ? 1.0f : std::pow(10.0f, db / 20); }
 float finite(float x) { return std::isfinite(x) ? x : 0.0f; }
@@ -114,7 +115,7 @@ void Engine::activate(double new_rate, std::uint32_t largest_block) {
     output_gain.jump(gain(knobs.output_db.load()));
     for (int i = 0; i < kMacros; ++i) sent_macro[std::size_t(i)] = macro(i);
     last_run = {};
-    ahead = lead = waited = 0;
+    ahead = lead = waited = 0, usual = 0;
     impatient = false;
 }
 
@@ -187,6 +188,7 @@ void Engine::keep_time(std::uint32_t frames) {
     const double passed = last_run == Clock::time_point{} ? 0 : std::chrono::duration<double>(now - last_run).count();
     const double own = std::max(passed - waited, 0.0);
     if (own > kPause) ahead = 0;
+    usual = std::max(usual, frames);
     ahead = std::max(ahead - own, 0.0) * std::exp(-own / kForget) + frames / rate;
     lead = std::max(lead - passed, 0.0) + frames / rate;
     last_run = now, waited = 0;
@@ -204,8 +206,8 @@ std::chrono::milliseconds Engine::patience() const {
     const Host host = knobs.host.load();
     if (host == Host::bounces || ahead > kRunaway) return kGenerous;
     if (host == Host::live) return 0ms;
-    const double block = largest.load() / rate, spare = lead - waited - 2 * block;
-    return std::chrono::milliseconds(std::max(int(1000 * spare), 0));
+    const double spare = lead - waited - usual / rate;
+    return std::chrono::milliseconds(std::max(int(1000 * spare) - 1, 0));
 }
 
 // Offline: waits until the frame `first` is there; false where it will not come.
@@ -224,7 +226,7 @@ bool Engine::await(std::int64_t first) {
     }
     link->somebody_waits.store(false);
     waited += std::chrono::duration<double>(Clock::now() - began).count();
-    impatient = !there;
+    impatient = !there && limit > kPatienceTried;
     return link->from_worker.available() > 0;
 }
 
@@ -281,7 +283,9 @@ std::uint32_t Engine::take(std::int64_t first, std::uint32_t frames, std::uint32
         ring.look(0, &record, sizeof record);
         const std::size_t whole = sizeof record + std::size_t(outputs) * sizeof(float) * record.frames;
         const std::int64_t end = record.position + record.frames;
-        if (record.activation != link->activation.load() || end <= first) {
+        const bool ours = record.activation == link->activation.load();
+        impatient = impatient && !ours;  // the worker lives, if late
+        if (!ours || end <= first) {
             ring.drop(whole);
             continue;
         }
@@ -295,7 +299,6 @@ std::uint32_t Engine::take(std::int64_t first, std::uint32_t frames, std::uint32
             ring.look(sizeof record + sizeof(float) * (std::size_t(c) * record.frames + skip), block[c].data(),
                       sizeof(float) * got);
         if (first + got == end) ring.drop(whole);
-        impatient = false;
         return got;
     }
     return 0;

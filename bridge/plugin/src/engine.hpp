@@ -113,6 +113,7 @@ class Engine {
     // from it; with it, this is how long a host that plays to people can wait without harm.
     Clock::time_point last_run{};
     double ahead = 0, lead = 0, waited = 0;
+    std::uint32_t usual = 0;  // frames of the host's largest block so far
     bool impatient = false;
 
     void ask_again();
