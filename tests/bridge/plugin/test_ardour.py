@@ -21,6 +21,7 @@ from tests.conftest import noise
 
 RATE, SECONDS = 48000, 1.5
 TRIES = 8
+"""Of Ardour 7.3's exporter with a VST3 of 2,080 MIDI controllers: it sometimes frees memory twice. LV2 needs one."""
 CLOCKS = 282240000 // RATE
 """Ardour counts time in superclocks."""
 LIBRARIES = Path("/usr/lib/ardour7")
@@ -42,6 +43,7 @@ for t in tracks:iter() do
   t:add_processor_by_index(p, 0, nil, true)
   {more}
 end
+ARDOUR.LuaAPI.usleep(1000000) -- a thread of Ardour's connects the track to the master, and parameters arrive with audio
 s:save_state("")
 close_session()
 quit()
@@ -172,8 +174,7 @@ def test_a_session_remembers_worker_board_and_macros(
 ) -> None:
     """Saved with a macro turned; opened where the environment names a worker that does not exist."""
     ardour = Ardour(tmp_path, built, server.port, "lead")
-    turn = "ARDOUR.LuaAPI.set_processor_param(p, 3, 0.5); ARDOUR.LuaAPI.usleep(1000000)"  # it arrives with audio
-    audio_session(ardour, take, turn)
+    audio_session(ardour, take, "ARDOUR.LuaAPI.set_processor_param(p, 3, 0.5)")
     board = boards["lead"].copy()
     apply_settings(board, ["2.gain_db=-15"])
     out = ardour.export("127.0.0.1:1")
@@ -228,14 +229,12 @@ def test_the_instrument_plays_a_midi_region_at_the_right_sample(
     ]
     wanted = instruments.DDSP("violin")(events, SECONDS, RATE)
     assert np.abs(wanted).max() > 0.05
-    # Ardour 7.3's exporter is not to be trusted with MIDI: one time in ten it writes silence though the plugin was heard
-    # to play, and with a VST3 of 2,080 MIDI controllers it may free memory twice. So it gets some tries.
     errors = []
-    for _ in range(TRIES):
+    for _ in range(TRIES if kind == "VST3" else 1):
         try:
             errors.append(db(ardour.export() - wanted))
         except AssertionError:
             continue
         if errors[-1] < -100:
             return
-    raise AssertionError(f"no export of {TRIES} was right; errors in dB: {errors}")
+    raise AssertionError(f"no export was right; errors in dB: {errors}")
