@@ -94,9 +94,11 @@ class Macro:
 def default_macros(table: Table) -> tuple[Macro, ...]:
     """The first eight parameters of known range, but bypass switches and the board's mix, each under its own name.
 
-    Where two slots have a parameter of the same name, the slot's name goes before it.
+    A capture's own knobs come before input and output gains. Where two slots have a parameter of the same name, the
+    slot's name goes before it.
     """
-    places = [place for place, parameter in table.items() if parameter is not None and _is_knob(place)][:MOST_MACROS]
+    known = [place for place, parameter in table.items() if parameter is not None and _is_knob(place)]
+    places = sorted(known, key=lambda place: place.endswith("put_gain_db"))[:MOST_MACROS]
     names = [place.rpartition("/")[2] for place in places]
     spelled = [
         (place.replace("/", " ") if names.count(name) > 1 else name).replace("_", " ").capitalize()

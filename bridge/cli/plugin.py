@@ -45,6 +45,18 @@ def install(folder: _Folder = None) -> None:
 
 
 @app.command()
+def connect(
+    worker: Annotated[str, typer.Argument(help="HOST:PORT of the worker's streaming port.")],
+    board: Annotated[str, typer.Option(help="A board or instrument there; default: the first that fits.")] = "",
+    token: Annotated[str, typer.Option(help="The worker's.", envvar="NEURAL_FX_TOKEN")] = "",
+) -> None:
+    """Say which worker new instances of the plugins play through (a saved session keeps its own)."""
+    from bridge.plugin.building import connect
+
+    print(connect(worker, board, token))
+
+
+@app.command()
 def check(
     folder: _Folder = None,
     as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,

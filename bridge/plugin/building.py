@@ -11,6 +11,7 @@ from pathlib import Path
 
 from bridge.errors import BridgeError
 from neural_fx import __version__
+from neural_fx.files import replacing
 
 NAMES = ("NeuralFX", "NeuralFXMono", "NeuralInstrument")
 FORMATS = (".vst3", ".lv2", ".clap")
@@ -143,6 +144,40 @@ def install(folder: Path | None = None) -> list[Path]:
             raise BridgeError(f"{target}: cannot be written: {error.strerror or error}") from None
         installed.append(target)
     return installed
+
+
+def settings_file() -> Path:
+    """What new instances of the plugins read; see `src/settings.hpp`."""
+    if sys.platform == "win32":
+        return Path(os.environ.get("APPDATA", Path.home())) / "neural-fx" / "plugin"
+    return Path.home() / ".config" / "neural-fx" / "plugin"
+
+
+def connect(worker: str, board: str = "", token: str = "") -> Path:
+    """Say which worker and board new instances of the plugins play through; sessions keep their own.
+
+    Args:
+        worker: HOST:PORT of its streaming port.
+        board: a name there; "" for the first that fits.
+        token: the worker's, if it wants one.
+
+    Raises:
+        BridgeError: not an address, or the file cannot be written.
+    """
+    host, colon, port = worker.rpartition(":")
+    if not (host and colon and port.isdecimal()):
+        raise BridgeError(f"{worker!r}: expected HOST:PORT, such as localhost:9010")
+    if any("\n" in value for value in (worker, board, token)):
+        raise BridgeError("a setting is one line")
+    place = settings_file()
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(place) as part:
+            part.touch(0o600)  # it may hold a token
+            part.write_text(f"worker={worker}\nboard={board}\ntoken={token}\n", encoding="utf-8")
+    except OSError as error:
+        raise BridgeError(f"{place}: cannot be written: {error.strerror or error}") from None
+    return place
 
 
 def _remove(place: Path) -> None:

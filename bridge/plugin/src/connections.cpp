@@ -27,31 +27,48 @@ void Peer::set_phase(Phase phase) {
     link->notify();
 }
 
-void Peer::lose(Clock::time_point now, bool answered) {
+void Peer::start_over(Clock::time_point now) {
     socket.close();
     out.clear(), in.clear(), sent.clear();
     out_done = 0;
     state = State::off;
-    next_try = now + (answered ? kRefusedRetry : kRetry);
+    next_try = now;
     link->fresh.store(false);
+}
+
+void Peer::lose(Clock::time_point now, bool answered) {
+    start_over(now);
+    next_try = now + (answered ? kRefusedRetry : kRetry);
     set_phase(Phase::unreachable);
 }
 
-void Peer::adopt_wish(Clock::time_point now) {
-    socket.close();
-    out.clear(), in.clear(), sent.clear();
-    out_done = 0;
-    state = State::off;
-    link->fresh.store(false);
+// Another of the worker's boards.
+void Peer::choose(Clock::time_point now) {
+    choice = link->choice.load();
+    const bool known = choice == link->session_choice.exchange(0);
+    if (known || choice < 1 || choice > boards.size() || boards[choice - 1] == wish.board) return;
+    start_over(now);
+    wish.board = boards[choice - 1];
+    wish.text.clear();
     {
         const std::lock_guard<std::mutex> lock(link->mutex);
+        link->wish.board = wish.board;
+        link->wish.text.clear();
+    }
+    for (auto& touched : link->touched) touched.store(false);  // its macros are others
+}
+
+void Peer::adopt_wish(Clock::time_point now) {
+    start_over(now);
+    {
+        const std::lock_guard<std::mutex> lock(link->mutex);
+        if (link->wish.board != wish.board) choice = link->choice.load();  // a name is worth more than a number
         wish = link->wish;
         wish_number = link->wish_number.load();
     }
     link->phase.store(Phase::idle);
     link->wish_served.store(wish_number);
     address = {};
-    next_try = now;
 }
 
 void Peer::dial(Clock::time_point now) {
@@ -120,6 +137,7 @@ bool Peer::understand(const messages::Header& header, const std::uint8_t* payloa
             if (state != State::greeting || !messages::read_welcome(text(), wish.notes, welcome, latency)) break;
             if (!welcome.text.empty()) wish.text = welcome.text;  // for a worker that is not the same any more
             if (!welcome.board.empty()) wish.board = welcome.board;
+            boards = welcome.boards;
             for (std::size_t i = 0; i < welcome.macros.size(); ++i)
                 if (!link->touched[i].load()) link->macro[i].store(float(welcome.macros[i].value));
             {
@@ -282,6 +300,7 @@ void Peer::step(Clock::time_point now) {
         adopt_wish(now);
     }
     wish_seen = {};
+    if (state == State::up && link->choice.load() != choice) choose(now);
     if (state == State::off && now >= next_try) dial(now);
     if (state == State::resolving && resolution.wait_for(0s) == std::future_status::ready) {
         address = resolution.get();

@@ -41,8 +41,9 @@ class Peer {
     net::Socket socket;
     net::Address address;
     std::future<net::Address> resolution;
-    std::uint32_t wish_number = 0;
+    std::uint32_t wish_number = 0, choice = 0;
     Wish wish;
+    std::vector<std::string> boards;
     Clock::time_point wish_seen{}, since{}, next_try{}, heard{}, pinged{};
     messages::Bytes out, in;
     std::size_t out_done = 0;
@@ -54,6 +55,8 @@ class Peer {
     std::vector<Happening> happenings;
 
     void adopt_wish(Clock::time_point now);
+    void choose(Clock::time_point now);
+    void start_over(Clock::time_point now);
     void dial(Clock::time_point now);
     void finish_dialing(Clock::time_point now);
     void greet(Clock::time_point now);

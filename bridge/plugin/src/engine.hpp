@@ -70,6 +70,9 @@ class Engine {
     void turn_macro(int index, float value);
     void turn_again(const std::string& turned);  // as a session says it, such as "1 4": those that had been moved
     std::string turned() const;
+    void choose_board(std::uint32_t number) { link->choice.store(number); }
+    void session_chose(std::uint32_t number) { link->session_choice.store(number); }
+    std::uint32_t chosen_board() const { return link->choice.load(); }
     float macro(int index) const { return link->macro[std::size_t(index)].load(); }
 
     // ---- the audio thread's: neither waits nor allocates, but for an offline bounce

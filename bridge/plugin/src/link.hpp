@@ -72,6 +72,9 @@ struct Link {
     std::atomic<std::int64_t> last_run{0};  // Clock ticks
     std::array<std::atomic<float>, kMacros> macro{};
     std::array<std::atomic<bool>, kMacros> touched{};
+    // Of the worker's boards that fit, from 1; 0: the one wished for. The session's own number was for another list, and
+    // its board is named in the wish.
+    std::atomic<std::uint32_t> choice{0}, session_choice{0};
 
     // The connection's.
     std::atomic<Phase> phase{Phase::idle};

@@ -18,6 +18,7 @@ enum ParameterIndex : std::uint32_t {
     kBypass,
     kInputGain,
     kOutputGain,
+    kBoardNumber,
     kLatency,
     kWaiting,
     kRoundTrip,
@@ -25,11 +26,11 @@ enum ParameterIndex : std::uint32_t {
     kParameterCount
 };
 
-enum StateIndex : std::uint32_t { kWorker, kToken, kBoard, kText, kTurned, kStateCount };
+enum StateIndex : std::uint32_t { kWorker, kToken, kBoard, kText, kTurned, kNumber, kStateCount };
 
 inline bool is_macro(std::uint32_t index) { return index >= kMacro && index < kMacro + kMacros; }
 
-constexpr float kMostRoundTrip = 1000, kMostDropouts = 1000;
+constexpr float kMostRoundTrip = 1000, kMostDropouts = 1000, kMostBoards = 32;
 
 inline void describe(std::uint32_t index, const Welcome& welcome, DISTRHO_NAMESPACE::Parameter& p) {
     using namespace DISTRHO_NAMESPACE;
@@ -43,6 +44,8 @@ inline void describe(std::uint32_t index, const Welcome& welcome, DISTRHO_NAMESP
         case kBypass: return p.initDesignation(kParameterDesignationBypass);
         case kInputGain: return set("Input Gain", "input_gain", -24, 24, 0, "dB");
         case kOutputGain: return set("Output Gain", "output_gain", -24, 24, 0, "dB");
+        case kBoardNumber:  // of those that the worker has; 0: the one that the session or the settings name
+            return set("Board", "board", 0, kMostBoards, 0, "", kParameterIsAutomatable | kParameterIsInteger);
         case kLatency: return set("Latency Budget", "latency_budget", 64, 16384, 1024, "frames",
                                   kParameterIsAutomatable | kParameterIsInteger);
         case kWaiting: {

@@ -7,22 +7,14 @@
 
 #include "engine.hpp"
 #include "parameters.hpp"
+#include "settings.hpp"
 
 START_NAMESPACE_DISTRHO
 
-namespace {
-
-std::string environment(const char* name, const char* otherwise) {
-    const char* found = std::getenv(name);
-    return found && *found ? found : otherwise;
-}
-
-}  // namespace
-
 class NeuralPlugin : public Plugin {
     nfx::Engine engine{NFX_INPUTS, NFX_OUTPUTS};
-    std::string worker = environment("NEURAL_FX_WORKER", "127.0.0.1:9010");
-    std::string board = environment("NEURAL_FX_BOARD", ""), token = environment("NEURAL_FX_TOKEN", ""), text;
+    std::string worker = nfx::setting("worker", "127.0.0.1:9010");
+    std::string board = nfx::setting("board"), token = nfx::setting("token"), text;
 
   public:
     NeuralPlugin() : Plugin(nfx::kParameterCount, 0, nfx::kStateCount) {
@@ -57,6 +49,7 @@ class NeuralPlugin : public Plugin {
             case nfx::kBypass: return knobs.bypass.load() ? 1.0f : 0.0f;
             case nfx::kInputGain: return knobs.input_db.load();
             case nfx::kOutputGain: return knobs.output_db.load();
+            case nfx::kBoardNumber: return float(engine.chosen_board());
             case nfx::kLatency: return float(knobs.latency.load());
             case nfx::kWaiting: return float(int(knobs.patience.load()));
             case nfx::kConnected: return engine.connected() ? 1.0f : 0.0f;
@@ -72,6 +65,7 @@ class NeuralPlugin : public Plugin {
             case nfx::kBypass: knobs.bypass.store(value > 0.5f); break;
             case nfx::kInputGain: knobs.input_db.store(value); break;
             case nfx::kOutputGain: knobs.output_db.store(value); break;
+            case nfx::kBoardNumber: engine.choose_board(uint32_t(value + 0.5f)); break;
             case nfx::kLatency: knobs.latency.store(uint32_t(value + 0.5f)); break;
             case nfx::kWaiting: knobs.patience.store(nfx::Patience(int(value + 0.5f))); break;
             default:
@@ -81,8 +75,8 @@ class NeuralPlugin : public Plugin {
 
     // ---- state: where the worker is and which board it plays, so that a project opens elsewhere
     void initState(uint32_t index, State& state) override {
-        static const char* const kKeys[nfx::kStateCount] = {"worker", "token", "board", "text", "turned"};
-        static const char* const kLabels[nfx::kStateCount] = {"Worker", "Token", "Board", "Board text", "Turned"};
+        static const char* const kKeys[nfx::kStateCount] = {"worker", "token", "board", "text", "turned", "number"};
+        static const char* const kLabels[nfx::kStateCount] = {"Worker", "Token", "Board", "Board text", "Turned", "Board number"};
         state.key = kKeys[index];
         state.label = kLabels[index];
         state.hints = kStateIsHostWritable;
@@ -95,10 +89,12 @@ class NeuralPlugin : public Plugin {
         if (!std::strcmp(key, "board")) return String((welcome.board.empty() ? board : welcome.board).c_str());
         if (!std::strcmp(key, "text")) return String((welcome.text.empty() ? text : welcome.text).c_str());
         if (!std::strcmp(key, "turned")) return String(engine.turned().c_str());
+        if (!std::strcmp(key, "number")) return String(std::to_string(engine.chosen_board()).c_str());
         return String();
     }
     void setState(const char* key, const char* value) override {
         if (!std::strcmp(key, "turned")) return engine.turn_again(value);
+        if (!std::strcmp(key, "number")) return engine.session_chose(uint32_t(std::atoi(value)));
         if (!std::strcmp(key, "worker")) worker = value;
         else if (!std::strcmp(key, "token")) token = value;
         else if (!std::strcmp(key, "board")) board = value;

@@ -115,7 +115,7 @@ def test_clap(clap_host: Path, built: Path, server: StreamServer, boards: dict[s
     )
     latency, parameters = map(int, done.stderr.split()[-2:])
     assert latency == 1024
-    assert parameters == 17
+    assert parameters == 18
     out = np.frombuffer(done.stdout, np.float32).reshape(-1, 2).T
     wanted = boards["lead"].copy()(audio, RATE)
     np.testing.assert_allclose(out[:, latency:], wanted[:, :-latency], atol=1e-6 * np.abs(wanted).max())
