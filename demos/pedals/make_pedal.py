@@ -49,16 +49,26 @@ def noon_full(rng: np.random.Generator, circuit: Circuit) -> Turns:
     return {knob.name: 1.0 if knob.output else 0.5 for knob in circuit.knobs}
 
 
-def make_data(circuit: Circuit, shared: Path, work: Path, count: int, jobs: int) -> None:
-    """The training set, the test sets of every guitar held out, and the baseline's training set at noon."""
+def hard(rng: np.random.Generator, circuit: Circuit) -> Turns:
+    """A position to train on with the first control, the gain, in the upper two fifths of its range."""
+    turns = draw_turns(rng, circuit)
+    gain = circuit.knobs[0].name
+    return {**turns, gain: round(0.6 + 0.4 * turns[gain], 4)}
+
+
+def make_data(circuit: Circuit, shared: Path, work: Path, count: int, extra: int, jobs: int) -> None:
+    """The training sets, the test sets of every guitar held out, and the baseline's training set at noon."""
     di = sorted((shared / "audio" / "di").glob("*.flac"))
     heard = [p for p in di if p.stem not in HELD_OUT] + [shared / "audio/pairs/klon-gain-stage/dry.flac"]
     plans = [("train", Material(heard), count, draw_turns), ("noon-train", Material(heard), 15, noon_full)]
+    if extra:
+        plans.append(("train-hard", Material(heard), extra, hard))
     for name in HELD_OUT:
         guitar = Material([shared / "audio" / "di" / f"{name}.flac"], 0.0, TEST_SECONDS, (0.0, 0.0))
         plans += [(f"test/{name}", guitar, POSITIONS, anywhere), (f"noon-test/{name}", guitar, 3, noon)]
     for folder, material, wanted, turns in plans:
-        for done in generate(circuit, work / folder, material, wanted, jobs=jobs, turns=turns):
+        seed = int(folder == "train-hard")
+        for done in generate(circuit, work / folder, material, wanted, seed=seed, jobs=jobs, turns=turns):
             print(f"{circuit.name} {folder}: {done} of {wanted}", end="\r", flush=True)
         print()
 
@@ -95,14 +105,13 @@ def with_levels(network: Knobbed, circuit: Circuit) -> Knobbed:
     return replace(network, levels=tuple(levels))
 
 
-def tested(network: Knobbed, folder: Path) -> list[float]:
-    """ESR at every position of the test sets in a folder, output level included."""
+def tested(network: Knobbed, folder: Path) -> np.ndarray:
+    """ESR (guitars, positions) of the test sets in a folder, output level included; the positions are the same."""
     found = []
     for guitar in HELD_OUT:
-        for segment in load(folder / guitar):
-            pair = as_pair(segment, [])
-            found.append(evaluate_network(fold(network, segment.turns), pair))
-    return found
+        segments = list(load(folder / guitar))
+        found.append([evaluate_network(fold(network, s.turns), as_pair(s, [])) for s in segments])
+    return np.array(found)
 
 
 def alias_db(output: np.ndarray, frequency: float) -> float:
@@ -135,6 +144,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("build/pedals"))
     parser.add_argument("--out", type=Path, default=Path("neural_fx/pedals/data"))
     parser.add_argument("--segments", type=int, default=130)
+    parser.add_argument("--hard", type=int, default=0, help="further segments near full gain")
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--baseline-minutes", type=float, default=6)
     parser.add_argument("--width", type=int, default=16)
@@ -144,7 +154,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     circuit, work = CIRCUITS[options.name], options.work / options.name
-    make_data(circuit, options.shared, work, options.segments, options.threads)
+    make_data(circuit, options.shared, work, options.segments, options.hard, options.threads)
     learned = [i for i, knob in enumerate(circuit.knobs) if not knob.output]
     settings = Settings(
         minutes=options.minutes,
@@ -154,7 +164,8 @@ def main() -> None:
         validate_every=200,
         loss=LOSS,
     )
-    pairs = [as_pair(segment, learned) for segment in load(work / "train")]
+    folders = ["train", *(["train-hard"] if options.hard else [])]
+    pairs = [as_pair(segment, learned) for folder in folders for segment in load(work / folder)]
     trainer = train(knobbed(pedal(options.width), len(learned)), pairs, work / "knobs.ckpt", settings)
     assert isinstance(trainer.best, Knobbed)
     network = with_levels(trainer.best, circuit)
@@ -178,7 +189,8 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / f"{circuit.name}.safetensors").write_bytes(pedal_bytes(network, knobs, SAMPLE_RATE, about))
     (work / "results.json").write_text(json.dumps(results, indent=2))
-    about_it = card(circuit, network, results, f"--segments {options.segments} --minutes {options.minutes:g}")
+    more = f" --hard {options.hard}" if options.hard else ""
+    about_it = card(circuit, network, results, f"--segments {options.segments}{more} --minutes {options.minutes:g}")
     (options.out / f"{circuit.name}.card.json").write_text(json.dumps(about_it, indent=2) + "\n")
 
 
@@ -236,9 +248,10 @@ def as_knobbed(network: WaveNet, circuit: Circuit) -> Knobbed:
     return replace(made, learned=learned, dense=still)
 
 
-def summary(esrs: list[float]) -> dict[str, float]:
-    """Mean, worst and number of some ESRs, as fractions."""
-    return {"mean": float(np.mean(esrs)), "worst": float(np.max(esrs)), "positions": len(esrs)}
+def summary(esrs: np.ndarray) -> dict[str, float]:
+    """Mean, worst excerpt, worst position (mean of the guitars) and number of some ESRs (guitars, positions)."""
+    worst = {"worst": float(np.max(esrs)), "worst_position": float(np.max(esrs.mean(0)))}
+    return {"mean": float(np.mean(esrs)), **worst, "positions": int(esrs.size)}
 
 
 if __name__ == "__main__":

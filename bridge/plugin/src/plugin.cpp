@@ -79,7 +79,7 @@ class NeuralPlugin : public Plugin {
         static const char* const kLabels[nfx::kStateCount] = {"Worker", "Token", "Board", "Board text", "Turned", "Board number"};
         state.key = kKeys[index];
         state.label = kLabels[index];
-        state.hints = kStateIsHostWritable;
+        state.hints = index == nfx::kWorker || index == nfx::kToken || index == nfx::kBoard ? kStateIsHostWritable : 0;
         state.defaultValue = index == nfx::kWorker ? worker.c_str() : "";
     }
     String getState(const char* key) const override {
