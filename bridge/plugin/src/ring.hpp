@@ -16,7 +16,8 @@ class Ring {
     std::uint64_t writing = 0, reading = 0;  // each belongs to its own thread
 
   public:
-    explicit Ring(std::size_t power_of_two) : size(power_of_two), bytes(new std::uint8_t[power_of_two]) {}
+    // Every page is touched here, so that none has to be found while audio runs.
+    explicit Ring(std::size_t power_of_two) : size(power_of_two), bytes(new std::uint8_t[power_of_two]()) {}
 
     // ---- the writer's side: ask for room, put the parts of a record, publish it
     bool has_room(std::size_t count) const {
