@@ -11,6 +11,7 @@ namespace {
 
 constexpr double kSwitchSeconds = 0.01;
 constexpr auto kGenerous = 10000ms;  // what a bounce waits for a worker that has been there
+constexpr auto kWelcome = 3000ms;    // the most that starting waits for a worker to make a stream
 constexpr auto kPatienceTried = 1000ms;  // waiting longer in vain is not repeated until the worker says something
 constexpr double kPause = 0.5;       // seconds without a call after which the host's clock is set anew
 constexpr double kForget = 1.0;      // seconds in which a lead is forgotten
@@ -80,27 +81,28 @@ bool Engine::wait_for_worker(std::chrono::milliseconds limit) const {
     return link->up();
 }
 
-void Engine::prepare(double new_rate, std::uint32_t largest_block) {
+bool Engine::prepare(double new_rate, std::uint32_t largest_block) {
     largest.store(std::max(largest_block, 1u));
     rate = new_rate;
     {
         const std::lock_guard<std::mutex> lock(link->mutex);
-        if (link->wish.rate == rate) return;
+        if (link->wish.rate == rate) return false;
         link->wish.rate = rate;
     }
     ask_again();
+    return true;
 }
 
 void Engine::ask_again() {
     link->last_run.store(Clock::now().time_since_epoch().count());
     if (!link->wish_number.load()) return;
     ++link->wish_number;
-    wait_for_worker(5000ms);
+    wait_for_worker(kWelcome);
 }
 
 void Engine::activate(double new_rate, std::uint32_t largest_block) {
-    prepare(new_rate, largest_block);
-    if (!link->fresh.load()) ask_again();  // a stream that was played is of no use: the worker makes a new one
+    // A stream that was played is of no use: the worker makes a new one.
+    if (!prepare(new_rate, largest_block) && !link->fresh.load()) ask_again();
     ++link->activation;
     position = 0;
     link->needed.store(-std::int64_t(knobs.latency.load()));

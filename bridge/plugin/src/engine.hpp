@@ -60,8 +60,9 @@ class Engine {
     std::uint32_t welcome_number() const { return link->welcome_number.load(); }
     // Waits, not longer than `limit`, until the worker has answered or is known not to.
     bool wait_for_worker(std::chrono::milliseconds limit) const;
-    // The rate in Hz and the largest block to expect. A new rate needs a new stream, and may change the latency.
-    void prepare(double rate, std::uint32_t largest_block);
+    // The rate in Hz and the largest block to expect. A new rate needs a new stream, which is asked for (then true),
+    // and may change the latency.
+    bool prepare(double rate, std::uint32_t largest_block);
     void activate(double rate, std::uint32_t largest_block);
 
     // ---- macros, from any thread: where the board has them until the host moves one, which some hosts "do" by saying

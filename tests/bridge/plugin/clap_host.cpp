@@ -1,7 +1,9 @@
 // The smallest CLAP host: plays raw float samples, interleaved stereo, from standard input through a plugin.
-//   clap_host FILE.clap PLUGIN-ID RATE BLOCK < in > out; on standard error: latency and number of parameters.
+//   clap_host FILE.clap PLUGIN-ID RATE BLOCK... < in > out; blocks of these sizes in turn; on standard error: latency and
+//   number of parameters.
 #include <dlfcn.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -26,9 +28,11 @@ static void fail(const char* what) {
     std::exit(1);
 }
 
-int main(int, char** arguments) {
+int main(int count, char** arguments) {
     const double rate = std::atof(arguments[3]);
-    const uint32_t block = uint32_t(std::atoi(arguments[4]));
+    std::vector<uint32_t> sizes;
+    for (int i = 4; i < count; ++i) sizes.push_back(uint32_t(std::atoi(arguments[i])));
+    const uint32_t block = *std::max_element(sizes.begin(), sizes.end());
     void* library = dlopen(arguments[1], RTLD_NOW | RTLD_LOCAL);
     if (!library) fail(dlerror());
     const auto* entry = static_cast<const clap_plugin_entry_t*>(dlsym(library, "clap_entry"));
@@ -57,7 +61,9 @@ int main(int, char** arguments) {
     const clap_input_events_t in_events{nullptr, no_events, no_event};
     const clap_output_events_t out_events{nullptr, any_event};
     int64_t at = 0;
-    while (const std::size_t got = std::fread(interleaved.data(), 2 * sizeof(float), block, stdin)) {
+    std::size_t turn = 0;
+    while (const std::size_t got = std::fread(interleaved.data(), 2 * sizeof(float), sizes[turn], stdin)) {
+        turn = (turn + 1) % sizes.size();
         for (std::size_t i = 0; i < got; ++i) in[0][i] = interleaved[2 * i], in[1][i] = interleaved[2 * i + 1];
         clap_process_t now{};
         now.steady_time = at, now.frames_count = uint32_t(got);

@@ -105,11 +105,13 @@ def clap_host(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return program
 
 
-@pytest.mark.parametrize("block", [64, 500])
-def test_clap(clap_host: Path, built: Path, server: StreamServer, boards: dict[str, BoardHost], block: int) -> None:
+@pytest.mark.parametrize("blocks", [[64], [500], [1, 512, 7, 64, 300, 2, 511]])
+def test_clap(
+    clap_host: Path, built: Path, server: StreamServer, boards: dict[str, BoardHost], blocks: list[int]
+) -> None:
     audio = noise(RATE, 2).astype(np.float32)
     environment = {**os.environ, "NEURAL_FX_WORKER": f"127.0.0.1:{server.port}", "NEURAL_FX_BOARD": "lead"}
-    command = [clap_host, built / "NeuralFX.clap", "neural-fx.effect", str(RATE), str(block)]
+    command = [clap_host, built / "NeuralFX.clap", "neural-fx.effect", str(RATE), *map(str, blocks)]
     done = subprocess.run(
         command, input=audio.T.tobytes(), env=environment, capture_output=True, timeout=60, check=True
     )
