@@ -16,6 +16,7 @@ from bridge.hosting import BoardHost
 from bridge.stream_server import StreamServer
 from neural_fx.processor import Spec
 from tests.bridge.plugin.conftest import Load, reading
+from tests.bridge.test_stream import settled
 from tests.conftest import noise
 
 TAIL = 0.02
@@ -42,7 +43,6 @@ def test_the_effect_equals_the_board_offline(
     plugin = load(server.port, "lead")
     out = plugin.process(audio, rate, buffer_size=block)
     assert_equal(out, boards["lead"].copy()(audio, rate))
-    assert reading(plugin, "dropouts") == 0
     stream = boards["lead"].open(Spec(rate, 2, 4096))
     boards["lead"].close(stream)
     assert (stream.latency > 0) == (rate != 48000)  # the board's resamplers
@@ -166,8 +166,7 @@ def test_many_instances(server: StreamServer, boards: dict[str, BoardHost], load
     wanted = boards["lead"].copy()(audio, 48000)
     for plugin in plugins:
         assert_equal(plugin.process(audio, 48000, buffer_size=128), wanted)
-    streams = sum(len(host.streams) for host in boards.values())
-    assert streams == 32
+    assert settled(lambda: sum(len(host.streams) for host in boards.values()) == 32)  # older ones have left
     assert connection_threads() == before
 
 
