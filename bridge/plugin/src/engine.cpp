@@ -116,6 +116,7 @@ void Engine::activate(double new_rate, std::uint32_t largest_block) {
     input_gain.jump(gain(knobs.input_db.load()));
     output_gain.jump(gain(knobs.output_db.load()));
     for (int i = 0; i < kMacros; ++i) sent_macro[std::size_t(i)] = macro(i);
+    turn_count = 0;
     last_run = {};
     ahead = lead = waited = 0, usual = 0;
     impatient = false;
@@ -126,6 +127,16 @@ void Engine::turn_macro(int index, float value) {
     if (known_macro[i].exchange(value) == value) return;
     link->macro[i].store(value);
     link->touched[i].store(true);
+}
+
+void Engine::turn_macro_at(int index, float value, std::uint32_t frame) {
+    const std::size_t i = std::size_t(index);
+    if (known_macro[i].exchange(value) == value || turn_count == kMostTurns) return;
+    link->macro[i].store(value);
+    link->touched[i].store(true);
+    std::uint32_t place = turn_count++;
+    for (; place > 0 && turns[place - 1].offset > frame; --place) turns[place] = turns[place - 1];
+    turns[place] = {frame, std::uint8_t(index + 1), 0, {}, double(value)};
 }
 
 void Engine::turn_again(const std::string& which) {
@@ -157,6 +168,7 @@ void Engine::run(const float* const* in, float* const* out, std::uint32_t frames
     const std::int64_t begin = position;
     link->needed.store(begin - way);
     if (inputs) store_dry(in, frames);
+    for (std::uint32_t i = 0; i < turn_count; ++i) turns[i].offset = std::min(turns[i].offset, frames - 1);
     for (std::uint32_t at = 0; at < frames; at += kPiece) {
         const std::uint32_t piece = std::min(kPiece, frames - at);
         const float* part[kMaxChannels] = {};
@@ -168,6 +180,7 @@ void Engine::run(const float* const* in, float* const* out, std::uint32_t frames
         midi += here, count -= here;
         position += piece;
     }
+    turn_count = 0;
     if (const std::uint32_t now = latency(); now != late && !late_fade)
         late_before = late, late = now, late_fade = fade;
     on.aim(knobs.bypass.load() ? 0.0f : 1.0f, fade);
@@ -232,17 +245,33 @@ bool Engine::await(std::int64_t first) {
     return link->from_worker.available() > 0;
 }
 
-// A piece of the host's block, `start` frames into it, with its notes; the first takes the turned macros along.
-void Engine::send(const float* const* in, std::uint32_t frames, std::uint32_t start, const Midi* midi,
-                  std::uint32_t count) {
-    Happening happenings[kMacros + 1];
-    std::uint32_t turned = 0;
+// The macros that are turned in a piece of the host's block: where it said at which frame, there; else at its beginning.
+std::uint32_t Engine::turned_in(std::uint32_t start, std::uint32_t frames, Happening* happenings) {
+    std::uint32_t found = 0;
+    bool timed[kMacros] = {};
+    for (std::uint32_t i = 0; i < turn_count; ++i) {
+        Happening turn = turns[i];
+        timed[turn.macro - 1] = true;
+        if (turn.offset < start || turn.offset >= start + frames) continue;
+        turn.offset -= start;
+        sent_macro[turn.macro - 1u] = float(turn.value);
+        happenings[found++] = turn;
+    }
     for (int i = 0; !start && i < kMacros; ++i) {
         const float value = macro(i);
-        if (value == sent_macro[std::size_t(i)] || !link->touched[std::size_t(i)].load()) continue;
+        const bool same = value == sent_macro[std::size_t(i)] || !link->touched[std::size_t(i)].load();
+        if (timed[i] || same) continue;
         sent_macro[std::size_t(i)] = value;
-        happenings[turned++] = {0, std::uint8_t(i + 1), 0, {}, double(value)};
+        happenings[found++] = {0, std::uint8_t(i + 1), 0, {}, double(value)};
     }
+    return found;
+}
+
+// A piece of the host's block, `start` frames into it, with its notes.
+void Engine::send(const float* const* in, std::uint32_t frames, std::uint32_t start, const Midi* midi,
+                  std::uint32_t count) {
+    Happening happenings[kMacros + kMostTurns];
+    const std::uint32_t turned = turned_in(start, frames, happenings);
     const std::size_t audio = sizeof(float) * frames;
     Ring& ring = link->to_worker;
     const Block record{position, link->activation.load(), frames, turned + count};

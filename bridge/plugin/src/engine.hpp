@@ -69,6 +69,7 @@ class Engine {
     // again what they know
     void host_knows_macro(int index, float value) { known_macro[std::size_t(index)].store(value); }
     void turn_macro(int index, float value);
+    void turn_macro_at(int index, float value, std::uint32_t frame);  // of the next block; the audio thread's
     void turn_again(const std::string& turned);  // as a session says it, such as "1 4": those that had been moved
     std::string turned() const;
     void choose_board(std::uint32_t number) { link->choice.store(number); }
@@ -88,7 +89,7 @@ class Engine {
     std::atomic<float> peak_in{0}, peak_out{0};
 
   private:
-    static constexpr std::uint32_t kPiece = 2048;
+    static constexpr std::uint32_t kPiece = 2048, kMostTurns = 256;
     static constexpr std::uint32_t kDelay = 1 << 19;  // frames of dry signal that are kept
 
     const int inputs, outputs;
@@ -99,6 +100,8 @@ class Engine {
     std::atomic<std::uint32_t> largest{1024};
     std::int64_t position = 0;  // frames taken in since the activation
     std::array<float, kMacros> sent_macro{};
+    std::array<Happening, kMostTurns> turns{};  // at frames of the next block, in order
+    std::uint32_t turn_count = 0;
     std::array<std::atomic<float>, kMacros> known_macro{};
     std::atomic<std::uint32_t> dropped{0};
 
@@ -123,6 +126,7 @@ class Engine {
     void ask_again();
     void keep_time(std::uint32_t frames);
     void send(const float* const* in, std::uint32_t frames, std::uint32_t start, const Midi* midi, std::uint32_t count);
+    std::uint32_t turned_in(std::uint32_t start, std::uint32_t frames, Happening* happenings);
     bool await(std::int64_t first);
     std::chrono::milliseconds patience() const;
     std::uint32_t take(std::int64_t first, std::uint32_t frames, std::uint32_t& missing);

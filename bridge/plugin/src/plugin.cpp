@@ -25,6 +25,9 @@ class NeuralPlugin : public Plugin {
         setLatency(engine.latency());
     }
 
+    void turns(uint32_t index, int32_t frame, double value) {
+        if (nfx::is_macro(index)) engine.turn_macro_at(int(index - nfx::kMacro), float(value), uint32_t(std::max(frame, 0)));
+    }
     void bounces(bool offline) { engine.knobs.host.store(offline ? nfx::Host::bounces : nfx::Host::live); }
 
   protected:
@@ -151,7 +154,10 @@ class NeuralPlugin : public Plugin {
     DISTRHO_DECLARE_NON_COPYABLE_WITH_LEAK_DETECTOR(NeuralPlugin)
 };
 
-// Called by the VST3 wrapper; see CMakeLists.txt.
+// Called by the VST3 wrapper; see CMakeLists.txt. Macros go from 0 to 1, as the host's values do.
+void hostTurns(void* plugin, uint32_t index, int32_t frame, double value) {
+    static_cast<NeuralPlugin*>(static_cast<Plugin*>(plugin))->turns(index, frame, value);
+}
 void hostBounces(void* plugin, bool offline) {
     static_cast<NeuralPlugin*>(static_cast<Plugin*>(plugin))->bounces(offline);
 }

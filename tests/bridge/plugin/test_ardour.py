@@ -15,13 +15,15 @@ import soundfile
 
 import instruments
 from bridge.hosting import BoardHost
+from bridge.protocol import Event
 from bridge.stream_server import StreamServer
+from neural_fx.processor import Spec
 from neural_fx.slots import apply_settings
 from tests.conftest import noise
 
 RATE, SECONDS = 48000, 1.5
 TRIES = 8
-"""Of Ardour 7.3's exporter with a MIDI track: once in ten times it frees memory twice (export formats, not plugins)."""
+"""Of Ardour 7.3's exporter, which crashed in 9 of 30 exports of a track without any plugin."""
 CLOCKS = 282240000 // RATE
 """Ardour counts time in superclocks."""
 LIBRARIES = Path("/usr/lib/ardour7")
@@ -106,6 +108,17 @@ class Ardour:
         return audio.T
 
 
+def error_of_export(ardour: Ardour, wanted: np.ndarray, part: slice = slice(None), worker: str | None = None) -> float:
+    """In dB of full scale, the best of some exports."""
+    errors = []
+    while len(errors) < TRIES and min(errors, default=0.0) > -100:
+        try:
+            errors.append(db((ardour.export(worker) - wanted)[:, part]))
+        except AssertionError:
+            errors.append(np.inf)
+    return min(errors)
+
+
 def clocks(seconds: float) -> str:
     return f"a{round(seconds * RATE) * CLOCKS}"
 
@@ -166,7 +179,7 @@ def test_an_export_equals_our_offline_render(
 ) -> None:
     ardour = Ardour(tmp_path, built, server.port, "lead")
     audio_session(ardour, take)
-    assert db(ardour.export() - boards["lead"].copy()(take, RATE)) < -100
+    assert error_of_export(ardour, boards["lead"].copy()(take, RATE)) < -100
 
 
 def test_a_session_remembers_worker_board_and_macros(
@@ -177,9 +190,8 @@ def test_a_session_remembers_worker_board_and_macros(
     audio_session(ardour, take, "ARDOUR.LuaAPI.set_processor_param(p, 3, 0.5)")
     board = boards["lead"].copy()
     apply_settings(board, ["2.gain_db=-15"])
-    out = ardour.export("127.0.0.1:1")
-    late = slice(RATE // 10, None)  # a parameter arrives with the first block and glides
-    assert db((out - board(take, RATE))[:, late]) < -80
+    settled = slice(RATE // 5, None)  # a parameter arrives with the first block and glides
+    assert error_of_export(ardour, board(take, RATE), settled, "127.0.0.1:1") < -80
 
 
 def test_automation_moves_a_macro(
@@ -194,13 +206,19 @@ def test_automation_moves_a_macro(
     automation.set("time-domain", "AudioTime")
     ET.SubElement(automation, "events").text = f"a0 1\n{clocks(0.5)} 0\n"
     ardour.write(song)
-    out = ardour.export()
-    board = boards["lead"].copy()
-    apply_settings(board, ["2.gain_db=0"])
-    wanted = board(take, RATE)
-    before, after = slice(RATE // 10, round(0.49 * RATE)), slice(round(0.6 * RATE), round(1.2 * RATE))
-    assert db((out - wanted)[:, before]) < -80
-    assert db((out - 10 ** (-30 / 20) * wanted)[:, after]) < -80
+    # The same stream here, with the macro turned at that very frame: half a second later by the clock of the plugin's
+    # output, which is the one that Ardour goes by, and which is 1024 frames late.
+    turn = RATE // 2 + 1024
+    boards["lead"].set("gain/gain_db", 0.0)
+    stream = boards["lead"].open(Spec(RATE, 2, 1024))
+    wanted: list[np.ndarray] = []
+    for at in range(0, take.shape[1], 1000):
+        turns = [Event(turn - at, "macro/2", 0.0)] if at <= turn < at + 1000 else []
+        wanted.append(stream.process(take[:, at : at + 1000], turns))
+    boards["lead"].close(stream)
+    boards["lead"].set("gain/gain_db", -6.0)
+    settled = slice(RATE // 10, None)  # the macro's first value arrives with the first block
+    assert error_of_export(ardour, np.concatenate(wanted, 1), settled) < -100
 
 
 @pytest.mark.parametrize(("plugin", "kind"), [("urn:neural-fx:instrument", "LV2"), (INSTRUMENT, "VST3")])
@@ -229,12 +247,4 @@ def test_the_instrument_plays_a_midi_region_at_the_right_sample(
     ]
     wanted = instruments.DDSP("violin")(events, SECONDS, RATE)
     assert np.abs(wanted).max() > 0.05
-    errors = []
-    for _ in range(TRIES):
-        try:
-            errors.append(db(ardour.export() - wanted))
-        except AssertionError:
-            continue
-        if errors[-1] < -100:
-            return
-    raise AssertionError(f"no export was right; errors in dB: {errors}")
+    assert error_of_export(ardour, wanted) < -100
