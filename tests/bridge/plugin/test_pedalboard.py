@@ -16,7 +16,6 @@ from bridge.hosting import BoardHost
 from bridge.stream_server import StreamServer
 from neural_fx.processor import Spec
 from tests.bridge.plugin.conftest import Load, reading
-from tests.bridge.test_stream import settled
 from tests.conftest import noise
 
 TAIL = 0.02
@@ -166,7 +165,6 @@ def test_many_instances(server: StreamServer, boards: dict[str, BoardHost], load
     wanted = boards["lead"].copy()(audio, 48000)
     for plugin in plugins:
         assert_equal(plugin.process(audio, 48000, buffer_size=128), wanted)
-    assert settled(lambda: sum(len(host.streams) for host in boards.values()) == 32)  # older ones have left
     assert connection_threads() == before
 
 
