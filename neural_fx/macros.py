@@ -22,6 +22,8 @@ from neural_fx.errors import ParameterError
 from neural_fx.parameters import Parameter
 
 MOST_MACROS = 8
+UNITS = {"db": "dB", "hz": "Hz", "ms": "ms", "seconds": "s", "semitones": "st"}
+"""What native plugins end their parameters' names with."""
 
 Table = Mapping[str, Parameter | None]
 """The parameters of a board by address, such as ``amp/drive``; None where the range is not known."""
@@ -87,8 +89,10 @@ class Macro:
 
     def unit(self, table: Table) -> tuple[float, float, str]:
         """The first target's values at 0 and 1, and its unit: what to show beside the knob."""
-        parameter = table[self.targets[0].address]
-        return (*self.targets[0].limits(table), parameter.unit if parameter is not None else "")
+        address = self.targets[0].address
+        parameter = table[address]
+        unit = parameter.unit if parameter is not None else UNITS.get(address.rpartition("_")[2], "")
+        return (*self.targets[0].limits(table), unit)
 
 
 def default_macros(table: Table) -> tuple[Macro, ...]:

@@ -72,6 +72,12 @@ Welcome Engine::welcome() const {
     return link->welcome;
 }
 
+MacroInfo Engine::macro_info(int index) const {
+    const std::lock_guard<std::mutex> lock(link->mutex);
+    const std::vector<MacroInfo>& macros = link->welcome.macros;
+    return std::size_t(index) < macros.size() ? macros[std::size_t(index)] : MacroInfo{};
+}
+
 bool Engine::wait_for_worker(std::chrono::milliseconds limit) const {
     std::unique_lock<std::mutex> lock(link->mutex);
     link->somebody_waits.store(true);

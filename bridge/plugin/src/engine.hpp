@@ -57,6 +57,7 @@ class Engine {
     void wish(const std::string& address, const std::string& token, const std::string& board, const std::string& text);
     Wish wished() const;
     Welcome welcome() const;
+    MacroInfo macro_info(int index) const;  // 0 to 1 where the board has none of that number
     std::uint32_t welcome_number() const { return link->welcome_number.load(); }
     // Waits, not longer than `limit`, until the worker has answered or is known not to.
     bool wait_for_worker(std::chrono::milliseconds limit) const;

@@ -3,8 +3,12 @@
 
 #include "DistrhoPlugin.hpp"
 
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
 #include <string>
 
+#include "extra/ScopedSafeLocale.hpp"
 #include "link.hpp"
 
 namespace nfx {
@@ -67,6 +71,29 @@ inline void describe(std::uint32_t index, const Welcome& welcome, DISTRHO_NAMESP
     const std::string name = "Macro " + number + (known ? ": " + welcome.macros[macro].name : "");
     set(name.c_str(), ("macro_" + number).c_str(), 0, 1, known ? float(welcome.macros[macro].value) : 0.5f);
     p.shortName = ("Macro " + number).c_str();
+}
+
+// A macro's position as what it turns, such as "-12.0 dB", in four digits; false if there is no range to speak of.
+inline bool show(const MacroInfo& macro, double position, char* text, std::size_t size) {
+    const double span = std::abs(macro.maximum - macro.minimum);
+    if (!(span > 0) || !std::isfinite(span)) return false;
+    const int decimals = std::max(0, 3 - int(std::floor(std::log10(std::max(span, 0.001)))));
+    const DISTRHO_NAMESPACE::ScopedSafeLocale locale;
+    const double value = macro.minimum + position * (macro.maximum - macro.minimum);
+    std::snprintf(text, size, "%.*f%s%s", decimals, value, macro.unit.empty() ? "" : " ", macro.unit.c_str());
+    return true;
+}
+
+// The other way round: the position, 0..1, of a value that somebody typed, with its unit or without.
+inline bool read(const MacroInfo& macro, const char* text, double& position) {
+    const double span = macro.maximum - macro.minimum;
+    if (span == 0 || !std::isfinite(span)) return false;
+    const DISTRHO_NAMESPACE::ScopedSafeLocale locale;
+    char* end = nullptr;
+    const double value = std::strtod(text, &end);
+    if (end == text || !std::isfinite(value)) return false;
+    position = std::min(std::max((value - macro.minimum) / span, 0.0), 1.0);
+    return true;
 }
 
 }  // namespace nfx

@@ -25,8 +25,16 @@ class NeuralPlugin : public Plugin {
         setLatency(engine.latency());
     }
 
-    void turns(uint32_t index, int32_t frame, double value) {
-        if (nfx::is_macro(index)) engine.turn_macro_at(int(index - nfx::kMacro), float(value), uint32_t(std::max(frame, 0)));
+    bool turns(uint32_t index, int32_t frame, double value) {
+        if (!nfx::is_macro(index)) return false;
+        engine.turn_macro_at(int(index - nfx::kMacro), float(value), uint32_t(std::max(frame, 0)));
+        return true;
+    }
+    bool shows(uint32_t index, double value, char* text, uint32_t size) const {
+        return nfx::is_macro(index) && nfx::show(engine.macro_info(int(index - nfx::kMacro)), value, text, size);
+    }
+    bool reads(uint32_t index, const char* text, double* value) const {
+        return nfx::is_macro(index) && nfx::read(engine.macro_info(int(index - nfx::kMacro)), text, *value);
     }
     void bounces(bool offline) { engine.knobs.host.store(offline ? nfx::Host::bounces : nfx::Host::live); }
 
@@ -154,13 +162,16 @@ class NeuralPlugin : public Plugin {
     DISTRHO_DECLARE_NON_COPYABLE_WITH_LEAK_DETECTOR(NeuralPlugin)
 };
 
-// Called by the VST3 wrapper; see CMakeLists.txt. Macros go from 0 to 1, as the host's values do.
-void hostTurns(void* plugin, uint32_t index, int32_t frame, double value) {
-    static_cast<NeuralPlugin*>(static_cast<Plugin*>(plugin))->turns(index, frame, value);
+// Called by the wrappers of VST3 and CLAP; see CMakeLists.txt. Macros go from 0 to 1, as the host's values do.
+static NeuralPlugin& ours(void* plugin) { return *static_cast<NeuralPlugin*>(static_cast<Plugin*>(plugin)); }
+bool hostTurns(void* plugin, uint32_t index, int32_t frame, double value) { return ours(plugin).turns(index, frame, value); }
+bool hostShows(void* plugin, uint32_t index, double value, char* text, uint32_t size) {
+    return ours(plugin).shows(index, value, text, size);
 }
-void hostBounces(void* plugin, bool offline) {
-    static_cast<NeuralPlugin*>(static_cast<Plugin*>(plugin))->bounces(offline);
+bool hostReads(void* plugin, uint32_t index, const char* text, double* value) {
+    return ours(plugin).reads(index, text, value);
 }
+void hostBounces(void* plugin, bool offline) { ours(plugin).bounces(offline); }
 
 Plugin* createPlugin() { return new NeuralPlugin(); }
 

@@ -121,6 +121,35 @@ class Material:
         return np.asarray(noise / np.abs(noise).max() * np.abs(np.sin(np.pi * t * rng.uniform(0.2, 4))))
 
 
+class Tones:
+    """High sines and pairs of them, one after the other: what teaches a network not to alias.
+
+    Guitars have little above 5 kHz, so a network that has heard only them answers a loud high sine with harmonics
+    that fold back, where the circuit's own, simulated at 8 x 48 kHz, are filtered off.
+
+    Args:
+        seconds: length of what is kept of a segment.
+    """
+
+    def __init__(self, seconds: float = SECONDS) -> None:
+        self.length = round((seconds + RUN_UP) * SAMPLE_RATE)
+
+    def draw(self, rng: np.random.Generator) -> Audio:
+        """Tones of 30 to 150 ms, 0.7 to 18 kHz, -30 to 0 dB, with rounded ends; `length` samples, peaks at most 1."""
+        signal, at = np.zeros(self.length), 0
+        while at < self.length:
+            n = np.arange(min(int(rng.uniform(0.03, 0.15) * SAMPLE_RATE), self.length - at))
+            tone = np.zeros(len(n))
+            for _ in range(1 + (rng.random() < 0.3)):
+                frequency = 700 * (18000 / 700) ** rng.random()
+                tone += np.sin(2 * np.pi * (frequency / SAMPLE_RATE * n + rng.random()))
+            ends = np.minimum(1, np.minimum(n + 1, len(n) - n) / 96)
+            level = decibels(rng.uniform(-30, 0) if rng.random() < 0.7 else 0.0)
+            signal[at : at + len(n)] = tone / max(1.0, np.abs(tone).max()) * (0.5 - 0.5 * np.cos(np.pi * ends)) * level
+            at += len(n)
+        return np.asarray(signal, np.float32)
+
+
 def draw_turns(rng: np.random.Generator, circuit: Circuit) -> dict[str, float]:
     """A random position: uniform, with the ends and noon more often than by chance; output controls fully up.
 
@@ -138,7 +167,7 @@ def draw_turns(rng: np.random.Generator, circuit: Circuit) -> dict[str, float]:
 def generate(
     circuit: Circuit,
     folder: Path,
-    material: Material,
+    material: Material | Tones,
     count: int,
     seed: int = 0,
     jobs: int = 1,

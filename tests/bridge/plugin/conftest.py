@@ -43,6 +43,19 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "bin"
 
 
+@pytest.fixture(scope="session")
+def built_for_windows(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the plugins built by MinGW."""
+    folder = tmp_path_factory.mktemp("plugins-windows")
+    try:
+        build(folder, windows=True)
+    except BridgeError as error:
+        if "apt-get install" not in str(error):
+            raise
+        pytest.skip(str(error))
+    return folder / "bin"
+
+
 @pytest.fixture(scope="module")
 def boards(tmp_path_factory: pytest.TempPathFactory) -> dict[str, BoardHost]:
     file = tmp_path_factory.mktemp("boards") / "lead.yaml"

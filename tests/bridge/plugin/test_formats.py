@@ -20,6 +20,8 @@ from tests.conftest import noise
 
 RATE, PERIOD = 48000, 1024
 BUDGET = 16384
+TURN = 20011
+"""A frame inside a block, whatever the blocks."""
 
 
 @pytest.fixture
@@ -92,32 +94,77 @@ def test_jalv_plays_the_effect(jackd: str, lv2: dict[str, str], boards: dict[str
     assert min(wrong) < 0.2  # a machine without real-time priority loses periods; those that come are right
 
 
-@pytest.fixture(scope="module")
-def clap_host(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def compile_host(folder: Path, *command: str) -> Path:
+    """The CLAP host, compiled by `command`."""
     headers = DPF / "distrho" / "src"
-    if not shutil.which("g++") or not (headers / "clap" / "entry.h").exists():
-        pytest.skip("no compiler or no framework (Debian: apt-get install g++ dpf-source)")
-    program = tmp_path_factory.mktemp("clap") / "host"
+    if not shutil.which(command[0]) or not (headers / "clap" / "entry.h").exists():
+        pytest.skip(f"no {command[0]} or no framework (Debian: apt-get install g++ dpf-source)")
+    program = folder / "host.exe"
     source = Path(__file__).parent / "clap_host.cpp"
-    command = ["g++", "-std=c++17", "-O1", f"-I{headers}", source, "-ldl", "-o", program]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    whole = [*command, "-std=c++17", "-O1", f"-I{headers}", source, "-o", program]
+    done = subprocess.run(whole, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return program
+
+
+class ClapHost:
+    """Plays the effect as a CLAP, through the board `lead`, turning its second macro to the middle at a frame."""
+
+    def __init__(self, command: list[object], port: int, blocks: list[int], more: dict[str, str]) -> None:
+        worker = {"NEURAL_FX_WORKER": f"127.0.0.1:{port}", "NEURAL_FX_BOARD": "lead"}
+        self.command, self.blocks, self.environment = command, blocks, {**os.environ, **worker, **more}
+
+    def __call__(self, audio: np.ndarray, turn: int) -> tuple[np.ndarray, list[str]]:
+        """The output, and what the host says: latency, number of parameters, how the middle of the macro reads."""
+        done = subprocess.run(
+            [*map(str, self.command), "neural-fx.effect", str(RATE), f"{turn}:2:0.5", *map(str, self.blocks)],
+            input=audio.T.tobytes(),
+            env=self.environment,
+            capture_output=True,
+            timeout=120,
+            check=True,
+        )
+        return np.frombuffer(done.stdout, np.float32).reshape(-1, 2).T, done.stderr.decode().splitlines()[-1].split()
+
+
+def assert_plays(host: ClapHost, board: BoardHost) -> None:
+    """What comes back is the board's stream; a macro turns at its very frame, and reads in its own unit."""
+    audio = noise(RATE, 2).astype(np.float32)
+    out, (latency, parameters, *text) = host(audio, RATE)  # turned after the end
+    late = int(latency)
+    assert late == 1024
+    assert int(parameters) == 18
+    assert text == ["-15.00", "dB"]  # of -30 to 0 dB
+    wanted = board.copy()(audio, RATE)
+    limit = 1e-6 * np.abs(wanted).max()
+    np.testing.assert_allclose(out[:, late:], wanted[:, :-late], atol=limit)
+    turned, _ = host(audio, TURN)
+    different = np.flatnonzero(np.abs(turned - out).max(0) > limit)
+    assert 0 <= different[0] - late - TURN < 32  # the gain glides from that frame on
+    quieter = 10 ** ((-15 + 6) / 20) * out
+    np.testing.assert_allclose(turned[:, late + TURN + 4800 :], quieter[:, late + TURN + 4800 :], atol=1e-4)
+
+
+@pytest.fixture(scope="module")
+def clap_host(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return compile_host(tmp_path_factory.mktemp("clap"), "g++")
 
 
 @pytest.mark.parametrize("blocks", [[64], [500], [1, 512, 7, 64, 300, 2, 511]])
 def test_clap(
     clap_host: Path, built: Path, server: StreamServer, boards: dict[str, BoardHost], blocks: list[int]
 ) -> None:
-    audio = noise(RATE, 2).astype(np.float32)
-    environment = {**os.environ, "NEURAL_FX_WORKER": f"127.0.0.1:{server.port}", "NEURAL_FX_BOARD": "lead"}
-    command = [clap_host, built / "NeuralFX.clap", "neural-fx.effect", str(RATE), *map(str, blocks)]
-    done = subprocess.run(
-        command, input=audio.T.tobytes(), env=environment, capture_output=True, timeout=60, check=True
-    )
-    latency, parameters = map(int, done.stderr.split()[-2:])
-    assert latency == 1024
-    assert parameters == 18
-    out = np.frombuffer(done.stdout, np.float32).reshape(-1, 2).T
-    wanted = boards["lead"].copy()(audio, RATE)
-    np.testing.assert_allclose(out[:, latency:], wanted[:, :-latency], atol=1e-6 * np.abs(wanted).max())
+    assert_plays(ClapHost([clap_host, built / "NeuralFX.clap"], server.port, blocks, {}), boards["lead"])
+
+
+@pytest.mark.slow
+def test_clap_of_windows(
+    built_for_windows: Path, server: StreamServer, boards: dict[str, BoardHost], tmp_path: Path
+) -> None:
+    """Built by MinGW, played in Wine, through a worker outside it."""
+    if not shutil.which("wine"):
+        pytest.skip("no Wine (Debian: apt-get install wine64)")
+    host = compile_host(tmp_path, "x86_64-w64-mingw32-g++-posix", "-static")
+    command = ["wine", host, built_for_windows / "NeuralFX.clap"]
+    more = {"WINEPREFIX": str(tmp_path / "wine"), "WINEDEBUG": "-all"}
+    assert_plays(ClapHost(command, server.port, [64, 500], more), boards["lead"])

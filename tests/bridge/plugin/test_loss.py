@@ -82,7 +82,7 @@ def test_killed_and_started_again(load: Load, tmp_path: Path) -> None:
     port = free_port()
     worker = serve(board, port)
     plugin = load(port, "half")
-    plugin.macro_1_gain = 1 - 12.0412 / 60  # a quarter
+    plugin.macro_1_gain = -12.0412  # a quarter
     stage = Stage(plugin)
     before = reading(plugin, "dropouts")
     stage.play(1.5)

@@ -74,11 +74,13 @@ def test_macros_are_the_boards(server: StreamServer, boards: dict[str, BoardHost
     plugin = load(server.port, "lead")
     names = list(plugin.parameters)
     assert [n for n in names if n.startswith("macro")][:3] == ["macro_1_drive", "macro_2_loudness", "macro_3"]
-    assert plugin.macro_1_drive == pytest.approx((0.6 - 0.2) / 0.7, abs=1e-6)
-    assert plugin.macro_2_loudness == pytest.approx(24 / 30, abs=1e-6)
-    plugin.macro_1_drive, plugin.macro_2_loudness = 0.25, 0.5
+    assert plugin.macro_1_drive == pytest.approx(0.6, abs=1e-3)  # as the board's own values, in its ranges
+    assert plugin.macro_2_loudness == pytest.approx(-6, abs=1e-2)
+    assert plugin.parameters["macro_1_drive"].range[:2] == (0.2, 0.9)
+    assert plugin.parameters["macro_2_loudness"].range[:2] == (-30, 0)
+    plugin.macro_1_drive, plugin.macro_2_loudness = 0.375, -15
     board = boards["lead"].copy()
-    neural_fx.slots.apply_settings(board, [f"1.drive={0.2 + 0.25 * 0.7}", "2.gain_db=-15"])
+    neural_fx.slots.apply_settings(board, ["1.drive=0.375", "2.gain_db=-15"])
     audio = riff(48000)
     out = plugin.process(audio, 48000, buffer_size=256)
     wanted = board(audio, 48000)
