@@ -23,6 +23,7 @@ from neural_fx.errors import BoardError, NeuralFXError, ParameterError
 from neural_fx.macros import Macro, default_macros
 from neural_fx.parameters import Parameter, Ramp
 from neural_fx.pedalboard import Pedalboard, Plugin, Queue
+from neural_fx.placement import LivePlacement
 from neural_fx.processor import Processor, Spec
 from neural_fx.slots import find_slot, parameter_values, set_parameter, slot_names
 
@@ -172,6 +173,7 @@ class BoardHost:
         name: as OSC addresses and clients say it.
         make: builds the board; called once for the table and once for every stream.
         notify: told (board name, sentence) when a stream's board fails.
+        placement: decides on which device its streams run; None: on the CPU.
 
     Raises:
         NeuralFXError: the board cannot be built.
@@ -184,8 +186,10 @@ class BoardHost:
         name: str,
         make: Callable[[], Pedalboard],
         notify: Callable[[str, str], None] = lambda name, sentence: None,
+        placement: LivePlacement | None = None,
     ) -> None:
         self.name, self.make, self.notify = name, make, notify
+        self.placement = placement or LivePlacement("cpu")
         self.lock = threading.RLock()
         self.master = self.hosted(make())
         self.bypassed = 0.0
@@ -262,12 +266,13 @@ class BoardHost:
         master = self.hosted(make())
         with self.lock:
             streams = list(self.streams)
-        prepared = [(stream, stream.prepared(make())) for stream in streams]
+        prepared = [(stream, stream.prepared(self._placed(make(), stream))) for stream in streams]
         with self.lock:
             self.make, self.master, self.bypassed = make, master, 0.0
             self.changed |= set(self.table())
             newer = [stream for stream in self.streams if all(stream is not known for known, _ in prepared)]
-            for stream, voice in [*prepared, *((stream, stream.prepared(make())) for stream in newer)]:
+            late = ((stream, stream.prepared(self._placed(make(), stream))) for stream in newer)
+            for stream, voice in [*prepared, *late]:
                 stream.replace(voice)
 
     def open(self, spec: Spec) -> BoardStream:
@@ -276,15 +281,24 @@ class BoardHost:
         Raises:
             NeuralFXError: the board cannot be built or does not take this rate or number of channels.
         """
-        board = self.hosted(self.make())
+        made = self.make()
+        share = self.placement.put(made, spec.channels)
+        board = self.hosted(made)
         with self.lock:
             for address in self.master.knobs():
                 if board.value(address) != self.master.value(address):
                     board.apply(address, self.master.value(address))
             stream = BoardStream(board, spec, lambda sentence: self.notify(self.name, sentence))
+            stream.share = share
             stream.bypass = self.bypassed
             self.streams.append(stream)
         return stream
+
+    def _placed(self, board: Pedalboard, stream: BoardStream) -> Pedalboard:
+        """A board that a stream is to change to, on the device that is right for it."""
+        self.placement.end(stream.share)
+        stream.share = self.placement.put(board, stream.spec.channels)
+        return board
 
     def copy(self) -> Pedalboard:
         """The board as a plain one, with the parameters as they stand (bypassed slots play)."""
@@ -321,6 +335,7 @@ class BoardHost:
         with self.lock:
             if stream in self.streams:
                 self.streams.remove(stream)
+                self.placement.end(stream.share)
 
 
 def _late(channels: int, samples: int) -> Queue:
@@ -356,6 +371,7 @@ class BoardStream:
         late: blocks that took longer to compute than to play.
         load: share of the time that computing takes, smoothed.
         peak: largest magnitudes (in, out) since last asked.
+        share: of the CPU's load, as `LivePlacement.put` told it.
     """
 
     def __init__(self, board: Hosted, spec: Spec, failed: Callable[[str], None]) -> None:
@@ -365,7 +381,7 @@ class BoardStream:
         self.muted = False
         self.bypass = 0.0
         self.blocks = self.late = 0
-        self.load = 0.0
+        self.load = self.share = 0.0
         self.peak = [0.0, 0.0]
         self._wet = Ramp(1.0, round(FADE_SECONDS * spec.sample_rate))
         self._dry = _late(spec.channels, self.voice.latency)

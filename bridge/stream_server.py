@@ -26,6 +26,7 @@ from bridge.protocol import (
     unpack_hello,
 )
 from neural_fx.errors import NeuralFXError
+from neural_fx.placement import LivePlacement
 from neural_fx.processor import Spec
 
 HANDSHAKE_SECONDS = 5.0
@@ -53,6 +54,7 @@ class StreamServer:
         host, port: to bind; port 0 takes a free one.
         token: what clients must say; empty: nothing.
         media: the files that boards sent by clients may use.
+        placement: decides on which device those boards run; None: on the CPU.
 
     Raises:
         OSError: the port cannot be bound.
@@ -64,6 +66,7 @@ class StreamServer:
     token: str = ""
     media: Media = field(default_factory=Media)
     log: Callable[[str], None] = lambda sentence: None
+    placement: LivePlacement | None = None
     sessions: dict[socket.socket, Session] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -151,7 +154,8 @@ class StreamServer:
             return host
         if hello.text:
             try:
-                return BoardHost(hello.board, board_in(hello.text, self.media), lambda _, said: self.log(said))
+                make = board_in(hello.text, self.media)
+                return BoardHost(hello.board, make, lambda _, said: self.log(said), self.placement)
             except (NeuralFXError, ValueError, RuntimeError) as error:
                 raise ProtocolError(f"the session's board: {error}", Refusal.BOARD) from None
         known = ", ".join(self.boards) or "none"

@@ -20,6 +20,7 @@ from bridge.osc.server import OscServer
 from bridge.osc.tree import Tree
 from bridge.stream_server import StreamServer
 from neural_fx.pedalboard import Pedalboard
+from neural_fx.placement import LivePlacement
 from neural_fx.slots import slug
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -40,6 +41,7 @@ class Options:
     token: str = ""
     media: tuple[Path, ...] = ()
     overwrite: bool = False
+    device: str = "auto"
     live: str = "none"
     live_channels: int = 2
     live_device: str = ""
@@ -64,15 +66,17 @@ class Worker:
         self.options, self.log = options, log
         self.port: Any = None
         self.live: list[LiveBoard] = []
+        self.placement = LivePlacement(options.device)
         self.boards = {name: self._board(name, path) for name, path in options.boards.items()}
         for name, timbre in options.instruments.items():
             self.boards[name] = self._instrument(name, timbre)
-        self.boards = self.boards or {"board": BoardHost("board", Pedalboard, self._failed)}
+        self.boards = self.boards or {"board": BoardHost("board", Pedalboard, self._failed, self.placement)}
         self.router = MidiRouter(self.boards, options.midi, log, self._learned)
         sys.setswitchinterval(0.0002)  # engine threads take turns soon, not after 5 ms
         try:
             media = Media(options.media, options.overwrite)
-            self.streams = StreamServer(self.boards, options.host, options.stream_port, options.token, media, log)
+            address = options.host, options.stream_port, options.token
+            self.streams = StreamServer(self.boards, *address, media, log, self.placement)
             tree = Tree(self.boards, media, self.router.learn)
             self.osc = OscServer(tree, options.host, options.osc_port, options.osc_reply_port, options.token)
             self.query = QueryServer(self.osc, options.oscquery_port, options.announce)
@@ -92,7 +96,7 @@ class Worker:
 
     def _board(self, name: str, path: Path) -> BoardHost:
         _check_name(name)
-        return BoardHost(name, board_from(path), self._failed)
+        return BoardHost(name, board_from(path), self._failed, self.placement)
 
     def _instrument(self, name: str, timbre: str) -> BoardHost:
         _check_name(name)

@@ -68,16 +68,25 @@ class NeuralProcessor(Processor):
             self._values[parameter.name] = parameter.default
         if oversample not in (1, 2, 4, 8):
             raise ParameterError(f"oversample: expected 1, 2, 4 or 8, found {oversample!r}")
-        self.capture, self.device, self.oversample = capture, device, oversample
+        self.capture, self.oversample = capture, oversample
         self._interface_dbu = float(interface_dbu)
         self._output_level = level if isinstance(level, str) else "raw"
         self._level_gains = level_gains(capture, self._output_level, self._interface_dbu)
-        self._sizes = Sizes(capture.network, device, oversample)
+        self.device = device
         self._player: Player | None = None
         if not isinstance(level, str):
             parameters["level"] = level
         for name, value in parameters.items():
             self.set_parameter(name, value)
+
+    @property
+    def device(self) -> str:
+        """Where it runs: see `neural_fx.engines.open_engine`. A new one counts from the next stream on."""
+        return self._sizes.device
+
+    @device.setter
+    def device(self, value: str) -> None:
+        self._sizes = Sizes(self.capture.network, value, self.oversample, self.capture.sample_rate)
 
     @property
     def output_level(self) -> str:
@@ -270,8 +279,8 @@ def amplified(audio: Audio, gain: NDArray[np.float32] | np.float32) -> Audio:
 class Sizes:
     """The networks of a capture, one unless it is slimmable; engines are opened when first played."""
 
-    def __init__(self, network: Network, device: str, oversample: int = 1) -> None:
-        self.network, self.device, self.oversample = network, device, oversample
+    def __init__(self, network: Network, device: str, oversample: int = 1, rate: float = 48000.0) -> None:
+        self.network, self.device, self.oversample, self.rate = network, device, oversample, rate
         self.networks: tuple[Network, ...] = network.sizes if isinstance(network, Slimmable) else (network,)
         self._engines: dict[int, Engine] = {}
 
@@ -285,7 +294,7 @@ class Sizes:
         while isinstance(network, Slimmable):
             network = network.sizes[-1]
         if index not in self._engines:
-            self._engines[index] = open_engine(network, self.device)
+            self._engines[index] = open_engine(network, self.device, self.rate)
         if self.oversample == 1:
             return self._engines[index].stream(batch)
         return _Copies(self._engines[index].stream(batch * self.oversample), self.oversample)

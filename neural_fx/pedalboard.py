@@ -7,6 +7,7 @@ and everything else is a `Processor`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, MutableSequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias, overload
 
@@ -259,6 +260,10 @@ class Queue:
         return out
 
 
+NATIVE_BUFFER = 1 << 16
+"""The largest buffer given to native plugins, which works on longer blocks in pieces: some crash on millions."""
+
+
 class NativeRun(Processor):
     """A run of native plugins as one processor, through one native board.
 
@@ -281,13 +286,14 @@ class NativeRun(Processor):
 
     def prime(self, spec: Spec) -> None:
         """Push silent blocks of full size until something comes out, and note how much is held back."""
-        self._stream = spec
+        size = min(spec.buffer_size, NATIVE_BUFFER)
+        self._stream = replace(spec, buffer_size=size)
         self._board.reset()
-        silence = np.zeros((spec.channels, spec.buffer_size), np.float32)
+        silence = np.zeros((spec.channels, size), np.float32)
         given = pushed = 0
         while pushed == 0 or (given == 0 and pushed < 1 << 16):
             given += self.native(silence).shape[1]
-            pushed += spec.buffer_size
+            pushed += size
         self._held = pushed - given
 
     def process_block(self, block: Audio) -> Audio:
@@ -336,7 +342,7 @@ class FixedBlockRun(NativeRun):
 
     def prepare(self, spec: Spec) -> None:
         super().prepare(spec)
-        self._held += spec.buffer_size - 1
+        self._held += self._stream.buffer_size - 1
         self._waiting = Queue(spec.channels)
 
     def process_block(self, block: Audio) -> Audio:

@@ -23,6 +23,7 @@ from neural_fx.audio import SUFFIXES, Audio, Reader, open_audio, subtypes, write
 from neural_fx.errors import AudioError, NeuralFXError
 from neural_fx.files import replacing
 from neural_fx.pedalboard import Pedalboard
+from neural_fx.placement import on_gpu
 from neural_fx.processor import Spec
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 BLOCK = 65536
 """Samples read at a time; a multiple of the processors' buffer size, so the cuts are those of one long call."""
+GPU_BLOCK = 1 << 22
+"""The same for boards with captures on a GPU, which cut it up again and run the pieces as a batch."""
 
 FORMATS = {
     ".wav": "WAV",
@@ -249,10 +252,11 @@ def _processed(reader: Reader, board: Pedalboard, output: Output) -> Iterator[Au
     """
     rate, channels = reader.sample_rate, reader.channels
     tail = round(output.tail_seconds * rate)
-    silence = (np.zeros((channels, min(BLOCK, tail - at)), np.float32) for at in range(0, tail, BLOCK))
+    size = GPU_BLOCK if on_gpu(board) else BLOCK
+    silence = (np.zeros((channels, min(size, tail - at)), np.float32) for at in range(0, tail, size))
     try:
-        board.open_stream(Spec(rate, channels))
-        for block in chain(reader.blocks(BLOCK), silence):
+        board.open_stream(Spec(rate, channels, GPU_BLOCK) if size == GPU_BLOCK else Spec(rate, channels))
+        for block in chain(reader.blocks(size), silence):
             yield from board.push(block)
         yield from board.rest()
     except (ValueError, RuntimeError) as error:

@@ -6,7 +6,7 @@ import json
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Annotated
@@ -21,6 +21,7 @@ from neural_fx.errors import NeuralFXError
 from neural_fx.neural import load
 from neural_fx.pedalboard import Pedalboard
 from neural_fx.pedals import make_pedal
+from neural_fx.placement import check_device, has_cuda, offline_device, place
 from neural_fx.render import Output, Report, plan, render_all
 from neural_fx.slots import apply_settings
 
@@ -44,13 +45,20 @@ def render(
     tail: Annotated[float, typer.Option(min=0, max=600, help="Seconds to go on after the end, for echoes.")] = 0.0,
     sample_rate: Annotated[int | None, typer.Option(min=1000, max=768000, help="Of the output, in Hz.")] = None,
     subtype: Annotated[str | None, typer.Option(help="PCM_16, PCM_24, FLOAT, ... as libsndfile names them.")] = None,
-    jobs: Annotated[int, typer.Option(min=1, max=256, help="Files at a time.")] = 1,
+    jobs: Annotated[int, typer.Option(min=1, max=256, help="Files at a time (on a GPU, one).")] = 1,
+    device: Annotated[
+        str, typer.Option(help="cpu, cuda, mps, torch, or auto: cuda where there is one and enough audio.")
+    ] = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="A report for scripts on standard output.")] = False,
 ) -> None:
     """Render audio files through a capture, a bundled pedal, a timbre, or a board."""
-    make = BoardOptions(model, pedal, board, tuple(settings or ()), mix, level, timbre)
+    make = BoardOptions(model, pedal, board, tuple(settings or ()), mix, level, timbre, check_device(device))
     pairs = plan(inputs, out)
+    if device == "auto" and has_cuda():
+        make = replace(make, device=offline_device(make(), sum(_seconds(source) for source, _ in pairs), jobs))
+    if make.device.startswith(("cuda", "mps")):
+        jobs = 1  # one file fills a GPU
     run(pairs, make, Output(sample_rate, subtype, tail, overwrite), jobs, as_json)
 
 
@@ -80,6 +88,7 @@ class BoardOptions:
     mix: float | None = None
     level: str | None = None
     timbre: str | None = None
+    device: str = "auto"
 
     def __post_init__(self) -> None:
         if sum(option is not None for option in (self.model, self.pedal, self.timbre, self.board)) != 1:
@@ -103,6 +112,8 @@ class BoardOptions:
         apply_settings(board, self.settings)
         if self.mix is not None:
             board.mix = self.mix
+        if self.device != "auto":
+            place(board, self.device)
         return board
 
 

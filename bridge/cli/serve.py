@@ -30,6 +30,10 @@ def serve(
     token: Annotated[str, typer.Option(help="What audio clients must say.", envvar="NEURAL_FX_TOKEN")] = "",
     media: Annotated[list[Path] | None, typer.Option(help="Folder whose files OSC may name. Repeat for more.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="OSC may replace files there.")] = False,
+    device: Annotated[
+        str,
+        typer.Option(help="Of all streams: cpu, cuda, mps, torch; auto: the CPU, and cuda once they need half of it."),
+    ] = "auto",
     live: Annotated[
         str, typer.Option(help="jack: every board is a JACK client; portaudio: an audio interface; none.")
     ] = "none",
@@ -64,6 +68,7 @@ def serve(
         token,
         (*file.media, *(media or ())),
         overwrite,
+        device,
         live,
         live_channels,
         live_device,

@@ -1,7 +1,7 @@
 """Engines run a network over streams. All keep one contract and give the same numbers.
 
-`torch` is the reference and runs everything; `cpu` is compiled, and fast enough for small blocks in real time. An
-engine is asked for by `open_engine`.
+`torch` is the reference and runs everything; `cpu` is compiled, and fast enough for small blocks in real time;
+`batched` runs the streams of many tracks together, on a GPU. An engine is asked for by `open_engine`.
 """
 
 from __future__ import annotations
@@ -33,12 +33,18 @@ class Engine(Protocol):
         """New streams that run together; call `Stream.reset` before the first block."""
 
 
-def open_engine(network: Network, device: str = "auto") -> Engine:
+def open_engine(network: Network, device: str = "auto", rate: float = 48000.0) -> Engine:
     """The engine for a network.
 
     Args:
-        device: ``auto``, ``cpu``, ``torch`` (the reference, on the CPU) or a torch device such as ``cuda``. ``auto``
-            and ``cpu`` take the compiled kernels if they were built and know the network, else torch.
+        device: ``auto``, ``cpu``, ``torch`` (the reference, on the CPU) or a torch device such as ``cuda``, whose
+            streams run as batches (``batched``: the same on the CPU, to try it). ``auto`` and ``cpu`` take the
+            compiled kernels if they were built and know the network, else torch; which device ``auto`` is, is
+            decided where streams are known (`neural_fx.placement`).
+        rate: Hz at which it runs; tells the batches by when they have to be done.
+
+    Raises:
+        RuntimeError: the device is not there (torch's own message).
     """
     from neural_fx.engines import cpu
 
@@ -47,9 +53,13 @@ def open_engine(network: Network, device: str = "auto") -> Engine:
             return cpu.CpuEngine(network)
         if not cpu.available():
             warnings.warn(_NOT_COMPILED, stacklevel=2)
-    from neural_fx.engines.torch import TorchEngine
+    if device in ("auto", "cpu", "torch"):
+        from neural_fx.engines.torch import TorchEngine
 
-    return TorchEngine(network, "cpu" if device in ("auto", "torch") else device)
+        return TorchEngine(network, "cpu")
+    from neural_fx.engines.batched import BatchedEngine
+
+    return BatchedEngine(network, "cpu" if device == "batched" else device, rate)
 
 
 _NOT_COMPILED = (

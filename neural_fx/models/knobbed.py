@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -87,6 +88,21 @@ class KnobbedModel(Model):
         y = torch.cat(outputs, 2) if outputs else audio[:, :0]
         return self._levels(y, knobs), [*past, position + x.shape[2], held, before, after]
 
+    def steady(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        """`forward` for items whose knobs are where they have been for a line of the grid (see `rests_at`).
+
+        Each item has a position of its own, in its knobs' range and in the stream.
+        """
+        audio, knobs = x[:, : -self.spec.knobs], x[:, -self.spec.knobs :]
+        *past, position, held, before, after = state
+        y, past = self._modulated(audio, past, after, after, 0)
+        return self._levels(y, knobs), [*past, position + x.shape[2], held, before, after]
+
+    def rests_at(self, state: State) -> np.ndarray | None:
+        """The knobs (knobs,) at which the one item of a state has come to rest; None while it has not."""
+        *_, position, held, before, after = state
+        return array(held[0]) if int(position[0, 0]) and torch.equal(before, after) else None
+
     def _still_until(self, knobs: Tensor, held: Tensor, first: int) -> int:
         """The first line of the grid, of those at `first`, `first` + GRID, ..., that finds a knob moved."""
         changed = (knobs[:, :, first::GRID] != held[:, :, None]).any(1).any(0).nonzero()
@@ -97,7 +113,7 @@ class KnobbedModel(Model):
         progress = (at + 1 + torch.arange(x.shape[2], device=x.device)) / GRID
         ways = []
         for begin, end in zip(*(torch.split(m, self.sizes, 1) for m in (before, after)), strict=True):
-            still = torch.equal(begin, end)
+            still = before is after or torch.equal(begin, end)
             ways.append(end[:, :, None] if still else begin[:, :, None] + (end - begin)[:, :, None] * progress)
         parts, states, following = iter(ways), iter(past), []
         r, total = x, None
