@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,16 @@ from neural_fx.formats.network import Knobbed, Level, WaveNet, walk
 from neural_fx.formats.pedal import pedal_bytes
 from neural_fx.training.architectures import knobbed, pedal, smc
 from neural_fx.training.circuits import CIRCUITS, Circuit, frequency_response, simulate
-from neural_fx.training.circuits.dataset import RUN_UP, SAMPLE_RATE, Material, Segment, draw_turns, generate, load
+from neural_fx.training.circuits.dataset import (
+    RUN_UP,
+    SAMPLE_RATE,
+    Material,
+    Segment,
+    Tones,
+    draw_turns,
+    generate,
+    load,
+)
 from neural_fx.training.export import loudness_and_gain
 from neural_fx.training.loop import Progress, Settings, Trainer, evaluate_network, play
 from neural_fx.training.losses import Loss
@@ -56,18 +65,23 @@ def hard(rng: np.random.Generator, circuit: Circuit) -> Turns:
     return {**turns, gain: round(0.6 + 0.4 * turns[gain], 4)}
 
 
-def make_data(circuit: Circuit, shared: Path, work: Path, count: int, extra: int, jobs: int) -> None:
+def make_data(circuit: Circuit, shared: Path, work: Path, count: int, extra: int, tones: int, jobs: int) -> None:
     """The training sets, the test sets of every guitar held out, and the baseline's training set at noon."""
     di = sorted((shared / "audio" / "di").glob("*.flac"))
     heard = [p for p in di if p.stem not in HELD_OUT] + [shared / "audio/pairs/klon-gain-stage/dry.flac"]
-    plans = [("train", Material(heard), count, draw_turns), ("noon-train", Material(heard), 15, noon_full)]
+    plans: list[tuple[str, Material | Tones, int, Callable[[np.random.Generator, Circuit], Turns]]] = [
+        ("train", Material(heard), count, draw_turns),
+        ("noon-train", Material(heard), 15, noon_full),
+    ]
     if extra:
         plans.append(("train-hard", Material(heard), extra, hard))
+    if tones:
+        plans.append(("train-tones", Tones(), tones, draw_turns))
     for name in HELD_OUT:
         guitar = Material([shared / "audio" / "di" / f"{name}.flac"], 0.0, TEST_SECONDS, (0.0, 0.0))
         plans += [(f"test/{name}", guitar, POSITIONS, anywhere), (f"noon-test/{name}", guitar, 3, noon)]
     for folder, material, wanted, turns in plans:
-        seed = int(folder == "train-hard")
+        seed = {"train-hard": 1, "train-tones": 2}.get(folder, 0)
         for done in generate(circuit, work / folder, material, wanted, seed=seed, jobs=jobs, turns=turns):
             print(f"{circuit.name} {folder}: {done} of {wanted}", end="\r", flush=True)
         print()
@@ -145,6 +159,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("neural_fx/pedals/data"))
     parser.add_argument("--segments", type=int, default=130)
     parser.add_argument("--hard", type=int, default=0, help="further segments near full gain")
+    parser.add_argument("--tones", type=int, default=0, help="further segments of high sines")
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--baseline-minutes", type=float, default=6)
     parser.add_argument("--width", type=int, default=16)
@@ -154,7 +169,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     circuit, work = CIRCUITS[options.name], options.work / options.name
-    make_data(circuit, options.shared, work, options.segments, options.hard, options.threads)
+    make_data(circuit, options.shared, work, options.segments, options.hard, options.tones, options.threads)
     learned = [i for i, knob in enumerate(circuit.knobs) if not knob.output]
     settings = Settings(
         minutes=options.minutes,
@@ -164,7 +179,7 @@ def main() -> None:
         validate_every=200,
         loss=LOSS,
     )
-    folders = ["train", *(["train-hard"] if options.hard else [])]
+    folders = ["train", *(["train-hard"] if options.hard else []), *(["train-tones"] if options.tones else [])]
     pairs = [as_pair(segment, learned) for folder in folders for segment in load(work / folder)]
     trainer = train(knobbed(pedal(options.width), len(learned)), pairs, work / "knobs.ckpt", settings)
     assert isinstance(trainer.best, Knobbed)
@@ -189,7 +204,7 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / f"{circuit.name}.safetensors").write_bytes(pedal_bytes(network, knobs, SAMPLE_RATE, about))
     (work / "results.json").write_text(json.dumps(results, indent=2))
-    more = f" --hard {options.hard}" if options.hard else ""
+    more = f" --hard {options.hard}" * bool(options.hard) + f" --tones {options.tones}" * bool(options.tones)
     about_it = card(circuit, network, results, f"--segments {options.segments}{more} --minutes {options.minutes:g}")
     (options.out / f"{circuit.name}.card.json").write_text(json.dumps(about_it, indent=2) + "\n")
 
