@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
@@ -425,9 +425,8 @@ class BoardStream:
     def _scheduled(self, block: Audio, events: Sequence[Event]) -> Audio:
         changes = [c for event in events if (c := _change(event, self.voice.board.takes_notes)) is not None]
         changes += self._due(block.shape[1])
-        changes.sort(key=lambda change: change.offset)
         parts, at, count = [], 0, block.shape[1]
-        for change in changes:
+        for change in _last_ones(sorted(changes, key=lambda change: change.offset)):
             place = min(max(change.offset, at), count)
             if place > at:
                 parts.append(self._play(block[:, at:place]))
@@ -448,8 +447,10 @@ class BoardStream:
             if change.when >= end:
                 self.changes.append(change)
                 continue
-            early = change.when - self._clock
-            due.append(replace(change, offset=max(change.offset, round(early * self.spec.sample_rate))))
+            if change.when > self._clock:
+                early = round((change.when - self._clock) * self.spec.sample_rate)
+                change = replace(change, offset=max(change.offset, early))
+            due.append(change)
         self._clock = end
         return due
 
@@ -509,6 +510,16 @@ class BoardStream:
         for i, audio in enumerate((block, out)):
             if audio.size:
                 self.peak[i] = max(self.peak[i], float(np.abs(audio).max()))
+
+
+def _last_ones(changes: Iterable[Change]) -> list[Change]:
+    """Of several changes of a parameter at one frame the last; all MIDI messages. A fader sends many in a block."""
+    found: dict[object, Change] = {}
+    for change in changes:
+        key = (change.offset, change.address) if change.address else id(change)
+        found.pop(key, None)
+        found[key] = change
+    return list(found.values())
 
 
 def _change(event: Event, notes: bool) -> Change | None:

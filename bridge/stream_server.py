@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from bridge.errors import ProtocolError
 from bridge.hosting import BoardHost, BoardStream, board_in
 from bridge.media import Media
+from bridge.priority import hurry
 from bridge.protocol import (
     HEADER,
     VERSION,
@@ -123,6 +124,7 @@ class StreamServer:
             connection.settimeout(IDLE_SECONDS)
             connection.sendall(pack_json(Kind.WELCOME, self._welcome(host, stream)))
             self.log(f"{peer} plays through {host.name}: {hello.channels} channels, {hello.sample_rate:g} Hz")
+            hurry()
             self._play(connection, session, host)
         except ProtocolError as error:
             _refuse(connection, error.code or Refusal.MALFORMED, str(error))

@@ -72,7 +72,7 @@ class Worker:
             self.boards[name] = self._instrument(name, timbre)
         self.boards = self.boards or {"board": BoardHost("board", Pedalboard, self._failed, self.placement)}
         self.router = MidiRouter(self.boards, options.midi, log, self._learned)
-        sys.setswitchinterval(0.0002)  # engine threads take turns soon, not after 5 ms
+        sys.setswitchinterval(0.0001)  # engine threads take turns soon, not after 5 ms
         try:
             media = Media(options.media, options.overwrite)
             address = options.host, options.stream_port, options.token

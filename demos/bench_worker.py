@@ -8,7 +8,9 @@ Starts a worker of its own on free ports. Prints JSON.
 from __future__ import annotations
 
 import argparse
+import gc
 import json
+import multiprocessing
 import re
 import socket
 import subprocess
@@ -17,6 +19,7 @@ import tempfile
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -67,30 +70,66 @@ def paced(address: str, board: str, streams: int, frames: int, seconds: float) -
 
 
 def flooded(address: str, osc_port: int, board: str, rate: int, seconds: float, frames: int = 256) -> dict[str, object]:
-    """A mono stream at the pace of playing while OSC messages pour in over TCP.
+    """A mono stream at the pace of playing while OSC messages pour in over TCP from another process.
 
     Every message sets the mix to another value, in order; the last one's value is asked for at the end.
     """
+    context = multiprocessing.get_context("spawn")
+    told = context.Queue()
+    sender = context.Process(target=pour, args=(osc_port, board, rate, seconds, told))
+    sender.start()
+    told.get()  # its messages are ready
+    playing = paced(address, board, 1, frames, seconds + 2)
+    sent, took, kept, last = told.get()
+    sender.join()
+    return {"messages": sent, "seconds": round(took, 2), "all_arrived": abs(kept - last) < 1e-6, **playing}
+
+
+def pour(osc_port: int, board: str, rate: int, seconds: float, told: multiprocessing.Queue[Any]) -> None:
+    """Send `rate` messages a second, encoded beforehand, as a program in another language would."""
+    total, size = int(rate * seconds), rate // 500
+    values = [0.5 + i / (2 * total) for i in range(1, total + 1)]
+    packets = [framed(encode(f"/{board}/mix", value)) for value in values]
+    parts = [b"".join(packets[i : i + size]) for i in range(0, total, size)]
     connection = socket.create_connection(("127.0.0.1", osc_port))
-    playing: list[dict[str, float]] = []
-    player = threading.Thread(target=lambda: playing.append(paced(address, board, 1, frames, seconds + 2)))
-    player.start()
+    told.put(None)
     time.sleep(3)  # `paced` begins after two
-    begin, sent, last, total = time.perf_counter(), 0, 0.0, int(rate * seconds)
-    while sent < total:
-        due = min(int((time.perf_counter() - begin) * rate), total) - sent
-        values = [0.5 + (sent + i) / (2 * total) for i in range(due)]
-        connection.sendall(b"".join(framed(encode(f"/{board}/mix", value)) for value in values))
-        sent, last = sent + due, values[-1] if values else last
-        time.sleep(0.002)
+    begin = time.perf_counter()
+    for i, part in enumerate(parts):
+        time.sleep(max(0.0, begin + i * size / rate - time.perf_counter()))
+        connection.sendall(part)
     took = time.perf_counter() - begin
     connection.sendall(framed(encode(f"/{board}/mix")))
     reply = connection.makefile("rb")
     answer = decode(reply.read(int.from_bytes(reply.read(4), "big")))[0]
-    connection.close()
-    player.join()
-    kept = float(answer.arguments[0])
-    return {"messages": sent, "seconds": round(took, 2), "all_arrived": abs(kept - last) < 1e-6, **playing[0]}
+    told.put((total, took, float(answer.arguments[0]), values[-1]))
+
+
+class Stalls:
+    """A process that does nothing but sleep for a millisecond again and again: how late the machine wakes it."""
+
+    def __init__(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.done, self.told = context.Event(), context.Queue()
+        self.process = context.Process(target=_sleep, args=(self.done, self.told))
+        self.process.start()
+
+    def stop(self, limit: float) -> dict[str, float]:
+        """How often it was late by more than `limit` seconds, and the worst."""
+        self.done.set()
+        late = np.array(self.told.get())
+        self.process.join()
+        return {"over_a_block": int((late > limit).sum()), "slowest_ms": round(1000 * float(late.max(initial=0)), 2)}
+
+
+def _sleep(done: Any, told: Any) -> None:
+    late, at = [], time.perf_counter()
+    while not done.is_set():
+        time.sleep(0.001)
+        now = time.perf_counter()
+        late.append(now - at - 0.001)
+        at = now
+    told.put(late)
 
 
 def framed(packet: bytes) -> bytes:
@@ -106,6 +145,7 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=1024)
     parser.add_argument("--seconds", type=float, default=60)
     options = parser.parse_args()
+    gc.disable()  # what is measured is the worker
     with tempfile.TemporaryDirectory() as folder:
         empty = Path(folder) / "empty.yaml"
         empty.write_text("board: 1\nslots: []\n")
@@ -128,14 +168,16 @@ def main() -> None:
             threading.Thread(target=worker.stderr.read, daemon=True).start()
             address = f"127.0.0.1:{found[1]}"
             sys.setswitchinterval(0.0002)
-            results: dict[str, object] = {
-                "20,000 OSC messages a second beside a stream": flooded(address, int(found[2]), "m", 20000, 5),
-                "empty, 256 stereo": single(address, "empty"),
-                f"{options.model.stem}, 256 stereo": single(address, "m"),
-                f"{options.streams} mono streams of {options.model.stem}, {options.frames} frames": paced(
-                    address, "m", options.streams, options.frames, options.seconds
-                ),
-            }
+            many = f"{options.streams} mono streams of {options.model.stem}, {options.frames} frames"
+            results: dict[str, object] = {}
+            stalls = Stalls()
+            results["20,000 OSC messages a second beside a stream"] = flooded(address, int(found[2]), "m", 20000, 5)
+            results["meanwhile, a process that only sleeps"] = stalls.stop(256 / RATE)
+            results["empty, 256 stereo"] = single(address, "empty")
+            results[f"{options.model.stem}, 256 stereo"] = single(address, "m")
+            stalls = Stalls()
+            results[many] = paced(address, "m", options.streams, options.frames, options.seconds)
+            results["in that time, a process that only sleeps"] = stalls.stop(options.frames / RATE)
         finally:
             worker.terminate()
             worker.wait(10)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import threading
 from collections.abc import Mapping
@@ -78,6 +79,8 @@ def serve(
         instruments=instruments,
     )
     worker = Worker(options, lambda sentence: console.print(sentence, highlight=False, markup=False))
+    gc.collect()
+    gc.freeze()  # a collection that walks over all of this takes longer than a small block
     ending, again = threading.Event(), threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ending.set())

@@ -22,6 +22,7 @@ from bridge.errors import BridgeError
 from bridge.hosting import BoardHost
 from bridge.live.exchange import MIDI, STATUS
 from bridge.live.ring import Ring, ring_file
+from bridge.priority import hurry
 from neural_fx.processor import Spec
 
 EXTRA_PERIODS = 1
@@ -141,6 +142,7 @@ class LiveBoard:
         return words[-1] if words else "the process for it ended"
 
     def _engine(self) -> None:
+        hurry()
         assert self.process.stdout is not None
         output, held = self.process.stdout.fileno(), b""
         while data := os.read(output, 65536):

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bridge.live.ring import Ring
+from bridge.priority import hurry
 
 Audio = NDArray[np.float32]
 
@@ -34,6 +35,7 @@ class Exchange:
     """
 
     def __init__(self, name: str, rate: float, channels: int, frames: int) -> None:
+        hurry()
         self.output = sys.stdout.fileno()
         os.write(self.output, json.dumps({"name": name, "rate": rate, "frames": frames}).encode() + b"\n")
         rings = json.loads(sys.stdin.readline())

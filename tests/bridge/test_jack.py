@@ -90,7 +90,7 @@ def test_every_period_is_right(server: str, shared: Path, tmp_path: Path) -> Non
             count += 1
 
     switch = sys.getswitchinterval()
-    sys.setswitchinterval(0.0002)  # as the worker does
+    sys.setswitchinterval(0.0001)  # as the worker does
     board = LiveBoard(BoardHost("a1", lambda: Pedalboard([neural_fx.load(model)])), "jack", 1, server)
     signal = 0.3 * noise(30 * RATE)
     thread = threading.Thread(target=work)
