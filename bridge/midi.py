@@ -235,7 +235,7 @@ def open_port(name: str, router: MidiRouter) -> Any:
     try:
         names = mido.get_input_names()
     except Exception as error:  # the backend is missing, or the system has no MIDI
-        raise BridgeError(f"no MIDI ports: {error}; pip install python-rtmidi") from None
+        raise BridgeError(f"no MIDI ports: {error}; pip install 'neural-fx[live]'") from None
     found = [n for n in names if name.lower() in n.lower()]
     if not found:
         raise BridgeError(f"no MIDI port {name!r}; there is: {', '.join(names) or 'none'}")

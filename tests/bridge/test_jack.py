@@ -18,8 +18,10 @@ from bridge.errors import BridgeError
 from bridge.hosting import BoardHost
 from bridge.live.board import LiveBoard
 from bridge.live.ring import BLOCKS, Ring, ring_file
+from bridge.midi import Binding, MidiMap, MidiRouter, open_port
 from bridge.worker import Options, Worker
 from neural_fx.pedalboard import Pedalboard
+from neural_fx.pedals import KlonGainStage
 from tests.bridge.test_stream import settled
 from tests.conftest import noise
 
@@ -119,6 +121,36 @@ def test_a_worker_opens_a_client_for_every_board(server: str) -> None:
     assert [board.client for board in worker.live] == ["neural-fx-board"]
     assert worker.live[0].status()["dropouts"] >= 0
     worker.close()
+
+
+def test_a_midi_port(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A keyboard that is a JACK client, found by a part of its name and read by python-rtmidi."""
+    pytest.importorskip("rtmidi", reason="python-rtmidi is not installed")
+    import mido
+
+    monkeypatch.setenv("JACK_DEFAULT_SERVER", server)
+    monkeypatch.setattr(mido, "backend", mido.Backend("mido.backends.rtmidi/UNIX_JACK"))
+    monkeypatch.setattr(mido, "get_input_names", lambda: mido.backend.get_input_names())
+    monkeypatch.setattr(mido, "open_input", lambda *args, **more: mido.backend.open_input(*args, **more))
+    lead = BoardHost("lead", lambda: Pedalboard([KlonGainStage()]))
+    keys = jack.Client("stage-keyboard", no_start_server=True, servername=server)
+    port = keys.midi_outports.register("out")
+
+    @keys.set_process_callback  # type: ignore[untyped-decorator]
+    def process(frames: int) -> None:
+        port.clear_buffer()
+        if ready.is_set():
+            port.write_midi_event(3, b"\xb0\x07\x7f")
+
+    ready = threading.Event()
+    with keys:
+        router = MidiRouter({"lead": lead}, MidiMap(controls=[Binding(cc=7, to="lead/mix", low=0.0, high=0.25)]))
+        with pytest.raises(BridgeError, match=r"no MIDI port 'organ'; there is: .*stage-keyboard:out"):
+            open_port("organ", router)
+        opened = open_port("Keyboard", router)
+        ready.set()
+        assert settled(lambda: lead.value("mix") == 0.25)
+        opened.close()
 
 
 def test_an_audio_interface(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
