@@ -10,7 +10,7 @@
 
 namespace NFX_ARCH {
 
-constexpr int BLOCK = 64;
+constexpr int BLOCK = 256;
 constexpr int SLACK = 64;  // readable floats after the last sample of a row
 
 struct Rows {
@@ -71,6 +71,7 @@ inline void tile(const Packed& c, const float* w, int g, Rows in, Rows other, co
         const float* x = own ? past : other.p + t0;
         const size_t stride = own ? in.stride : other.stride;
         const int count = own ? c.in : c.joined;
+#pragma GCC unroll 8
         for (int i = 0; i < count; ++i, x += stride, w += O) {
             vec now[T];
 #pragma GCC unroll 4
@@ -272,6 +273,7 @@ class WaveNetStream final : public nfx::Stream {
     int condition_out = 0;
     nfx::Buffer scratch_;
     Rows input, z, residual, head, cond, mixed, modulation, free;
+    int step = BLOCK;  // samples at a time: as many as leave the rows of a layer in the nearest cache
 
 public:
     // knobbed: `modulation` will be set; layers have no FiLM.
@@ -310,6 +312,7 @@ public:
             condition_out = net.condition[0].out();
             widest = std::max(widest, condition_out);
         }
+        if (widest > 8) step = 128;
         const size_t stride = BLOCK + SLACK, rows = widest * stride;
         scratch_ = nfx::Buffer(8 * rows);
         Rows* const parts[] = {&input, &z, &residual, &head, &cond, &mixed, &modulation, &free};
@@ -341,8 +344,8 @@ public:
 
     void process(const float* in, size_t in_stride, float* out, size_t out_stride, int n) override {
         const int outputs = net.out();
-        for (int start = 0; start < n; start += BLOCK) {
-            const int m = std::min(BLOCK, n - start);
+        for (int start = 0; start < n; start += step) {
+            const int m = std::min(step, n - start);
             for (int c = 0; c < net.in; ++c) {
                 float* row = input.row(c);
                 std::memcpy(row, in + c * in_stride + start, m * sizeof(float));
