@@ -40,7 +40,7 @@ class NeuralProcessor(Processor):
             for the trainer's standard clip). ``calibrated``: in dBu, against an audio interface. For a capture that
             has a knob of this name, a number sets the knob.
         interface_dbu: for ``calibrated``: dBu of a sine at 0 dBFS peak on the interface, in and out.
-        device: ``auto``, ``cpu``, or a torch device.
+        device: ``auto``, ``cpu``, ``cpu-fast`` or another of `neural_fx.engines.open_engine`.
         oversample: run the model at 1, 2, 4 or 8 times its rate against aliasing, at as many times the cost: its
             copies play the samples in turn, so that it sounds the same, and aliases of different copies cancel.
         parameters: start values: `input_gain_db`, `output_gain_db`, the capture's knobs (0..1), and `size` (0..1)

@@ -28,7 +28,7 @@ LIVE_SHARE = 0.5
 """Of the cores, that live streams may need before new ones go to the GPU."""
 START_SECONDS = 8.0
 """To import torch, open a CUDA device and run the first batch."""
-DEVICES = ("auto", "cpu", "cuda", "mps", "torch", "batched")
+DEVICES = ("auto", "cpu", "cpu-fast", "cuda", "mps", "torch", "batched")
 
 
 class DeviceError(NeuralFXError):
@@ -36,8 +36,8 @@ class DeviceError(NeuralFXError):
 
 
 def check_device(device: str) -> str:
-    """A device as people name it: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``, or, to compare with, ``torch`` (the
-    reference, on the CPU) and ``batched`` (as on a GPU, on the CPU).
+    """A device as people name it: ``auto``, ``cpu``, ``cpu-fast``, ``cuda``, ``cuda:1``, ``mps``, or, to compare with,
+    ``torch`` (the reference, on the CPU) and ``batched`` (as on a GPU, on the CPU).
 
     Raises:
         DeviceError: unknown, or not there.

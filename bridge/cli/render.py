@@ -47,7 +47,8 @@ def render(
     subtype: Annotated[str | None, typer.Option(help="PCM_16, PCM_24, FLOAT, ... as libsndfile names them.")] = None,
     jobs: Annotated[int, typer.Option(min=1, max=256, help="Files at a time (on a GPU, one).")] = 1,
     device: Annotated[
-        str, typer.Option(help="cpu, cuda, mps, torch, or auto: cuda where there is one and enough audio.")
+        str,
+        typer.Option(help="cpu, cpu-fast, cuda, mps, torch, or auto: cuda if there is one and enough audio."),
     ] = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="A report for scripts on standard output.")] = False,

@@ -33,7 +33,7 @@ def serve(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="OSC may replace files there.")] = False,
     device: Annotated[
         str,
-        typer.Option(help="Of all streams: cpu, cuda, mps, torch; auto: the CPU, and cuda once they need half of it."),
+        typer.Option(help="Of all streams: cpu, cpu-fast, cuda, mps, torch; auto: cpu, later ones cuda."),
     ] = "auto",
     live: Annotated[
         str, typer.Option(help="jack: every board is a JACK client; portaudio: an audio interface; none.")

@@ -269,7 +269,7 @@ NB_MODULE(_core, m) {
     });
 
     nb::enum_<nfx::Act>(m, "Act")
-        .value("tanh", nfx::Act::tanh).value("fasttanh", nfx::Act::fasttanh).value("hardtanh", nfx::Act::hardtanh)
+        .value("tanh", nfx::Act::tanh).value("tanh_fast", nfx::Act::tanh_fast).value("sigmoid_fast", nfx::Act::sigmoid_fast).value("fasttanh", nfx::Act::fasttanh).value("hardtanh", nfx::Act::hardtanh)
         .value("relu", nfx::Act::relu).value("leaky_relu", nfx::Act::leaky_relu).value("prelu", nfx::Act::prelu)
         .value("sigmoid", nfx::Act::sigmoid).value("silu", nfx::Act::silu).value("hardswish", nfx::Act::hardswish)
         .value("leaky_hardtanh", nfx::Act::leaky_hardtanh).value("softsign", nfx::Act::softsign)
@@ -346,6 +346,7 @@ NB_MODULE(_core, m) {
         .def_rw("h0", &nfx::RecurrentLayer::h0).def_rw("c0", &nfx::RecurrentLayer::c0);
     nb::class_<nfx::Recurrent>(m, "Recurrent").def(nb::init<>())
         .def_rw("lstm", &nfx::Recurrent::lstm).def_rw("skip", &nfx::Recurrent::skip)
+        .def_rw("fast", &nfx::Recurrent::fast)
         .def_rw("input_gain", &nfx::Recurrent::input_gain).def_rw("output_gain", &nfx::Recurrent::output_gain)
         .def_rw("layers", &nfx::Recurrent::layers).def_rw("head", &nfx::Recurrent::head)
         .def_rw("head_bias", &nfx::Recurrent::head_bias)

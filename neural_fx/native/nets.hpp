@@ -13,7 +13,7 @@ struct Conv {
     std::vector<float> bias;    // (out) or empty
 };
 
-enum class Act { tanh, fasttanh, hardtanh, relu, leaky_relu, prelu, sigmoid, silu, hardswish, leaky_hardtanh, softsign, linear };
+enum class Act { tanh, tanh_fast, fasttanh, hardtanh, relu, leaky_relu, prelu, sigmoid, sigmoid_fast, silu, hardswish, leaky_hardtanh, softsign, linear };
 
 struct Activation {
     Act kind = Act::linear;
@@ -85,7 +85,7 @@ struct RecurrentLayer {
 };
 
 struct Recurrent {
-    bool lstm = true, skip = false;
+    bool lstm = true, skip = false, fast = false;
     float input_gain = 1, output_gain = 1;
     std::vector<RecurrentLayer> layers;
     std::vector<float> head;  // (hidden)

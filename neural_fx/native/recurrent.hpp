@@ -62,7 +62,7 @@ class RecurrentStream final : public nfx::Stream {
         std::vector<float> h0, c0;
         float* h() { return xh.get() + in; }
     };
-    bool lstm, skip;
+    bool lstm, skip, fast;
     float input_gain, output_gain, head_bias;
     int inputs;
     std::vector<Layer> layers;
@@ -72,7 +72,7 @@ class RecurrentStream final : public nfx::Stream {
 
 public:
     explicit RecurrentStream(const nfx::Recurrent& net)
-        : lstm(net.lstm), skip(net.skip), input_gain(net.input_gain), output_gain(net.output_gain),
+        : lstm(net.lstm), skip(net.skip), fast(net.fast), input_gain(net.input_gain), output_gain(net.output_gain),
           head_bias(net.head_bias), inputs(net.layers[0].in), head(pad(net.head.size())), x(pad(inputs)) {
         const int gates = lstm ? 4 : 3;
         for (const auto& l : net.layers) {
@@ -112,7 +112,7 @@ public:
             const float* signal = x.get();
             for (auto& l : layers) {
                 std::memcpy(l.xh.get(), signal, l.in * sizeof(float));
-                lstm ? lstm_step(l) : gru_step(l);
+                step(l);
                 signal = l.h();
             }
             vec sum{};
@@ -127,26 +127,44 @@ public:
     }
 
 private:
+    struct Exact {
+        static vec tanh(vec x) { return quick_tanh(x); }
+        static vec sigmoid(vec x) { return quick_sigmoid(x); }
+    };
+    struct Fast {
+        static vec tanh(vec x) { return faster_tanh<false>(x); }
+        static vec sigmoid(vec x) { return 0.5f + 0.5f * tanh(0.5f * x); }
+    };
+
+    void step(Layer& l) const {
+        if (lstm)
+            fast ? lstm_step<Fast>(l) : lstm_step<Exact>(l);
+        else
+            fast ? gru_step<Fast>(l) : gru_step<Exact>(l);
+    }
+
+    template <class F>
     static void lstm_step(Layer& l) {
         float *g = l.gates.get(), *h = l.h();
         l.ih.multiply(l.xh.get(), g);
         for (int i = 0; i < l.padded; i += W) {
-            const vec in = quick_sigmoid(load(g + i)), forget = quick_sigmoid(load(g + l.padded + i));
-            const vec cell = quick_tanh(load(g + 2 * l.padded + i)), show = quick_sigmoid(load(g + 3 * l.padded + i));
+            const vec in = F::sigmoid(load(g + i)), forget = F::sigmoid(load(g + l.padded + i));
+            const vec cell = F::tanh(load(g + 2 * l.padded + i)), show = F::sigmoid(load(g + 3 * l.padded + i));
             const vec c = forget * load(l.c.get() + i) + in * cell;
             store(l.c.get() + i, c);
-            store(h + i, show * quick_tanh(c));
+            store(h + i, show * F::tanh(c));
         }
     }
 
+    template <class F>
     static void gru_step(Layer& l) {
         float *a = l.gates.get(), *b = l.other.get(), *h = l.h();
         l.ih.multiply(l.xh.get(), a);
         l.hh.multiply(h, b);
         for (int i = 0; i < l.padded; i += W) {
             const int z0 = l.padded + i, n0 = 2 * l.padded + i;
-            const vec r = quick_sigmoid(load(a + i) + load(b + i)), z = quick_sigmoid(load(a + z0) + load(b + z0));
-            const vec fresh = quick_tanh(load(a + n0) + r * load(b + n0));
+            const vec r = F::sigmoid(load(a + i) + load(b + i)), z = F::sigmoid(load(a + z0) + load(b + z0));
+            const vec fresh = F::tanh(load(a + n0) + r * load(b + n0));
             store(h + i, fresh + z * (load(h + i) - fresh));
         }
     }

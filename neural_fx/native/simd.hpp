@@ -94,6 +94,22 @@ inline vec quick_tanh(vec x) {
     return divide(x * p, q2 * s2 + q0);
 }
 inline vec quick_sigmoid(vec x) { return 0.5f + 0.5f * quick_tanh(0.5f * x); }
+
+// For those who ask for speed: tanh as a rational of degrees 7 and 6 on [-7.5, 7.5] (1.5e-6). ROUGH: with an estimate of
+// 14 bits instead of a division, where there is one; too rough for what goes round in a recurrent network.
+template <bool ROUGH>
+inline vec faster_tanh(vec x) {
+    x = vmax(vmin(x, all(7.5f)), all(-7.5f));
+    const vec s = x * x, s2 = s * s;
+    const vec p = (3.662975599e-06f * s + 2.218719175e-03f) * s2 + (1.223588992e-01f * s + 9.999929147e-01f);
+    const vec q = (1.361041503e-04f * s + 2.079786485e-02f) * s2 + (4.556688410e-01f * s + 1.0f);
+#if defined(__AVX512F__)
+    if constexpr (ROUGH) return x * p * (vec)_mm512_rcp14_ps((__m512)q);
+#endif
+    return divide(x * p, q);
+}
+inline vec fast_tanh(vec x) { return faster_tanh<true>(x); }
+inline vec fast_sigmoid(vec x) { return 0.5f + 0.5f * fast_tanh(0.5f * x); }
 inline vec vsigmoid(vec x) { return 0.5f + 0.5f * vtanh(0.5f * x); }
 inline vec vabs(vec x) { return vmax(x, -x); }
 

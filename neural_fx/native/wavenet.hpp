@@ -117,7 +117,7 @@ inline void each(float* x, int n, F f) {
     for (int t = 0; t < n; t += W) store(x + t, f(load(x + t)));
 }
 
-inline vec fast_tanh(vec x) {
+inline vec nam_fast_tanh(vec x) {  // the one that captures ask for by name
     const vec a = vabs(x), s = x * x;
     const vec top = x * (2.45550750702956f + 2.45550750702956f * a + (0.893229853513558f + 0.821226666969744f * a) * s);
     return top / (2.44506634652299f + (2.44506634652299f + s) * vabs(x + 0.814642734961073f * x * a));
@@ -129,12 +129,14 @@ inline void activate(const nfx::Activation& act, Rows x, int channels, int n) {
         float* row = x.row(c);
         switch (act.kind) {
             case nfx::Act::tanh: each(row, n, vtanh); break;
-            case nfx::Act::fasttanh: each(row, n, fast_tanh); break;
+            case nfx::Act::tanh_fast: each(row, n, fast_tanh); break;
+            case nfx::Act::fasttanh: each(row, n, nam_fast_tanh); break;
             case nfx::Act::hardtanh: each(row, n, [](vec v) { return vmax(vmin(v, all(1)), all(-1)); }); break;
             case nfx::Act::relu: each(row, n, [](vec v) { return vmax(v, vec{}); }); break;
             case nfx::Act::leaky_relu: each(row, n, [p](vec v) { return pick(v > 0, v, v * p[0]); }); break;
             case nfx::Act::prelu: each(row, n, [p, c](vec v) { return pick(v > 0, v, v * p[c]); }); break;
             case nfx::Act::sigmoid: each(row, n, vsigmoid); break;
+            case nfx::Act::sigmoid_fast: each(row, n, fast_sigmoid); break;
             case nfx::Act::silu: each(row, n, [](vec v) { return v * vsigmoid(v); }); break;
             case nfx::Act::hardswish:
                 each(row, n, [](vec v) { return v * vmax(vmin(v + 3, all(6)), vec{}) * (1.0f / 6); });
@@ -290,7 +292,8 @@ public:
                     widest = std::max(widest, f.conv.out);
                 }
                 const int history = Packed(l.conv).history();
-                const bool known = l.activation.kind == nfx::Act::tanh || l.activation.kind == nfx::Act::leaky_relu;
+                const nfx::Act act = l.activation.kind;
+                const bool known = act == nfx::Act::tanh || act == nfx::Act::tanh_fast || act == nfx::Act::leaky_relu;
                 const bool plain = l.gating == nfx::Gating::none && !l.head.out && known;
                 const bool before = !films.empty() && films[nfx::conv_pre];
                 const nfx::Conv* mixin = l.films.empty() ? &l.mixin : nullptr;  // joined, unless FiLM comes between
@@ -414,6 +417,8 @@ private:
             const float* p = l.spec->activation.params.data();
             if (l.spec->activation.kind == nfx::Act::tanh)
                 activate_onto(sum, l.bottleneck, n, vtanh);
+            else if (l.spec->activation.kind == nfx::Act::tanh_fast)
+                activate_onto(sum, l.bottleneck, n, fast_tanh);
             else
                 activate_onto(sum, l.bottleneck, n, [p](vec v) { return pick(v > 0, v, v * p[0]); });
         } else {

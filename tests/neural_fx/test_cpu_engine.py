@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import neural_fx
 from neural_fx.engines import Stream, cpu, open_engine
 from neural_fx.engines.torch import TorchEngine
 from neural_fx.formats import parse
@@ -30,6 +31,7 @@ from neural_fx.formats.network import (
     Sequential,
     Slimmable,
     WaveNet,
+    walk,
 )
 from tests.conftest import DOCUMENTS, esr, guitarml_document, noise, wavenet_document
 from tests.neural_fx.formats.test_independent import aida_document
@@ -222,9 +224,8 @@ def test_recurrent_networks_equal_the_torch_reference(
 @pytest.mark.parametrize("instruction_set", SETS)
 @pytest.mark.parametrize("name", [n for n in NAMES if n != "film_layer1x1_post_film"])
 def test_the_reference_engine_on_every_instruction_set(name: str, instruction_set: str, shared: Any) -> None:
-    from neural_fx.formats import read
 
-    capture = read(model_path(name))
+    capture = neural_fx.formats.read(model_path(name))
     network = capture.network.sizes[-1] if isinstance(capture.network, Slimmable) else capture.network
     assert cpu.supports(network)
     clip = np.load(shared / "models" / "references" / "input_48k.npy").astype(np.float32)
@@ -291,6 +292,23 @@ def test_tanh_is_exact_to_a_few_parts_in_ten_million() -> None:
         stream = engine(network, instruction_set).stream(1)
         stream.reset(0, np.zeros(0, np.float32))
         assert np.abs(stream.process(x) - np.tanh(x.astype(np.float64))).max() < 6e-7
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if n in ("lstm", "wavenet_a1_standard", "A2", "wavenet_3ch")])
+@pytest.mark.parametrize("instruction_set", SETS)
+def test_fast_is_right_to_four_digits(name: str, instruction_set: str) -> None:
+    """ESR 1e-6 at most, and the exact form stays as it is."""
+    capture = neural_fx.formats.read(model_path(name))
+    network = capture.network.sizes[-1] if isinstance(capture.network, Slimmable) else capture.network
+    x = noise(24000)[None, None]
+    outputs = []
+    for fast in (False, True):
+        stream = cpu.CpuEngine(network, instruction_set, fast=fast).stream(1)
+        stream.reset(2000, np.zeros(0, np.float32))
+        outputs.append(stream.process(x))
+    assert esr(outputs[1], outputs[0]) <= 1e-6
+    tanh = any(isinstance(part, Activation) and part.name == "tanh" for part in walk(network)) or name == "lstm"
+    assert np.array_equal(*outputs) != tanh
 
 
 def test_denormals_are_flushed_inside_and_the_mode_comes_back() -> None:

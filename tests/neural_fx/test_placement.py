@@ -29,7 +29,7 @@ def test_captures_are_found_wherever_they_stand() -> None:
 
 def test_devices_are_checked() -> None:
     assert [check_device(d) for d in ("auto", "cpu", "torch", "batched")] == ["auto", "cpu", "torch", "batched"]
-    with pytest.raises(DeviceError, match="unknown device 'gpu'; known: auto, cpu, cuda"):
+    with pytest.raises(DeviceError, match="unknown device 'gpu'; known: auto, cpu, cpu-fast, cuda"):
         check_device("gpu")
     if not torch.cuda.is_available():
         with pytest.raises(DeviceError, match=r"'cuda' cannot be used here: .*; use cpu or auto"):
