@@ -24,7 +24,7 @@ from neural_fx.formats import Capture, read
 from neural_fx.formats.network import Array, Conv, Network, Recurrent, Slimmable, walk
 from neural_fx.neural import NeuralProcessor
 
-RIVALS = ("torch", "neural-amp-modeler")
+RIVALS = ("fast", "torch", "neural-amp-modeler")
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,7 @@ class Measurement:
 
     Attributes:
         realtime: median, minimum and maximum over the rounds, in multiples of real time, one thread.
+        block: samples; 0 for all in one call.
         block_us: p50, p99 and longest time of a block, in microseconds.
         allocations: inside the compiled kernels; None for other engines.
         peak_share: fraction of the core's measured multiply-add peak; None where the engine is not ours to count.
@@ -78,11 +79,11 @@ def bench(
 
     Args:
         paths: capture files.
-        blocks: block sizes in samples.
+        blocks: block sizes in samples; 0: all of it in one call, which runs blocks of its own in one native loop.
         seconds: of audio per model, block size and round; fewer where that would take longer than `seconds`.
         rounds: how often everything takes its turn.
-        rivals: of `RIVALS`: ``torch`` is our own reference, ``neural-amp-modeler`` the PyPI package, given blocks
-            with the receptive field before them, as it keeps no state.
+        rivals: of `RIVALS`: ``fast`` is the device ``cpu-fast``, ``torch`` our own reference, ``neural-amp-modeler``
+            the PyPI package, given blocks with the receptive field before them, as it keeps no state.
 
     Raises:
         NeuralFXError: an unknown rival, or one that is not installed.
@@ -99,7 +100,7 @@ def bench(
                 done += 1
                 progress(done / total)
     peak = cpu.fma_peak() if cpu.available() else None
-    return [_summary(subjects[i], size, times, peak) for (i, size), times in found.items()]
+    return [_summary(subjects[i], size, times, peak, seconds) for (i, size), times in found.items()]
 
 
 def _round(subject: _Subject, size: int, seconds: float) -> list[float]:
@@ -107,6 +108,7 @@ def _round(subject: _Subject, size: int, seconds: float) -> list[float]:
     rate = subject.capture.sample_rate
     rng = np.random.default_rng(0)
     x = (0.1 * rng.standard_normal(max(size, int(rate * seconds)))).astype(np.float32)
+    size = size or len(x)
     times: list[float] = []
     subject.play(x[:size])
     for start in range(0, len(x) - size + 1, size):
@@ -118,12 +120,15 @@ def _round(subject: _Subject, size: int, seconds: float) -> list[float]:
     return times
 
 
-def _summary(subject: _Subject, size: int, rounds: list[list[float]], peak: float | None) -> Measurement:
+def _summary(
+    subject: _Subject, size: int, rounds: list[list[float]], peak: float | None, seconds: float
+) -> Measurement:
     rate = subject.capture.sample_rate
-    speeds = [size * len(times) / rate / sum(times) for times in rounds]
+    samples = size or int(rate * seconds)
+    speeds = [samples * len(times) / rate / sum(times) for times in rounds]
     median = float(np.median(speeds))
     every = 1e6 * np.concatenate(rounds)
-    ours = subject.engine == "compiled" and peak is not None
+    ours = subject.engine.startswith("compiled") and peak is not None
     share = 2 * multiply_adds(subject.capture.network) * rate * median / (peak * 1e9) if ours and peak else None
     return Measurement(
         model=subject.model,
@@ -160,7 +165,8 @@ def _subjects(path: Path, rivals: list[str]) -> list[_Subject]:
     for rival in rivals:
         if rival not in RIVALS:
             raise NeuralFXError(f"unknown rival {rival!r}; known: {', '.join(RIVALS)}")
-        found = _ours(path, capture, "torch") if rival == "torch" else _peer(path, capture)
+        ours = {"torch": "torch", "fast": "cpu-fast"}.get(rival)
+        found = _ours(path, capture, ours) if ours else _peer(path, capture)
         if found is not None:
             subjects.append(found)
     return subjects
@@ -171,7 +177,8 @@ def _ours(path: Path, capture: Capture, device: str) -> _Subject:
     network = capture.network
     while isinstance(network, Slimmable):
         network = network.sizes[-1]
-    compiled = device == "auto" and cpu.supports(network)
+    compiled = device != "torch" and cpu.supports(network)
+    name = {"auto": "compiled", "cpu-fast": "compiled, fast"}[device] if compiled else "torch"
 
     def play(block: Array) -> object:
         return processor.process(block, capture.sample_rate, len(block), reset=False)
@@ -180,7 +187,7 @@ def _ours(path: Path, capture: Capture, device: str) -> _Subject:
         player = processor._player
         return player.stream.allocations if player and isinstance(player.stream, cpu.CpuStream) else None
 
-    return _Subject(path.stem, "compiled" if compiled else "torch", capture, play, allocations)
+    return _Subject(path.stem, name, capture, play, allocations)
 
 
 def _peer(path: Path, capture: Capture) -> _Subject | None:
@@ -247,8 +254,9 @@ def markdown(measurements: Iterable[Measurement]) -> str:
     for m in found:
         share = "" if m.peak_share is None else f"{100 * m.peak_share:.0f} %"
         count = "" if m.allocations is None else str(m.allocations)
+        speed = f"{m.realtime[0]:.1f} ({m.realtime[1]:.1f} .. {m.realtime[2]:.1f})"
         lines.append(
-            f"| {m.model} | {m.engine} | {m.block} | {m.realtime[0]:.1f} ({m.realtime[1]:.1f} .. {m.realtime[2]:.1f}) "
+            f"| {m.model} | {m.engine} | {m.block or 'one call'} | {speed} "
             f"| {m.block_us[0]:.0f} / {m.block_us[1]:.0f} | {share} | {count} |"
         )
     return "\n".join(lines)

@@ -14,11 +14,11 @@ from neural_fx.errors import NeuralFXError
 
 def bench(
     models: Annotated[list[str] | None, typer.Argument(help="Capture files; the bundled pedal if left out.")] = None,
-    blocks: Annotated[str, typer.Option(help="Block sizes in samples.")] = "64,256,1024",
+    blocks: Annotated[str, typer.Option(help="Samples; 0: all in one call.")] = "64,256,1024,0",
     seconds: Annotated[float, typer.Option(min=0.01, max=600, help="Of audio per model, block size, round.")] = 2.0,
     rounds: Annotated[int, typer.Option(min=1, max=1000, help="Times everything takes its turn.")] = 5,
     vs: Annotated[
-        list[str] | None, typer.Option("--vs", help="Also measure: torch, neural-amp-modeler (PyPI).")
+        list[str] | None, typer.Option("--vs", help="Also measure: fast, torch, neural-amp-modeler (PyPI).")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="A line of JSON per measurement.")] = False,
 ) -> None:
@@ -31,8 +31,8 @@ def bench(
         sizes = [int(size) for size in blocks.split(",")]
     except ValueError:
         sizes = []
-    if not sizes or not all(1 <= size <= 1 << 20 for size in sizes):
-        raise NeuralFXError(f"--blocks {blocks}: expected sizes from 1 to {1 << 20}, such as 64,256")
+    if not sizes or not all(0 <= size <= 1 << 20 for size in sizes):
+        raise NeuralFXError(f"--blocks {blocks}: expected sizes up to {1 << 20}, such as 64,256, or 0 for one call")
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("measuring", total=1.0)

@@ -61,7 +61,7 @@ def test_streams_in_batches_are_the_boards(worker: StreamServer, hosts: dict[str
         results = list(threads.map(play, range(4)))
     assert scheduler("cpu").blocks > before + 40
     for index, (found, wanted) in enumerate(results):
-        settled = slice(8000 if index == 3 else 0, found.shape[1])  # the knob glides, and is remembered for 4093 samples
+        settled = slice(8000 if index == 3 else 0, found.shape[1])  # it glides, and is remembered for a while
         wanted = wanted[:, : found.shape[1]]
         assert np.abs(found - wanted)[:, settled].max() <= 1e-5 * np.abs(wanted).max()
 
