@@ -32,6 +32,8 @@ SHARE = 0.5
 OFFLINE = 1 << 15
 """A block from this length on is no live one: it runs at once, by itself, in overlapping pieces."""
 FIRST_PLACES = 8
+MOST_GRAPHS = 8
+"""Of a pool; further lengths of blocks run without one."""
 
 
 class Pool:
@@ -48,8 +50,7 @@ class Pool:
         self._graphs: dict[int, _Graph] | None = None
         if self.device.type == "cuda" if graph is None else graph:
             self._graphs = {}
-        self._knobs = KnobbedModel if isinstance(self.model, KnobbedModel) else None
-        self._held: dict[int, Array | None] = {}
+        self._held: dict[int, Array | None] = {}  # by place: the knobs of a network with knobs, where they rest
         self._free: list[int] = []
         self._state: State = []
         self._grow(FIRST_PLACES)
@@ -127,7 +128,7 @@ class Pool:
 
     def _rests(self, place: int, x: Array) -> bool:
         """Whether the knobs are, throughout the block, where they have been."""
-        if self._knobs is None:
+        if not isinstance(self.model, KnobbedModel):
             return True
         held = self._held[place]
         return held is not None and bool((x[-len(held) :] == held[:, None]).all())
@@ -140,7 +141,9 @@ class Pool:
         return found
 
     def _together(self, places: Sequence[int], x: Tensor) -> Tensor:
-        if self._graphs is not None and 2 * len(places) > self.places:
+        graphs = self._graphs
+        known = graphs is not None and (x.shape[2] in graphs or len(graphs) < MOST_GRAPHS)
+        if known and 2 * len(places) > self.places:
             return self._replayed(places, x)
         y, state = self._step(x.to(self.device), self._at(places))
         for mine, new in zip(self._state, state, strict=True):
@@ -311,6 +314,8 @@ class Scheduler:
         except Exception as error:  # told to those whose blocks they are; the others go on
             for request in requests:
                 request.error = error
+        if len(self._usual) > 4096:  # somebody plays blocks of ever other lengths
+            self._usual.clear()
         took, before = self.clock() - began, self._usual.get((pool, frames))
         self._usual[pool, frames] = took if before is None else max(took, before + 0.05 * (took - before))
         self.batches, self.blocks = self.batches + 1, self.blocks + len(requests)

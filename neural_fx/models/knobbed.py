@@ -37,6 +37,8 @@ class KnobbedModel(Model):
         self.dense = nn.Sequential(*layers)
         self.sizes = modulation_sizes(network.network)
         self.learned = list(network.learned)
+        for i, level in enumerate(network.levels):  # on the device beforehand: a CUDA graph may not copy them there
+            self.register_buffer(f"level_{i}", tensor(level.gains), persistent=False)
 
     def describe(self) -> spec.Knobbed:
         """The description with the weights of this moment."""
@@ -132,8 +134,8 @@ class KnobbedModel(Model):
         return total * self.base.head_scale, following
 
     def _levels(self, y: Tensor, knobs: Tensor) -> Tensor:
-        for level in self.spec.levels:
-            gains = tensor(level.gains).to(y)
+        for i, level in enumerate(self.spec.levels):
+            gains: Tensor = getattr(self, f"level_{i}")
             place = (knobs[:, level.index, :] * (len(gains) - 1)).clamp(0, len(gains) - 1)
             low = place.floor().long().clamp(max=len(gains) - 2)
             gain = gains[low] + (place - low) * (gains[low + 1] - gains[low])
