@@ -212,11 +212,11 @@ def test_export(run: Run, model: Path, write: Callable[..., Path], stem: Path, t
 def test_bench(run: Run, model: Path, write: Callable[..., Path]) -> None:
     """What is measured is plausible and complete; how fast it is, is nobody's test."""
     other = write(guitarml_document(), "proteus.json")
-    quick = ("bench", model, other, "--blocks", "64,256", "--seconds", "0.05", "--rounds", "2", "--vs", "torch")
+    quick = ("bench", model, other, "--blocks", "64,0", "--seconds", "0.05", "--rounds", "2", "--vs", "torch")
     status, out, _ = run(*quick, "--json")
     lines = [json.loads(line) for line in out.splitlines()]
     assert (status, len(lines)) == (0, 8)
-    assert {(m["model"], m["block"]) for m in lines} == {(n, b) for n in ("model", "proteus") for b in (64, 256)}
+    assert {(m["model"], m["block"]) for m in lines} == {(n, b) for n in ("model", "proteus") for b in (64, 0)}
     for m in lines:
         low, high = m["realtime"][1], m["realtime"][2]
         assert 0 < low <= m["realtime"][0] <= high
@@ -225,9 +225,11 @@ def test_bench(run: Run, model: Path, write: Callable[..., Path]) -> None:
         assert m["peak_share"] is None or 0 < m["peak_share"] < 1.5
         assert m["cpu"]
         assert m["revision"]
-    assert "| model | engine | block |" in run(*quick)[1]
-    assert run("bench", model, "--blocks", "0")[0] == 2
-    assert "known: torch, neural-amp-modeler" in run("bench", model, "--vs", "others")[2]
+    table = run(*quick, "--vs", "fast")[1]
+    assert "| model | engine | block |" in table
+    assert "| compiled, fast | one call |" in table
+    assert run("bench", model, "--blocks", "-1")[0] == 2
+    assert "known: fast, torch, neural-amp-modeler" in run("bench", model, "--vs", "others")[2]
 
 
 def test_help_and_version() -> None:
