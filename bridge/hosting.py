@@ -283,15 +283,18 @@ class BoardHost:
         """
         made = self.make()
         share = self.placement.put(made, spec.channels)
-        board = self.hosted(made)
-        with self.lock:
-            for address in self.master.knobs():
-                if board.value(address) != self.master.value(address):
-                    board.apply(address, self.master.value(address))
-            stream = BoardStream(board, spec, lambda sentence: self.notify(self.name, sentence))
-            stream.share = share
-            stream.bypass = self.bypassed
-            self.streams.append(stream)
+        try:
+            board = self.hosted(made)
+            with self.lock:
+                for address in self.master.knobs():
+                    if board.value(address) != self.master.value(address):
+                        board.apply(address, self.master.value(address))
+                stream = BoardStream(board, spec, lambda sentence: self.notify(self.name, sentence))
+                stream.share, stream.bypass = share, self.bypassed
+                self.streams.append(stream)
+        except BaseException:
+            self.placement.end(share)
+            raise
         return stream
 
     def _placed(self, board: Pedalboard, stream: BoardStream) -> Pedalboard:

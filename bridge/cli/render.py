@@ -57,7 +57,7 @@ def render(
     make = BoardOptions(model, pedal, board, tuple(settings or ()), mix, level, timbre, check_device(device))
     pairs = plan(inputs, out)
     if device == "auto" and has_cuda():
-        make = replace(make, device=offline_device(make(), sum(_seconds(source) for source, _ in pairs), jobs))
+        make = replace(make, device=offline_device(make(), sum(_seconds(source, True) for source, _ in pairs), jobs))
     if make.device.startswith(("cuda", "mps")):
         jobs = 1  # one file fills a GPU
     run(pairs, make, Output(sample_rate, subtype, tail, overwrite), jobs, as_json)
@@ -188,11 +188,11 @@ class _Bar:
         self.progress.advance(self.stems)
 
 
-def _seconds(source: Path) -> float:
-    """Length of a file for the progress bar; 0 if it cannot be read, which its own render will report."""
+def _seconds(source: Path, of_channels: bool = False) -> float:
+    """Length of a file, or of its channels together; 0 if it cannot be read, which its own render will report."""
     try:
         with open_audio(source) as reader:
-            return reader.frames / reader.sample_rate
+            return reader.frames / reader.sample_rate * (reader.channels if of_channels else 1)
     except NeuralFXError:
         return 0.0
 

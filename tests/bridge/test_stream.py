@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import mido
 import numpy as np
 import pedalboard
 import psutil
@@ -21,11 +22,11 @@ from hypothesis import strategies as st
 import bridge
 import neural_fx
 from bridge.errors import BridgeError, ProtocolError
-from bridge.hosting import BoardHost
+from bridge.hosting import BoardHost, Change, _last_ones
 from bridge.protocol import HEADER, Event, Kind, pack, pack_audio, pack_json, unpack_audio, unpack_header, unpack_hello
 from bridge.stream_server import StreamServer, receive
 from neural_fx.pedalboard import Pedalboard
-from neural_fx.processor import Audio, Processor
+from neural_fx.processor import Audio, Processor, Spec
 from tests.conftest import noise, wavenet_document
 
 
@@ -141,6 +142,23 @@ def test_everybody_hears_the_host(worker: StreamServer) -> None:
             after = remote.process(x, 48000, reset=False)
         np.testing.assert_array_equal(after, x)
     assert not np.allclose(before[0], x)
+
+
+def test_of_many_changes_at_a_frame_the_last_counts(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fader's flood costs one change a block; another parameter, another frame and MIDI are not swallowed."""
+    host = BoardHost("amp", lambda: Pedalboard([neural_fx.load(model)]))
+    stream = host.open(Spec(48000, 1, 256))
+    done: list[tuple[str, object]] = []
+    monkeypatch.setattr(stream.voice.board, "apply", lambda address, value: done.append((address, value)))
+    for i in range(1000):
+        host.set("mix", i / 999)
+        host.set("model/input_gain_db", i / 100)
+    events = [Event(0, "mix", 0.1), Event(7, "mix", 0.2), Event(7, "mix", 0.3)]
+    stream.process(np.zeros((1, 256), np.float32), events)
+    assert done == [("mix", 1.0), ("model/input_gain_db", 9.99), ("mix", 0.3)]
+    notes = [mido.Message("note_on", note=60), mido.Message("note_on", note=60)]
+    assert [c.value for c in _last_ones([Change("", note) for note in notes])] == notes
+    host.close(stream)
 
 
 def test_events_happen_at_their_sample(worker: StreamServer) -> None:

@@ -3,6 +3,7 @@
 
 #include "DistrhoPlugin.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
