@@ -8,6 +8,7 @@ slots:
     set: {output_gain_db: -3}
   - model: amps/jcm.nam       # any capture; relative to this file
     level: normalized         # raw (default), normalized, calibrated
+    oversample: 4             # 1 (default), 2, 4 or 8, against aliasing; pedals, too
     name: amp
   - ir: cabs/celestion.wav    # an impulse response
     mix: 1.0
@@ -67,10 +68,12 @@ class Slot(Strict):
 
 class _PedalSlot(Slot):
     pedal: str
+    oversample: Literal[1, 2, 4, 8] = 1
 
 
 class _ModelSlot(Slot):
     model: str
+    oversample: Literal[1, 2, 4, 8] = 1
     level: Literal["raw", "normalized", "calibrated"] = "raw"
     interface_dbu: _Number = 12.0
 
@@ -318,7 +321,7 @@ def _pedal(slot: _PedalSlot, source: _Source, place: tuple[str | int, ...]) -> P
     from neural_fx.pedals import make_pedal
 
     try:
-        processor = make_pedal(slot.pedal)
+        processor = make_pedal(slot.pedal, oversample=slot.oversample)
     except NeuralFXError as error:
         source.fail((*place, "pedal"), str(error))
     return _settings(slot, processor, source, place)
@@ -326,7 +329,8 @@ def _pedal(slot: _PedalSlot, source: _Source, place: tuple[str | int, ...]) -> P
 
 def _model(slot: _ModelSlot, source: _Source, place: tuple[str | int, ...]) -> Plugin:
     try:
-        processor = load(_file(slot.model, source), level=slot.level, interface_dbu=slot.interface_dbu)
+        how = {"level": slot.level, "interface_dbu": slot.interface_dbu, "oversample": slot.oversample}
+        processor = load(_file(slot.model, source), **how)  # type: ignore[arg-type]
     except ModelError as error:
         source.fail((*place, "model"), str(error))
     return _settings(slot, processor, source, place)
@@ -517,10 +521,12 @@ def _describe(plugin: Plugin, folder: Path) -> dict[str, Any]:
 
     if isinstance(plugin, Processor):
         changed = {n: v for n, v in parameter_values(plugin).items() if v != plugin.parameters[n].default}
-        settings = {"set": changed} if changed else {}
+        settings: dict[str, Any] = {"set": changed} if changed else {}
         for describe in _describers:
             if (found := describe(plugin, folder)) is not None:
                 return {**found, **settings}
+        if isinstance(plugin, NeuralProcessor) and plugin.oversample > 1:
+            settings = {"oversample": plugin.oversample, **settings}
         if isinstance(plugin, Pedal):
             return {"pedal": plugin.SLUG, **settings}
         if isinstance(plugin, TimbreTransfer):

@@ -42,6 +42,9 @@ def render(
     level: Annotated[
         str | None, typer.Option(help="raw, normalized (-18 dB) or calibrated; for --model/--pedal.")
     ] = None,
+    oversample: Annotated[
+        int, typer.Option(help="1, 2, 4 or 8 times the model's rate, against aliasing; for --model/--pedal.")
+    ] = 1,
     tail: Annotated[float, typer.Option(min=0, max=600, help="Seconds to go on after the end, for echoes.")] = 0.0,
     sample_rate: Annotated[int | None, typer.Option(min=1000, max=768000, help="Of the output, in Hz.")] = None,
     subtype: Annotated[str | None, typer.Option(help="PCM_16, PCM_24, FLOAT, ... as libsndfile names them.")] = None,
@@ -54,7 +57,9 @@ def render(
     as_json: Annotated[bool, typer.Option("--json", help="A report for scripts on standard output.")] = False,
 ) -> None:
     """Render audio files through a capture, a bundled pedal, a timbre, or a board."""
-    make = BoardOptions(model, pedal, board, tuple(settings or ()), mix, level, timbre, check_device(device))
+    make = BoardOptions(
+        model, pedal, board, tuple(settings or ()), mix, level, timbre, check_device(device), oversample
+    )
     pairs = plan(inputs, out)
     if device == "auto" and has_cuda():
         make = replace(make, device=offline_device(make(), sum(_seconds(source, True) for source, _ in pairs), jobs))
@@ -90,12 +95,15 @@ class BoardOptions:
     level: str | None = None
     timbre: str | None = None
     device: str = "auto"
+    oversample: int = 1
 
     def __post_init__(self) -> None:
         if sum(option is not None for option in (self.model, self.pedal, self.timbre, self.board)) != 1:
             raise NeuralFXError("say one of --model FILE, --pedal NAME, --timbre NAME or --board FILE")
         if self.level is not None and (self.board is not None or self.timbre is not None):
             raise NeuralFXError("--level goes with --model or --pedal; a board says the level of each model itself")
+        if self.oversample != 1 and (self.board is not None or self.timbre is not None):
+            raise NeuralFXError("--oversample goes with --model or --pedal; a board has `oversample:` for each of them")
 
     def __call__(self) -> Pedalboard:
         if self.board is not None:
@@ -107,9 +115,9 @@ class BoardOptions:
 
             board = Pedalboard([TimbreTransfer(self.timbre)])
         elif self.pedal is not None:
-            board = Pedalboard([make_pedal(self.pedal, level=self.level or "raw")])
+            board = Pedalboard([make_pedal(self.pedal, self.level or "raw", self.oversample)])
         else:
-            board = Pedalboard([load(str(self.model), level=self.level or "raw")])
+            board = Pedalboard([load(str(self.model), level=self.level or "raw", oversample=self.oversample)])
         apply_settings(board, self.settings)
         if self.mix is not None:
             board.mix = self.mix

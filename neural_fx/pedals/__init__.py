@@ -97,8 +97,8 @@ class BigMuff(Pedal):
 PEDALS: dict[str, type[Pedal]] = {pedal.SLUG: pedal for pedal in (TubeScreamer, DS1, BigMuff, KlonGainStage)}
 
 
-def make_pedal(name: str, level: str = "raw") -> Pedal:
-    """A bundled pedal by its name on the command line.
+def make_pedal(name: str, level: str = "raw", oversample: int = 1) -> Pedal:
+    """A bundled pedal by its name on the command line; `level` and `oversample` as for `NeuralProcessor`.
 
     Raises:
         NeuralFXError: there is none of that name; lists them.
@@ -107,4 +107,4 @@ def make_pedal(name: str, level: str = "raw") -> Pedal:
         near = [slug for slug in PEDALS if name.lower() in slug] or difflib.get_close_matches(name, PEDALS, 1)
         hint = f" (did you mean {near[0]}?)" if near else ""
         raise NeuralFXError(f"unknown pedal {name!r}{hint}; bundled: {', '.join(PEDALS)}")
-    return PEDALS[name](level=level)
+    return PEDALS[name](level=level, oversample=oversample)

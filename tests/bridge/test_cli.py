@@ -20,6 +20,7 @@ import soundfile
 import neural_fx
 from bridge.cli import main
 from neural_fx.formats.nam_writer import nam_bytes
+from neural_fx.pedals import DS1
 from neural_fx.training.architectures import untrained
 from tests.conftest import container_document, guitarml_document, noise, wavenet_document
 
@@ -207,6 +208,20 @@ def test_export(run: Run, model: Path, write: Callable[..., Path], stem: Path, t
     ]:
         status, _, err = run(*command)
         assert (status, words in err, len(err.strip().splitlines())) == (2, True, 1)
+
+
+def test_oversampling_is_the_parameter(run: Run, tmp_path: Path) -> None:
+    source = tmp_path / "in.wav"
+    soundfile.write(source, 0.3 * noise(20000), 48000)
+    options = ("--oversample", 4, "-o", tmp_path / "a.wav", "--subtype", "FLOAT")
+    assert run("render", source, "--pedal", "ds-1", *options)[0] == 0
+    found, _ = soundfile.read(tmp_path / "a.wav", dtype="float32")
+    wanted = DS1(oversample=4)(soundfile.read(source, dtype="float32")[0], 48000)
+    np.testing.assert_allclose(found, wanted, atol=1e-6)
+    status, _, err = run("render", source, "--pedal", "ds-1", "--oversample", 3, "-o", tmp_path / "b.wav")
+    assert (status, "expected 1, 2, 4 or 8, found 3" in err) == (2, True)
+    status, _, err = run("render", source, "--timbre", "violin", "--oversample", 2, "-o", tmp_path / "b.wav")
+    assert (status, "--oversample goes with --model or --pedal" in err) == (2, True)
 
 
 def test_bench(run: Run, model: Path, write: Callable[..., Path]) -> None:

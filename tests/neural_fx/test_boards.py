@@ -23,9 +23,11 @@ name: Lead
 mix: 0.9
 slots:
   - pedal: klon-gain-stage
+    oversample: 2
     set: {output_gain_db: -3}
   - model: model.nam
     level: normalized
+    oversample: 4
     name: amp
     set:
       input_gain_db: 6
@@ -58,6 +60,7 @@ def test_everything_a_board_can_name(folder: Path) -> None:
     board = neural_fx.Pedalboard.from_file(folder / "board.yaml")
     assert slot_names(board) == ["klon-gain-stage", "amp", "convolution", "ladder-filter", "room", "mix"]
     assert (board.name, board.mix) == ("Lead", pytest.approx(0.9))
+    assert [plugin.oversample for plugin in board[:2]] == [2, 4]
     amp = board[1]
     assert (amp.input_gain_db, amp.level) == (6, "normalized")
     assert board[3].mode == pedalboard.LadderFilter.Mode.HPF24
@@ -104,19 +107,19 @@ def test_what_cannot_be_saved_says_so(folder: Path) -> None:
         ("mix: 0.9", "mixx: 1", ["line 3", "mixx", "known fields: board, name, mix, slots"]),
         ("board: 1", "board: 7", ["line 1", "board"]),
         ("pedal: klon-gain-stage", "pedal: klon-gain-stag", ["line 5", "slots[0].pedal", "mean klon-gain-stage"]),
-        ("{output_gain_db: -3}", "{drive: 1}", ["line 6", "slots[0].set.drive", "it has: input_gain_db"]),
-        ("model: model.nam", "model: gone.nam", ["line 7", "slots[1].model", "gone.nam", "No such file"]),
-        ("level: normalized", "level: loud", ["line 8", "slots[1].level", "'raw', 'normalized' or 'calibrated'"]),
-        ("input_gain_db: 6", "input_gain_db: 600", ["line 11", "slots[1].set.input_gain_db", "outside its range"]),
-        ("ir: cab.wav", "ir: cab.mp3", ["line 12", "slots[2].ir", "no such file"]),
-        ("plugin: LadderFilter", "plugin: Ladder", ["line 14", "slots[3].plugin", "known: Bitcrush"]),
-        ("mode: HPF24", "mode: HPF25", ["line 15", "slots[3].set", "HPF12"]),
-        ("cutoff_hz: 90", "cutoff: 90", ["line 15", "slots[3].set.cutoff", "did you mean 'cutoff_hz'"]),
-        ("name: room", "name: amp", ["line 17", "slots[4].name", "already"]),
-        ("name: room", "name: a/b", ["line 17", "slots[4].name"]),
-        ("name: room", "nme: room", ["line 17", "slots[4].nme", "known fields: name, set, plugin"]),
-        ("      - plugin: Gain", "      - plug: Gain", ["line 20", "slots[5].parallel[0]", "one of: pedal, model"]),
-        ("          - plugin: Invert", "          - Invert", ["line 25", "slots[5].parallel[1].chain[1]"]),
+        ("{output_gain_db: -3}", "{drive: 1}", ["line 7", "slots[0].set.drive", "it has: input_gain_db"]),
+        ("model: model.nam", "model: gone.nam", ["line 8", "slots[1].model", "gone.nam", "No such file"]),
+        ("level: normalized", "level: loud", ["line 9", "slots[1].level", "'raw', 'normalized' or 'calibrated'"]),
+        ("input_gain_db: 6", "input_gain_db: 600", ["line 13", "slots[1].set.input_gain_db", "outside its range"]),
+        ("ir: cab.wav", "ir: cab.mp3", ["line 14", "slots[2].ir", "no such file"]),
+        ("plugin: LadderFilter", "plugin: Ladder", ["line 16", "slots[3].plugin", "known: Bitcrush"]),
+        ("mode: HPF24", "mode: HPF25", ["line 17", "slots[3].set", "HPF12"]),
+        ("cutoff_hz: 90", "cutoff: 90", ["line 17", "slots[3].set.cutoff", "did you mean 'cutoff_hz'"]),
+        ("name: room", "name: amp", ["line 19", "slots[4].name", "already"]),
+        ("name: room", "name: a/b", ["line 19", "slots[4].name"]),
+        ("name: room", "nme: room", ["line 19", "slots[4].nme", "known fields: name, set, plugin"]),
+        ("      - plugin: Gain", "      - plug: Gain", ["line 22", "slots[5].parallel[0]", "one of: pedal, model"]),
+        ("          - plugin: Invert", "          - Invert", ["line 27", "slots[5].parallel[1].chain[1]"]),
         ("name: Lead", "name: [", ["line", "not valid YAML"]),
         ("name: Lead", "mix: 0.1", ["line 3", "'mix' stands here twice"]),
         ("name: Lead", "name: *other", ["aliases"]),
