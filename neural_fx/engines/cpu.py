@@ -96,7 +96,7 @@ class CpuEngine:
     def __init__(self, network: Network, instruction_set: str = "", fast: bool = False) -> None:
         self.instruction_set = instruction_set
         self.in_channels, self.out_channels = network.in_channels, network.out_channels
-        self.net = describe(_quicker(network) if fast else network, fast)
+        self.net = describe(network, fast)
 
     def stream(self, batch: int) -> CpuStream:
         """New streams that run in one call."""
@@ -189,7 +189,9 @@ def _quicker(part: Any) -> Any:
 
 
 def describe(network: Network, fast: bool = False) -> Any:
-    """The kernels' own description of a network that `supports` accepts; `fast` is for recurrent ones."""
+    """The kernels' own description of a network that `supports` accepts; `fast`: with the fast forms of functions."""
+    if fast:
+        network = _quicker(network)
     if isinstance(network, WaveNet):
         return _wavenet(network)
     if isinstance(network, Knobbed):
