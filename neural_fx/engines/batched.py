@@ -16,14 +16,14 @@ import hashlib
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, is_dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from neural_fx.engines.torch import TorchEngine
-from neural_fx.formats.network import Array, Network, walk
+from neural_fx.formats.network import Array, Network
 from neural_fx.models import State
 from neural_fx.models.knobbed import KnobbedModel
 
@@ -231,7 +231,7 @@ class Scheduler:
     def __init__(self, device: str, clock: Callable[[], float] = time.monotonic) -> None:
         torch.empty(0, device=device)
         self.device, self.clock = device, clock
-        self.batches, self.blocks, self.late = 0, 0, 0
+        self.batches, self.blocks = 0, 0
         self._usual: dict[tuple[Pool, int], float] = {}
         self._pools: dict[bytes, Pool] = {}
         self._next: dict[object, float] = {}  # until when the next block of who plays is waited for
@@ -266,7 +266,6 @@ class Scheduler:
             self._waiting.append(request)
             self._changed.notify()
         request.done.wait()
-        self.late += self.clock() - now > duration
         if request.error is not None:
             raise request.error
         assert request.y is not None
@@ -387,13 +386,20 @@ def scheduler(device: str) -> Scheduler:
 def digest(network: Network) -> bytes:
     """What tells networks apart: their form and their weights."""
     found = hashlib.sha256()
-    for part in walk(network):
-        found.update(type(part).__name__.encode())
-        for item in fields(part):  # type: ignore[arg-type]
-            value = getattr(part, item.name)
-            if isinstance(value, np.ndarray):
-                found.update(str(value.shape).encode() + np.ascontiguousarray(value).tobytes())
-            elif isinstance(value, (str, int, float, bool, tuple)) or value is None:
-                plain = [v for v in value if isinstance(v, (str, int, float))] if isinstance(value, tuple) else value
-                found.update(f"{item.name}={plain!r};".encode())
+    _feed(found, network)
     return found.digest()
+
+
+def _feed(found: hashlib._Hash, part: object) -> None:
+    if isinstance(part, np.ndarray):
+        found.update(f"{part.shape}{part.dtype}".encode() + np.ascontiguousarray(part).tobytes())
+    elif is_dataclass(part) and not isinstance(part, type):
+        found.update(type(part).__name__.encode())
+        for item in fields(part):
+            _feed(found, getattr(part, item.name))
+    elif isinstance(part, (tuple, dict)):
+        found.update(f"{len(part)}:".encode())
+        for value in part.items() if isinstance(part, dict) else part:
+            _feed(found, value)
+    else:
+        found.update(f"{part!r};".encode())

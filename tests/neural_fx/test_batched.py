@@ -18,7 +18,7 @@ from neural_fx.engines.torch import TorchEngine
 from neural_fx.formats import parse
 from neural_fx.formats.network import Network
 from neural_fx.training.architectures import knobbed, pedal, untrained
-from tests.conftest import DOCUMENTS, noise
+from tests.conftest import DOCUMENTS, noise, wavenet_document
 
 NETWORKS = ["wavenet", "lstm", "convnet", "linear", "knobs"]
 
@@ -187,6 +187,12 @@ def test_equal_networks_share_a_pool() -> None:
     names = ["wavenet", "lstm", "convnet", "linear"]
     assert len({digest(network(name)) for name in names}) == len(names)
     assert digest(untrained("a1-nano")) != digest(untrained("a1-lite"))
+    sloped = []
+    for slope in (0.01, 0.2):
+        document = wavenet_document()
+        document["config"]["layers"][0]["activation"] = {"type": "LeakyReLU", "negative_slope": slope}
+        sloped.append(parse(json.dumps(document).encode()).network)
+    assert digest(sloped[0]) != digest(sloped[1])
 
 
 def test_devices() -> None:
