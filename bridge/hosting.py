@@ -173,7 +173,7 @@ class BoardHost:
         name: as OSC addresses and clients say it.
         make: builds the board; called once for the table and once for every stream.
         notify: told (board name, sentence) when a stream's board fails.
-        placement: decides on which device its streams run; None: on the CPU.
+        placement: decides on which device its streams run; None: ``auto``, for this board alone.
 
     Raises:
         NeuralFXError: the board cannot be built.
@@ -189,7 +189,7 @@ class BoardHost:
         placement: LivePlacement | None = None,
     ) -> None:
         self.name, self.make, self.notify = name, make, notify
-        self.placement = placement or LivePlacement("cpu")
+        self.placement = placement or LivePlacement()
         self.lock = threading.RLock()
         self.master = self.hosted(make())
         self.bypassed = 0.0

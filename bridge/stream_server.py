@@ -55,7 +55,7 @@ class StreamServer:
         host, port: to bind; port 0 takes a free one.
         token: what clients must say; empty: nothing.
         media: the files that boards sent by clients may use.
-        placement: decides on which device those boards run; None: on the CPU.
+        placement: decides on which device those boards run, as for `BoardHost`.
 
     Raises:
         OSError: the port cannot be bound.

@@ -108,7 +108,7 @@ def _round(subject: _Subject, size: int, seconds: float) -> list[float]:
     rate = subject.capture.sample_rate
     rng = np.random.default_rng(0)
     x = (0.1 * rng.standard_normal(max(size, int(rate * seconds)))).astype(np.float32)
-    size = size or len(x)
+    size = _samples(subject, size, seconds)
     times: list[float] = []
     subject.play(x[:size])
     for start in range(0, len(x) - size + 1, size):
@@ -120,11 +120,16 @@ def _round(subject: _Subject, size: int, seconds: float) -> list[float]:
     return times
 
 
+def _samples(subject: _Subject, size: int, seconds: float) -> int:
+    """Of a block; a size of 0 stands for all in one call."""
+    return size or int(subject.capture.sample_rate * seconds)
+
+
 def _summary(
     subject: _Subject, size: int, rounds: list[list[float]], peak: float | None, seconds: float
 ) -> Measurement:
     rate = subject.capture.sample_rate
-    samples = size or int(rate * seconds)
+    samples = _samples(subject, size, seconds)
     speeds = [samples * len(times) / rate / sum(times) for times in rounds]
     median = float(np.median(speeds))
     every = 1e6 * np.concatenate(rounds)

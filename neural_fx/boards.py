@@ -329,8 +329,9 @@ def _pedal(slot: _PedalSlot, source: _Source, place: tuple[str | int, ...]) -> P
 
 def _model(slot: _ModelSlot, source: _Source, place: tuple[str | int, ...]) -> Plugin:
     try:
-        how = {"level": slot.level, "interface_dbu": slot.interface_dbu, "oversample": slot.oversample}
-        processor = load(_file(slot.model, source), **how)  # type: ignore[arg-type]
+        processor = load(
+            _file(slot.model, source), level=slot.level, interface_dbu=slot.interface_dbu, oversample=slot.oversample
+        )
     except ModelError as error:
         source.fail((*place, "model"), str(error))
     return _settings(slot, processor, source, place)

@@ -264,6 +264,11 @@ NATIVE_BUFFER = 1 << 16
 """The largest buffer given to native plugins, which works on longer blocks in pieces: some crash on millions."""
 
 
+def bounded(spec: Spec) -> Spec:
+    """A stream's shape with a buffer that native plugins bear."""
+    return replace(spec, buffer_size=min(spec.buffer_size, NATIVE_BUFFER))
+
+
 class NativeRun(Processor):
     """A run of native plugins as one processor, through one native board.
 
@@ -286,9 +291,9 @@ class NativeRun(Processor):
 
     def prime(self, spec: Spec) -> None:
         """Push silent blocks of full size until something comes out, and note how much is held back."""
-        size = min(spec.buffer_size, NATIVE_BUFFER)
-        self._stream = replace(spec, buffer_size=size)
+        self._stream = bounded(spec)
         self._board.reset()
+        size = self._stream.buffer_size
         silence = np.zeros((spec.channels, size), np.float32)
         given = pushed = 0
         while pushed == 0 or (given == 0 and pushed < 1 << 16):
@@ -357,7 +362,7 @@ class WholeSignalRun(NativeRun):
     """Native plugins of `NOT_STREAMING`: nothing comes out before the end, and memory grows with the length."""
 
     def prepare(self, spec: Spec) -> None:
-        self._stream = spec
+        self._stream = bounded(spec)
         self._signal: list[Audio] = []
 
     def process_block(self, block: Audio) -> Audio:

@@ -42,10 +42,9 @@ def check_device(device: str) -> str:
     Raises:
         DeviceError: unknown, or not there.
     """
-    kind = device.partition(":")[0]
-    if kind not in DEVICES:
+    if _kind(device) not in DEVICES:
         raise DeviceError(f"unknown device {device!r}; known: {', '.join(DEVICES)}")
-    if kind in ("cuda", "mps"):
+    if is_gpu(device):
         import torch
 
         try:
@@ -54,6 +53,15 @@ def check_device(device: str) -> str:
             reason = str(error).splitlines()[0]
             raise DeviceError(f"device {device!r} cannot be used here: {reason}; use cpu or auto") from None
     return device
+
+
+def is_gpu(device: str) -> bool:
+    """Whether a device, as `check_device` knows it, is none of the CPU's."""
+    return _kind(device) in ("cuda", "mps")
+
+
+def _kind(device: str) -> str:
+    return device.partition(":")[0]
 
 
 def has_cuda() -> bool:
@@ -85,9 +93,9 @@ def place(board: object, device: str) -> None:
         capture.device = device
 
 
-def on_gpu(board: object) -> bool:
-    """Whether a capture of the board runs on a device where long blocks pay."""
-    return any(capture.device.partition(":")[0] in ("cuda", "mps", "batched") for capture in captures(board))
+def in_batches(board: object) -> bool:
+    """Whether a capture of the board runs on a device that cuts long blocks up and runs the pieces as a batch."""
+    return any(is_gpu(capture.device) or capture.device == "batched" for capture in captures(board))
 
 
 def cost(board: object, channels: int = 1) -> float:

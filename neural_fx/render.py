@@ -23,7 +23,7 @@ from neural_fx.audio import SUFFIXES, Audio, Reader, open_audio, subtypes, write
 from neural_fx.errors import AudioError, NeuralFXError
 from neural_fx.files import replacing
 from neural_fx.pedalboard import Pedalboard
-from neural_fx.placement import on_gpu
+from neural_fx.placement import in_batches
 from neural_fx.processor import Spec
 
 if TYPE_CHECKING:
@@ -252,7 +252,7 @@ def _processed(reader: Reader, board: Pedalboard, output: Output) -> Iterator[Au
     """
     rate, channels = reader.sample_rate, reader.channels
     tail = round(output.tail_seconds * rate)
-    size = GPU_BLOCK if on_gpu(board) else BLOCK
+    size = GPU_BLOCK if in_batches(board) else BLOCK
     silence = (np.zeros((channels, min(size, tail - at)), np.float32) for at in range(0, tail, size))
     try:
         board.open_stream(Spec(rate, channels, GPU_BLOCK) if size == GPU_BLOCK else Spec(rate, channels))

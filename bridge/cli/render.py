@@ -21,7 +21,7 @@ from neural_fx.errors import NeuralFXError
 from neural_fx.neural import load
 from neural_fx.pedalboard import Pedalboard
 from neural_fx.pedals import make_pedal
-from neural_fx.placement import check_device, has_cuda, offline_device, place
+from neural_fx.placement import check_device, has_cuda, is_gpu, offline_device, place
 from neural_fx.render import Output, Report, plan, render_all
 from neural_fx.slots import apply_settings
 
@@ -63,7 +63,7 @@ def render(
     pairs = plan(inputs, out)
     if device == "auto" and has_cuda():
         make = replace(make, device=offline_device(make(), sum(_seconds(source, True) for source, _ in pairs), jobs))
-    if make.device.startswith(("cuda", "mps")):
+    if is_gpu(make.device):
         jobs = 1  # one file fills a GPU
     run(pairs, make, Output(sample_rate, subtype, tail, overwrite), jobs, as_json)
 

@@ -76,6 +76,13 @@ def test_a_board_that_is_changed_stays_on_its_device(hosts: dict[str, BoardHost]
     host.close(stream)
 
 
+def test_without_a_placement_a_board_stays_where_it_is() -> None:
+    host = BoardHost("pedal", lambda: Pedalboard([TubeScreamer(device="torch")]))
+    stream = host.open(Spec(RATE, 1, 256))
+    assert [capture.device for capture in captures(stream.voice.board)] == ["torch"]
+    host.close(stream)
+
+
 def test_serve_says_that_a_device_is_missing() -> None:
     with pytest.raises(DeviceError, match="unknown device 'gpu'"):
         LivePlacement("gpu")

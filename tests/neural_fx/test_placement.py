@@ -13,7 +13,8 @@ import neural_fx
 from neural_fx import placement
 from neural_fx.pedals import DS1, TubeScreamer, make_pedal
 from neural_fx.placement import DeviceError, LivePlacement, captures, check_device, cost, offline_device, place
-from neural_fx.render import render_file, write_audio
+from neural_fx.processor import Spec
+from neural_fx.render import GPU_BLOCK, render_file, write_audio
 from tests.conftest import noise
 
 
@@ -84,3 +85,15 @@ def test_a_file_in_batches_equals_one_on_the_cpu(rate: int, tmp_path: Path) -> N
         outputs.append(neural_fx.audio.read_audio(tmp_path / f"{device}.wav")[0])
     assert outputs[0].shape == outputs[1].shape
     assert np.abs(outputs[0] - outputs[1]).max() <= 1e-5 * np.abs(outputs[0]).max()
+
+
+def test_native_plugins_are_spared_the_long_blocks_of_a_gpu() -> None:
+    """Those that stream and those that wait for the whole signal; pedalboard crashes on buffers of millions."""
+    x = 0.3 * noise(30000)[None]
+    for native in (pedalboard.Gain(-3), pedalboard.PitchShift(2)):
+        parts = []
+        for buffer in (8192, GPU_BLOCK):
+            made = neural_fx.Pedalboard([native])
+            made.open_stream(Spec(48000, 1, buffer))
+            parts.append(np.concatenate([*made.push(x), *made.rest()], 1))
+        np.testing.assert_allclose(parts[1], parts[0], atol=1e-5)
