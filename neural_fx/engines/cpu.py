@@ -49,7 +49,7 @@ def available() -> bool:
 
 
 def instruction_set() -> str:
-    """What the kernels use on this machine: ``avx512``, ``avx2``, ``sse2`` or ``generic``."""
+    """What the kernels use on this machine: ``amx``, ``avx512``, ``avx2``, ``sse2`` or ``generic``."""
     return str(core.instruction_set())
 
 

@@ -15,7 +15,12 @@
 #include "nets.hpp"
 
 #if defined(__x86_64__)
+#include <cpuid.h>
 #include <xmmintrin.h>
+#if defined(NFX_AMX) && defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 #endif
 
 // Every allocation by C++ code of this module counts, so that a test can prove `process` makes none.
@@ -48,11 +53,29 @@ using namespace nb::literals;
 namespace sse2 { extern const nfx::Kernels kernels; }
 namespace avx2 { extern const nfx::Kernels kernels; }
 namespace avx512 { extern const nfx::Kernels kernels; }
+#if defined(NFX_AMX)
+namespace amx { extern const nfx::Kernels kernels; }
+#endif
 #else
 namespace generic { extern const nfx::Kernels kernels; }
 #endif
 
 namespace {
+
+#if defined(NFX_AMX)
+// Whether the processor has matrix units for bfloat16, and the system lets this process use them (Linux wants to be asked).
+bool has_matrix_units() {
+#if defined(__linux__) && defined(SYS_arch_prctl)
+    unsigned a, b, c, d;
+    constexpr unsigned tiles = 1u << 24, bf16 = 1u << 22;
+    constexpr long ask = 0x1023, tile_data = 18;
+    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || (d & (tiles | bf16)) != (tiles | bf16)) return false;
+    return syscall(SYS_arch_prctl, ask, tile_data) == 0;
+#else
+    return false;
+#endif
+}
+#endif
 
 // Kernels by the name of their instruction set; the best that this machine has for "".
 const nfx::Kernels& kernels(const std::string& wanted) {
@@ -61,6 +84,10 @@ const nfx::Kernels& kernels(const std::string& wanted) {
     const bool has512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
                         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw");
     const bool has2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+#if defined(NFX_AMX)
+    static const bool has_amx = has512 && has_matrix_units();
+    if (has_amx && (wanted.empty() || wanted == "amx")) return amx::kernels;
+#endif
     if (has512 && (wanted.empty() || wanted == "avx512")) return avx512::kernels;
     if (has2 && (wanted.empty() || wanted == "avx2")) return avx2::kernels;
     if (wanted.empty() || wanted == "sse2") return sse2::kernels;

@@ -2,22 +2,10 @@
 // time stays in registers while the loop runs over taps and inputs.
 #pragma once
 
-#include <utility>
-
-#include "memory.hpp"
-#include "nets.hpp"
-#include "simd.hpp"
+#include "rows.hpp"
+#include "tiled.hpp"
 
 namespace NFX_ARCH {
-
-constexpr int BLOCK = 256;
-constexpr int SLACK = 64;  // readable floats after the last sample of a row
-
-struct Rows {
-    float* p;
-    size_t stride;
-    float* row(int i) const { return p + i * stride; }
-};
 
 // Weights in the order the kernel reads them: for each group of up to 4 outputs, for each tap and input, the outputs;
 // then, if the convolution is joined with a 1x1 of another signal (the condition), that one's.
@@ -112,84 +100,12 @@ inline void conv(const Packed& c, Rows in, Rows out, int n, const Rows* add = nu
     }
 }
 
-template <class F>
-inline void each(float* x, int n, F f) {
-    for (int t = 0; t < n; t += W) store(x + t, f(load(x + t)));
+inline void activate(const nfx::Activation& act, float* row, int channel, int n) {
+    const vec slopes = act.kind == nfx::Act::prelu ? all(act.params[channel]) : vec{};
+    with_function(act.kind, [&](auto function) { each(row, n, typename decltype(function)::type(act, slopes)); });
 }
-
-inline vec nam_fast_tanh(vec x) {  // the one that captures ask for by name
-    const vec a = vabs(x), s = x * x;
-    const vec top = x * (2.45550750702956f + 2.45550750702956f * a + (0.893229853513558f + 0.821226666969744f * a) * s);
-    return top / (2.44506634652299f + (2.44506634652299f + s) * vabs(x + 0.814642734961073f * x * a));
-}
-
 inline void activate(const nfx::Activation& act, Rows x, int channels, int n) {
-    const float* p = act.params.data();
-    for (int c = 0; c < channels; ++c) {
-        float* row = x.row(c);
-        switch (act.kind) {
-            case nfx::Act::tanh: each(row, n, vtanh); break;
-            case nfx::Act::tanh_fast: each(row, n, fast_tanh); break;
-            case nfx::Act::fasttanh: each(row, n, nam_fast_tanh); break;
-            case nfx::Act::hardtanh: each(row, n, [](vec v) { return vmax(vmin(v, all(1)), all(-1)); }); break;
-            case nfx::Act::relu: each(row, n, [](vec v) { return vmax(v, vec{}); }); break;
-            case nfx::Act::leaky_relu: each(row, n, [p](vec v) { return pick(v > 0, v, v * p[0]); }); break;
-            case nfx::Act::prelu: each(row, n, [p, c](vec v) { return pick(v > 0, v, v * p[c]); }); break;
-            case nfx::Act::sigmoid: each(row, n, vsigmoid); break;
-            case nfx::Act::sigmoid_fast: each(row, n, fast_sigmoid); break;
-            case nfx::Act::silu: each(row, n, [](vec v) { return v * vsigmoid(v); }); break;
-            case nfx::Act::hardswish:
-                each(row, n, [](vec v) { return v * vmax(vmin(v + 3, all(6)), vec{}) * (1.0f / 6); });
-                break;
-            case nfx::Act::leaky_hardtanh:
-                each(row, n, [p](vec v) {
-                    return pick(v < p[0], (v - p[0]) * p[2] + p[0], pick(v > p[1], (v - p[1]) * p[3] + p[1], v));
-                });
-                break;
-            case nfx::Act::softsign: each(row, n, [](vec v) { return divide(v, 1 + vabs(v)); }); break;
-            case nfx::Act::linear: break;
-        }
-    }
-}
-
-// Past and present of a signal: rows of history, then room for blocks; moved to the front when the room is used up.
-class Line {
-    nfx::Buffer buffer;
-    int channels = 0, history = 0, room = 0, at = 0;
-    size_t stride = 0;
-
-public:
-    Line(int channels, int history) : channels(channels), history((history + 15) / 16 * 16) {
-        room = std::max(512, this->history) + BLOCK;
-        stride = size_t(this->history) + room + SLACK;
-        buffer = nfx::Buffer(stride * channels);
-        clear();
-    }
-    void clear() {
-        buffer.clear();
-        at = history;
-    }
-    Rows now() { return {buffer.get() + at, stride}; }
-    void advance(int n) {
-        at += n;
-        if (at + BLOCK <= history + room) return;
-        for (int c = 0; c < channels; ++c) {
-            float* row = buffer.get() + c * stride;
-            std::memmove(row, row + at - history, history * sizeof(float));
-        }
-        at = history;
-    }
-};
-
-inline int padded(int n) { return (n + W - 1) / W * W; }
-
-inline void plus(Rows x, Rows y, int channels, int n) {
-    for (int c = 0; c < channels; ++c)
-        for (int t = 0; t < n; t += W) store(x.row(c) + t, load(x.row(c) + t) + load(y.row(c) + t));
-}
-
-inline void copy(Rows from, Rows to, int channels, int n) {
-    for (int c = 0; c < channels; ++c) std::memcpy(to.row(c), from.row(c), padded(n) * sizeof(float));
+    for (int c = 0; c < channels; ++c) activate(act, x.row(c), c, n);
 }
 
 // Feature-wise linear modulation of rows in place.
@@ -206,40 +122,6 @@ struct Film {
                 vec v = load(x.row(c) + t) * load(scratch.row(c) + t);
                 if (shift) v += load(scratch.row(channels + c) + t);
                 store(x.row(c) + t, v);
-            }
-    }
-};
-
-// A modulation of a network's layers, on its way from one set of values to another over GRID samples: per stack (scale - 1,
-// shift) of what goes into each layer's activation, then the scale - 1 of what the head reads.
-struct Modulation {
-    static constexpr int GRID = 64;  // as neural_fx/formats/knobbed.py
-    const float *from = nullptr, *to = nullptr;
-    int at = 0;  // samples since the way began
-    bool moving = false;
-
-    explicit operator bool() const { return to; }
-    Modulation skip(int count) const { return {from + count, to + count, at, moving}; }
-
-    // How far on the way the W samples from `t` on are, 0 to 1.
-    vec progress(int t) const {
-        vec w;
-        for (int k = 0; k < W; ++k) w[k] = float(at + t + k + 1) * (1.0f / GRID);
-        return w;
-    }
-    void scale(Rows x, int channels, int n) const {
-        for (int c = 0; c < channels; ++c) {
-            const float begin = moving ? from[c] : to[c];
-            for (int t = 0; t < n; t += W)
-                store(x.row(c) + t, load(x.row(c) + t) * (1.0f + begin + (to[c] - begin) * progress(t)));
-        }
-    }
-    void scale_and_shift(Rows x, int channels, int n) const {
-        scale(x, channels, n);
-        for (int c = channels; c < 2 * channels; ++c)
-            for (int t = 0; t < n; t += W) {
-                float* p = x.row(c - channels) + t;
-                store(p, load(p) + from[c] + (to[c] - from[c]) * progress(t));
             }
     }
 };
@@ -269,6 +151,7 @@ class WaveNetStream final : public nfx::Stream {
     };
 
     nfx::WaveNet net;  // activations are read from here
+    std::unique_ptr<TiledArrays> tiled;  // runs the arrays, if they are of its kind; then their layers are not here
     std::vector<Array> arrays;
     std::vector<Post> post;
     std::unique_ptr<WaveNetStream> condition;
@@ -281,9 +164,11 @@ public:
     // knobbed: `modulation` will be set; layers have no FiLM.
     explicit WaveNetStream(const nfx::WaveNet& description, bool knobbed = false) : net(description) {
         int widest = net.in;
+        if (TiledArrays::run(net)) tiled = std::make_unique<TiledArrays>(net, knobbed);
         for (const auto& a : net.arrays) {
             std::vector<Layer> layers;
             for (const auto& l : a.layers) {
+                if (tiled) break;
                 const int bottleneck = l.conv.out / (l.gating == nfx::Gating::none ? 1 : 2);
                 widest = std::max({widest, l.conv.out, l.conv.in, l.head.out, l.mixin.in});
                 std::vector<Film> films;
@@ -316,6 +201,7 @@ public:
             widest = std::max(widest, condition_out);
         }
         if (widest > 8) step = 128;
+        if (tiled) step = BLOCK;
         const size_t stride = BLOCK + SLACK, rows = widest * stride;
         scratch_ = nfx::Buffer(8 * rows);
         Rows* const parts[] = {&input, &z, &residual, &head, &cond, &mixed, &modulation, &free};
@@ -329,12 +215,14 @@ public:
         }
         for (auto& stage : post) stage.input.clear();
         if (condition) condition->reset();
+        if (tiled) tiled->reset();
     }
 
     Modulation modulation_of_knobs;  // set before `process`
 
     // Fold a modulation that stands still into the weights of the layers.
     void fold(const float* m) {
+        if (tiled) return tiled->fold(m);
         for (auto& a : arrays) {
             for (auto& l : a.layers) {
                 for (int c = 0; c < l.conv.out; ++c) free.row(0)[c] = 1.0f + m[c];
@@ -362,6 +250,14 @@ public:
 
 private:
     void block(int n) {
+        if (tiled) {
+            Array& a = arrays.back();
+            const Rows sum = a.accumulated.now();
+            tiled->process(input.p, sum, n, modulation_of_knobs);
+            conv(a.head, sum, head, n);
+            a.accumulated.advance(n);
+            return finish(n);
+        }
         Rows x = input, c0 = input;
         if (condition) {
             condition->process(input.p, input.stride, cond.p, cond.stride, n);
@@ -397,6 +293,11 @@ private:
             a.accumulated.advance(n);
             for (auto& l : a.layers) l.input.advance(n), l.filmed.advance(n);
         }
+        finish(n);
+    }
+
+    // From the last head to the output.
+    void finish(int n) {
         const int channels = arrays.back().head.out;
         for (int c = 0; c < channels; ++c)
             for (int t = 0; t < n; t += W) store(head.row(c) + t, net.head_scale * load(head.row(c) + t));
@@ -512,20 +413,11 @@ private:
         for (int c = 0; c < channels; ++c) {
             float* row = z.row(c);
             std::memcpy(kept, row, (BLOCK + SLACK) * sizeof(float));
-            activate_row(act, row, c, n);
+            activate(act, row, c, n);
             for (int t = 0; t < n; t += W) {
                 const vec s = load(gate.row(c) + t);
                 store(row + t, s * load(row + t) + (1 - s) * load(kept + t));
             }
-        }
-    }
-
-    static void activate_row(const nfx::Activation& act, float* row, int channel, int n) {
-        if (act.kind == nfx::Act::prelu) {
-            const float slope = act.params[channel];
-            each(row, n, [slope](vec v) { return pick(v > 0, v, v * slope); });
-        } else {
-            activate(act, {row, 0}, 1, n);
         }
     }
 };

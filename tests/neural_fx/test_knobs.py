@@ -66,7 +66,15 @@ def esr(target: np.ndarray, found: np.ndarray) -> float:
     return float(np.sum((target - found) ** 2.0) / np.sum(target**2.0))
 
 
-@pytest.mark.parametrize("base", [pedal(6), a1((4, 2), ([1, 2, 4], [8, 1, 2])), a2(3)], ids=["pedal", "a1", "a2"])
+BASES = pytest.mark.parametrize(
+    "base", [pedal(6), pedal(16), a1((4, 2), ([1, 2, 4], [8, 1, 2])), a2(3), a2(8)],
+    ids=["narrow pedal", "pedal", "a1", "a2 lite", "a2"],
+)  # fmt: skip
+# Where the matrix units multiply, 17 bits of each number do.
+CLOSE = 1e-9 if cpu.available() and cpu.instruction_set() == "amx" else 1e-11
+
+
+@BASES
 def test_held_knobs_are_a_plain_network(base: WaveNet) -> None:
     net = network(base)
     position = [0.2, 0.9, 0.6]
@@ -79,30 +87,32 @@ def test_held_knobs_are_a_plain_network(base: WaveNet) -> None:
         stream = engine.stream(1)
         stream.reset(net.receptive_field, controls)
         with_knobs = np.concatenate((x, np.repeat(controls[None, :, None], 4000, 2)), 1)
-        assert esr(wanted, stream.process(with_knobs)) < 1e-11
+        assert esr(wanted, stream.process(with_knobs)) < CLOSE
 
 
 @settings(max_examples=25, deadline=None)
-@given(cuts=st.lists(st.integers(0, 3000), max_size=8).map(sorted))
-def test_turning_knobs_do_not_depend_on_blocks(cuts: list[int]) -> None:
-    net, x = network(), turning()
+@given(cuts=st.lists(st.integers(0, 3000), max_size=8).map(sorted), width=st.sampled_from([6, 16]))
+def test_turning_knobs_do_not_depend_on_blocks(cuts: list[int], width: int) -> None:
+    net, x = network(pedal(width)), turning()
     for engine in engines(net):
         whole = play(engine, x, [])
         assert np.abs(play(engine, x, cuts) - whole).max() <= 1e-6 * np.abs(whole).max()
 
 
-def test_engines_agree_while_knobs_turn() -> None:
-    outputs = [play(engine, turning(), []) for engine in engines(network())]
+@BASES
+def test_engines_agree_while_knobs_turn(base: WaveNet) -> None:
+    outputs = [play(engine, turning(), []) for engine in engines(network(base))]
     for other in outputs[1:]:
-        assert esr(outputs[0], other) < 1e-11
+        assert esr(outputs[0], other) < CLOSE
 
 
 @pytest.mark.skipif(not cpu.available(), reason="the compiled engine is not built")
 def test_turning_knobs_allocates_nothing() -> None:
-    stream = cpu.CpuEngine(network()).stream(2)
-    stream.reset(0, np.zeros(3, np.float32))
-    stream.process(turning())
-    assert stream.allocations == 0
+    for width in (6, 16):
+        stream = cpu.CpuEngine(network(pedal(width))).stream(2)
+        stream.reset(0, np.zeros(3, np.float32))
+        stream.process(turning())
+        assert stream.allocations == 0
 
 
 def saved(folder: Path, net: Knobbed | None = None) -> Path:
