@@ -24,7 +24,7 @@ inline void each(float* x, int n, F f) {
     for (int t = 0; t < n; t += W) store(x + t, f(load(x + t)));
 }
 
-inline vec nam_fast_tanh(vec x) {  // the one that captures ask for by name
+NFX_INLINE vec nam_fast_tanh(vec x) {  // the one that captures ask for by name
     const vec a = vabs(x), s = x * x;
     const vec top = x * (2.45550750702956f + 2.45550750702956f * a + (0.893229853513558f + 0.821226666969744f * a) * s);
     return top / (2.44506634652299f + (2.44506634652299f + s) * vabs(x + 0.814642734961073f * x * a));
@@ -34,32 +34,32 @@ inline vec nam_fast_tanh(vec x) {  // the one that captures ask for by name
 template <vec (*F)(vec)>
 struct Plain {
     Plain(const nfx::Activation&, vec) {}
-    vec operator()(vec v) const { return F(v); }
+    NFX_INLINE vec operator()(vec v) const { return F(v); }
 };
 struct LeakyReLU {
     float slope;
     LeakyReLU(const nfx::Activation& act, vec) : slope(act.params[0]) {}
-    vec operator()(vec v) const { return pick(v > 0, v, v * slope); }
+    NFX_INLINE vec operator()(vec v) const { return pick(v > 0, v, v * slope); }
 };
 struct PReLU {
     vec slopes;
     PReLU(const nfx::Activation&, vec slopes) : slopes(slopes) {}
-    vec operator()(vec v) const { return pick(v > 0, v, v * slopes); }
+    NFX_INLINE vec operator()(vec v) const { return pick(v > 0, v, v * slopes); }
 };
 struct LeakyHardtanh {
     float low, high, below, above;
     LeakyHardtanh(const nfx::Activation& act, vec)
         : low(act.params[0]), high(act.params[1]), below(act.params[2]), above(act.params[3]) {}
-    vec operator()(vec v) const {
+    NFX_INLINE vec operator()(vec v) const {
         return pick(v < low, (v - low) * below + low, pick(v > high, (v - high) * above + high, v));
     }
 };
-inline vec hardtanh(vec v) { return vmax(vmin(v, all(1)), all(-1)); }
-inline vec relu(vec v) { return vmax(v, vec{}); }
-inline vec silu(vec v) { return v * vsigmoid(v); }
-inline vec hardswish(vec v) { return v * vmax(vmin(v + 3, all(6)), vec{}) * (1.0f / 6); }
-inline vec softsign(vec v) { return divide(v, 1 + vabs(v)); }
-inline vec linear(vec v) { return v; }
+NFX_INLINE vec hardtanh(vec v) { return vmax(vmin(v, all(1)), all(-1)); }
+NFX_INLINE vec relu(vec v) { return vmax(v, vec{}); }
+NFX_INLINE vec silu(vec v) { return v * vsigmoid(v); }
+NFX_INLINE vec hardswish(vec v) { return v * vmax(vmin(v + 3, all(6)), vec{}) * (1.0f / 6); }
+NFX_INLINE vec softsign(vec v) { return divide(v, 1 + vabs(v)); }
+NFX_INLINE vec linear(vec v) { return v; }
 
 // Call `what` with the type of an activation.
 template <class What>

@@ -17,7 +17,7 @@
 namespace NFX_ARCH {
 
 // The two halves of each number, the rest in the lower one.
-inline vec halves(vec x) {
+NFX_INLINE vec halves(vec x) {
     const __m512i round = _mm512_set1_epi32(0x8000), upper = _mm512_set1_epi32(int(0xffff0000u));
     const __m512i high = _mm512_and_si512(_mm512_add_epi32((__m512i)x, round), upper);
     const __m512i rest = _mm512_add_epi32((__m512i)(x - (vec)high), round);
@@ -78,7 +78,7 @@ private:
 // y = start + m(x) for a tile of rows; x: the row of halves that goes with y's first; start_stride: 64 bytes, or 0 if every
 // row starts from the first. `meanwhile` is called after each product, with its number.
 template <int TAPS = 0, class Meanwhile>
-[[gnu::always_inline]] inline void multiply_tile(const Matrices& m, const float* x, const float* start, long start_stride, float* y, Meanwhile meanwhile) {
+NFX_INLINE void multiply_tile(const Matrices& m, const float* x, const float* start, long start_stride, float* y, Meanwhile meanwhile) {
     const int phases = TAPS ? 1 : m.phases(), taps = TAPS ? TAPS : m.taps;
     const float* w = m.tiles.get();
     asm volatile("" ::: "memory");  // what the tiles will read is written
@@ -277,7 +277,7 @@ public:
                                     last + t * a.lanes, rows_of(a, some), final};
                     if (now.moving)
                         moving_layers<F>(a, part, now);
-                    else if (!a.three)
+                    else if (!a.three || !std::is_same_v<F, Plain<vtanh>>)
                         layers<F, 0, false>(a, part);
                     else if (part.rows <= 16 || part.rows > 32)
                         layers<F, 3, false>(a, part);
@@ -363,17 +363,17 @@ private:
         };
         const auto go = [tiles](Place& p) { if (++p.tile == tiles) p.tile = 0, ++p.layer; };
 
-        const auto give = [&](int j, int g) __attribute__((always_inline)) {  // layer j's output, to where the next one reads it
+        const auto give = [&](int j, int g) NFX_BODY {  // layer j's output, to where the next one reads it
             float* to = (j + 1 < count ? a.layers[j + 1].input.now() : part.last) + g * TILE;
             const float* from = part.x + g * TILE;
 #pragma GCC unroll 16
             for (int r = 0; r < TILE; r += W) store(to + r, halves(load(from + r)));
         };
-        const auto finish = [&](Place& p) __attribute__((always_inline)) {
+        const auto finish = [&](Place& p) NFX_BODY {
             if (p.layer < count - part.final) give(p.layer, p.tile);
             go(p);
         };
-        const auto convolve = [&](Place& p, auto meanwhile) __attribute__((always_inline)) {
+        const auto convolve = [&](Place& p, auto meanwhile) NFX_BODY {
             const bool runs = p.layer < count;
             if (runs) {
                 Layer& l = a.layers[p.layer];
@@ -383,7 +383,7 @@ private:
             go(p);
             return runs;
         };
-        const auto add_residual = [&](Place& p, auto meanwhile) __attribute__((always_inline)) {
+        const auto add_residual = [&](Place& p, auto meanwhile) NFX_BODY {
             const bool runs = p.layer < count - part.final && a.layers[p.layer].residual;
             if (runs) {
                 float* to = part.x + p.tile * TILE;
@@ -406,7 +406,7 @@ private:
             float *const signal = z + at, *const heads = part.sum + at;
             const float* const cond = part.condition + at;
             // z = halves of f(z + joined), added to the sum
-            const auto activate = [&](int from, int to) __attribute__((always_inline)) {
+            const auto activate = [&](int from, int to) NFX_BODY {
                 for (int r = from * W; r < to * W; r += W) {
                     const vec v = f(load(signal + r) + load(cond + r) * joined);
                     store(heads + r, load(heads + r) + v);
@@ -415,12 +415,12 @@ private:
             };
             // The rows beside a residual, and those beside a convolution.
             constexpr int few = TWO ? 8 : 4;
-            const auto some = [&](int product) __attribute__((always_inline)) {
+            const auto some = [&](int product) NFX_BODY {
                 activate(product * few / 2, (product + 1) * few / 2);
             };
             const int products = 2 * (TAPS ? TAPS : convolved.layer < count ? a.layers[convolved.layer].conv.taps : 1);
             const int share = (16 - few + products - 1) / products;
-            const auto others = [&](int product) __attribute__((always_inline)) {
+            const auto others = [&](int product) NFX_BODY {
                 const int from = few + product * share;
                 if (from < 16) activate(from, std::min(16, from + share));
             };

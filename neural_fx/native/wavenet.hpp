@@ -43,15 +43,15 @@ struct Packed {
     }
 };
 
-// out[o] = [add[o] +] bias[o] + conv(in)[o] [+ joined(other)[o]], for O outputs and T vectors of time.
-// One loop nest, so that the sums never leave the registers.
-template <int O, int T>
-inline void tile(const Packed& c, const float* w, int g, Rows in, Rows other, const Rows* add, Rows out, int t0) {
-    vec acc[O][T];
+// sum[o] = bias[o] + conv(in)[o] [+ joined(other)[o]], for O outputs from `g` on and T vectors of time from `t0` on.
+// One loop nest, so that the sums never leave the registers; `end` takes them from there.
+template <int O, int T, class End>
+inline void tile(const Packed& c, const float* w, int g, Rows in, Rows other, int t0, End end) {
+    vec sum[O][T];
 #pragma GCC unroll 4
     for (int o = 0; o < O; ++o)
 #pragma GCC unroll 4
-        for (int t = 0; t < T; ++t) acc[o][t] = all(c.bias[g + o]);
+        for (int t = 0; t < T; ++t) sum[o][t] = all(c.bias[g + o]);
     const float* past = in.p + t0 - ptrdiff_t(c.taps - 1) * c.dilation;
     const int parts = c.taps + (c.joined > 0);
     for (int k = 0; k < parts; ++k, past += c.dilation) {
@@ -67,37 +67,53 @@ inline void tile(const Packed& c, const float* w, int g, Rows in, Rows other, co
 #pragma GCC unroll 4
             for (int o = 0; o < O; ++o)
 #pragma GCC unroll 4
-                for (int t = 0; t < T; ++t) acc[o][t] += w[o] * now[t];
+                for (int t = 0; t < T; ++t) sum[o][t] += w[o] * now[t];
         }
     }
-#pragma GCC unroll 4
-    for (int o = 0; o < O; ++o)
-#pragma GCC unroll 4
-        for (int t = 0; t < T; ++t) {
-            const vec sum = add ? acc[o][t] + load(add->row(g + o) + t0 + t * W) : acc[o][t];
-            store(out.row(g + o) + t0 + t * W, sum);
-        }
+    end(sum, g, t0);
 }
 
-template <int O>
-inline void group(const Packed& c, const float* w, int g, Rows in, Rows other, const Rows* add, Rows out, int n) {
+template <int O, class End>
+inline void group(const Packed& c, const float* w, int g, Rows in, Rows other, int n, End end) {
     int t = 0;
-    for (; n - t > (V - 1) * W; t += V * W) tile<O, V>(c, w, g, in, other, add, out, t);
-    for (; t < n; t += W) tile<O, 1>(c, w, g, in, other, add, out, t);
+    for (; n - t > (V - 1) * W; t += V * W) tile<O, V>(c, w, g, in, other, t, end);
+    for (; t < n; t += W) tile<O, 1>(c, w, g, in, other, t, end);
 }
 
-inline void conv(const Packed& c, Rows in, Rows out, int n, const Rows* add = nullptr, Rows other = {}) {
+template <class End>
+inline void conv_to(const Packed& c, Rows in, Rows other, int n, End end) {
     const float* w = c.weight.data();
     for (int g = 0, o = 0; g < c.out; g += o) {
         o = c.width(g);
         switch (o) {
-            case 1: group<1>(c, w, g, in, other, add, out, n); break;
-            case 2: group<2>(c, w, g, in, other, add, out, n); break;
-            case 3: group<3>(c, w, g, in, other, add, out, n); break;
-            default: group<4>(c, w, g, in, other, add, out, n);
+            case 1: group<1>(c, w, g, in, other, n, end); break;
+            case 2: group<2>(c, w, g, in, other, n, end); break;
+            case 3: group<3>(c, w, g, in, other, n, end); break;
+            default: group<4>(c, w, g, in, other, n, end);
         }
         w += size_t(o) * (size_t(c.taps) * c.in + c.joined);
     }
+}
+
+// For each of the O x T vectors of a tile: f(output, offset in time, vector).
+template <int O, int T, class F>
+NFX_INLINE void each_of(const vec (&sum)[O][T], F f) {
+#pragma GCC unroll 4
+    for (int o = 0; o < O; ++o)
+#pragma GCC unroll 4
+        for (int t = 0; t < T; ++t) f(o, t * W, sum[o][t]);
+}
+
+// out = [add +] conv(in) [+ joined(other)]
+inline void conv(const Packed& c, Rows in, Rows out, int n, const Rows* add = nullptr, Rows other = {}) {
+    if (add)
+        conv_to(c, in, other, n, [out, &add = *add](const auto& sum, int g, int t0) NFX_BODY {
+            each_of(sum, [&](int o, int t, vec v) NFX_BODY { store(out.row(g + o) + t0 + t, v + load(add.row(g + o) + t0 + t)); });
+        });
+    else
+        conv_to(c, in, other, n, [out](const auto& sum, int g, int t0) NFX_BODY {
+            each_of(sum, [&](int o, int t, vec v) NFX_BODY { store(out.row(g + o) + t0 + t, v); });
+        });
 }
 
 inline void activate(const nfx::Activation& act, float* row, int channel, int n) {
@@ -312,40 +328,70 @@ private:
 
     void layer(Layer& l, Rows c, Rows next, Rows sum, int n, const Modulation& m) {
         const Rows now = l.input.now();
+        if (l.plain && !m.moving) {
+            const auto& act = l.spec->activation;
+            if (act.kind == nfx::Act::tanh)
+                return plain_layer(l, c, next, sum, n, Plain<vtanh>(act, vec{}));
+            if (act.kind == nfx::Act::tanh_fast)
+                return plain_layer(l, c, next, sum, n, Plain<fast_tanh>(act, vec{}));
+            return plain_layer(l, c, next, sum, n, LeakyReLU(act, vec{}));
+        }
         conv(m.moving ? l.unmodulated : l.conv, now, z, n, nullptr, c);
         if (m.moving) m.scale_and_shift(z, l.conv.out, n);
-        if (l.plain) {  // the commonest layers in one pass
-            const float* p = l.spec->activation.params.data();
-            if (l.spec->activation.kind == nfx::Act::tanh)
-                activate_onto(sum, l.bottleneck, n, vtanh);
-            else if (l.spec->activation.kind == nfx::Act::tanh_fast)
-                activate_onto(sum, l.bottleneck, n, fast_tanh);
-            else
-                activate_onto(sum, l.bottleneck, n, [p](vec v) { return pick(v > 0, v, v * p[0]); });
-        } else {
-            shape(l, n);
-            if (l.head.out)
-                conv(l.head, z, sum, n, &sum);
-            else
-                plus(sum, z, l.bottleneck, n);
-        }
+        shape(l, n);
+        if (l.head.out)
+            conv(l.head, z, sum, n, &sum);
+        else
+            plus(sum, z, l.bottleneck, n);
+        add_residual(l, next, n);
+    }
+
+    void add_residual(Layer& l, Rows next, int n) {
+        const Rows now = l.input.now();
         if (l.residual.out)
             conv(l.residual, z, next, n, &now);
         else
             copy(now, next, l.conv.in, n);
     }
 
-    // z = f(z), sum += z
+    // The commonest layers: the activation and the sum take what they need from the registers of the convolution; where
+    // these hold all channels, so does the residual.
     template <class F>
-    void activate_onto(Rows sum, int channels, int n, F f) {
-        for (int c = 0; c < channels; ++c) {
-            float *a = z.row(c), *b = sum.row(c);
-            for (int t = 0; t < n; t += W) {
-                const vec v = f(load(a + t));
-                store(a + t, v);
-                store(b + t, load(b + t) + v);
+    void plain_layer(Layer& l, Rows c, Rows next, Rows sum, int n, F f) {
+        const Rows now = l.input.now();
+        if (l.conv.in == l.conv.out && l.residual.out == l.conv.out) switch (l.conv.out) {
+                case 1: return narrow_layer<1>(l, c, next, sum, n, f);
+                case 2: return narrow_layer<2>(l, c, next, sum, n, f);
+                case 3: return narrow_layer<3>(l, c, next, sum, n, f);
+                case 4: return narrow_layer<4>(l, c, next, sum, n, f);
             }
-        }
+        conv_to(l.conv, now, c, n, [=, z = z](const auto& x, int g, int t0) NFX_BODY {
+            each_of(x, [&](int o, int t, vec v) NFX_BODY {
+                float* to = sum.row(g + o) + t0 + t;
+                v = f(v);
+                store(to, load(to) + v);
+                store(z.row(g + o) + t0 + t, v);
+            });
+        });
+        add_residual(l, next, n);
+    }
+
+    template <int O, class F>
+    void narrow_layer(Layer& l, Rows c, Rows next, Rows sum, int n, F f) {
+        const Rows now = l.input.now();
+        const float *weight = l.residual.weight.data(), *bias = l.residual.bias.data();
+        group<O>(l.conv, l.conv.weight.data(), 0, now, c, n, [=]<int T>(vec(&x)[O][T], int, int t0) NFX_BODY {
+            each_of(x, [&](int o, int t, vec v) NFX_BODY {
+                float* to = sum.row(o) + t0 + t;
+                store(to, load(to) + (x[o][t / W] = f(v)));
+            });
+            each_of(x, [&](int o, int t, vec) NFX_BODY {
+                vec y = load(now.row(o) + t0 + t) + bias[o];
+#pragma GCC unroll 4
+                for (int i = 0; i < O; ++i) y += weight[i * O + o] * x[i][t / W];
+                store(next.row(o) + t0 + t, y);
+            });
+        });
     }
 
     // A layer with FiLM at any of its sites: the same steps one at a time.
