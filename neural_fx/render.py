@@ -304,11 +304,10 @@ def render_all(
         NeuralFXError: the board cannot be made.
         KeyboardInterrupt: after every output in progress was removed.
     """
-    board = make_board()
     jobs = max(1, min(jobs, len(pairs)))
     if jobs > 1:
         return _in_processes(pairs, make_board, output, jobs, advance, finished)
-    reports = []
+    board, reports = make_board(), []
     for source, target in pairs:
         reports.append(_attempt(source, target, board, output, advance))
         finished(reports[-1])
@@ -349,6 +348,7 @@ def _in_processes(
     try:
         for worker in workers:
             worker.start()
+        make_board()  # if it cannot be made, the error is told here
         while len(reports) < len(pairs):
             alive = any(worker.is_alive() for worker in workers)
             try:
@@ -371,6 +371,23 @@ def _in_processes(
     return [reports.get(i) or Report(str(a), str(b), error=f"{a}: {lost}") for i, (a, b) in enumerate(pairs)]
 
 
+class _Progress:
+    """Seconds done of a file, told four times a second: each message takes the time of a block."""
+
+    def __init__(self, news: Any, index: int) -> None:
+        self.news, self.index = news, index
+        self.told, self.waiting = time.perf_counter(), 0.0
+
+    def __call__(self, seconds: float) -> None:
+        self.waiting += seconds
+        if time.perf_counter() - self.told >= 0.25:
+            self.catch_up()
+
+    def catch_up(self) -> None:
+        self.news.put((self.index, self.waiting))
+        self.told, self.waiting = time.perf_counter(), 0.0
+
+
 def _work(make_board: Callable[[], Pedalboard], output: Output, tasks: Any, news: Any, stop: Any) -> None:
     """A worker process: files from `tasks` until None; seconds done and reports into `news`."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent says when to stop
@@ -379,11 +396,10 @@ def _work(make_board: Callable[[], Pedalboard], output: Output, tasks: Any, news
         if stop.is_set():
             break
         index, (source, target) = task
-
-        def advance(seconds: float, index: int = index) -> None:
-            news.put((index, seconds))
-
+        advance = _Progress(news, index)
         with suppress(Interrupted):
-            news.put((index, _attempt(source, target, board, output, advance, stop.is_set)))
+            report = _attempt(source, target, board, output, advance, stop.is_set)
+            advance.catch_up()
+            news.put((index, report))
     if stop.is_set():
         news.cancel_join_thread()  # nobody reads any more
