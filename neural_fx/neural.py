@@ -271,7 +271,7 @@ def level_gains(capture: Capture, level: str, interface_dbu: float) -> tuple[flo
 
 def amplified(audio: Audio, gain: NDArray[np.float32] | np.float32) -> Audio:
     """The audio times a gain; the audio itself where that is 1."""
-    if np.ndim(gain) == 0 and gain == 1:
+    if not isinstance(gain, np.ndarray) and gain == 1:
         return audio
     return np.multiply(audio, gain, dtype=np.float32)
 

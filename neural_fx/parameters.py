@@ -141,6 +141,7 @@ class Ramp:
 
     def __init__(self, value: float, samples: int) -> None:
         self.value = self.target = value
+        self.held = np.float32(value)  # while nothing moves
         self.samples, self.left = max(1, samples), 0
         self.step = 0.0
 
@@ -153,12 +154,13 @@ class Ramp:
     def next(self, count: int) -> NDArray[np.float32] | np.float32:
         """The next `count` values: an array while moving, else the one value that holds."""
         if not self.left:
-            return np.float32(self.value)
+            return self.held
         moving = min(self.left, count)
         values = np.full(count, self.target, np.float32)
         values[:moving] = self.target - self.step * (self.left - np.arange(1, moving + 1))
         self.left -= moving
         self.value = self.target - self.step * self.left if self.left else self.target
+        self.held = np.float32(self.value)
         return values
 
 

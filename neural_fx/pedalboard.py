@@ -367,7 +367,7 @@ class WholeSignalRun(NativeRun):
 
     def process_block(self, block: Audio) -> Audio:
         self._signal.append(block)
-        self._held = self._taken + block.shape[1]
+        self._held = self._passed.taken + block.shape[1]
         return block[:, :0]
 
     def rest(self) -> Iterator[Audio]:

@@ -37,6 +37,13 @@ FLUSH_SECONDS = 30.0
 """How much silence `flush` pushes at most before it gives up on a processor and pads."""
 
 
+class Passed:
+    """Samples of a stream that went in and came out."""
+
+    def __init__(self) -> None:
+        self.taken = self.given = 0
+
+
 @dataclass(frozen=True)
 class Spec:
     """What a stream looks like, fixed from its first block to its end.
@@ -66,7 +73,7 @@ class Processor(Parametric):
         """
         self._layout = Layout()
         self._spec: Spec | None = None
-        self._taken = self._given = 0
+        self._passed = Passed()
         super().__init__(**values)
 
     # -- the contract --------------------------------------------------------------------------------------------
@@ -98,7 +105,7 @@ class Processor(Parametric):
             self._end()
         if audio.size == 0:
             return self._layout.leave(audio, input_array)
-        self._begin(Spec(rate, audio.shape[0], size))
+        self._begin(rate, audio.shape[0], size)
         parts = list(self.push(audio))
         if reset:
             parts += self.rest()
@@ -153,13 +160,14 @@ class Processor(Parametric):
     def open_stream(self, spec: Spec) -> None:
         """Begin a stream for a caller that uses `push` or `feed`, and `rest`, itself, as a chain does."""
         self._end()
-        self._begin(spec)
+        self._begin(spec.sample_rate, spec.channels, spec.buffer_size)
 
     def feed(self, block: Audio) -> Audio:
         """`process_block`, counting what went in and came out."""
         out = self.process_block(block)
-        self._taken += block.shape[1]
-        self._given += out.shape[1]
+        passed = self._passed
+        passed.taken += block.shape[1]
+        passed.given += out.shape[1]
         return out
 
     def push(self, audio: Audio) -> Iterator[Audio]:
@@ -173,17 +181,18 @@ class Processor(Parametric):
         assert self._spec is not None
         silence = np.zeros((self._spec.channels, min(self._spec.buffer_size, 4096)), np.float32)
         patience = math.ceil(FLUSH_SECONDS * self._spec.sample_rate / silence.shape[1])
-        while (owed := self._taken - self._given) > 0:
+        while (owed := self._passed.taken - self._passed.given) > 0:
             patience -= 1
             out = self.process_block(silence) if patience >= 0 else np.zeros((self._spec.channels, owed), np.float32)
-            self._given += min(owed, out.shape[1])
+            self._passed.given += min(owed, out.shape[1])
             yield out[:, :owed]
 
-    def _begin(self, spec: Spec) -> None:
+    def _begin(self, rate: float, channels: int, size: int) -> None:
         now = self._spec
-        if now is not None and (now.sample_rate, now.channels) == (spec.sample_rate, spec.channels):
+        if now is not None and now.sample_rate == rate and now.channels == channels:
             return  # another buffer size does not end a stream; blocks stay at most as large as prepared for
-        self._taken = self._given = 0
+        self._passed = Passed()
+        spec = Spec(rate, channels, size)
         self.prepare(spec)
         self._spec = spec
 

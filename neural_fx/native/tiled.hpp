@@ -12,7 +12,7 @@
 
 #include "rows.hpp"
 
-#if defined(__AMX_BF16__)
+#if defined(NFX_AMX)
 
 namespace NFX_ARCH {
 
@@ -277,7 +277,7 @@ public:
                                     last + t * a.lanes, rows_of(a, some), final};
                     if (now.moving)
                         moving_layers<F>(a, part, now);
-                    else if (!a.three || !std::is_same_v<F, Plain<vtanh>>)
+                    else if (!a.three || !(std::is_same_v<F, Plain<vtanh>> || std::is_same_v<F, Plain<fast_tanh>>))
                         layers<F, 0, false>(a, part);
                     else if (part.rows <= 16 || part.rows > 32)
                         layers<F, 3, false>(a, part);
