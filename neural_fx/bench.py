@@ -24,7 +24,8 @@ from neural_fx.formats import Capture, read
 from neural_fx.formats.network import Array, Conv, Network, Recurrent, Slimmable, walk
 from neural_fx.neural import NeuralProcessor
 
-RIVALS = ("fast", "torch", "neural-amp-modeler")
+INSTRUCTION_SETS = ("avx512", "avx2", "sse2")
+RIVALS = ("fast", *INSTRUCTION_SETS, "torch", "neural-amp-modeler")
 
 
 @dataclass(frozen=True)
@@ -82,8 +83,9 @@ def bench(
         blocks: block sizes in samples; 0: all of it in one call, which runs blocks of its own in one native loop.
         seconds: of audio per model, block size and round; fewer where that would take longer than `seconds`.
         rounds: how often everything takes its turn.
-        rivals: of `RIVALS`: ``fast`` is the device ``cpu-fast``, ``torch`` our own reference, ``neural-amp-modeler``
-            the PyPI package, given blocks with the receptive field before them, as it keeps no state.
+        rivals: of `RIVALS`: ``fast`` is the device ``cpu-fast``; ``avx512``, ``avx2`` and ``sse2`` are the engine as it
+            is on a lesser processor; ``torch`` is our own reference; ``neural-amp-modeler`` is the PyPI package, given
+            blocks with the receptive field before them, as it keeps no state.
 
     Raises:
         NeuralFXError: an unknown rival, or one that is not installed.
@@ -150,10 +152,8 @@ def _summary(
 
 def multiply_adds(network: Network) -> int:
     """Multiplications and additions per sample: every weight is used once (of a slimmable network, the largest's)."""
-    if isinstance(network, Slimmable):
-        return multiply_adds(network.sizes[-1])
     count = 0
-    for part in walk(network):
+    for part in walk(_largest(network)):
         if isinstance(part, Conv):
             count += part.weight.size
         elif isinstance(part, Recurrent):
@@ -170,20 +170,43 @@ def _subjects(path: Path, rivals: list[str]) -> list[_Subject]:
     for rival in rivals:
         if rival not in RIVALS:
             raise NeuralFXError(f"unknown rival {rival!r}; known: {', '.join(RIVALS)}")
-        ours = {"torch": "torch", "fast": "cpu-fast"}.get(rival)
-        found = _ours(path, capture, ours) if ours else _peer(path, capture)
+        if rival in INSTRUCTION_SETS:
+            found = _with_instructions(path, capture, rival)
+        else:
+            ours = {"torch": "torch", "fast": "cpu-fast"}.get(rival)
+            found = _ours(path, capture, ours) if ours else _peer(path, capture)
         if found is not None:
             subjects.append(found)
     return subjects
 
 
-def _ours(path: Path, capture: Capture, device: str) -> _Subject:
-    processor = NeuralProcessor(capture, device=device)
-    network = capture.network
+def _with_instructions(path: Path, capture: Capture, instruction_set: str) -> _Subject | None:
+    """The compiled engine as it is on a lesser processor; None for a network that it does not run."""
+    network = _largest(capture.network)
+    if not cpu.supports(network):
+        return None
+    engine = cpu.CpuEngine(network, instruction_set)
+    try:
+        engine.stream(1)
+    except ValueError as error:
+        raise NeuralFXError(f"--vs {instruction_set}: {error}") from None
+    return _ours(path, capture, "auto", engine)
+
+
+def _largest(network: Network) -> Network:
     while isinstance(network, Slimmable):
         network = network.sizes[-1]
-    compiled = device != "torch" and cpu.supports(network)
+    return network
+
+
+def _ours(path: Path, capture: Capture, device: str, engine: cpu.CpuEngine | None = None) -> _Subject:
+    processor = NeuralProcessor(capture, device=device)
+    compiled = device != "torch" and cpu.supports(_largest(capture.network))
     name = {"auto": "compiled", "cpu-fast": "compiled, fast"}[device] if compiled else "torch"
+    if engine:
+        sizes = processor._sizes
+        sizes._engines[sizes.pick(1.0)] = engine
+        name += f", {engine.instruction_set}"
 
     def play(block: Array) -> object:
         return processor.process(block, capture.sample_rate, len(block), reset=False)

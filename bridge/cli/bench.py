@@ -18,7 +18,8 @@ def bench(
     seconds: Annotated[float, typer.Option(min=0.01, max=600, help="Of audio per model, block size, round.")] = 2.0,
     rounds: Annotated[int, typer.Option(min=1, max=1000, help="Times everything takes its turn.")] = 5,
     vs: Annotated[
-        list[str] | None, typer.Option("--vs", help="Also measure: fast, torch, neural-amp-modeler (PyPI).")
+        list[str] | None,
+        typer.Option("--vs", help="Also measure: fast, avx512, avx2, sse2, torch, neural-amp-modeler."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="A line of JSON per measurement.")] = False,
 ) -> None:

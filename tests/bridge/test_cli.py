@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 import os
 import re
 import resource
@@ -240,11 +241,13 @@ def test_bench(run: Run, model: Path, write: Callable[..., Path]) -> None:
         assert m["peak_share"] is None or 0 < m["peak_share"] < 1.5
         assert m["cpu"]
         assert m["revision"]
-    table = run(*quick, "--vs", "fast")[1]
+    x86 = platform.machine() in ("x86_64", "AMD64")
+    table = run(*quick, "--vs", "fast", *(("--vs", "sse2") if x86 else ()))[1]
     assert "| model | engine | block |" in table
     assert "| compiled, fast | one call |" in table
+    assert ("| compiled, sse2 | one call |" in table) == x86
     assert run("bench", model, "--blocks", "-1")[0] == 2
-    assert "known: fast, torch, neural-amp-modeler" in run("bench", model, "--vs", "others")[2]
+    assert "known: fast, avx512, avx2, sse2, torch, neural-amp-modeler" in run("bench", model, "--vs", "others")[2]
 
 
 def test_help_and_version() -> None:
