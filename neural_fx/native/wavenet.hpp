@@ -217,7 +217,7 @@ public:
             widest = std::max(widest, condition_out);
         }
         if (widest > 8) step = 128;
-        if (tiled) step = BLOCK;
+        if (tiled) step = tiled->step();
         const size_t stride = BLOCK + SLACK, rows = widest * stride;
         scratch_ = nfx::Buffer(8 * rows);
         Rows* const parts[] = {&input, &z, &residual, &head, &cond, &mixed, &modulation, &free};
