@@ -1,9 +1,9 @@
 """The compiled CPU engine: kernels for one core, in real time.
 
 `supports` says which networks it runs; the torch engine runs the others. Numbers are those of the torch reference to
-rounding (tanh by a rational function, or in recurrent networks by tables of polynomials, within 4e-7); where a processor
-has matrix units for bfloat16 (AMX), WaveNets that gain by them run there, at 17 bits of each factor and ESR 1e-9 at
-most. The kernels flush denormals and restore the caller's mode.
+rounding (tanh by a rational function, or in recurrent networks by tables of polynomials, within 4e-7); where a
+processor has matrix units for bfloat16 (AMX), WaveNets that gain by them run there, at 17 bits of each factor and ESR
+1e-9 at most. The kernels flush denormals and restore the caller's mode.
 """
 
 from __future__ import annotations
