@@ -1,5 +1,5 @@
-"""The kernels elsewhere, from the same source: on another processor (arm64, run by QEMU), on another system (Windows, run by
-Wine), by another compiler (Clang)."""
+"""The kernels elsewhere, from the same source: for another processor (arm64, run by QEMU) and another system (Windows,
+run by Wine), by another compiler (Clang)."""
 
 from __future__ import annotations
 
