@@ -42,7 +42,7 @@ struct Matrices {
     explicit operator bool() const { return taps > 0; }
     int phases() const { return lanes_in / lanes_out; }
 
-    // Take these weights, outputs scaled and shifted if asked.
+    // Take these weights; outputs times 1 + scale, plus shift, where these are given.
     void set(const nfx::Conv& c, const nfx::Conv* other, const float* scale = nullptr, const float* shift = nullptr) {
         const int together = W / lanes_in;  // samples in a row of the input
         for (int o = 0; o < c.out; ++o) {
@@ -366,7 +366,7 @@ private:
         };
         const auto go = [tiles](Place& p) { if (++p.tile == tiles) p.tile = 0, ++p.layer; };
 
-        const auto give = [&](int j, int g) NFX_BODY {  // layer j's output, to where the next one reads it
+        const auto give = [&](int j, int g) NFX_BODY {  // tile g of layer j's output, to where the next layer reads it
             float* to = (j + 1 < count ? a.layers[j + 1].input.now() : part.last) + g * TILE;
             const float* from = part.x + g * TILE;
 #pragma GCC unroll 16
