@@ -304,10 +304,11 @@ def render_all(
         NeuralFXError: the board cannot be made.
         KeyboardInterrupt: after every output in progress was removed.
     """
+    board = make_board()  # before any process starts: if it cannot be made, that is told once
     jobs = max(1, min(jobs, len(pairs)))
     if jobs > 1:
         return _in_processes(pairs, make_board, output, jobs, advance, finished)
-    board, reports = make_board(), []
+    reports = []
     for source, target in pairs:
         reports.append(_attempt(source, target, board, output, advance))
         finished(reports[-1])
@@ -348,7 +349,6 @@ def _in_processes(
     try:
         for worker in workers:
             worker.start()
-        make_board()  # if it cannot be made, the error is told here
         while len(reports) < len(pairs):
             alive = any(worker.is_alive() for worker in workers)
             try:

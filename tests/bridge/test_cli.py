@@ -359,6 +359,21 @@ def test_a_full_disk(model: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
+def test_a_board_that_cannot_be_made_is_told_once(tmp_path: Path, jobs: int) -> None:
+    """By no process of its own, each with a traceback."""
+    for name in ("a.wav", "b.wav"):
+        soundfile.write(tmp_path / name, noise(5000), 48000)
+    (tmp_path / "bad.nam").write_text('{"bad"')
+    process = spawn(
+        "render", tmp_path / "*.wav", "--model", tmp_path / "bad.nam", "-o", tmp_path / "out", "--jobs", jobs
+    )
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 2
+    assert err.startswith("neural-fx: error:")
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
 def test_an_interrupt_leaves_no_partial_file(tmp_path: Path, jobs: int) -> None:
     """With a model that takes many seconds per file, and a signal once every job has written something."""
     stems, out, model = tmp_path / "stems", tmp_path / "out", tmp_path / "a1.nam"
