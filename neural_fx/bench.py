@@ -21,7 +21,7 @@ from neural_fx import __version__
 from neural_fx.engines import cpu
 from neural_fx.errors import NeuralFXError
 from neural_fx.formats import Capture, read
-from neural_fx.formats.network import Array, Conv, Network, Recurrent, Slimmable, walk
+from neural_fx.formats.network import Array, Conv, Network, Recurrent, largest, walk
 from neural_fx.neural import NeuralProcessor
 
 INSTRUCTION_SETS = ("avx512", "avx2", "sse2")
@@ -153,7 +153,7 @@ def _summary(
 def multiply_adds(network: Network) -> int:
     """Multiplications and additions per sample: every weight is used once (of a slimmable network, the largest's)."""
     count = 0
-    for part in walk(_largest(network)):
+    for part in walk(largest(network)):
         if isinstance(part, Conv):
             count += part.weight.size
         elif isinstance(part, Recurrent):
@@ -182,7 +182,7 @@ def _subjects(path: Path, rivals: list[str]) -> list[_Subject]:
 
 def _with_instructions(path: Path, capture: Capture, instruction_set: str) -> _Subject | None:
     """The compiled engine as it is on a lesser processor; None for a network that it does not run."""
-    network = _largest(capture.network)
+    network = largest(capture.network)
     if not cpu.supports(network):
         return None
     engine = cpu.CpuEngine(network, instruction_set)
@@ -193,15 +193,9 @@ def _with_instructions(path: Path, capture: Capture, instruction_set: str) -> _S
     return _ours(path, capture, "auto", engine)
 
 
-def _largest(network: Network) -> Network:
-    while isinstance(network, Slimmable):
-        network = network.sizes[-1]
-    return network
-
-
 def _ours(path: Path, capture: Capture, device: str, engine: cpu.CpuEngine | None = None) -> _Subject:
     processor = NeuralProcessor(capture, device=device)
-    compiled = device != "torch" and cpu.supports(_largest(capture.network))
+    compiled = device != "torch" and cpu.supports(largest(capture.network))
     name = {"auto": "compiled", "cpu-fast": "compiled, fast"}[device] if compiled else "torch"
     if engine:
         sizes = processor._sizes

@@ -13,7 +13,7 @@ from neural_fx.engines import Engine, Stream, open_engine
 from neural_fx.errors import ModelError, ParameterError
 from neural_fx.formats import Capture
 from neural_fx.formats import read as read_capture
-from neural_fx.formats.network import Network, Sequential, Slimmable
+from neural_fx.formats.network import Network, Sequential, Slimmable, largest
 from neural_fx.parameters import Parameter, Ramp, decibels
 from neural_fx.processor import Audio, Processor, Spec
 from neural_fx.resampling import StreamResampler, round_trip_latency
@@ -290,11 +290,8 @@ class Sizes:
 
     def stream(self, index: int, batch: int) -> Stream:
         """New streams of that network (of its largest, if it is slimmable itself)."""
-        network = self.networks[index]
-        while isinstance(network, Slimmable):
-            network = network.sizes[-1]
         if index not in self._engines:
-            self._engines[index] = open_engine(network, self.device, self.rate)
+            self._engines[index] = open_engine(largest(self.networks[index]), self.device, self.rate)
         if self.oversample == 1:
             return self._engines[index].stream(batch)
         return _Copies(self._engines[index].stream(batch * self.oversample), self.oversample)

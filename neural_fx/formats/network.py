@@ -266,6 +266,13 @@ def is_recurrent(network: Network) -> bool:
     return any(isinstance(part, Recurrent) for part in walk(network))
 
 
+def largest(network: Network) -> Network:
+    """The network itself, or the largest of a slimmable one's."""
+    while isinstance(network, Slimmable):
+        network = network.sizes[-1]
+    return network
+
+
 def walk(part: object) -> Iterator[object]:
     """Every dataclass of the description, the outermost first."""
     if is_dataclass(part) and not isinstance(part, type):

@@ -24,6 +24,14 @@ NFX_INLINE vec halves(vec x) {
     return (vec)_mm512_or_si512(high, _mm512_srli_epi32(rest, 16));
 }
 
+// Numbers by channel in the lanes of every sample of a row; zeros in the lanes beyond.
+inline vec by_lane(const float* p, int channels, int lanes) {
+    vec v{};
+    for (int i = 0; i < W; ++i)
+        if (i % lanes < channels) v[i] = p[i % lanes];
+    return v;
+}
+
 constexpr int TILE = 16 * W;  // floats
 
 // A convolution as matrices: for each tap (and for each row of the input that goes into one of the output) the upper halves
@@ -118,9 +126,7 @@ public:
     Past(int lanes, int samples, const std::vector<float>& silence)
         : lanes(lanes), history((samples + 15) / 16 * 16), room(std::max(512, history) + BLOCK) {
         buffer = nfx::Buffer(size_t(history + room) * lanes + 4 * TILE);
-        for (int i = 0; i < W; ++i)
-            if (i % lanes < int(silence.size())) this->silence[i] = silence[i % lanes];
-        store(this->silence, halves(load(this->silence)));
+        store(this->silence, halves(by_lane(silence.data(), int(silence.size()), lanes)));
         clear();
     }
     void clear() {
@@ -167,12 +173,12 @@ class TiledArrays {
     struct Array {
         const nfx::Array* spec;
         int channels, lanes;
-        Matrices rechannel, head;  // from the array before; the first array has its rechannel in `first`
+        Matrices rechannel, head;  // from the array before; the first array has `first_weight` and `first_bias`
         std::vector<Layer> layers;
         bool three;  // taps in every layer
     };
     std::vector<Array> arrays;
-    Matrices first;
+    alignas(64) float first_weight[W], first_bias[W] = {};
     nfx::Buffer room;
     float *x, *z, *sum, *last, *condition;  // rows of a block
 
@@ -192,8 +198,9 @@ public:
             if (!final && a.head.out != (&a + 1)->head.in) return false;
             before = lanes;
             for (const auto& l : a.layers)
-                if (l.activation.kind != a.layers[0].activation.kind || l.gating != nfx::Gating::none || !l.films.empty() || l.head.out || l.conv.out != channels ||
-                    l.conv.in != channels || l.mixin.in != 1 || l.mixin.taps != 1 || l.residual.taps != 1)
+                if (l.activation.kind != a.layers[0].activation.kind || l.gating != nfx::Gating::none || !l.films.empty() ||
+                    l.head.out || l.conv.out != channels || l.conv.in != channels || l.mixin.in != 1 || l.mixin.taps != 1 ||
+                    l.residual.taps != 1)
                     return false;
         }
         return true;
@@ -215,9 +222,8 @@ public:
             Array made{&a, a.rechannel.out, lanes_of(a.rechannel.out), {}, {}, {}, true};
             const int lanes = made.lanes;
             if (arrays.empty()) {
-                nfx::Conv none = a.rechannel;  // what it does to its one input is joined to nothing
-                std::fill(none.weight.begin(), none.weight.end(), 0.0f);
-                first = Matrices(none, lanes, lanes, &a.rechannel);
+                store(first_weight, by_lane(a.rechannel.weight.data(), made.channels, lanes));
+                if (!a.rechannel.bias.empty()) store(first_bias, by_lane(a.rechannel.bias.data(), made.channels, lanes));
             } else {
                 made.rechannel = Matrices(reading(a.rechannel, lacking), arrays.back().lanes, lanes);
                 made.head = Matrices(arrays.back().spec->head, arrays.back().lanes, lanes);
@@ -331,9 +337,9 @@ private:
     void begin(Array& a, const Array* before, int n) {
         const int rows = rows_of(a, n);
         if (!before) {
-            const vec bias = load(first.bias), joined = load(first.joined);
+            const vec bias = load(first_bias), weight = load(first_weight);
             for (int r = 0; r < rows * W; r += W) {
-                store(x + r, bias + load(condition + r) * joined);
+                store(x + r, bias + load(condition + r) * weight);
                 store(sum + r, vec{});
             }
             return;
@@ -402,8 +408,7 @@ private:
         for (int i = 0; i < std::max(ahead, 1); ++i) convolve(convolved, nothing);
         for (Place p; p.layer < count;) {
             const Layer& l = a.layers[p.layer];
-            const auto& act = l.spec->activation;
-            const F f(act, act.kind == nfx::Act::prelu ? by_lane(act.params.data(), a) : vec{});
+            const F f = function_of<F>(a, l);
             const vec joined = load(l.conv.joined);
             const int at = p.tile * TILE;
             float *const signal = z + at, *const heads = part.sum + at;
@@ -453,8 +458,7 @@ private:
             Layer& l = a.layers[j];
             const bool ends = j + 1 == a.layers.size();
             multiply(l.unmodulated, l.input.now(), l.unmodulated.bias, 0, z, part.rows);
-            const auto& act = l.spec->activation;
-            const F f(act, act.kind == nfx::Act::prelu ? by_lane(act.params.data(), a) : vec{});
+            const F f = function_of<F>(a, l);
             const Glide glide(m, a);
             const vec joined = load(l.unmodulated.joined);
             for (int r = 0; r < part.rows; ++r) {
@@ -470,11 +474,11 @@ private:
         }
     }
 
-    static vec by_lane(const float* p, const Array& a) {
-        vec v{};
-        for (int i = 0; i < W; ++i)
-            if (i % a.lanes < a.channels) v[i] = p[i % a.lanes];
-        return v;
+    // A layer's activation.
+    template <class F>
+    static F function_of(const Array& a, const Layer& l) {
+        const auto& act = l.spec->activation;
+        return F(act, act.kind == nfx::Act::prelu ? by_lane(act.params.data(), a.channels, a.lanes) : vec{});
     }
 
     // How a modulation scales (and shifts) the lanes of a row.
@@ -483,11 +487,12 @@ private:
         float step;
 
         Glide(const Modulation& m, const Array& a, bool shifts = true) : step(float(W / a.lanes) / Modulation::GRID) {
-            const vec to = by_lane(m.to, a), from = m.moving ? by_lane(m.from, a) : to;
+            const auto by_lane = [&a](const float* p) { return NFX_ARCH::by_lane(p, a.channels, a.lanes); };
+            const vec to = by_lane(m.to), from = m.moving ? by_lane(m.from) : to;
             scale = 1.0f + from, scale_by = to - from;
             if (shifts) {
-                shift = by_lane(m.from + a.channels, a);
-                shift_by = by_lane(m.to + a.channels, a) - shift;
+                shift = by_lane(m.from + a.channels);
+                shift_by = by_lane(m.to + a.channels) - shift;
             } else {
                 shift = shift_by = vec{};
             }
