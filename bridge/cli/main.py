@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from bridge.cli import analyze, bench, circuit, info, play, plugin, render, serve, timbre, train
+from bridge.cli.signals import Terminated, raise_on_termination
 from neural_fx import __version__
 from neural_fx.errors import NeuralFXError
 
@@ -53,13 +54,20 @@ app.add_typer(plugin.app, name="plugin")
 
 
 def main() -> None:
-    """Run the command line. Errors that input can cause end in one line and status 2, an interruption in 130."""
+    """Run the command line.
+
+    The exit status is 2 for errors that input can cause, 130 after Ctrl-C, 143 after SIGTERM and 129 after SIGHUP.
+    """
     warnings.showwarning = lambda message, *rest, **more: print(f"neural-fx: warning: {message}", file=sys.stderr)
+    raise_on_termination()
     try:
         app()
     except NeuralFXError as error:
         print(f"neural-fx: error: {error}", file=sys.stderr)
         sys.exit(2)
+    except Terminated as ending:
+        print(f"neural-fx: stopped by {ending}", file=sys.stderr)
+        sys.exit(128 + ending.number)
     except KeyboardInterrupt:
         print("neural-fx: interrupted", file=sys.stderr)
         sys.exit(130)
