@@ -6,7 +6,7 @@ import socket
 import time
 from collections import deque
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import mido
 import numpy as np
@@ -72,6 +72,15 @@ class RemoteBoard(Processor):
         self._latency = self._skip = self._sequence = 0
         self._greet(Spec(48000, 1, 256))
         self._leave()
+
+    if TYPE_CHECKING:  # the parameters are those of the worker's board, which type checkers cannot know
+
+        def __getattr__(self, name: str) -> Any: ...
+        def __setattr__(self, name: str, value: Any) -> None: ...
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the address and the settings; a copy makes a connection of its own."""
+        return {**super().__getstate__(), "_socket": None, "_pending": [], "round_trips": deque(maxlen=4096)}
 
     @property
     def latency_samples(self) -> int:

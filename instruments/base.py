@@ -108,6 +108,12 @@ class Instrument(Parametric):
     """
 
     PARAMETERS: tuple[Parameter, ...] = PLAYING
+    octave: float
+    tuning: float
+    bend_range: float
+    voices: float
+    glide: float
+    loudness_db: float
     is_effect = False
     is_instrument = True
 
@@ -151,17 +157,23 @@ class Instrument(Parametric):
         if not (math.isfinite(sample_rate) and sample_rate > 0) or num_channels < 1 or buffer_size < 1:
             raise ValueError("sample_rate, num_channels and buffer_size must be positive")
         events = parse_messages(midi_messages)
-        if reset or self._stream is None or self._stream.sample_rate != sample_rate:
-            self._stream = Performance(self, float(sample_rate))
         count = round(duration * sample_rate)
-        mono = self._stream.play(events, count, buffer_size)
+        with self._lock:
+            if reset or self._stream is None or self._stream.sample_rate != sample_rate:
+                self._stream = Performance(self, float(sample_rate))
+            mono = self._stream.play(events, count, buffer_size)
         return np.repeat(mono[None], num_channels, 0)
 
     process = __call__
 
     def reset(self) -> None:
         """Silence: forget the notes that sound."""
-        self._stream = None
+        with self._lock:
+            self._stream = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the settings without the notes that sound."""
+        return {**super().__getstate__(), "_stream": None}
 
     def __repr__(self) -> str:
         return self.described(f"instruments.{type(self).__name__}")

@@ -54,6 +54,11 @@ class DDSP(Instrument):
     """
 
     PARAMETERS = PARAMETERS
+    brightness: float
+    vibrato: float
+    breath: float
+    morph: float
+    reverb: float
 
     def __init__(
         self,

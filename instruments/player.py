@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from typing import TYPE_CHECKING, Any
 
 import mido
 import numpy as np
@@ -32,6 +33,15 @@ class InstrumentPlayer(Processor):
         self._values.update({name: getattr(instrument, name) for name in instrument.parameters})
         self._sent: deque[mido.Message] = deque(maxlen=MOST_PENDING)
         self._performance: Performance | None = None
+
+    if TYPE_CHECKING:  # the parameters are the instrument's, which type checkers cannot know
+
+        def __getattr__(self, name: str) -> Any: ...
+        def __setattr__(self, name: str, value: Any) -> None: ...
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the settings without the messages that wait to be played."""
+        return {**super().__getstate__(), "_sent": deque(maxlen=MOST_PENDING)}
 
     def set_parameter(self, name: str, value: object) -> None:
         if name not in self._table:

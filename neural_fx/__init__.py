@@ -30,6 +30,7 @@ _WHERE = {
     "AudioError": "neural_fx.errors",
     "TrainingError": "neural_fx.errors",
 }
+_MODULES = ("pedals", "timbre")
 
 __all__ = [
     "AudioError",
@@ -47,9 +48,12 @@ __all__ = [
     "TrainingError",
     "__version__",
     "load",
+    "pedals",
+    "timbre",
 ]
 
 if TYPE_CHECKING:
+    from neural_fx import pedals, timbre
     from neural_fx.errors import AudioError, BoardError, ModelError, NeuralFXError, ParameterError, TrainingError
     from neural_fx.neural import NeuralProcessor, load
     from neural_fx.parameters import Parameter
@@ -58,6 +62,8 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(f"neural_fx.{name}")
     if name not in _WHERE:
         raise AttributeError(f"module 'neural_fx' has no attribute {name!r}")
     value = getattr(import_module(_WHERE[name]), name)
@@ -66,4 +72,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_WHERE])
+    return sorted(__all__)

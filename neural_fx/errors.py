@@ -22,6 +22,10 @@ class ModelError(NeuralFXError, ValueError):
         self.problem, self.field, self.file = problem, field, file
         super().__init__(": ".join(str(part) for part in (file, field, problem) if part))
 
+    def __reduce__(self) -> tuple[type[ModelError], tuple[str, str, str | Path | None]]:
+        """Pickle all three parts, so that the error arrives whole from another process."""
+        return type(self), (self.problem, self.field, self.file)
+
     def inside(self, file: str | Path) -> ModelError:
         """The same error, naming the file it happened in."""
         return self if self.file else ModelError(self.problem, self.field, file)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,6 +51,9 @@ class NeuralProcessor(Processor):
         ModelError: the level needs metadata that the file does not have.
         ParameterError: an unknown parameter or a value out of range.
     """
+
+    input_gain_db: float
+    output_gain_db: float
 
     def __init__(
         self,
@@ -207,6 +211,18 @@ class NeuralProcessor(Processor):
         return self.described(f"neural_fx.{type(self).__name__} {self.name!r}")
 
 
+if TYPE_CHECKING:
+
+    class LoadedCapture(NeuralProcessor):
+        """What `load` returns, for type checkers: the knobs are those of the file, which they cannot know."""
+
+        def __getattr__(self, name: str) -> Any: ...
+        def __setattr__(self, name: str, value: Any) -> None: ...
+
+else:
+    LoadedCapture = NeuralProcessor
+
+
 def load(
     path: str | Path,
     *,
@@ -215,7 +231,7 @@ def load(
     device: str = "auto",
     oversample: int = 1,
     **parameters: float,
-) -> NeuralProcessor:
+) -> LoadedCapture:
     """A capture file as a processor: `.nam`, GuitarML, RTNeural / AIDA-X, SMC-2019 WaveNet or pedal, by its content.
 
     Args:
@@ -228,7 +244,7 @@ def load(
     """
     capture = read_capture(path)
     try:
-        return NeuralProcessor(
+        return LoadedCapture(
             capture, level=level, interface_dbu=interface_dbu, device=device, oversample=oversample, **parameters
         )
     except ModelError as error:
@@ -283,6 +299,10 @@ class Sizes:
         self.network, self.device, self.oversample, self.rate = network, device, oversample, rate
         self.networks: tuple[Network, ...] = network.sizes if isinstance(network, Slimmable) else (network,)
         self._engines: dict[int, Engine] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return everything but the engines, which hold compiled state and are opened again when first played."""
+        return {**self.__dict__, "_engines": {}}
 
     def pick(self, size: float) -> int:
         """Which network plays at a size of 0..1."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 import math
+import threading
 from abc import ABCMeta
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,16 +72,24 @@ def unknown_parameter(owner: str, name: str, valid: Mapping[str, object] | list[
 
 
 class _Sealing(ABCMeta):
-    """After `__init__`, an assignment to a name that is no attribute is an error, not a silent new attribute."""
+    """Refuse assignments to unknown public names once `__init__` is done, so that a misspelled knob is an error."""
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
         made = super().__call__(*args, **kwargs)
+        if "_table" not in vars(made):
+            raise RuntimeError(f"{cls.__name__}.__init__ does not call super().__init__(); call it in its first line")
         object.__setattr__(made, "_sealed", True)
         return made
 
 
 class Parametric(metaclass=_Sealing):
-    """Something with knobs: a table of parameters that are attributes. Processors and instruments are."""
+    """Base of processors and instruments: parameters from one table, available as attributes.
+
+    Can be copied and pickled at any time. Locks are left out of a copy.
+
+    A subclass that lists `PARAMETERS` also annotates each one (``drive: float``), so that type checkers know the
+    attribute and refuse a misspelled one.
+    """
 
     PARAMETERS: tuple[Parameter, ...] = ()
     _sealed = False
@@ -91,6 +102,7 @@ class Parametric(metaclass=_Sealing):
         """
         self._table: dict[str, Parameter] = {p.name: p for p in self.PARAMETERS}
         self._values: dict[str, float] = {p.name: p.default for p in self.PARAMETERS}
+        self._lock = threading.RLock()
         for name, value in values.items():
             self.set_parameter(name, value)
 
@@ -109,20 +121,43 @@ class Parametric(metaclass=_Sealing):
             raise unknown_parameter(type(self).__name__, name, self._table)
         self._values[name] = self._table[name].check(value)
 
-    def __getattr__(self, name: str) -> Any:
-        if not name.startswith("_"):
+    if not TYPE_CHECKING:  # type checkers see the annotations of each class instead
+
+        def __getattr__(self, name: str) -> Any:
+            if name.startswith("_"):
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            if "_table" not in self.__dict__:
+                raise AttributeError(f"{name!r} is not set; does {type(self).__name__} call super().__init__() first?")
             if name in self._values:
                 return self._values[name]
             raise unknown_parameter(type(self).__name__, name, self._table)
-        raise AttributeError(name)
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        if not name.startswith("_") and name in self.__dict__.get("_table", ()):
-            self.set_parameter(name, value)
-        elif self._sealed and not name.startswith("_") and name not in self.__dict__ and not hasattr(type(self), name):
-            raise unknown_parameter(type(self).__name__, name, self._table)
-        else:
-            object.__setattr__(self, name, value)
+        def __setattr__(self, name: str, value: Any) -> None:
+            public = not name.startswith("_")
+            if public and name in self.__dict__.get("_table", ()):
+                self.set_parameter(name, value)
+            elif public and self._sealed and name not in self.__dict__ and not hasattr(type(self), name):
+                raise unknown_parameter(type(self).__name__, name, self._table)
+            else:
+                object.__setattr__(self, name, value)
+
+    # -- copies ------------------------------------------------------------------------------------------------------
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(self.__dict__)
+        state.pop("_lock", None)
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.__dict__["_lock"] = threading.RLock()
+
+    def __copy__(self) -> Self:
+        """Return a copy with lists and tables of its own; what is in them is shared."""
+        made = type(self).__new__(type(self))
+        shared = self.__getstate__()
+        made.__setstate__({k: copy.copy(v) if type(v) in (dict, list, set, deque) else v for k, v in shared.items()})
+        return made
 
     def __dir__(self) -> list[str]:
         return [*super().__dir__(), *self._table]

@@ -6,17 +6,23 @@ and everything else is a `Processor`.
 
 from __future__ import annotations
 
+import threading
+from abc import abstractmethod
 from collections.abc import Iterable, Iterator, MutableSequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeAlias, overload
+from reprlib import recursive_repr
+from typing import Any, Self, TypeAlias, overload
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import pedalboard
 
 from neural_fx.macros import Macro
 from neural_fx.parameters import Parameter, Ramp
-from neural_fx.processor import Audio, Processor, Spec
+from neural_fx.processor import Audio, Passed, Processor, Spec
+from neural_fx.sharing import Locks, NativeClaims, everything_in, freeze, refuse_duplicates, thaw, used_elsewhere
 
 Plugin: TypeAlias = "Processor | pedalboard.Plugin"
 
@@ -28,13 +34,21 @@ NOT_STREAMING = (pedalboard.PitchShift,)
 
 
 class Container(Processor, MutableSequence[Plugin]):
-    """A list of plugins that is itself a processor."""
+    """A list of plugins that is itself a processor.
+
+    Each place needs a plugin of its own: the same object in two places, nested containers included, is refused when
+    a stream begins, as pedalboard does.
+    """
+
+    _edits = 0
+    """Changes of any container's list so far; shows whether a remembered set of locks still holds."""
 
     def __init__(self, plugins: Iterable[Plugin] = (), **values: float) -> None:
         """Raises TypeError for anything that is neither a processor nor a pedalboard plugin."""
         super().__init__(**values)
         self._plugins: list[Plugin] = []
-        self._names: dict[int, str] = {}
+        self._names: WeakKeyDictionary[Plugin, str] = WeakKeyDictionary()
+        self._locks: tuple[int, Locks] | None = None
         for plugin in plugins:
             self.append(plugin)
 
@@ -50,12 +64,14 @@ class Container(Processor, MutableSequence[Plugin]):
             plugin = [_checked(p, self) for p in plugin]
         else:
             plugin = _checked(plugin, self)
-        self._plugins[index] = plugin
-        self._end()
+        with self.exclusive():
+            self._plugins[index] = plugin
+            self._edited()
 
     def __delitem__(self, index: int | slice) -> None:
-        del self._plugins[index]
-        self._end()
+        with self.exclusive():
+            del self._plugins[index]
+            self._edited()
 
     def __len__(self) -> int:
         return len(self._plugins)
@@ -65,25 +81,96 @@ class Container(Processor, MutableSequence[Plugin]):
 
     def insert(self, index: int, plugin: Plugin) -> None:
         """Insert before `index`; a stream in progress starts anew."""
-        self._plugins.insert(index, _checked(plugin, self))
+        with self.exclusive():
+            self._plugins.insert(index, _checked(plugin, self))
+            self._edited()
+
+    def _edited(self) -> None:
+        """End the stream: the list of plugins is another one."""
+        Container._edits += 1
         self._end()
+        self._passed = Passed()
 
     def reset(self) -> None:
-        super().reset()
-        for plugin in self._plugins:
-            plugin.reset()
+        with self.exclusive():
+            super().reset()
+            for plugin in self._plugins:
+                plugin.reset()
+
+    def exclusive(self) -> AbstractContextManager[object]:
+        """Return a context in which only the current thread can use this container and everything in it."""
+        known = self._locks
+        if known is None or known[0] != Container._edits:
+            known = self._locks = (Container._edits, Locks(everything_in(self)))
+        return known[1]
 
     def name_slot(self, plugin: Plugin, name: str) -> None:
         """Give a plugin of this container a name, for settings, board files and OSC addresses."""
-        self._names[id(plugin)] = name
+        self._names[plugin] = name
 
     def given_name(self, plugin: Plugin) -> str | None:
-        """The name given to a plugin of this container, if any; see `neural_fx.slots.slot_names`."""
-        return self._names.get(id(plugin))
+        """Return the name given to a plugin of this container, if any; see `neural_fx.slots.slot_names`."""
+        return self._names.get(plugin)
+
+    # -- the stream --------------------------------------------------------------------------------------------------
+
+    def prepare(self, spec: Spec) -> None:
+        refuse_duplicates(self)
+        self._stages = self._make_stages()
+        for stage in self._stages:
+            stage.open_stream(spec)
+        self._opened = [stage._passed for stage in self._stages]
+
+    @abstractmethod
+    def _make_stages(self) -> list[Processor]:
+        """Return what does the work, in order."""
+
+    def _continues(self, rate: float, channels: int) -> bool:
+        """Return whether the running stream can go on; a member that was reset or edited makes it start anew.
+
+        Raises:
+            RuntimeError: another board, or a call of its own, has used a member in the meantime.
+        """
+        if not super()._continues(rate, channels):
+            return False
+        for stage, opened in zip(self._stages, self._opened, strict=True):
+            if stage._passed is opened:
+                if not stage._continues(rate, channels):
+                    return False
+            elif stage._spec is None and stage._passed.taken == 0:
+                return False
+            else:
+                raise used_elsewhere(stage)
+        return True
+
+    # -- copies ------------------------------------------------------------------------------------------------------
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = super().__getstate__()
+        del state["_plugins"], state["_names"], state["_locks"]
+        return {**state, "_slots": [(freeze(plugin), self.given_name(plugin)) for plugin in self._plugins]}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        slots = state.pop("_slots")
+        super().__setstate__({**state, "_locks": None})
+        self._plugins = [thaw(plugin) for plugin, _ in slots]
+        self._names = WeakKeyDictionary()
+        for plugin, (_, name) in zip(self._plugins, slots, strict=True):
+            if name is not None:
+                self._names[plugin] = name
+
+    def __copy__(self) -> Self:
+        """Return a container with a list of its own that holds the same plugins."""
+        made = type(self).__new__(type(self))
+        state = super().__getstate__()
+        made.__dict__.update({**state, "_plugins": list(self._plugins), "_values": dict(self._values), "_locks": None})
+        made.__dict__.update(_names=WeakKeyDictionary(self._names), _lock=threading.RLock())
+        return made
 
     def __iter__(self) -> Iterator[Plugin]:
         return iter(self._plugins)
 
+    @recursive_repr()
     def __repr__(self) -> str:
         inside = ", ".join(map(repr, self._plugins))
         return f"<neural_fx.{type(self).__name__} with {len(self)} plugin{'s' * (len(self) != 1)}: [{inside}]>"
@@ -123,10 +210,8 @@ def as_stages(plugins: Iterable[Plugin]) -> list[Processor]:
 class Chain(Container):
     """Plugins one after another."""
 
-    def prepare(self, spec: Spec) -> None:
-        self._stages = as_stages(self._plugins)
-        for stage in self._stages:
-            stage.open_stream(spec)
+    def _make_stages(self) -> list[Processor]:
+        return as_stages(self._plugins)
 
     def process_block(self, block: Audio) -> Audio:
         for stage in self._stages:
@@ -157,11 +242,12 @@ class Mix(Container):
     """Plugins side by side, each given the input; their outputs are added, aligned in time."""
 
     def prepare(self, spec: Spec) -> None:
+        super().prepare(spec)
         self._channels = spec.channels
-        self._stages = [stage for plugin in self._plugins for stage in as_stages([plugin])] or [Chain()]
         self._queues = [Queue(spec.channels) for _ in self._stages]
-        for stage in self._stages:
-            stage.open_stream(spec)
+
+    def _make_stages(self) -> list[Processor]:
+        return [stage for plugin in self._plugins for stage in as_stages([plugin])] or [Chain()]
 
     def process_block(self, block: Audio) -> Audio:
         for stage, queue in zip(self._stages, self._queues, strict=True):
@@ -202,6 +288,7 @@ class Pedalboard(Chain):
     name: str | None = None
     macros: tuple[Macro, ...] = ()
     PARAMETERS = (Parameter("mix", 0, 1, 1, description="0 is the dry input, 1 the board"),)
+    mix: float
 
     def prepare(self, spec: Spec) -> None:
         super().prepare(spec)
@@ -279,6 +366,7 @@ class NativeRun(Processor):
     def __init__(self, plugins: Iterable[pedalboard.Plugin]) -> None:
         super().__init__()
         self._board = pedalboard.Pedalboard(list(plugins))
+        self._claims = NativeClaims(everything_in(self._board)[1:])
         self._held = 0
 
     @property
@@ -288,6 +376,17 @@ class NativeRun(Processor):
     def prepare(self, spec: Spec) -> None:
         self.prime(spec)
         self._board.reset()
+
+    def open_stream(self, spec: Spec) -> None:
+        super().open_stream(spec)
+        self._claims.take()
+
+    def _continues(self, rate: float, channels: int) -> bool:
+        if not super()._continues(rate, channels):
+            return False
+        if (lost := self._claims.lost()) is not None:
+            raise used_elsewhere(lost)
+        return True
 
     def prime(self, spec: Spec) -> None:
         """Push silent blocks of full size until something comes out, and note how much is held back."""

@@ -11,6 +11,9 @@ samples whatever the block sizes. To write one, subclass `Processor`, give it `P
     >>> Invert()(np.ones(3, np.float32), 48000)
     array([-1., -1., -1.], dtype=float32)
 
+A processor may be shared by threads: one call at a time uses it, the others wait. It can be copied and pickled, also
+in the middle of a stream; the copy has the same settings and no stream.
+
 Time is kept by counting: a processor that must look ahead returns fewer samples than it was given, and the missing
 ones later. Nothing is ever shifted, so processors of any latency line up by themselves. A call with `reset=True`
 ends with silence pushed through until every sample is back; while streaming, `latency_samples` says how many are
@@ -22,6 +25,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,10 +42,15 @@ FLUSH_SECONDS = 30.0
 
 
 class Passed:
-    """Samples of a stream that went in and came out."""
+    """Count the samples of one stream that went in and came out; also tells one stream from another."""
 
     def __init__(self) -> None:
-        self.taken = self.given = 0
+        self.taken = 0
+        self.given = 0
+
+
+class _Missing:
+    """Mark an attribute that did not exist before the first stream."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +83,7 @@ class Processor(Parametric):
         self._layout = Layout()
         self._spec: Spec | None = None
         self._passed = Passed()
+        self._before_stream: dict[str, Any] = {}
         super().__init__(**values)
 
     # -- the contract --------------------------------------------------------------------------------------------
@@ -98,19 +108,20 @@ class Processor(Parametric):
             RuntimeError: not one- or two-dimensional, or square when the layout is not known yet.
             ValueError: a sample rate or buffer size that is not positive.
         """
-        audio = self._layout.enter(input_array)
         rate = _positive(sample_rate, "sample_rate")
         size = int(_positive(buffer_size, "buffer_size"))
-        if reset:
-            self._end()
-        if audio.size == 0:
-            return self._layout.leave(audio, input_array)
-        self._begin(rate, audio.shape[0], size)
-        parts = list(self.push(audio))
-        if reset:
-            parts += self.rest()
-            self._end()
-        return self._layout.leave(_join(parts, audio.shape[0]))
+        with self.exclusive():
+            audio = self._layout.enter(input_array)
+            if reset:
+                self._end()
+            if audio.size == 0:
+                return self._layout.leave(audio, input_array)
+            self._begin(rate, audio.shape[0], size)
+            parts = list(self.push(audio))
+            if reset:
+                parts += self.rest()
+                self._end()
+            return self._layout.leave(_join(parts, audio.shape[0]))
 
     def __call__(
         self, input_array: NDArray[Any], sample_rate: float, buffer_size: int = 8192, reset: bool = True
@@ -120,16 +131,23 @@ class Processor(Parametric):
 
     def reset(self) -> None:
         """Forget the stream: tails, held samples, and the layout of square arrays. Parameters stay."""
-        self._layout = Layout()
-        self._end()
+        with self.exclusive():
+            self._layout = Layout()
+            self._end()
+            self._passed = Passed()
 
     def flush(self) -> Audio:
-        """The samples of the stream that are still held back, in its layout; the stream ends with them."""
-        if self._spec is None:
-            return self._layout.leave(np.zeros((1, 0), np.float32))
-        rest = _join(list(self.rest()), self._spec.channels)
-        self._end()
-        return self._layout.leave(rest)
+        """Return the samples of the stream that are still held back, in its layout, and end the stream."""
+        with self.exclusive():
+            if self._spec is None:
+                return self._layout.leave(np.zeros((1, 0), np.float32))
+            rest = _join(list(self.rest()), self._spec.channels)
+            self._end()
+            return self._layout.leave(rest)
+
+    def exclusive(self) -> AbstractContextManager[object]:
+        """Return a context in which only the current thread can use this processor; other threads wait."""
+        return self._lock
 
     @property
     def latency_samples(self) -> int:
@@ -188,16 +206,41 @@ class Processor(Parametric):
             yield out[:, :owed]
 
     def _begin(self, rate: float, channels: int, size: int) -> None:
-        now = self._spec
-        if now is not None and now.sample_rate == rate and now.channels == channels:
-            return  # another buffer size does not end a stream; blocks stay at most as large as prepared for
+        """Start a stream, unless one of this rate and number of channels is running.
+
+        Another buffer size does not end a stream; blocks stay at most as large as prepared for.
+        """
+        if self._continues(rate, channels):
+            return
         self._passed = Passed()
         spec = Spec(rate, channels, size)
-        self.prepare(spec)
+        before = dict(self.__dict__)
+        self._sealed = False  # `prepare` may make attributes, as `__init__` may
+        try:
+            self.prepare(spec)
+        finally:
+            self._sealed = True
+        for name, value in self.__dict__.items():  # whatever `prepare` assigns belongs to the stream
+            if before.get(name, _Missing) is not value:
+                self._before_stream.setdefault(name, before.get(name, _Missing))
         self._spec = spec
+
+    def _continues(self, rate: float, channels: int) -> bool:
+        """Return whether the running stream can take audio of this rate and number of channels."""
+        return self._spec is not None and self._spec.sample_rate == rate and self._spec.channels == channels
 
     def _end(self) -> None:
         self._spec = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the settings without the stream: `prepare` makes that anew."""
+        state = super().__getstate__()
+        for name, value in self._before_stream.items():
+            if value is _Missing:
+                state.pop(name, None)
+            else:
+                state[name] = value
+        return {**state, "_layout": Layout(), "_spec": None, "_passed": Passed(), "_before_stream": {}}
 
 
 def _join(parts: list[Audio], channels: int) -> Audio:

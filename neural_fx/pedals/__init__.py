@@ -63,6 +63,8 @@ class TubeScreamer(Pedal):
     """
 
     SLUG, FILE = "tube-screamer", "tube-screamer.safetensors"
+    drive: float
+    tone: float
 
     def __init__(self, drive: float = 0.5, tone: float = 0.5, level: float | str = 0.5, **options: Any) -> None:
         super().__init__(drive=drive, tone=tone, level=level, **options)
@@ -76,6 +78,8 @@ class DS1(Pedal):
     """
 
     SLUG, FILE = "ds-1", "ds-1.safetensors"
+    dist: float
+    tone: float
 
     def __init__(self, dist: float = 0.5, tone: float = 0.5, level: float | str = 0.5, **options: Any) -> None:
         super().__init__(dist=dist, tone=tone, level=level, **options)
@@ -89,6 +93,9 @@ class BigMuff(Pedal):
     """
 
     SLUG, FILE = "big-muff", "big-muff.safetensors"
+    sustain: float
+    tone: float
+    volume: float
 
     def __init__(self, sustain: float = 0.5, tone: float = 0.5, volume: float = 0.5, **options: Any) -> None:
         super().__init__(sustain=sustain, tone=tone, volume=volume, **options)

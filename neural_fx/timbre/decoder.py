@@ -96,6 +96,10 @@ class Decoder:
         self._recurrent = np.ascontiguousarray(self.w["gru.weight_hh_l0"].T)
         self._native: Any = self._compiled() if cpu.available() else None
 
+    def __reduce__(self) -> tuple[type[Decoder], tuple[Shape, dict[str, Array]]]:
+        """Copy and pickle by the weights: the compiled network is made anew from them."""
+        return Decoder, (self.shape, self.w)
+
     def copy(self) -> Decoder:
         """The same decoder for another thread."""
         return Decoder(self.shape, self.w)

@@ -56,6 +56,16 @@ class TimbreTransfer(Processor):
     """
 
     PARAMETERS = PARAMETERS
+    octave: float
+    pitch_correct: float
+    loudness_db: float
+    brightness: float
+    vibrato: float
+    breath: float
+    morph: float
+    reverb: float
+    adjust: float
+    mix: float
 
     def __init__(
         self,

@@ -1,0 +1,198 @@
+"""Plugins that several threads, places or processes use: locks, duplicates, and copies of native plugins."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import pedalboard
+
+from neural_fx.processor import Processor
+
+_native_locks: WeakKeyDictionary[pedalboard.Plugin, threading.RLock] = WeakKeyDictionary()
+_native_locks_lock = threading.Lock()
+_native_users: WeakKeyDictionary[pedalboard.Plugin, object] = WeakKeyDictionary()
+
+
+class Locks:
+    """The locks of several plugins as one context.
+
+    Every thread takes them in the same order, so two boards that share plugins cannot wait for each other for ever.
+
+    Args:
+        plugins: whose locks; a plugin that occurs twice counts once.
+    """
+
+    def __init__(self, plugins: Iterable[object]) -> None:
+        unique = {id(lock): lock for lock in map(_lock_of, plugins)}
+        self._locks = [unique[key] for key in sorted(unique)]
+
+    def __enter__(self) -> Locks:
+        for lock in self._locks:
+            lock.acquire()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for lock in reversed(self._locks):
+            lock.release()
+
+
+def _lock_of(plugin: object) -> threading.RLock:
+    """Return the lock of a processor, or the one kept here for a native plugin."""
+    if isinstance(plugin, Processor):
+        return plugin._lock
+    with _native_locks_lock:
+        return _native_locks.setdefault(plugin, threading.RLock())
+
+
+def everything_in(plugin: object) -> list[Any]:
+    """Return a plugin and everything in it at any depth, each as often as it occurs.
+
+    What is in a container that contains itself is listed once.
+    """
+    found: list[Any] = []
+    _collect(plugin, found, set())
+    return found
+
+
+def _collect(plugin: object, found: list[Any], around: set[int]) -> None:
+    found.append(plugin)
+    if id(plugin) in around or not isinstance(plugin, (Sequence, pedalboard.PluginContainer)):
+        return
+    for inner in plugin:
+        _collect(inner, found, around | {id(plugin)})
+
+
+def refuse_duplicates(container: Processor) -> None:
+    """Raise if a plugin has two places in a container, or in containers inside it.
+
+    Raises:
+        RuntimeError: it has; its state would be that of both places, and the sound wrong.
+    """
+    seen: set[int] = set()
+    for plugin in everything_in(container):
+        if id(plugin) in seen:
+            raise RuntimeError(
+                f"the same plugin is used more than once in this {type(container).__name__}, which would mix up its "
+                f"state: {_short(plugin)}; give each place its own, for example copy.deepcopy(plugin)"
+            )
+        seen.add(id(plugin))
+
+
+def used_elsewhere(plugin: object) -> RuntimeError:
+    """Return the error for a stream whose plugin was used by another board or call in the meantime."""
+    return RuntimeError(
+        f"{_short(plugin)} was used by another board or call in the middle of this stream; give each its own copy "
+        "(copy.deepcopy), or call reset() to start anew"
+    )
+
+
+class NativeClaims:
+    """Which stream used some native plugins last; pedalboard does not tell.
+
+    Args:
+        plugins: native plugins that one stream uses.
+    """
+
+    def __init__(self, plugins: Iterable[pedalboard.Plugin]) -> None:
+        self._plugins = list(plugins)
+        self._token = object()
+
+    def take(self) -> None:
+        """Note that this stream uses them from now on."""
+        for plugin in self._plugins:
+            _native_users[plugin] = self._token
+
+    def lost(self) -> pedalboard.Plugin | None:
+        """Return a plugin that another stream has taken since; None if there is none."""
+        return next((plugin for plugin in self._plugins if _native_users.get(plugin) is not self._token), None)
+
+
+def _short(plugin: object) -> str:
+    text = repr(plugin)
+    return text if len(text) <= 120 else text[:117] + "..."
+
+
+# -- copies of native plugins, which pedalboard cannot copy itself ---------------------------------------------------
+
+
+@dataclass(frozen=True)
+class NativeRecipe:
+    """What makes a native plugin again.
+
+    Attributes:
+        kind: its class.
+        arguments: for the constructor.
+        values: its parameters.
+        state: of a VST3 or Audio Unit, as the plugin itself saves it.
+        inside: of a native chain or mix, what is in it.
+    """
+
+    kind: type[pedalboard.Plugin]
+    arguments: dict[str, Any]
+    values: dict[str, Any]
+    state: bytes | None = None
+    inside: tuple[NativeRecipe, ...] | None = None
+
+
+def freeze(plugin: Any) -> Any:
+    """Return a stand-in for a native plugin that can be copied and pickled; a processor is its own.
+
+    Raises:
+        TypeError: the plugin keeps something that pedalboard does not show; says what to do.
+    """
+    if isinstance(plugin, Processor):
+        return plugin
+    kind = type(plugin)
+    if isinstance(plugin, pedalboard.PluginContainer):
+        return NativeRecipe(kind, {}, {}, inside=tuple(freeze(inner) for inner in plugin))
+    if isinstance(plugin, pedalboard.ExternalPlugin):
+        return _external_recipe(plugin)
+    if isinstance(plugin, pedalboard.Convolution):
+        if not plugin.impulse_response_filename:
+            raise TypeError(
+                "a Convolution made from an array cannot be copied: pedalboard does not tell its sample rate; make it "
+                "from a file"
+            )
+        return NativeRecipe(
+            kind, {"impulse_response_filename": plugin.impulse_response_filename}, {"mix": float(plugin.mix)}
+        )
+    return NativeRecipe(kind, {}, {name: getattr(plugin, name) for name in _settable(kind)})
+
+
+def _external_recipe(plugin: pedalboard.ExternalPlugin) -> NativeRecipe:
+    known = vars(plugin)
+    if not known.get("path_to_plugin_file"):
+        raise TypeError(
+            f"{plugin!r} cannot be copied: pedalboard does not tell its file; load it from a board, or set its "
+            "path_to_plugin_file"
+        )
+    names = ("path_to_plugin_file", "name_in_plugin_file")
+    return NativeRecipe(type(plugin), {name: known.get(name) for name in names}, {}, bytes(plugin.raw_state))
+
+
+def _settable(kind: type[pedalboard.Plugin]) -> list[str]:
+    properties = {name: getattr(kind, name) for name in dir(kind)}
+    return [name for name, found in properties.items() if isinstance(found, property) and found.fset is not None]
+
+
+def thaw(recipe: Any) -> Any:
+    """Return the plugin for what `freeze` returned."""
+    if not isinstance(recipe, NativeRecipe):
+        return recipe
+    if recipe.inside is not None:
+        return recipe.kind([thaw(inner) for inner in recipe.inside])
+    if recipe.state is not None:
+        path, name = recipe.arguments["path_to_plugin_file"], recipe.arguments["name_in_plugin_file"]
+        plugin = pedalboard.load_plugin(path, plugin_name=name)
+        plugin.path_to_plugin_file = path
+        plugin.name_in_plugin_file = name
+        plugin.raw_state = recipe.state
+        return plugin
+    plugin = recipe.kind(**recipe.arguments)
+    for name, value in recipe.values.items():
+        setattr(plugin, name, value)
+    return plugin
