@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,23 @@ settings.register_profile(
     "house", deadline=None, derandomize=True, max_examples=40, suppress_health_check=list(HealthCheck)
 )
 settings.load_profile("house")
+
+_TERMINAL = ("COLUMNS", "LINES", "FORCE_COLOR", "NO_COLOR", "CLICOLOR_FORCE", "TTY_COMPATIBLE", "TTY_INTERACTIVE")
+"""Variables that change what the command line prints; tests set them themselves."""
+
+
+def pytest_configure() -> None:
+    """Make the tests independent of the terminal and of how they were started.
+
+    A parent such as `nohup` or a background job ignores signals, and children inherit that. A handler here that does
+    nothing gives children the system's default again, and this process still ignores the signal.
+    """
+    for name in _TERMINAL:
+        os.environ.pop(name, None)
+    for number in (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, lambda *_: None)
+
 
 SHARED = Path(os.environ.get("NEURAL_FX_SHARED", Path(__file__).parents[2] / "shared"))
 

@@ -8,6 +8,8 @@ processor has matrix units for bfloat16 (AMX), WaveNets that gain by them run th
 
 from __future__ import annotations
 
+import os
+import warnings
 from dataclasses import fields, is_dataclass, replace
 from importlib import import_module
 from typing import Any
@@ -39,6 +41,11 @@ try:
 except ImportError:  # built without a compiler: the torch engine takes over
     core = None
 
+KNOWN_SETS = ("amx", "avx512", "avx2", "sse2", "generic")
+_limit = os.environ.get("NEURAL_FX_INSTRUCTION_SET", "")
+if _limit and _limit not in KNOWN_SETS:
+    warnings.warn(f"NEURAL_FX_INSTRUCTION_SET={_limit}: ignored; expected one of {', '.join(KNOWN_SETS)}", stacklevel=2)
+
 _ACTIVATIONS = ("tanh", "fasttanh", "hardtanh", "relu", "leaky_relu", "prelu", "sigmoid", "silu", "hardswish",
                 "leaky_hardtanh", "softsign", "linear")  # fmt: skip
 _FAST = {"tanh": "tanh_fast", "sigmoid": "sigmoid_fast"}
@@ -51,8 +58,16 @@ def available() -> bool:
 
 
 def instruction_set() -> str:
-    """What the kernels use on this machine: ``amx``, ``avx512``, ``avx2``, ``sse2`` or ``generic``."""
+    """Return what the kernels use on this machine: ``amx``, ``avx512``, ``avx2``, ``sse2`` or ``generic``."""
     return str(core.instruction_set())
+
+
+def instruction_sets() -> list[str]:
+    """Return the instruction sets that kernels can use on this machine, the best first.
+
+    The environment variable NEURAL_FX_INSTRUCTION_SET, read once, leaves out those above the one that it names.
+    """
+    return list(core.instruction_sets()) if core is not None else []
 
 
 def supports(network: Network) -> bool:

@@ -92,24 +92,50 @@ bool has_matrix_units() {
 }
 #endif
 
-// Kernels by the name of their instruction set; the best that this machine has for "".
-const nfx::Kernels& kernels(const std::string& wanted) {
+// The kernels that this machine can run, the best first.
+std::vector<const nfx::Kernels*> find_kernels() {
+    std::vector<const nfx::Kernels*> found;
 #if defined(__x86_64__)
     __builtin_cpu_init();
     const bool has512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
                         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw");
-    const bool has2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 #if defined(NFX_AMX)
-    static const bool has_amx = has512 && has_matrix_units();
-    if (has_amx && (wanted.empty() || wanted == "amx")) return amx::kernels;
+    if (has512 && has_matrix_units()) found.push_back(&amx::kernels);
 #endif
-    if (has512 && (wanted.empty() || wanted == "avx512")) return avx512::kernels;
-    if (has2 && (wanted.empty() || wanted == "avx2")) return avx2::kernels;
-    if (wanted.empty() || wanted == "sse2") return sse2::kernels;
+    if (has512) found.push_back(&avx512::kernels);
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) found.push_back(&avx2::kernels);
+    found.push_back(&sse2::kernels);
 #else
-    if (wanted.empty() || wanted == "generic") return generic::kernels;
+    found.push_back(&generic::kernels);
 #endif
+    return found;
+}
+
+// The same, without those above the one named by the environment variable, if it is set when first asked.
+const std::vector<const nfx::Kernels*>& usable_kernels() {
+    static const std::vector<const nfx::Kernels*> usable = [] {
+        std::vector<const nfx::Kernels*> found = find_kernels();
+        const char* limit = std::getenv("NEURAL_FX_INSTRUCTION_SET");
+        if (limit == nullptr || *limit == 0) return found;
+        const auto at = std::find_if(found.begin(), found.end(), [&](auto k) { return std::string(k->name) == limit; });
+        if (at != found.end()) found.erase(found.begin(), at);
+        return found;
+    }();
+    return usable;
+}
+
+// Kernels by the name of their instruction set; the best that may be used for "".
+const nfx::Kernels& kernels(const std::string& wanted) {
+    for (const nfx::Kernels* candidate : usable_kernels())
+        if (wanted.empty() || wanted == candidate->name) return *candidate;
     throw std::invalid_argument("this machine does not have the instruction set " + wanted);
+}
+
+// Names of the instruction sets that may be used, the best first.
+std::vector<std::string> instruction_sets() {
+    std::vector<std::string> names;
+    for (const nfx::Kernels* candidate : usable_kernels()) names.emplace_back(candidate->name);
+    return names;
 }
 
 // Flush denormals to zero while in scope; the caller's mode comes back afterwards.
@@ -243,6 +269,7 @@ NB_MODULE(_core, m) {
     m.doc() = "Compiled kernels of neural_fx.engines.cpu.";
     m.def("instruction_set", [] { return std::string(kernels("").name); }, "The instruction set that streams use here.");
 
+    m.def("instruction_sets", &instruction_sets, "Those that may be used here, the best first.");
     m.def("fma_peak", [](const std::string& set) { return kernels(set).fma_peak(); }, "instruction_set"_a = "",
           "GFLOP/s of independent fused multiply-adds on one core, measured for about 20 ms.");
     m.def("allocations", [] { return allocations; }, "C++ allocations of this module on this thread so far.");

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import json
-import platform
+import os
+import subprocess
+import sys
 import threading
 import warnings
 from dataclasses import replace
@@ -42,16 +44,13 @@ pytestmark = pytest.mark.skipif(not cpu.available(), reason="the compiled engine
 TANH = Activation("tanh")
 LEAKY = Activation("leaky_relu", {"negative_slope": 0.01})
 PRELU = Activation("prelu", slopes=np.array([0.1, 0.5, 2.0], np.float32))
-SETS = ["amx", "avx512", "avx2", "sse2"] if platform.machine() in ("x86_64", "AMD64") else ["generic"]
+SETS = cpu.instruction_sets()
+"""Of this machine: what it lacks is tested where it is at hand."""
+MATRIX_UNITS = pytest.mark.skipif("amx" not in SETS, reason="this processor has no matrix units (AMX)")
 
 
 def engine(network: Network, instruction_set: str = "") -> cpu.CpuEngine:
-    try:
-        made = cpu.CpuEngine(network, instruction_set)
-        made.stream(1)
-    except ValueError as error:
-        pytest.skip(str(error))
-    return made
+    return cpu.CpuEngine(network, instruction_set)
 
 
 def random_wavenet(
@@ -199,6 +198,7 @@ def test_wavenets_equal_the_torch_reference(name: str, instruction_set: str) -> 
     assert esr(theirs.process(x), ours.process(x)) <= (1e-9 if instruction_set == "amx" else 1e-11)
 
 
+@MATRIX_UNITS
 @pytest.mark.parametrize(("name", "used"), [("a1", True), ("narrowing", True), ("a2", True), ("nano", False)])
 def test_matrix_units_run_the_networks_that_they_are_faster_at(name: str, used: bool) -> None:
     """Their rounding is their own, so that it tells."""
@@ -362,6 +362,23 @@ def test_wrong_shapes_are_refused(shape: tuple[int, ...]) -> None:
     stream.reset(0, np.zeros(0, np.float32))
     with pytest.raises((ValueError, TypeError, IndexError)):
         stream.process(np.zeros(shape, np.float32))
+
+
+@pytest.mark.parametrize("limit", SETS)
+def test_an_environment_variable_limits_the_instruction_set(limit: str) -> None:
+    code = "from neural_fx.engines import cpu; print(cpu.instruction_set(), *cpu.instruction_sets())"
+    environment = {**os.environ, "NEURAL_FX_INSTRUCTION_SET": limit}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120)
+    assert done.stdout.split() == [limit, *SETS[SETS.index(limit) :]]
+    assert done.stderr == ""
+
+
+def test_an_unknown_limit_is_remarked_on() -> None:
+    code = "from neural_fx.engines import cpu; print(cpu.instruction_set())"
+    environment = {**os.environ, "NEURAL_FX_INSTRUCTION_SET": "neon9"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120)
+    assert done.stdout.strip() in cpu.KNOWN_SETS
+    assert "neon9: ignored; expected one of amx, avx512" in done.stderr
 
 
 def test_who_runs_what(monkeypatch: pytest.MonkeyPatch) -> None:
