@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import neural_fx
+from neural_fx.errors import ModelError
 from neural_fx.formats import read
 from neural_fx.formats.network import Slimmable, WaveNet
 from neural_fx.neural import NeuralProcessor
@@ -75,10 +76,19 @@ def test_equals_the_pypi_package(name: str, device: str, clip: np.ndarray) -> No
 
 
 def test_every_model_in_shared_loads(shared: Path) -> None:
-    files = [p for p in shared.glob("models/*/*") if p.suffix in (".nam", ".json")]
+    folders = ("nam", "nam_variants", "captures", "rtneural", "wavenetva")
+    files = [p for name in folders for p in (shared / "models" / name).iterdir() if p.suffix in (".nam", ".json")]
     assert len(files) >= 50
     for path in files:
         assert read(path).parameter_count > 0
+
+
+def test_every_other_file_in_shared_loads_or_says_why_not(shared: Path) -> None:
+    for path in sorted(p for p in (shared / "models").rglob("*") if p.is_file()):
+        try:
+            assert read(path).parameter_count > 0
+        except ModelError as error:
+            assert len(str(error)) > len(str(path)) + 10
 
 
 def test_slimmable_wavenet_sizes_are_slices(shared: Path, clip: np.ndarray) -> None:
