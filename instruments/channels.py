@@ -100,10 +100,9 @@ class Channel:
             self._range_knob = knob
         elif self._selected == _FINE_TUNING:
             self._fine = _entered(self._fine, number, value, unit=128, most=16383)
-        elif self._selected == _COARSE_TUNING:
+        elif self._selected == _COARSE_TUNING and number != _DATA_FINE:
             # Increments change the semitones here, not the lower half, which nobody uses (RP-018).
-            if number != _DATA_FINE:
-                self._coarse = _entered(self._coarse, number, value, unit=1, most=127)
+            self._coarse = _entered(self._coarse, number, value, unit=1, most=127)
 
 
 def _entered(old: int, number: int, value: int, unit: int, most: int) -> int:

@@ -183,11 +183,15 @@ def _division(value: int, remarks: list[str]) -> tuple[float | None, int]:
 def _compare_counts(kind: int, said: int, found: int, remarks: list[str]) -> None:
     """Remark on a number of tracks that the header does not announce."""
     if found == 0:
-        raise MidiFileError(f"not a readable MIDI file: the header says {said} tracks, found none")
+        raise MidiFileError(f"not a readable MIDI file: the header says {_tracks_in_words(said)}, found none")
     if said != found:
-        remarks.append(f"the header says {said} tracks, found {found}")
+        remarks.append(f"the header says {_tracks_in_words(said)}, found {found}")
     elif kind == 0 and found > 1:
         remarks.append(f"the header says format 0 (one track), found {found}; they are played together")
+
+
+def _tracks_in_words(count: int) -> str:
+    return f"{count} track{'s' * (count != 1)}"
 
 
 # -- chunks ------------------------------------------------------------------------------------------------------
@@ -230,30 +234,29 @@ def _is_chunk(name: bytes) -> bool:
 def _sized_track(data: bytes, start: int, end: int, most: int) -> Track:
     """Read a track whose declared end may be wrong; its `size` leads to what follows.
 
-    The declared end is believed if the track ends there, or if another chunk or nothing follows it. Else the track
-    lasts to its end of track, or to the next track, or to the end of the file.
+    The declared end is believed if another chunk, or nothing, follows it. Else the track may last to the next one, or
+    to the end of the file. In both cases its end of track ends it, if a track or the declared end comes right after.
     """
-    view = memoryview(data)
-    track = _read_track(view[start:end], most)
-    found = start + track.size
-    if track.ended and (found == end or data[found : found + 4] == b"MTrk"):
-        if found != end:
-            track.remarks["its chunk has a wrong length"] += 1
-        return track
     following = data[end : end + 4]
-    if end <= len(data) and (not following or _is_chunk(following)):
-        track.remarks["data behind its end are left out" if track.ended else "it has no end of track"] += 1
-        track.size = end - start
-    elif track.ended:
-        track.remarks["its chunk has a wrong length"] += 1
-    else:
+    credible = end <= len(data) and (not following or _is_chunk(following))
+    limit = end
+    if not credible:
         limit = data.find(b"MTrk", start)
         limit = limit if limit > 0 else len(data)
-        track = _read_track(view[start:limit], most)
-        if not track.ended:
-            track.size = limit - start
-        cut = limit == len(data) and not track.ended
-        track.remarks["the file ends inside it" if cut else "its chunk has a wrong length"] += 1
+    track = _read_track(memoryview(data)[start:limit], most)
+    found = start + track.size
+    if track.ended:
+        if found == end:
+            return track
+        if not credible or data[found : found + 4] == b"MTrk":
+            track.remarks["its chunk has a wrong length"] += 1
+            return track
+        track.remarks["data behind its end are left out"] += 1
+    elif credible:
+        track.remarks["it has no end of track"] += 1
+    else:
+        track.remarks["the file ends inside it" if limit == len(data) else "its chunk has a wrong length"] += 1
+    track.size = limit - start
     return track
 
 
