@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from instruments.base import Instrument
 from instruments.keys import KeyFollower, overlaps_resolved, releases, starts
-from instruments.midi_file import MidiData, MidiFileError, parse_midi
+from instruments.midi_file import MidiData, parse_midi
+from instruments.midi_track import MidiFileError
 from neural_fx.errors import NeuralFXError
 
 DRUMS = 9

@@ -1,15 +1,21 @@
 """MIDI files as they are found: legal ones that are rare, broken ones that every player plays, and hostile ones."""
 
 import io
+import shutil
 import struct
+import subprocess
+from pathlib import Path
 
 import mido
+import numpy as np
 import pytest
+import soundfile
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from instruments.keys import starts
-from instruments.midi_file import MAX_EVENTS, Clock, MidiFileError, parse_midi
+from instruments.midi_file import Clock, parse_midi
+from instruments.midi_track import MAX_EVENTS, MidiFileError
 from instruments.song import read_song
 from neural_fx.errors import NeuralFXError
 from tests.conftest import SHARED
@@ -238,6 +244,26 @@ def test_any_damage_gives_a_song_or_a_reason(tmp_path_factory, song, wounds, res
         else:
             assert any(starts(m) for messages in music.channels.values() for m in messages)
             assert 0 <= music.seconds < 4 * 3600 + 1
+
+
+def test_fluidsynth_strikes_at_the_same_times(tmp_path):
+    """Another player, and its sound: wood blocks under four tempos, which come from a second track."""
+    soundfont = Path("/usr/share/sounds/sf2/TimGM6mb.sf2")
+    if shutil.which("fluidsynth") is None or not soundfont.is_file():
+        pytest.skip("no fluidsynth with TimGM6mb.sf2")
+    strikes = b"".join(delta + bytes([0x99, 76, 120]) for delta in (b"\x81\x70", b"\x83\x60", b"\x87\x40", b"\x83\x60"))
+    tempos = b"".join(
+        delta + b"\xff\x51\x03" + tempo.to_bytes(3, "big")
+        for delta, tempo in ((b"\0", 400_000), (b"\x87\x40", 1_200_000), (b"\x85\x3c", 250_000))
+    )
+    path, sound = tmp_path / "a.mid", tmp_path / "a.wav"
+    path.write_bytes(file(strikes, tempos))
+    command = ["fluidsynth", "-ni", "-q", "-R", "0", "-C", "0", "-r", "48000", "-F", sound, soundfont, path]
+    subprocess.run(command, check=True, capture_output=True, timeout=120)
+    audio = np.abs(soundfile.read(sound)[0]).max(1)
+    peaks = audio[: len(audio) // 48 * 48].reshape(-1, 48).max(1)  # by milliseconds
+    heard = [i / 1000 for i in range(20, len(peaks)) if peaks[i] > 0.02 and peaks[i - 20 : i].max() < peaks[i] / 4]
+    assert [message.time for message in read_song(path).channels[9]] == pytest.approx(heard, abs=0.005)
 
 
 # -- bounds ------------------------------------------------------------------------------------------------------
