@@ -6,6 +6,9 @@ import mido
 
 from instruments.channels import ALL_NOTES_OFF, ALL_SOUND_OFF, RESET_CONTROLLERS, SOSTENUTO, SUSTAIN
 
+MAX_OVERLAP = 0.1
+"""Seconds that a note may go on under the next one of its key, where more notes follow."""
+
 
 def starts(message: mido.Message) -> bool:
     """Return whether a message begins a note: a note-on of velocity 0 is a note-off."""
@@ -20,30 +23,55 @@ def stops(message: mido.Message) -> bool:
 def overlaps_resolved(messages: list[mido.Message]) -> list[mido.Message]:
     """Return messages in which overlapping notes of one key last until the last of them ends.
 
-    The standard wants a note-off for every note-on. So a note-off is left out while later notes of its key are down.
-    Where note-offs are missing, all of them stay: then each ends every note of its key, and nothing hangs.
+    The standard wants a note-off for every note-on, so a note-off is left out while a later note of its key goes on.
+    But real files lack note-offs, too. So a later note counts only if its own note-off comes next, or if it had just
+    begun. Else a note-off ends every note of its key, and nothing hangs.
 
     Args:
         messages: of one channel, in the order of their times.
     """
     down = [0] * 128
-    inner: list[list[int]] = [[] for _ in range(128)]  # offs that left notes of their key down
-    left_out: set[int] = set()
-    for i, message in enumerate(messages):
+    began = [0.0] * 128
+    kept = []
+    for message, after in zip(messages, _next_of_key(messages)):
         if starts(message):
             down[message.note] += 1
-        elif stops(message) and down[message.note]:
+            began[message.note] = message.time
+        elif stops(message):
             key = message.note
-            down[key] -= 1
-            if down[key]:
-                inner[key].append(i)
-            else:  # every note of the group had its note-off
-                left_out.update(inner[key])
-                inner[key].clear()
-        elif message.type == "control_change" and message.control in (ALL_SOUND_OFF, *range(ALL_NOTES_OFF, 128)):
+            if down[key] > 1 and after is not None and _goes_on(began[key], message, after):
+                down[key] -= 1
+                continue
+            down[key] = 0
+        elif _ends_all(message):
             down = [0] * 128
-            inner = [[] for _ in range(128)]
-    return [message for i, message in enumerate(messages) if i not in left_out]
+        kept.append(message)
+    return kept
+
+
+def _goes_on(began: float, off: mido.Message, after: mido.Message) -> bool:
+    """Return whether a note that began before a note-off of its key goes on after it, from what comes next."""
+    overlap = off.time - began
+    return stops(after) or (overlap <= MAX_OVERLAP and 4 * overlap <= after.time - began)
+
+
+def _next_of_key(messages: list[mido.Message]) -> list[mido.Message | None]:
+    """Return for each message the next that begins or ends a note of its key, up to the end of all notes."""
+    latest: dict[int, mido.Message] = {}
+    found: list[mido.Message | None] = []
+    for message in reversed(messages):
+        if starts(message) or stops(message):
+            found.append(latest.get(message.note))
+            latest[message.note] = message
+        else:
+            found.append(None)
+            if _ends_all(message):
+                latest.clear()
+    return found[::-1]
+
+
+def _ends_all(message: mido.Message) -> bool:
+    return message.type == "control_change" and message.control in (ALL_SOUND_OFF, *range(ALL_NOTES_OFF, 128))
 
 
 class KeyFollower:

@@ -36,11 +36,13 @@ def letters(messages):
         ("AA|aa", "AAa"),
         ("AAAaaa", "AAAa"),
         ("AABaba", "AABba"),
-        ("AAaAaa", "AAAa"),
-        ("AAa", "AAa"),  # a note-off is missing: it ends both
+        ("AA|aA|aA|aa", "AAAAa"),  # each begins before the one before it ends, at one tick
+        ("AAa", "AAa"),  # a note-off is missing: the other one ends both
         ("AAaAa", "AAaAa"),
+        ("AAaAaAaAaa", "AAaAaAaAaa"),  # one is missing, and long after there is one too many
         ("AAaaAAa", "AAaAAa"),
         ("AAa!Aa", "AAa!Aa"),
+        ("AAa!a", "AAa!a"),
         ("aaAa", "aaAa"),
         ("A|a", "Aa"),
         ("", ""),
@@ -54,6 +56,14 @@ def test_a_note_on_without_velocity_is_a_note_off():
     silent = mido.Message("note_on", note=60, velocity=0)
     assert stops(silent)
     assert not starts(silent)
+
+
+def test_notes_that_overlap_a_little_in_a_row_all_sound():
+    """Legato on one key: every note goes on for 30 ms under the next one, which lasts until its own end."""
+    tied = [mido.Message("note_on", note=60, time=float(i)) for i in range(5)]
+    tied += [mido.Message("note_off", note=60, time=i + 1.03) for i in range(5)]
+    tied.sort(key=lambda message: message.time)
+    assert letters(overlaps_resolved(tied)) == "AAAAAa"
 
 
 class Keyboard:
