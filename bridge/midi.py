@@ -236,7 +236,7 @@ class MidiRouter:
             host.load(board_from(program.file))
             self.log(f"{host.name}: program {program.program}, {program.file.name}")
         except Exception as error:  # plugins by anyone can raise anything; the board stays
-            self.log(f"MIDI program {program.program}: {error}")
+            self.log(f"MIDI program {program.program}: {str(error) or type(error).__name__}")
 
     def _find(self, address: str) -> tuple[BoardHost, str]:
         name, _, place = address.strip("/").partition("/")
@@ -249,13 +249,18 @@ def open_port(name: str, router: MidiRouter) -> Any:
     """A MIDI input port of this machine, by (part of) its name, feeding a router.
 
     Raises:
-        BridgeError: python-rtmidi is missing, or there is no such port; lists the ports.
+        BridgeError: python-rtmidi is missing, the port cannot be opened, or there is none of that name; lists them.
     """
     try:
         names = mido.get_input_names()
     except Exception as error:  # the backend is missing, or the system has no MIDI
-        raise BridgeError(f"no MIDI ports: {error}; pip install 'neural-fx[live]'") from None
+        reason = str(error) or type(error).__name__
+        raise BridgeError(f"no MIDI ports: {reason}; pip install 'neural-fx[live]'") from None
     found = [n for n in names if name.lower() in n.lower()]
     if not found:
         raise BridgeError(f"no MIDI port {name!r}; there is: {', '.join(names) or 'none'}")
-    return mido.open_input(found[0], callback=router.handle)
+    try:
+        return mido.open_input(found[0], callback=router.handle)
+    except Exception as error:  # each system's driver has errors of its own, such as for a port in use
+        reason = str(error) or type(error).__name__
+        raise BridgeError(f"MIDI port {found[0]!r} cannot be opened: {reason}") from None

@@ -16,7 +16,7 @@ from bridge.errors import BridgeError
 from bridge.held import SILENCE_SECONDS, Held, Sensing
 from bridge.hosted_instruments import InstrumentHost, as_message
 from bridge.hosting import BoardHost
-from bridge.midi import Binding, MidiMap, MidiRouter, Parser, Program
+from bridge.midi import Binding, MidiMap, MidiRouter, Parser, Program, open_port
 from bridge.protocol import Event
 from instruments import DDSP
 from instruments.base import Players
@@ -316,3 +316,26 @@ def test_any_midi_event_of_a_client_is_harmless(data: bytes) -> None:
     stage.stream.failed = said.append
     stage.stream.process(SILENCE, [Event(3, midi=data)])
     assert not said
+
+
+@pytest.mark.parametrize(
+    ("names", "opened", "words"),
+    [
+        (EOFError(), None, "no MIDI ports: EOFError; pip install"),
+        (["Piano 1"], OSError(), "'Piano 1' cannot be opened: OSError"),
+        (["Piano 1"], OSError("it is in use"), "'Piano 1' cannot be opened: it is in use"),
+        ([], None, "no MIDI port 'pia'; there is: none"),
+    ],
+)
+def test_ports_that_do_not_open_say_why(
+    monkeypatch: pytest.MonkeyPatch, names: object, opened: object, words: str
+) -> None:
+    def answer(value: object) -> object:
+        if isinstance(value, Exception):
+            raise value
+        return value
+
+    monkeypatch.setattr(mido, "get_input_names", lambda: answer(names))
+    monkeypatch.setattr(mido, "open_input", lambda *args, **more: answer(opened))
+    with pytest.raises(BridgeError, match=words):
+        open_port("pia", router())
