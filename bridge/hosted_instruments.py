@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import cast
 
@@ -81,6 +82,8 @@ def as_message(kind: str, arguments: tuple[object, ...]) -> mido.Message:
     if len(arguments) != wanted or not all(isinstance(a, (int, float)) for a in arguments):
         raise BridgeError(f"{kind}: expected {wanted} number{'s' * (wanted > 1)}, found {list(arguments)!r}")
     values = [float(cast("float", a)) for a in arguments]
+    if not all(math.isfinite(value) for value in values):
+        raise BridgeError(f"{kind}: expected finite numbers, found {list(arguments)!r}")
     if kind == "bend":
         if not -1 <= values[0] <= 1:
             raise BridgeError(f"bend: {values[0]:g} is outside -1 to 1")

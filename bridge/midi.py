@@ -11,6 +11,7 @@ import mido
 from pydantic import BaseModel, ConfigDict, Field
 
 from bridge.errors import BridgeError
+from bridge.held import Held, Sensing
 from bridge.hosting import BoardHost, board_from
 from neural_fx.errors import NeuralFXError
 
@@ -121,6 +122,8 @@ class MidiRouter:
         self._upper: dict[tuple[int, int], int] = {}
         self._lower: dict[tuple[int, int], int] = {}
         self._parsers: dict[object, Parser] = {}
+        self._held: dict[object, Held] = {}
+        self._sensing = Sensing(self.release)
         self.ignored = 0
 
     def learn(self, address: str) -> None:
@@ -134,13 +137,21 @@ class MidiRouter:
         self.learning = address
 
     def feed(self, data: bytes, source: object = None, offset: int = 0) -> None:
-        """Raw bytes from a port, running status and all; from the MIDI port of an instrument, for it alone."""
-        for message in self._parsers.setdefault(source, Parser()).feed(data):
-            self.handle(message, self.boards.get(str(source)), offset)
+        """Take raw bytes from a port, running status and all.
 
-    def handle(self, message: mido.Message, port: BoardHost | None = None, offset: int = 0) -> None:
+        Args:
+            data: any part of the stream.
+            source: the port. The messages from an instrument's own port are for that instrument only.
+            offset: frames into the next block.
+        """
+        for message in self._parsers.setdefault(source, Parser()).feed(data):
+            self.handle(message, source, offset)
+
+    def handle(self, message: mido.Message, source: object = None, offset: int = 0) -> None:
         """Do what a message says; what is not mapped is passed over."""
-        played = self._play(message, port, offset)
+        self._sensing.hear(source, message)
+        self._held.setdefault(source, Held()).follow(message)
+        played = self._play(message, source, offset)
         if message.type == "control_change":
             self._control(message)
         elif message.type == "program_change":
@@ -148,17 +159,25 @@ class MidiRouter:
         elif not played:  # clock, active sensing, notes without an instrument
             self.ignored += 1
 
-    def _play(self, message: mido.Message, port: BoardHost | None, offset: int) -> bool:
-        """Pass a channel's message to the instruments that hear it."""
-        if not hasattr(message, "channel") or message.type == "program_change":
+    def release(self, source: object = None) -> None:
+        """Release the keys, pedals and bends that a port holds; its sender is gone."""
+        self._parsers.pop(source, None)
+        for message in self._held.pop(source, Held()).release():
+            self._play(message, source, 0)
+
+    def _play(self, message: mido.Message, source: object, offset: int) -> bool:
+        """Pass a channel's message to the instruments that hear it, and a reset to all."""
+        everywhere = message.type == "reset"
+        if not everywhere and (not hasattr(message, "channel") or message.type == "program_change"):
             return False
+        port = self.boards.get(str(source))
         if port is not None and port.takes_notes:
             port.play(message, offset=offset)
             return True
         only = {keys.instrument: keys.channel for keys in self.midi.keys}
         heard = False
         for name, host in self.boards.items():
-            if host.takes_notes and only.get(name, message.channel + 1) == message.channel + 1:
+            if host.takes_notes and (everywhere or only.get(name, message.channel + 1) == message.channel + 1):
                 host.play(message)
                 heard = True
         return heard
@@ -217,7 +236,7 @@ class MidiRouter:
             host.load(board_from(program.file))
             self.log(f"{host.name}: program {program.program}, {program.file.name}")
         except Exception as error:  # plugins by anyone can raise anything; the board stays
-            self.log(f"MIDI program {program.program}: {error}")
+            self.log(f"MIDI program {program.program}: {str(error) or type(error).__name__}")
 
     def _find(self, address: str) -> tuple[BoardHost, str]:
         name, _, place = address.strip("/").partition("/")
@@ -230,13 +249,18 @@ def open_port(name: str, router: MidiRouter) -> Any:
     """A MIDI input port of this machine, by (part of) its name, feeding a router.
 
     Raises:
-        BridgeError: python-rtmidi is missing, or there is no such port; lists the ports.
+        BridgeError: python-rtmidi is missing, the port cannot be opened, or there is none of that name; lists them.
     """
     try:
         names = mido.get_input_names()
     except Exception as error:  # the backend is missing, or the system has no MIDI
-        raise BridgeError(f"no MIDI ports: {error}; pip install 'neural-fx[live]'") from None
+        reason = str(error) or type(error).__name__
+        raise BridgeError(f"no MIDI ports: {reason}; pip install 'neural-fx[live]'") from None
     found = [n for n in names if name.lower() in n.lower()]
     if not found:
         raise BridgeError(f"no MIDI port {name!r}; there is: {', '.join(names) or 'none'}")
-    return mido.open_input(found[0], callback=router.handle)
+    try:
+        return mido.open_input(found[0], callback=router.handle)
+    except Exception as error:  # each system's driver has errors of its own, such as for a port in use
+        reason = str(error) or type(error).__name__
+        raise BridgeError(f"MIDI port {found[0]!r} cannot be opened: {reason}") from None

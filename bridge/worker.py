@@ -108,8 +108,12 @@ class Worker:
         def midi(offset: int, data: bytes) -> None:
             self.router.feed(data, host.name, offset)
 
+        def unplugged() -> None:
+            self.router.release(host.name)
+
         options = self.options
-        made = LiveBoard(host, cast("Kind", options.live), options.live_channels, options.live_device, midi)
+        kind = cast("Kind", options.live)
+        made = LiveBoard(host, kind, options.live_channels, options.live_device, midi, unplugged=unplugged)
         self.log(f"{host.name}: {made.client} ({options.live}), {made.latency} frames late")
         return made
 

@@ -11,12 +11,14 @@ import math
 from abc import abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any, Protocol, TypeAlias
 
 import mido
 import numpy as np
 from numpy.typing import NDArray
 
+from instruments.channels import ALL_NOTES_OFF, ALL_SOUND_OFF, SOSTENUTO, Channel
 from neural_fx.errors import NeuralFXError
 from neural_fx.parameters import Parameter, Parametric
 from neural_fx.resampling import StreamResampler, round_trip_latency
@@ -31,7 +33,7 @@ VOICES = 8
 PLAYING = (
     Parameter("octave", -3, 3, 0, "octaves", 0, "transposes"),
     Parameter("tuning", -100, 100, 0, "cents", description="of all notes"),
-    Parameter("bend_range", 0, 24, 2, "semitones", 0, "what a full pitch bend is"),
+    Parameter("bend_range", 0, 24, 2, "semitones", 0, "what a full pitch bend is; RPN 0 of a channel overrides it"),
     Parameter("voices", 1, VOICES, VOICES, smoothing=0, description="at once; 1 plays overlapping notes legato"),
     Parameter("glide", 0, 2, 0.05, "s", 0, "time from note to note, legato"),
     Parameter("loudness_db", -40, 20, 0, "dB", description="of everything"),
@@ -84,17 +86,12 @@ class _Voice:
     note: int = -1
     channel: int = 0
     down: bool = False
+    caught: bool = False  # by the sostenuto pedal
     age: int = 0
+    began: int = 0  # samples since the performance began
+    off_due: bool = False  # it took over from a note of its key that was still down, whose note-off may follow
     slide: float = 0.0  # semitones still to glide
     pressure: float = 0.0
-
-
-@dataclass
-class _Channel:
-    bend: float = 0.0
-    pressure: float = 0.0
-    sustain: bool = False
-    controls: dict[int, float] = field(default_factory=dict)
 
 
 class Instrument(Parametric):
@@ -138,7 +135,8 @@ class Instrument(Parametric):
 
         Args:
             midi_messages: in any order; times in seconds from the start of this call. Messages before 0 act at once,
-                those after the end are left out.
+                those after the end are left out. Messages of one time act in the order given, except that a
+                note-off does not end a note that began at its own time while an older one of its key was down.
             duration: seconds of audio to return.
             sample_rate: Hz.
             num_channels: of the result; all the same.
@@ -180,7 +178,7 @@ class Instrument(Parametric):
 
 
 def parse_messages(messages: Iterable[MidiEvent]) -> list[tuple[float, mido.Message]]:
-    """Messages in the order of their times.
+    """Return messages in the order of their times; those of one time stay in the order given.
 
     Raises:
         TypeError: something that is no message.
@@ -191,7 +189,7 @@ def parse_messages(messages: Iterable[MidiEvent]) -> list[tuple[float, mido.Mess
         if isinstance(item, tuple) and len(item) == 2:
             try:
                 message = mido.Message.from_bytes(list(item[0]), time=float(item[1]))
-            except (ValueError, TypeError) as error:
+            except (ValueError, TypeError, IndexError, OverflowError) as error:
                 raise NeuralFXError(f"{item!r}: is no MIDI message with seconds: {error}") from None
         elif isinstance(item, (mido.Message, mido.MetaMessage)):
             message = item
@@ -200,8 +198,9 @@ def parse_messages(messages: Iterable[MidiEvent]) -> list[tuple[float, mido.Mess
         if not math.isfinite(message.time):
             raise NeuralFXError(f"{message}: expected a time in seconds")
         if not message.is_meta:
-            events.append((max(0.0, float(message.time)), message))
-    return sorted(events, key=lambda event: event[0])
+            events.append((float(message.time), message))
+    events.sort(key=itemgetter(0))
+    return [(max(0.0, seconds), message) for seconds, message in events]
 
 
 class Performance:
@@ -257,8 +256,9 @@ class Players:
     def __init__(self, instrument: Instrument, family: Family) -> None:
         self.instrument, self.family = instrument, family
         self.voices = [_Voice(Touch()) for _ in range(VOICES)]
-        self.channels = [_Channel() for _ in range(16)]
-        self.clock = 0
+        self.channels = [Channel() for _ in range(16)]
+        self.clock = 0  # notes so far
+        self.now = 0  # samples so far
         self.until = self.step  # samples to the next change
 
     def receive(self, message: mido.Message) -> None:
@@ -283,15 +283,17 @@ class Players:
         self._update()
 
     def panic(self) -> None:
-        """Release everything."""
+        """Release all notes and pedals."""
         for voice in self.voices:
-            voice.down = voice.touch.held = False
+            _let_go(voice)
         for channel in self.channels:
             channel.sustain = False
+            channel.sostenuto = False
         self._update()
 
     def advance(self, count: int) -> None:
         """Time passes; glides go on."""
+        self.now += count
         self.until -= count
         if self.until == 0:
             self.until = self.step
@@ -302,21 +304,33 @@ class Players:
 
     def _press(self, channel: int, note: int, velocity: float) -> None:
         self.clock += 1
-        if self.instrument.voices < 1.5:
-            for voice in self.voices:
-                if voice.down and voice.channel == channel and self.family.sounding(self.voices.index(voice)):
-                    voice.slide += voice.note - note
-                    voice.note, voice.age = note, self.clock
-                    voice.touch.velocity = velocity
-                    return
+        legato = self._legato(channel, note) if self.instrument.voices < 1.5 else None
+        if legato is not None:
+            legato.slide += legato.note - note
+            legato.note = note
+            legato.age = self.clock
+            legato.began = self.now
+            legato.off_due = False
+            legato.touch.velocity = velocity
+            return
         index = self._free(note, channel)
-        bend, controls = self.channels[channel], dict(self.channels[channel].controls)
-        self.voices[index] = _Voice(
-            Touch(69.0, velocity, bend.pressure, controls, True), note, channel, True, self.clock
-        )
-        voice = self.voices[index]
+        old = self.voices[index]
+        settings = self.channels[channel]
+        voice = _Voice(Touch(69.0, velocity, settings.pressure, dict(settings.controls), True), note, channel, True)
+        voice.age = self.clock
+        voice.began = self.now
+        if old.down and (old.note, old.channel) == (note, channel):
+            voice.off_due = old.began < self.now or old.off_due
+        self.voices[index] = voice
         voice.touch.pitch = self._pitch(voice)
         self.family.start(index, voice.touch)
+
+    def _legato(self, channel: int, note: int) -> _Voice | None:
+        """Return the voice that slides to a new note. A key struck again does not slide: it starts anew."""
+        for i, voice in enumerate(self.voices):
+            if voice.down and voice.channel == channel and voice.note != note and self.family.sounding(i):
+                return voice
+        return None
 
     def _free(self, note: int, channel: int) -> int:
         """The voice for a new note: the same key's, else a silent, else a released, else the oldest."""
@@ -334,32 +348,41 @@ class Players:
 
     def _lift(self, channel: int, note: int) -> None:
         for voice in self.voices:
-            if (voice.channel, voice.note) == (channel, note) and voice.down:
-                voice.down = False
-                voice.touch.held = self.channels[channel].sustain
+            if (voice.channel, voice.note) != (channel, note) or not voice.down:
+                continue
+            if voice.off_due and voice.began == self.now:  # the off of the note before, which came after this one's on
+                voice.off_due = False
+                continue
+            voice.down = False
+            self._hold(voice)
+
+    def _hold(self, voice: _Voice) -> None:
+        """Release a voice that neither its key nor a pedal holds."""
+        pedal = self.channels[voice.channel].sustain or voice.caught
+        voice.touch.held = voice.touch.held and (voice.down or pedal)
 
     def _control(self, channel: int, number: int, value: int) -> None:
         settings = self.channels[channel]
-        if number == 64:
-            settings.sustain = value >= 64
-            if not settings.sustain:
-                for voice in self.voices:
-                    if voice.channel == channel and not voice.down:
-                        voice.touch.held = False
-        elif number in (120, 123):
-            for voice in self.voices:
-                if voice.channel == channel:
-                    voice.down = voice.touch.held = False
-        elif number == 121:
-            settings.controls.clear()
-            settings.bend = settings.pressure = 0.0
-        else:
-            settings.controls[number] = value / 127
+        was_down = settings.sostenuto
+        settings.control(number, value, self.instrument.bend_range)
+        for voice in self.voices:
+            if voice.channel != channel:
+                continue
+            if number == ALL_SOUND_OFF:
+                _let_go(voice)
+            elif number >= ALL_NOTES_OFF:
+                voice.down = False
+            elif number == SOSTENUTO and settings.sostenuto and not was_down:
+                voice.caught = voice.down
+            voice.caught = voice.caught and settings.sostenuto
+            self._hold(voice)
 
     def _pitch(self, voice: _Voice) -> float:
         knobs = self.instrument
-        bend = self.channels[voice.channel].bend * knobs.bend_range
-        return float(voice.note + voice.slide + bend + knobs.tuning / 100 + 12 * round(knobs.octave))
+        settings = self.channels[voice.channel]
+        bend = settings.bend * settings.bend_range(knobs.bend_range)
+        tuning = settings.tuning + knobs.tuning / 100
+        return float(voice.note + voice.slide + bend + tuning + 12 * round(knobs.octave))
 
     def _update(self) -> None:
         for i, voice in enumerate(self.voices):
@@ -369,6 +392,13 @@ class Players:
                 voice.touch.pressure = max(settings.pressure, voice.pressure)
                 voice.touch.controls = settings.controls
                 self.family.change(i, voice.touch)
+
+
+def _let_go(voice: _Voice) -> None:
+    """Release a voice, whatever holds it."""
+    voice.down = False
+    voice.caught = False
+    voice.touch.held = False
 
 
 def note_hz(pitch: NDArray[Any] | float) -> Any:

@@ -58,6 +58,8 @@ class InstrumentPlayer(Processor):
 
     def process_block(self, block: Audio) -> Audio:
         assert self._performance is not None
+        if block.shape[1] == 0:  # messages wait for a block in which they can act
+            return block
         messages = [(0.0, self._sent.popleft()) for _ in range(len(self._sent))]
         mono = self._performance.play(messages, block.shape[1], block.shape[1])
         return np.repeat(mono[None], block.shape[0], 0)

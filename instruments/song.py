@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from instruments.base import Instrument
+from instruments.keys import KeyFollower, overlaps_resolved, releases, starts
+from instruments.midi_file import MidiData, parse_midi
+from instruments.midi_track import MidiFileError
 from neural_fx.errors import NeuralFXError
 
 DRUMS = 9
@@ -18,7 +22,13 @@ DRUMS = 9
 MAX_BYTES = 2**24
 MAX_SECONDS = 4 * 3600.0
 TAIL = 2.0
-"""Seconds after the last message, for releases and rooms."""
+"""Seconds after the last note, for releases and rooms."""
+MAX_HELD = 10.0
+"""Seconds that keys and pedals which are never released are held after the last note, if the file goes on."""
+MAX_SAMPLES = 2**28
+"""The most samples of a result: 93 minutes at 48 kHz, 2 GB."""
+FADE = 0.05
+"""Seconds over which the very end is faded out, should something still ring."""
 STEP = 2.0
 """Seconds rendered between reports of progress."""
 
@@ -30,54 +40,74 @@ class Song:
     Attributes:
         channels: messages with times in seconds; only channels with notes.
         programs: the first General MIDI program of each.
-        seconds: until the last message.
+        seconds: until the last note ends, or the pedal that holds it is released.
+        remarks: sentences on what was wrong with the file, or is not played.
     """
 
     channels: Mapping[int, list[mido.Message]]
     programs: Mapping[int, int]
     seconds: float
+    remarks: tuple[str, ...] = ()
 
 
 def read_song(path: str | Path) -> Song:
-    """Read a MIDI file.
+    """Read a MIDI file, leniently: what can be played is kept, and `Song.remarks` says what was wrong.
 
     Raises:
-        NeuralFXError: it cannot be read, is damaged, no MIDI file, too long, or has no notes.
+        NeuralFXError: it cannot be read, is no MIDI file, cannot be played as one song, is too long, or has no notes.
     """
-    path = Path(path)
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise NeuralFXError(f"{path}: is over {MAX_BYTES // 2**20} MB, too large for a song")
-        file = mido.MidiFile(path)
-        if file.type == 2:
-            raise NeuralFXError(f"{path}: holds independent patterns (type 2); expected one song")
-        return _sorted(file, path)
-    except NeuralFXError:
-        raise
-    except OSError as error:
-        raise NeuralFXError(f"{path}: cannot be read as MIDI: {error.strerror or error or 'it ends early'}") from None
-    except Exception as error:  # mido raises several kinds for damaged files
-        raise NeuralFXError(f"{path}: is no MIDI file, or damaged: {error}") from None
+        with open(path, "rb") as stream:
+            data = stream.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise NeuralFXError(f"{path}: cannot be read as MIDI: {reason}") from None
+    if len(data) > MAX_BYTES:
+        raise NeuralFXError(f"{path}: is over {MAX_BYTES // 2**20} MB, too large for a song")
+    try:
+        return _song(parse_midi(data))
+    except MidiFileError as error:
+        raise NeuralFXError(f"{path}: {error}") from None
 
 
-def _sorted(file: mido.MidiFile, path: Path) -> Song:
+def _song(file: MidiData) -> Song:
+    """Sort a file's messages by channel, and find when its last note ends."""
     channels: dict[int, list[mido.Message]] = {}
-    programs: dict[int, int] = {}
-    now, last = 0.0, 0.0
-    for message in file:
-        now += message.time
-        if now > MAX_SECONDS:
-            raise NeuralFXError(f"{path}: lasts over {MAX_SECONDS / 3600:g} hours")
-        if message.is_meta or not hasattr(message, "channel"):
-            continue
-        last = now
-        channels.setdefault(message.channel, []).append(message.copy(time=now))
-        if message.type == "program_change":
-            programs.setdefault(message.channel, message.program)
-    played = {c: m for c, m in sorted(channels.items()) if any(x.type == "note_on" and x.velocity for x in m)}
+    programs: dict[int, list[int]] = {}
+    for tick, data in file.events:
+        message = mido.Message.from_bytes(data, time=file.clock.seconds(tick))
+        channels.setdefault(message.channel, []).append(message)
+        if message.type == "program_change" and message.program not in programs.setdefault(message.channel, []):
+            programs[message.channel].append(message.program)
+    played = {c: overlaps_resolved(m) for c, m in sorted(channels.items()) if any(map(starts, m))}
     if not played:
-        raise NeuralFXError(f"{path}: has no notes")
-    return Song(played, programs, last)
+        because = f" ({'; '.join(file.remarks)})" if file.remarks else ""
+        raise MidiFileError(f"has no notes{because}")
+    followers = {channel: _followed(messages) for channel, messages in played.items()}
+    file_seconds = file.clock.seconds(file.end)
+    seconds = max(follower.last for follower in followers.values())
+    held = [str(channel + 1) for channel, follower in followers.items() if follower.held]
+    if held:  # it goes on until the file ends, if that is soon
+        seconds = max(seconds, min(file_seconds, seconds + MAX_HELD))
+    if seconds > MAX_SECONDS:
+        raise MidiFileError(f"lasts {seconds / 3600:.1f} hours, over the {MAX_SECONDS / 3600:g} that are played")
+    remarks = list(file.remarks)
+    if held:
+        remarks.append(f"keys or pedals are still down at the end on channel {', '.join(held)}; released there")
+    if file_seconds > seconds + MAX_HELD:
+        remarks.append(f"the file ends {file_seconds - seconds:.0f} s after its last note; that silence is left out")
+    for channel in played:
+        if len(programs.get(channel, ())) > 1:
+            remarks.append(f"channel {channel + 1} changes its program; one instrument plays all of it")
+    return Song(played, {channel: found[0] for channel, found in programs.items()}, seconds, tuple(remarks))
+
+
+def _followed(messages: list[mido.Message]) -> KeyFollower:
+    """Return what the keys and pedals of a channel have come to at its end."""
+    follower = KeyFollower()
+    for message in messages:
+        follower.follow(message)
+    return follower
 
 
 def perform(
@@ -86,7 +116,7 @@ def perform(
     sample_rate: float = 48000,
     report: Callable[[float], None] = lambda seconds: None,
 ) -> NDArray[np.float32]:
-    """Play the channels that have a player.
+    """Play the channels that have a player. Keys and pedals still down at the end of the song are released there.
 
     Args:
         song: as `read_song` gives it.
@@ -96,25 +126,52 @@ def perform(
 
     Returns:
         (2, samples) float32, unclipped; each channel panned as its controller 10 begins.
+
+    Raises:
+        NeuralFXError: the result would be too large.
     """
-    total = song.seconds + TAIL
-    mix = np.zeros((2, round(total * sample_rate)), np.float32)
+    count = round((song.seconds + TAIL) * sample_rate)
+    if count > MAX_SAMPLES:
+        most = MAX_SAMPLES / sample_rate / 60
+        raise NeuralFXError(
+            f"the song lasts {song.seconds / 60:.0f} minutes; at {sample_rate:g} Hz at most {most:.0f} are rendered; "
+            "choose a lower sample rate, or split the song"
+        )
+    mix = np.zeros((2, count), np.float32)
     for channel, player in players.items():
         messages = song.channels[channel]
         left, right = _pan(messages)
-        player.reset()
-        step, at = round(STEP * sample_rate), 0
-        while at < mix.shape[1]:
-            size = min(step, mix.shape[1] - at)
-            begin, end = at / sample_rate, (at + size) / sample_rate
-            now = [m.copy(time=m.time - begin) for m in messages if begin <= m.time < end]
-            part = player(now, size / sample_rate, sample_rate, 1, reset=False)[0]
-            mix[0, at : at + size] += left * part
-            mix[1, at : at + size] += right * part
-            at += size
-            report(size / sample_rate)
-        player.reset()
+        at = 0
+        for part in _parts(player, [*messages, *releases(channel, song.seconds)], count, sample_rate):
+            mix[0, at : at + len(part)] += left * part
+            mix[1, at : at + len(part)] += right * part
+            at += len(part)
+            report(len(part) / sample_rate)
+    fade = min(round(FADE * sample_rate), count)
+    mix[:, count - fade :] *= np.linspace(1, 0, fade, dtype=np.float32)
     return mix
+
+
+def _parts(
+    player: Instrument, messages: list[mido.Message], count: int, sample_rate: float
+) -> Iterator[NDArray[np.float32]]:
+    """Yield what a player makes of messages, a few seconds at a time: (samples,) each."""
+    messages = sorted(messages, key=_time)
+    step = round(STEP * sample_rate)
+    player.reset()
+    first = 0
+    for at in range(0, count, step):
+        size = min(step, count - at)
+        begin = at / sample_rate
+        last = bisect_left(messages, (at + size) / sample_rate, key=_time)
+        now = [message.copy(time=message.time - begin) for message in messages[first:last]]
+        yield player(now, size / sample_rate, sample_rate, 1, reset=False)[0]
+        first = last
+    player.reset()
+
+
+def _time(message: mido.Message) -> float:
+    return float(message.time)
 
 
 def _pan(messages: list[mido.Message]) -> tuple[np.float32, np.float32]:

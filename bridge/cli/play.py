@@ -43,6 +43,8 @@ def play(
     music = read_song(song)
     named = _channels(channel or [])
     console = Console(stderr=True)
+    for remark in music.remarks:
+        console.print(f"{song}: {remark}", highlight=False, markup=False, soft_wrap=True)
     for number in named:
         if number not in music.channels:
             console.print(f"channel {number + 1} has no notes; the song has {_list(music.channels)}", highlight=False)
@@ -85,6 +87,7 @@ def play(
         "wall_seconds": round(wall, 3),
         "channels": {str(n + 1): p.timbres[0].name for n, p in players.items()},
         "silent_channels": [n + 1 for n in silent],
+        "remarks": list(music.remarks),
         "peak": round(peak, 4),
     }
     if as_json:

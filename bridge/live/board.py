@@ -44,6 +44,7 @@ class LiveBoard:
         channels: each way.
         device: the JACK server's name, or part of the interface's; empty: the default one.
         midi: told (frame offset in the block, message) of the MIDI port.
+        unplugged: called when a sender is disconnected from the MIDI port.
         frames, rate: of a period and in Hz, for ``portaudio``; JACK has its own.
 
     Raises:
@@ -59,8 +60,10 @@ class LiveBoard:
         midi: Callable[[int, bytes], None] = lambda offset, message: None,
         frames: int = 256,
         rate: int = 48000,
+        unplugged: Callable[[], None] = lambda: None,
     ) -> None:
         self.host, self.midi = host, midi
+        self.unplugged = unplugged
         wanted = {
             "name": f"neural-fx-{host.name}",
             "channels": channels,
@@ -160,7 +163,10 @@ class LiveBoard:
                 size, offset = MIDI.unpack_from(rest)
                 if len(rest) < MIDI.size + size:
                     break
-                self.midi(offset, rest[MIDI.size : MIDI.size + size])
+                if size:
+                    self.midi(offset, rest[MIDI.size : MIDI.size + size])
+                else:
+                    self.unplugged()
                 data = rest[MIDI.size + size :]
             elif kind == b"S" and len(rest) >= STATUS.size:
                 self._statuses.put(STATUS.unpack_from(rest))

@@ -1,8 +1,8 @@
 """What an I/O process does with each period: audio into one ring, the worker's out of the other, a word to the worker.
 
 The word goes through standard output, in binary: ``B`` for a period; ``M``, length, frame offset (4 bytes) and bytes
-for a MIDI message; ``S`` and two 8-byte numbers for the status. Standard input tells the ring files, asks for the
-status, and by closing ends the process.
+for a MIDI message, which is empty if a sender was disconnected from the port; ``S`` and two 8-byte numbers for the
+status. Standard input tells the ring files, asks for the status, and by closing ends the process.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Exchange:
         self.ended = threading.Event()
 
     def midi(self, offset: int, message: bytes) -> None:
-        """A MIDI message of the period that is about to be exchanged."""
+        """Send on a MIDI message of the period that is about to be exchanged; none: a sender was disconnected."""
         os.write(self.output, b"M" + MIDI.pack(min(len(message), 255), offset) + message[:255])
 
     def period(self, block: Audio) -> Audio:

@@ -33,6 +33,12 @@ def main() -> None:
         for i, port in enumerate(outputs):
             port.get_array()[:] = back[i]
 
+    def connection(first: object, second: object, made: bool) -> None:
+        if not made and midi in (first, second):  # a keyboard is unplugged: what it holds must not go on
+            exchange.midi(0, b"")
+
+    client.set_port_connect_callback(connection, only_available=False)
+
     @client.set_xrun_callback  # type: ignore[untyped-decorator]
     def xrun(delay: float) -> None:
         exchange.xruns += 1

@@ -153,6 +153,29 @@ def test_a_midi_port(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
         opened.close()
 
 
+def test_a_keyboard_that_is_unplugged_leaves_nothing_hanging(server: str) -> None:
+    heard: list[bytes] = []
+    gone = threading.Event()
+    board = LiveBoard(
+        BoardHost("keys", Pedalboard), "jack", 1, server, lambda at, data: heard.append(data), unplugged=gone.set
+    )
+    keys = jack.Client("stage-piano", no_start_server=True, servername=server)
+    port = keys.midi_outports.register("out")
+
+    @keys.set_process_callback  # type: ignore[untyped-decorator]
+    def process(frames: int) -> None:
+        port.clear_buffer()
+        if not heard:
+            port.write_midi_event(0, b"\x90\x3c\x5a")
+
+    with keys:
+        keys.connect(port, f"{board.client}:midi_in")
+        assert settled(lambda: b"\x90\x3c\x5a" in heard)
+        assert not gone.is_set()
+    assert settled(gone.is_set)
+    board.close()
+
+
 def test_an_audio_interface(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """PortAudio, whose only interface here is the JACK server."""
     sounddevice = pytest.importorskip(

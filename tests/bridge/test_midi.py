@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import mido
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.config import read_config, write_controls
 from bridge.errors import BridgeError
+from bridge.held import SILENCE_SECONDS, Held, Sensing
+from bridge.hosted_instruments import InstrumentHost, as_message
 from bridge.hosting import BoardHost
-from bridge.midi import Binding, MidiMap, MidiRouter, Parser, Program
+from bridge.midi import Binding, MidiMap, MidiRouter, Parser, Program, open_port
+from bridge.protocol import Event
+from instruments import DDSP
+from instruments.base import Players
 from neural_fx.errors import NeuralFXError
 from neural_fx.pedalboard import Pedalboard
 from neural_fx.pedals import KlonGainStage
+from neural_fx.processor import Spec
 from tests.bridge.test_stream import settled
+from tests.neural_fx.timbre.makers import timbre
 
 BYTES, BYTES_16 = st.integers(0, 127), st.integers(0, 15)
 
@@ -161,3 +170,172 @@ def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
     config = read_config(tmp_path / "worker.yaml")
     assert config.boards == {"lead": tmp_path / "lead.yaml"}
     assert (config.media, config.midi.programs[0].file) == ([tmp_path / "stems"], tmp_path / "b.yaml")
+
+
+# -- live playing ------------------------------------------------------------------------------------------------
+
+SILENCE = np.zeros((2, 480), np.float32)
+
+
+class Stage:
+    """An instrument on one stream, and a router that leads to it."""
+
+    def __init__(self) -> None:
+        self.host = InstrumentHost("solo", lambda: DDSP(timbre(spread=0), reverb=0))
+        self.stream = self.host.open(Spec(48000, 2, 480))
+        self.router = MidiRouter({"solo": self.host}, MidiMap())
+
+    def feed(self, data: bytes, source: object = "keyboard") -> Players:
+        """Send bytes, play a block, and give the players."""
+        self.router.feed(data, source)
+        self.stream.process(SILENCE)
+        players: Players = self.stream.voice.board.players[0]._performance.players  # type: ignore[union-attr]
+        return players
+
+    def held(self, data: bytes = bytes([0xF8]), source: object = "keyboard") -> list[int]:
+        """The notes that are held after some bytes."""
+        return sorted(voice.note for voice in self.feed(data, source).voices if voice.touch.held)
+
+
+@pytest.fixture
+def stage() -> Stage:
+    return Stage()
+
+
+def test_a_sender_that_goes_away_releases_what_it_holds(stage: Stage) -> None:
+    pedal, bend = bytes([0xB0, 64, 127]), bytes([0xE0, 0, 127])
+    stage.held(bytes([0x90, 50, 90]), "another")
+    assert stage.held(pedal + bend + bytes([0x90, 60, 90, 64, 90, 64, 0])) == [50, 60, 64]
+    stage.router.release("keyboard")
+    assert stage.held(b"", "clock") == [50], "the other sender's note goes on"
+    players = stage.feed(bytes([0xF8]))
+    assert players.channels[0].bend == 0
+    assert not players.channels[0].sustain
+    assert stage.held(bytes([62, 90])) == [50], "what is left of running status is gone, too"
+    for sender in ("another", "nobody"):
+        stage.router.release(sender)
+        assert stage.held() == []
+
+
+def test_senders_of_active_sensing_are_missed() -> None:
+    now, gone = [0.0], []
+    sensing = Sensing(gone.append, lambda: now[0])
+    sensing._thread = threading.current_thread()  # checked by hand here
+    note = mido.Message("note_on", note=60)
+    sensing.hear("quiet", note)
+    sensing.hear("piano", mido.Message("active_sensing"))
+    now[0] = 50.0
+    sensing.hear("piano", note)
+    now[0] += 0.9 * SILENCE_SECONDS
+    assert sensing.check()
+    assert gone == []
+    now[0] += 0.2 * SILENCE_SECONDS
+    assert not sensing.check()
+    assert gone == ["piano"]
+    sensing.hear("piano", note)
+    assert not sensing.check(), "no more watched until it sends active sensing again"
+
+
+def test_an_unplugged_keyboard_is_released(stage: Stage) -> None:
+    assert stage.held(bytes([0xFE, 0x90, 60, 90])) == [60]
+    assert settled(lambda: stage.held(b"\xf8", "clock") == [])
+
+
+@given(st.lists(MESSAGES, max_size=30))
+def test_what_is_released_is_what_is_held(messages: list[mido.Message]) -> None:
+    held, keys = Held(), set()
+    for message in messages:
+        held.follow(message)
+        if message.type == "note_on":
+            (keys.add if message.velocity else keys.discard)((message.channel, message.note))
+        elif message.type == "control_change" and message.control in (120, 123):
+            keys = {key for key in keys if key[0] != message.channel}
+    released = held.release()
+    assert {(m.channel, m.note) for m in released if m.type == "note_off"} == keys
+    assert held.release() == []
+
+
+def test_a_system_reset_reaches_instruments(stage: Stage) -> None:
+    assert stage.held(bytes([0x90, 60, 90])) == [60]
+    assert stage.held(bytes([0xFF])) == []
+
+
+def test_real_time_bytes_and_system_messages_between_data_bytes(stage: Stage) -> None:
+    assert stage.held(bytes([0x90, 0xF8, 60, 0xFE, 90, 0xFA, 64, 90])) == [60, 64]
+    assert stage.held(bytes([0xF0, 1, 2, 0xF8, 3, 0xF7, 67, 90])) == [60, 64], "system exclusive ends running status"
+
+
+def _rpn(stage: Stage, way: str) -> None:
+    """Bend range 12 by live MIDI, OSC and the stream protocol."""
+    for number, value in ((101, 0), (100, 0), (6, 12), (38, 0)):
+        if way == "midi":
+            stage.router.feed(bytes([0xB0, number, value]))
+        elif way == "running status":
+            stage.router.feed(bytes([0xB0, number, value] if number == 101 else [number, value]))
+        elif way == "osc":
+            stage.host.play(as_message("cc", (number, value)))
+        else:
+            stage.stream.process(SILENCE, [Event(7, midi=bytes([0xB0, number, value]))])
+
+
+@pytest.mark.parametrize("way", ["midi", "running status", "osc", "stream"])
+def test_a_bend_range_by_rpn(stage: Stage, way: str) -> None:
+    _rpn(stage, way)
+    players = stage.feed(bytes([0x90, 60, 90, 0xE0, 127, 127]))
+    voice = next(voice for voice in players.voices if voice.note == 60)
+    assert voice.touch.pitch == pytest.approx(72)
+
+
+@pytest.mark.parametrize("way", ["midi", "stream"])
+def test_a_note_on_before_the_note_off_of_its_key(stage: Stage, way: str) -> None:
+    stage.held(bytes([0x90, 60, 90]))
+    messages = [bytes([0x90, 60, 80]), bytes([0x80, 60, 0])]
+    if way == "stream":
+        stage.stream.process(SILENCE, [Event(100, midi=message) for message in messages])
+        assert stage.held() == [60]
+    else:
+        assert stage.held(b"".join(messages)) == [60]
+    assert stage.held(bytes([0x80, 60, 0])) == []
+
+
+def test_messages_outlast_an_empty_block(stage: Stage) -> None:
+    stage.stream.process(SILENCE[:, :0], [Event(0, midi=bytes([0x90, 60, 90]))])
+    assert stage.held() == [60]
+
+
+@pytest.mark.parametrize("number", [float("inf"), float("-inf"), float("nan")])
+@pytest.mark.parametrize("kind", ["note", "cc", "bend"])
+def test_numbers_that_are_none_are_refused(kind: str, number: float) -> None:
+    with pytest.raises(BridgeError, match=r"finite|outside"):
+        as_message(kind, (number,) if kind == "bend" else (number, 1))
+
+
+@given(st.binary(max_size=12))
+def test_any_midi_event_of_a_client_is_harmless(data: bytes) -> None:
+    stage, said = Stage(), []
+    stage.stream.failed = said.append
+    stage.stream.process(SILENCE, [Event(3, midi=data)])
+    assert not said
+
+
+@pytest.mark.parametrize(
+    ("names", "opened", "words"),
+    [
+        (EOFError(), None, "no MIDI ports: EOFError; pip install"),
+        (["Piano 1"], OSError(), "'Piano 1' cannot be opened: OSError"),
+        (["Piano 1"], OSError("it is in use"), "'Piano 1' cannot be opened: it is in use"),
+        ([], None, "no MIDI port 'pia'; there is: none"),
+    ],
+)
+def test_ports_that_do_not_open_say_why(
+    monkeypatch: pytest.MonkeyPatch, names: object, opened: object, words: str
+) -> None:
+    def answer(value: object) -> object:
+        if isinstance(value, Exception):
+            raise value
+        return value
+
+    monkeypatch.setattr(mido, "get_input_names", lambda: answer(names))
+    monkeypatch.setattr(mido, "open_input", lambda *args, **more: answer(opened))
+    with pytest.raises(BridgeError, match=words):
+        open_port("pia", router())

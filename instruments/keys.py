@@ -1,0 +1,140 @@
+"""Follow the keys and pedals of a channel through a song: overlapping notes, and what is still held at the end."""
+
+from __future__ import annotations
+
+import mido
+
+from instruments.channels import ALL_NOTES_OFF, ALL_SOUND_OFF, RESET_CONTROLLERS, SOSTENUTO, SUSTAIN
+
+MAX_OVERLAP = 0.1
+"""Seconds that a note may go on under the next one of its key, where more notes follow."""
+
+
+def starts(message: mido.Message) -> bool:
+    """Return whether a message begins a note: a note-on of velocity 0 is a note-off."""
+    return bool(message.type == "note_on" and message.velocity)
+
+
+def stops(message: mido.Message) -> bool:
+    """Return whether a message is a note-off."""
+    return bool(message.type == "note_off" or (message.type == "note_on" and not message.velocity))
+
+
+def overlaps_resolved(messages: list[mido.Message]) -> list[mido.Message]:
+    """Return messages in which overlapping notes of one key last until the last of them ends.
+
+    The standard wants a note-off for every note-on, so a note-off is left out while a later note of its key goes on.
+    But real files lack note-offs, too. So a later note counts only if its own note-off comes next, or if it had just
+    begun. Else a note-off ends every note of its key, and nothing hangs.
+
+    Args:
+        messages: of one channel, in the order of their times.
+    """
+    down = [0] * 128
+    began = [0.0] * 128
+    kept = []
+    for message, after in zip(messages, _next_of_key(messages)):
+        if starts(message):
+            down[message.note] += 1
+            began[message.note] = message.time
+        elif stops(message):
+            key = message.note
+            if down[key] > 1 and after is not None and _goes_on(began[key], message, after):
+                down[key] -= 1
+                continue
+            down[key] = 0
+        elif _ends_all(message):
+            down = [0] * 128
+        kept.append(message)
+    return kept
+
+
+def _goes_on(began: float, off: mido.Message, after: mido.Message) -> bool:
+    """Return whether a note that began before a note-off of its key goes on after it, from what comes next."""
+    overlap = off.time - began
+    return stops(after) or (overlap <= MAX_OVERLAP and 4 * overlap <= after.time - began)
+
+
+def _next_of_key(messages: list[mido.Message]) -> list[mido.Message | None]:
+    """Return for each message the next that begins or ends a note of its key, up to the end of all notes."""
+    latest: dict[int, mido.Message] = {}
+    found: list[mido.Message | None] = []
+    for message in reversed(messages):
+        if starts(message) or stops(message):
+            found.append(latest.get(message.note))
+            latest[message.note] = message
+        else:
+            found.append(None)
+            if _ends_all(message):
+                latest.clear()
+    return found[::-1]
+
+
+def _ends_all(message: mido.Message) -> bool:
+    return message.type == "control_change" and message.control in (ALL_SOUND_OFF, *range(ALL_NOTES_OFF, 128))
+
+
+class KeyFollower:
+    """Follows which notes of a channel are held, by keys or pedals.
+
+    Attributes:
+        last: the time at which a note last began or ended.
+    """
+
+    def __init__(self) -> None:
+        self.last = 0.0
+        self._keys: dict[int, tuple[float, bool]] = {}  # when it began; whether the note before has its off to come
+        self._ringing: set[int] = set()  # released, but held by a pedal
+        self._pedals: set[int] = set()
+
+    @property
+    def held(self) -> bool:
+        """Whether anything is held."""
+        return bool(self._keys or self._ringing)
+
+    def follow(self, message: mido.Message) -> None:
+        """Take the next message."""
+        if starts(message):
+            began, due = self._keys.get(message.note, (message.time, False))
+            self._keys[message.note] = (message.time, due or began < message.time)
+            self.last = message.time
+        elif stops(message):
+            self._lift(message.note, message.time)
+        elif message.type == "control_change":
+            before = len(self._keys) + len(self._ringing)
+            self._control(message.control, message.value)
+            if len(self._keys) + len(self._ringing) < before:
+                self.last = message.time
+
+    def _lift(self, note: int, time: float) -> None:
+        began, due = self._keys.get(note, (-1.0, False))
+        if due and began == time:  # the off of the note before: see `Players`
+            self._keys[note] = (began, False)
+        elif note in self._keys:
+            del self._keys[note]
+            self.last = time
+            if self._pedals:
+                self._ringing.add(note)
+
+    def _control(self, number: int, value: int) -> None:
+        if number in (SUSTAIN, SOSTENUTO):
+            (self._pedals.add if value >= 64 else self._pedals.discard)(number)
+        elif number == RESET_CONTROLLERS:
+            self._pedals.clear()
+        elif number == ALL_SOUND_OFF:
+            self._keys.clear()
+            self._ringing.clear()
+        elif number >= ALL_NOTES_OFF:
+            self._ringing.update(self._keys)
+            self._keys.clear()
+        if not self._pedals:
+            self._ringing.clear()
+
+
+def releases(channel: int, seconds: float) -> list[mido.Message]:
+    """Return the messages that end every note of a channel, whatever holds it."""
+    controls = ((SUSTAIN, 0), (SOSTENUTO, 0), (ALL_NOTES_OFF, 0))
+    return [
+        mido.Message("control_change", channel=channel, control=number, value=value, time=seconds)
+        for number, value in controls
+    ]
