@@ -8,13 +8,14 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from demos.gpu.context import FRAMES, PERIOD, RATE, Context, Subject, guitar, inputs, percentiles, subjects
-from neural_fx.engines.batched import FIRST_PLACES, BatchedEngine, Pool
+from neural_fx.engines.batched import FIRST_PLACES, BatchedEngine, BatchedStream, Pool
 from neural_fx.engines.torch import TorchEngine
 
 NAMES = ("A1 standard", "A2 full")
@@ -118,67 +119,89 @@ class _Players:
 
 
 def in_threads(context: Context, item: Subject, count: int, seconds: float) -> None:
-    """Record how long a block takes for streams with a thread each, as in a worker, through the scheduler.
-
-    Every stream ends once in the middle and begins anew. The time counts from when a block is due.
-    """
+    """Record how long a block takes for streams with a thread each, as in a worker, through the scheduler."""
     engine = BatchedEngine(item.network, context.device, RATE)
-    engine.stream(1).reset(item.prewarm, item.controls)
-    x = inputs(item, guitar(context.gathered, 8 * FRAMES), 1)
-    blocks = round(seconds / PERIOD)
-    taken: list[list[float]] = [[] for _ in range(count)]
-    problems: list[str] = []
-    ready = threading.Barrier(count + 1)
-    start = [0.0]
-
-    def play(index: int) -> None:
-        stream = engine.stream(1)
-        stream.reset(item.prewarm, item.controls)
-        stream.process(x[:, :, :FRAMES])
-        ready.wait()
-        ready.wait()
-        for block in range(blocks):
-            if block == blocks * (index + 1) // (count + 1):
-                stream = engine.stream(1)
-                stream.reset(item.prewarm, item.controls)
-            at = block % 8 * FRAMES
-            due = start[0] + block * PERIOD
-            time.sleep(max(0.0, due - time.perf_counter()))
-            stream.process(x[:, :, at : at + FRAMES])
-            taken[index].append(time.perf_counter() - due)
-
-    def guarded(index: int) -> None:
-        try:
-            play(index)
-        except Exception as error:  # the device's, to be recorded; the others go on
-            problems.append(str(error).splitlines()[0])
-            ready.abort()
-
-    threads = [threading.Thread(target=guarded, args=(index,), daemon=True) for index in range(count)]
+    crowd = _Crowd(engine, item, guitar(context.gathered, 8 * FRAMES), count, round(seconds / PERIOD))
     interval = sys.getswitchinterval()
     sys.setswitchinterval(0.0005)
-    for thread in threads:
-        thread.start()
-    try:
-        ready.wait()
-        before = engine.scheduler.batches, engine.scheduler.blocks
-        start[0] = time.perf_counter() + 0.05
-        ready.wait()
-    except threading.BrokenBarrierError:
-        pass
-    for thread in threads:
-        thread.join()
+    batches, blocks = crowd.play()
     sys.setswitchinterval(interval)
     values = {"name": item.name, "streams": count, "way": "a thread per stream"}
-    if problems:
-        context.emit(**values, error=problems[0])
+    if crowd.problems:
+        context.emit(**values, error=crowd.problems[0])
         return
-    every = [took for times in taken for took in times]
-    batches = engine.scheduler.batches - before[0]
+    taken = [took for times in crowd.taken for took in times]
     context.emit(
         **values,
-        blocks=len(every),
-        **percentiles(every),
-        late=sum(took > PERIOD for took in every),
-        blocks_per_batch=round((engine.scheduler.blocks - before[1]) / max(1, batches), 1),
+        blocks=len(taken),
+        **percentiles(taken),
+        late=sum(took > PERIOD for took in taken),
+        blocks_per_batch=round(blocks / max(1, batches), 1),
     )
+
+
+class _Crowd:
+    """Streams of one engine, each in a thread of its own; each ends once on its way and begins anew.
+
+    Attributes:
+        taken: seconds of every block of every stream, from when it was due.
+        problems: what went wrong.
+    """
+
+    def __init__(
+        self, engine: BatchedEngine, item: Subject, audio: NDArray[np.float32], count: int, blocks: int
+    ) -> None:
+        self.engine = engine
+        self.item = item
+        self.x = inputs(item, audio, 1)
+        self.blocks = blocks
+        self.taken: list[list[float]] = [[] for _ in range(count)]
+        self.problems: list[str] = []
+        self.ready = threading.Barrier(count + 1)
+        self.start = 0.0
+
+    def play(self) -> tuple[int, int]:
+        """Play all streams to their end; return how many batches the scheduler ran for how many blocks."""
+        indices = range(len(self.taken))
+        threads = [threading.Thread(target=self._guarded, args=(index,), daemon=True) for index in indices]
+        for thread in threads:
+            thread.start()
+        scheduler = self.engine.scheduler
+        batches, blocks = 0, 0
+        with suppress(threading.BrokenBarrierError):
+            self.ready.wait()
+            batches, blocks = scheduler.batches, scheduler.blocks
+            self.start = time.perf_counter() + 0.05
+            self.ready.wait()
+        for thread in threads:
+            thread.join()
+        return scheduler.batches - batches, scheduler.blocks - blocks
+
+    def _guarded(self, index: int) -> None:
+        try:
+            self._play(index)
+        except threading.BrokenBarrierError:
+            pass  # another stream failed
+        except Exception as error:  # the device's; recorded, and the others end
+            self.problems.append((str(error) or repr(error)).splitlines()[0])
+            self.ready.abort()
+
+    def _play(self, index: int) -> None:
+        stream = self._fresh()
+        stream.process(self.x[:, :, :FRAMES])
+        self.ready.wait()
+        self.ready.wait()
+        ends = self.blocks * (index + 1) // (len(self.taken) + 1)
+        for block in range(self.blocks):
+            if block == ends:
+                stream = self._fresh()
+            at = block % 8 * FRAMES
+            due = self.start + block * PERIOD
+            time.sleep(max(0.0, due - time.perf_counter()))
+            stream.process(self.x[:, :, at : at + FRAMES])
+            self.taken[index].append(time.perf_counter() - due)
+
+    def _fresh(self) -> BatchedStream:
+        stream = self.engine.stream(1)
+        stream.reset(self.item.prewarm, self.item.controls)
+        return stream

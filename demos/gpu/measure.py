@@ -9,6 +9,7 @@ Writes `results.jsonl`, `gpu.md` (the page made from it) and `log.txt` (what the
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import json
 import os
@@ -152,10 +153,8 @@ def run_part(options: argparse.Namespace, part: Part, seconds: float) -> dict[st
 
 def stop(process: subprocess.Popen[bytes]) -> None:
     """End a part and every process that it started."""
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
     process.wait()
 
 
@@ -187,7 +186,7 @@ def machine(device: str, short: bool, gathered: Path) -> dict[str, Any]:
         values["gpu"] = properties.name
         values["gpu_gib"] = round(properties.total_memory / 2**30, 1)
         values["multiprocessors"] = properties.multi_processor_count
-        values["cudnn"] = torch.backends.cudnn.version()
+        values["cudnn"] = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]
     return values
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-import statistics
 import subprocess
 import sys
 import time
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from demos.gpu.ceilings import seconds_of
 from demos.gpu.context import GATHERED, RATE, Context, Subject, guitar, inputs, subjects
@@ -42,26 +43,21 @@ def streams_only(network: Network) -> bool:
 def in_pieces(context: Context, item: Subject) -> None:
     """Record times real time of `TorchEngine.long_run`, from arrays to arrays, over streams and piece sizes."""
     engine = TorchEngine(item.network, context.device)
-    grid = [
-        (streams, size, at_once) for at_once in (64, 256) for size in (1 << 16, 1 << 15, 1 << 17) for streams in (1, 16)
-    ]
-    for streams, size, at_once in [(1, 1 << 13, 2)] if context.short else grid:
-        values = {"name": item.name, "streams": streams, "piece": size, "pieces_at_once": at_once}
+    grid = itertools.product((64, 256), (1 << 16, 1 << 15, 1 << 17), (1, 16))
+    for at_once, piece, streams in [(2, 1 << 13, 1)] if context.short else grid:
+        values = {"name": item.name, "streams": streams, "piece": piece, "pieces_at_once": at_once}
         if context.skip(5.0, **values):
             continue
         pieces = max(2, 2 * at_once // streams) + 1
-        x = inputs(item, guitar(context.gathered, size * pieces), streams)
-        state = [s.expand(streams, *s.shape[1:]).contiguous() for s in engine.warm_state(item.prewarm, item.controls)]
+        x = inputs(item, guitar(context.gathered, piece * pieces), streams)
         usual = torch_engine.MOST_SEGMENTS
         torch_engine.MOST_SEGMENTS = at_once
         try:
-            seconds = _median(lambda: engine.long_run(state, x, size), 1 if context.short else 3)
+            context.emit(**values, **rendered(context, engine, item, x, piece))
         except torch.cuda.OutOfMemoryError:
             context.emit(**values, error="out of GPU memory")
-            continue
         finally:
             torch_engine.MOST_SEGMENTS = usual
-        context.emit(**values, times_real_time=round(streams * x.shape[2] / RATE / seconds, 2), **_memory(context))
 
 
 def as_streams(context: Context, item: Subject) -> None:
@@ -69,12 +65,19 @@ def as_streams(context: Context, item: Subject) -> None:
     engine = TorchEngine(item.network, context.device)
     for streams in (2,) if context.short else (16, 256, 1024):
         values = {"name": item.name, "streams": streams}
-        if context.skip(5.0, **values):
-            continue
-        x = inputs(item, guitar(context.gathered, 4096 if context.short else 2 * RATE), streams)
-        state = [s.expand(streams, *s.shape[1:]).contiguous() for s in engine.warm_state(item.prewarm, item.controls)]
-        seconds = _median(lambda: engine.long_run(state, x), 1)
-        context.emit(**values, times_real_time=round(streams * x.shape[2] / RATE / seconds, 2), **_memory(context))
+        if not context.skip(5.0, **values):
+            x = inputs(item, guitar(context.gathered, 4096 if context.short else 2 * RATE), streams)
+            context.emit(**values, **rendered(context, engine, item, x))
+
+
+def rendered(
+    context: Context, engine: TorchEngine, item: Subject, x: NDArray[np.float32], piece: int = torch_engine.SEGMENT
+) -> dict[str, float]:
+    """Return the speed of rendering (streams, in_channels, samples) from a settled start, and the memory it took."""
+    warm = engine.warm_state(item.prewarm, item.controls)
+    state = [s.expand(len(x), *s.shape[1:]).contiguous() for s in warm]
+    seconds = seconds_of(context, lambda: engine.long_run(state, x, piece), 1 if context.short else 2)
+    return {"times_real_time": round(len(x) * x.shape[2] / RATE / seconds, 2), **_memory(context)}
 
 
 def on_the_device(context: Context, item: Subject) -> None:
@@ -124,7 +127,7 @@ class _Precision:
         self.before = torch.backends.cudnn.allow_tf32, torch.get_float32_matmul_precision()
         torch.backends.cudnn.allow_tf32 = self.tf32
         torch.set_float32_matmul_precision("high" if self.tf32 else "highest")
-        self.autocast.__enter__()
+        self.autocast.__enter__()  # type: ignore[no-untyped-call]
 
     def __exit__(self, *problem: object) -> None:
         self.autocast.__exit__(None, None, None)
@@ -137,18 +140,6 @@ def _batch(context: Context, item: Subject) -> tuple[int, int]:
     if context.short:
         return 2, 4096
     return (1024, 4096) if streams_only(item.network) else (64, 1 << 16)
-
-
-def _median(run: object, repeats: int) -> float:
-    """Return the median seconds of a call that returns when its arrays are there, after one that does not count."""
-    assert callable(run)
-    run()
-    taken = []
-    for _ in range(repeats):
-        began = time.perf_counter()
-        run()
-        taken.append(time.perf_counter() - began)
-    return statistics.median(taken)
 
 
 def _memory(context: Context) -> dict[str, float]:

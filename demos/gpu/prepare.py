@@ -56,10 +56,15 @@ def install(python: Path, gathered: Path) -> bool:
     if not requirements.is_file():
         print(f"{gathered}: nothing gathered here; trying with the packages of this Python", flush=True)
         return True
-    command = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-index", "--no-compile"]
-    command += ["--find-links", gathered / "wheels", "--requirement", requirements]
-    done = subprocess.run(command, check=False, env=_without_pip_settings())
-    return done.returncode == 0
+    wheels = str(gathered / "wheels")
+    options = ["--no-compile", "--find-links", wheels, "--requirement", str(requirements)]
+    return _pip_install(python, options).returncode == 0
+
+
+def _pip_install(python: Path, options: list[str], seconds: float | None = None) -> subprocess.CompletedProcess[bytes]:
+    """Run pip without a network."""
+    command = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-index", *options]
+    return subprocess.run(command, check=False, timeout=seconds, env=_without_pip_settings())
 
 
 def _without_pip_settings() -> dict[str, str]:
@@ -80,9 +85,8 @@ def native(python: Path, gathered: Path) -> str:
             if _loads(python):
                 return "gathered"
             (NATIVE / module.name).unlink()
-    command = [python, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", "--no-build-isolation", "-e", ROOT]
     try:
-        subprocess.run(command, check=False, timeout=BUILD_SECONDS, env=_without_pip_settings())
+        _pip_install(python, ["--no-deps", "--no-build-isolation", "--editable", str(ROOT)], BUILD_SECONDS)
     except subprocess.TimeoutExpired:
         return f"not built within {BUILD_SECONDS} s; torch runs everything"
     return "built here" if _loads(python) else "not built; torch runs everything"
@@ -90,7 +94,7 @@ def native(python: Path, gathered: Path) -> str:
 
 def _loads(python: Path) -> bool:
     """Return whether the compiled engine can be imported."""
-    command = [python, "-c", "import neural_fx.native._core"]
+    command = [str(python), "-c", "import neural_fx.native._core"]
     return subprocess.run(command, cwd=ROOT, capture_output=True, check=False).returncode == 0
 
 

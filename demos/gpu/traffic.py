@@ -10,7 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 
-class TrafficCounter(TorchDispatchMode):
+class TrafficCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Add up the sizes of all tensors that operations within a `with` block take and return.
 
     Views move nothing and don't count. Weights count once per operation, as if the cache kept them within it.
@@ -20,7 +20,7 @@ class TrafficCounter(TorchDispatchMode):
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.moved = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
