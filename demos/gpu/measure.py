@@ -20,7 +20,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from demos.gpu.context import GATHERED, Context, append
 from demos.gpu.page import page, records
@@ -130,20 +130,34 @@ def run_part(options: argparse.Namespace, part: Part, seconds: float) -> dict[st
     command = [sys.executable, "-m", "demos.gpu.measure", "--part", part.name, "--device", options.device]
     command += ["--out", str(options.out.resolve()), "--gathered", str(options.gathered.resolve())]
     command += ["--limit", str(seconds), *(["--short"] if options.short else [])]
-    began = time.monotonic()
     with (options.out / "log.txt").open("a+", encoding="utf-8") as log:
         log.write(f"== {part.name}\n")
-        log.flush()
-        from_here = log.tell()
-        process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, start_new_session=True)
-        try:
-            code: int | None = process.wait(seconds + KILL_SECONDS)
-        except subprocess.TimeoutExpired:
-            code = None
-        finally:
-            stop(process)
-        log.seek(from_here)
-        printed = log.read()
+        return watched(command, seconds + KILL_SECONDS, log)
+
+
+def watched(command: list[str], seconds: float, log: TextIO) -> dict[str, Any]:
+    """Run a command and end it, with all that it started, at a limit.
+
+    Args:
+        command: what to run, in the repository's root.
+        seconds: the limit.
+        log: open for appending and reading; what the command prints goes there.
+
+    Returns:
+        its status, the seconds it took, and the end of what it printed if it did not go well.
+    """
+    began = time.monotonic()
+    log.flush()
+    from_here = log.seek(0, os.SEEK_END)
+    process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, start_new_session=True)
+    try:
+        code: int | None = process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        code = None
+    finally:
+        stop(process)
+    log.seek(from_here)
+    printed = log.read()
     taken = round(time.monotonic() - began, 1)
     if code == 0:
         return {"status": "ok", "seconds": taken}

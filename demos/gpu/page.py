@@ -131,10 +131,12 @@ def goals(found: list[Record]) -> str:
         r["times_real_time"] for r in of(found, "offline", name="A1 standard") if "piece" in r and "error" not in r
     ]
     live = [r["p99_ms"] for r in of(found, "live", name="A1 standard", streams=256, way="one batch") if "p99_ms" in r]
+    largest = [max(r["esr_live"], r["esr_offline"]) for r in of(found, "equality") if "esr_live" in r]
     first = [r["A2 full_s"] for r in of(found, "offline", what="first sample") if "A2 full_s" in r]
     rows = [
         ("A1 standard offline, times real time in total", ">= 5,000", max(offline, default=None), _reaches(5000)),
         ("256 live streams of A1 standard, p99 of a block", "< 2.7 ms", min(live, default=None), _below(2.7)),
+        ("largest ESR of a network to the CPU engine", "<= 1e-8", max(largest, default=None), _below(1e-8)),
         ("first block in a warm process", "<= 3 s", first[0] if first else None, _below(3.0)),
     ]
     lines = ["| goal | wanted | measured | reached |", "|---|---|---|---|"]
@@ -155,7 +157,6 @@ def _below(most: float) -> Callable[[float], bool]:
 def equality(found: list[Record]) -> str:
     """Return the ESR of every network to the CPU engine, and how the tests went."""
     columns = {"name": "network", "kind": "kind", "esr_live": "ESR, live blocks", "esr_offline": "ESR, one long call"}
-    parts = [table(columns, of(found, "equality"))] if of(found, "equality") else [NOT_YET]
     networks = [record for record in of(found, "equality") if "name" in record]
     parts = [table(columns, networks)]
     for record in of(found, "equality", what="tests"):
