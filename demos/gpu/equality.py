@@ -60,20 +60,31 @@ def networks(context: Context) -> Iterator[Subject]:
 
 
 def compare(context: Context, item: Subject, audio: NDArray[np.float32]) -> None:
-    """Record the ESR of a network in live blocks, its knobs turning, and in one long call that is cut into pieces."""
-    device = "batched" if context.device == "cpu" else context.device
+    """Record the ESR of a network in live blocks, its knobs turning, and in one long call that is cut into pieces.
+
+    Live blocks are compared with torch on the CPU, too: the compiled engine has a rounding of its own.
+    """
     live = inputs(item, audio[: len(audio) // 4 // FRAMES * FRAMES], 1)
     turn = np.linspace(0.5, 0.9, live.shape[2] // 3, dtype=np.float32)
     live[:, 1:, -len(turn) :] = turn
     whole = inputs(item, audio, 1)
-    record: dict[str, float | bool] = {"pieces": whole.shape[2] >= 2 * SEGMENT}
-    for name, x, size in (("esr_live", live, FRAMES), ("esr_offline", whole, whole.shape[2])):
-        wanted = played(item, "cpu", x, x.shape[2])
-        found = played(item, device, x, size)
-        power = float(np.sum(wanted.astype(np.float64) ** 2))
-        error = float(np.sum((found.astype(np.float64) - wanted) ** 2))
-        record[name] = error / power if power else error
-    context.emit(name=item.name, kind=type(item.network).__name__, **record)
+    device = "batched" if context.device == "cpu" else context.device
+    blocks = played(item, device, live, FRAMES)
+    context.emit(
+        name=item.name,
+        kind=type(item.network).__name__,
+        pieces=whole.shape[2] >= 2 * SEGMENT,
+        esr_live=esr(played(item, "cpu", live, live.shape[2]), blocks),
+        esr_reference=esr(played(item, "torch", live, live.shape[2]), blocks),
+        esr_offline=esr(played(item, "cpu", whole, whole.shape[2]), played(item, device, whole, whole.shape[2])),
+    )
+
+
+def esr(wanted: NDArray[np.float32], found: NDArray[np.float32]) -> float:
+    """Return the energy of the difference over that of what is wanted; the former alone where the latter is 0."""
+    power = float(np.sum(wanted.astype(np.float64) ** 2))
+    error = float(np.sum((found.astype(np.float64) - wanted) ** 2))
+    return error / power if power else error
 
 
 def played(item: Subject, device: str, x: NDArray[np.float32], size: int) -> NDArray[np.float32]:

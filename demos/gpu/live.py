@@ -21,6 +21,8 @@ from neural_fx.engines.torch import TorchEngine
 NAMES = ("A1 standard", "A2 full")
 CHANGE_SECONDS = 0.05
 """How often a stream leaves and another takes its turn."""
+LATE_SHARE = 1.5
+"""Of the time that the playing should take, after which a device that is too slow is let go."""
 SECONDS = 6.0
 """Of playing per line of the table: 1,125 blocks."""
 
@@ -34,11 +36,11 @@ def measure(context: Context) -> None:
     for count, name in itertools.product(counts, NAMES):
         for graphs in (True, False) if context.cuda else (False,):
             values = {"name": name, "streams": count, "graphs": graphs, "way": "one batch"}
-            if not context.skip(seconds + 3, **values):
+            if not context.skip(LATE_SHARE * seconds + 3, **values):
                 in_one_batch(context, found[name], count, graphs, seconds)
     for count in (3,) if context.short else (16, 64, 256):
         values = {"name": NAMES[0], "streams": count, "way": "a thread per stream"}
-        if not context.skip(seconds + 5, **values):
+        if not context.skip(2 * LATE_SHARE * seconds, **values):
             in_threads(context, found[NAMES[0]], count, seconds)
     gc.enable()
 
@@ -62,15 +64,20 @@ def in_one_batch(context: Context, item: Subject, count: int, graphs: bool, seco
     for _ in range(10):
         pool.run(players.places, x[:, :, :FRAMES])
     taken: list[float] = []
+    steps: list[float] = []
     with players.changing():
         start = time.perf_counter() + PERIOD
         for block in range(round(seconds / PERIOD)):
             at = block % 8 * FRAMES
             due = start + block * PERIOD
             time.sleep(max(0.0, due - time.perf_counter()))
+            began = time.perf_counter()
             with players.lock:
                 pool.run(players.places, x[:, :, at : at + FRAMES])
             taken.append(time.perf_counter() - due)
+            steps.append(time.perf_counter() - began)
+            if time.perf_counter() - start > LATE_SHARE * seconds:
+                break
     context.emit(
         name=item.name,
         streams=count,
@@ -78,6 +85,7 @@ def in_one_batch(context: Context, item: Subject, count: int, graphs: bool, seco
         way="one batch",
         blocks=len(taken),
         **percentiles(taken),
+        step_p50_ms=percentiles(steps)["p50_ms"],
         late=sum(took > PERIOD for took in taken),
         changes=players.changes,
         growing_max_ms=round(1e3 * max(growing), 3),
@@ -199,7 +207,10 @@ class _Crowd:
             due = self.start + block * PERIOD
             time.sleep(max(0.0, due - time.perf_counter()))
             stream.process(self.x[:, :, at : at + FRAMES])
-            self.taken[index].append(time.perf_counter() - due)
+            now = time.perf_counter()
+            self.taken[index].append(now - due)
+            if now - self.start > LATE_SHARE * self.blocks * PERIOD:
+                break
 
     def _fresh(self) -> BatchedStream:
         stream = self.engine.stream(1)

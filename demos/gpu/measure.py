@@ -182,7 +182,7 @@ def machine(device: str, short: bool, gathered: Path) -> dict[str, Any]:
     manifest = gathered / "manifest.json"
     found = revision()
     if manifest.is_file() and not (ROOT / ".git").exists():
-        found = json.loads(manifest.read_text(encoding="utf-8"))["revision"]
+        found = f"{json.loads(manifest.read_text(encoding='utf-8'))['revision']} (when it was gathered)"
     values: dict[str, Any] = {
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
         "revision": found,

@@ -136,7 +136,7 @@ def goals(found: list[Record]) -> str:
     rows = [
         ("A1 standard offline, times real time in total", ">= 5,000", max(offline, default=None), _reaches(5000)),
         ("256 live streams of A1 standard, p99 of a block", "< 2.7 ms", min(live, default=None), _below(2.7)),
-        ("largest ESR of a network to the CPU engine", "<= 1e-8", max(largest, default=None), _below(1e-8)),
+        ("largest ESR of a network to the CPU engine", "<= 1e-6", max(largest, default=None), _below(1e-6)),
         ("first block in a warm process", "<= 3 s", first[0] if first else None, _below(3.0)),
     ]
     lines = ["| goal | wanted | measured | reached |", "|---|---|---|---|"]
@@ -156,7 +156,13 @@ def _below(most: float) -> Callable[[float], bool]:
 
 def equality(found: list[Record]) -> str:
     """Return the ESR of every network to the CPU engine, and how the tests went."""
-    columns = {"name": "network", "kind": "kind", "esr_live": "ESR, live blocks", "esr_offline": "ESR, one long call"}
+    columns = {
+        "name": "network",
+        "kind": "kind",
+        "esr_live": "ESR to the CPU engine, live blocks",
+        "esr_offline": "one long call",
+        "esr_reference": "ESR to torch on the CPU, live blocks",
+    }
     networks = [record for record in of(found, "equality") if "name" in record]
     parts = [table(columns, networks)]
     for record in of(found, "equality", what="tests"):
@@ -229,6 +235,7 @@ def live(found: list[Record]) -> str:
     """Return live streams, in one batch and with a thread each."""
     times = {"p50_ms": "p50, ms", "p99_ms": "p99, ms", "p999_ms": "p99.9, ms", "max_ms": "longest, ms", "late": "late"}
     batch = {"name": "network", "streams": "streams", "graphs": "CUDA graphs", **times, "blocks": "blocks"}
+    batch["step_p50_ms"] = "median without waiting, ms"
     batch["growing_max_ms"] = "longest while the pool grows, ms"
     threads = {
         "name": "network",

@@ -15,7 +15,7 @@ import torch
 
 from neural_fx.engines import open_engine
 from neural_fx.engines.batched import FIRST_PLACES, OFFLINE, BatchedEngine, Pool, Scheduler, digest, scheduler
-from neural_fx.engines.torch import TorchEngine
+from neural_fx.engines.torch import TorchEngine, use_float32_on_cuda
 from neural_fx.formats import parse
 from neural_fx.formats.network import Network
 from neural_fx.training.architectures import knobbed, pedal, untrained
@@ -204,6 +204,16 @@ def test_devices() -> None:
     if not torch.cuda.is_available():
         with pytest.raises((RuntimeError, AssertionError)):
             open_engine(untrained("a1-nano"), "cuda")
+
+
+def test_cuda_computes_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By default cuDNN would round the inputs of convolutions and recurrent layers to TF32."""
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    if torch.cuda.is_available():
+        TorchEngine(untrained("a1-nano"), "cuda")
+    else:
+        use_float32_on_cuda()
+    assert not torch.backends.cudnn.allow_tf32
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
