@@ -70,6 +70,7 @@ def gather(into: Path, models: Path | None, audio: Path | None, native: str | No
     Raises:
         NeuralFXError: a download or the build failed, or it is more than `LIMIT_MIB`.
     """
+    into.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=into.parent, prefix=".gathering-") as temporary:
         folder = Path(temporary)
         download(folder / "wheels", requirements())
@@ -109,7 +110,11 @@ def distribution(requirement: str) -> str:
 
 
 def download(folder: Path, wanted: Iterable[str]) -> None:
-    """Download wheels with all their dependencies, and leave out those that the machine has."""
+    """Download wheels with all their dependencies, and leave out those that the machine has.
+
+    Raises:
+        NeuralFXError: a package has no wheel for that machine, or can't be downloaded.
+    """
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--dest", str(folder), "--only-binary=:all:"]
     command += [
         "--python-version",
@@ -134,11 +139,18 @@ def download(folder: Path, wanted: Iterable[str]) -> None:
 
 
 def build(folder: Path, python: str) -> None:
-    """Build the compiled engine for a Python 3.12 and keep its module and the digest of its sources."""
+    """Build the compiled engine for a Python 3.12 and keep its module and the digest of its sources.
+
+    Raises:
+        NeuralFXError: it can't be built, or is for another Python.
+    """
     folder.mkdir(parents=True)
     with tempfile.TemporaryDirectory() as temporary:
         command = [python, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", temporary, str(ROOT)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+        except OSError as error:
+            raise NeuralFXError(f"{python}: cannot be run: {error.strerror}; give --native a Python 3.12") from None
         if done.returncode:
             raise NeuralFXError(f"{python} could not build the compiled engine: {_last_line(done.stderr)}")
         for wheel in Path(temporary).glob("*.whl"):
@@ -154,18 +166,26 @@ def build(folder: Path, python: str) -> None:
 
 
 def copy_models(models: Path, folder: Path) -> None:
-    """Copy the model files of the reference folders."""
-    if not models.is_dir():
-        raise NeuralFXError(f"{models}: no such folder of models")
+    """Copy the model files of the reference folders.
+
+    Raises:
+        NeuralFXError: there are none.
+    """
     for kind in MODELS:
         for file in sorted((models / kind).glob("*")):
             if file.suffix in (".nam", ".json") and file.stat().st_size <= LARGEST_MODEL:
                 (folder / kind).mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(file, folder / kind / file.name)
+    if not folder.is_dir():
+        raise NeuralFXError(f"{models}: no models; expected .nam or .json files in folders named {', '.join(MODELS)}")
 
 
 def copy_audio(audio: Path, folder: Path) -> None:
-    """Copy the first seconds of a recording, as one channel at 48 kHz."""
+    """Copy the first seconds of a recording, as one channel at 48 kHz.
+
+    Raises:
+        NeuralFXError: there is no recording, or it can't be read.
+    """
     files = sorted(file for file in audio.glob("*") if file.suffix in (".flac", ".wav")) if audio.is_dir() else [audio]
     if not files:
         raise NeuralFXError(f"{audio}: no FLAC or WAV files in this folder")

@@ -24,6 +24,7 @@ from typing import Any, TextIO
 
 from demos.gpu.context import GATHERED, Context, append
 from demos.gpu.page import page, records
+from neural_fx.placement import DeviceError, check_device
 
 ROOT = Path(__file__).parents[2]
 
@@ -43,9 +44,9 @@ class Part:
 
 PARTS = (
     Part("ceilings", 25),
-    Part("equality", 105),
+    Part("equality", 115),
     Part("offline", 115),
-    Part("live", 170),
+    Part("live", 180),
     Part("one_core", 25),
     Part("kernels", 35),
     Part("voices", 40),
@@ -62,7 +63,7 @@ KILL_SECONDS = 3.0
 def main() -> int:
     """Run all parts, or one of them in this process, and return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--device", default=None, help="cuda, or cpu to rehearse; cuda if there is one")
+    parser.add_argument("--device", default=None, help="cuda, or cpu to rehearse (default: cuda if there is one)")
     parser.add_argument("--short", action="store_true", help="a little of everything, to see that it works")
     parser.add_argument("--out", type=Path, default=Path("build/gpu"), help="folder for the results")
     parser.add_argument("--gathered", type=Path, default=GATHERED, help="folder of models and audio")
@@ -72,7 +73,10 @@ def main() -> int:
     parser.add_argument("--part", default=None, help=argparse.SUPPRESS)
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
-    options.device = options.device or default_device()
+    try:
+        options.device = check_device(options.device or default_device())
+    except DeviceError as error:
+        parser.error(str(error))
     known = [part.name for part in PARTS]
     wanted = [name for name in options.parts.split(",") if name] or known
     unknown = sorted({*wanted, *([options.part] if options.part else [])} - set(known))

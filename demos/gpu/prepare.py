@@ -58,7 +58,11 @@ def install(python: Path, gathered: Path) -> bool:
         return True
     wheels = str(gathered / "wheels")
     options = ["--no-compile", "--find-links", wheels, "--requirement", str(requirements)]
-    return _pip_install(python, options).returncode == 0
+    if _pip_install(python, options).returncode == 0:
+        return True
+    version = ".".join(map(str, sys.version_info[:2]))
+    print(f"the gathered wheels are for Python 3.12 on Linux x86-64; this is Python {version}", flush=True)
+    return False
 
 
 def _pip_install(python: Path, options: list[str], seconds: float | None = None) -> subprocess.CompletedProcess[bytes]:

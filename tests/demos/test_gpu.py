@@ -201,6 +201,12 @@ def test_an_unknown_part_is_refused(tmp_path: Path) -> None:
     assert "unknown part dead; known: ceilings, equality" in done.stderr
 
 
+def test_a_device_that_is_missing_is_named(tmp_path: Path) -> None:
+    done = run("--device", "gpu", out=tmp_path)
+    assert done.returncode == 2
+    assert "unknown device 'gpu'; known: auto, cpu" in done.stderr
+
+
 # -- what is gathered ----------------------------------------------------------------------------------------------
 
 
@@ -246,8 +252,10 @@ def test_models_audio_and_their_list(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_gathered_is_named(tmp_path: Path) -> None:
-    with pytest.raises(NeuralFXError, match="absent: no such folder of models"):
+    with pytest.raises(NeuralFXError, match=r"absent: no models; expected \.nam or \.json files in folders named nam"):
         gather.copy_models(tmp_path / "absent", tmp_path / "models")
+    with pytest.raises(NeuralFXError, match=r"python9: cannot be run: No such file or directory; give --native"):
+        gather.build(tmp_path / "native", str(tmp_path / "python9"))
     with pytest.raises(NeuralFXError, match="no FLAC or WAV files"):
         gather.copy_audio(tmp_path, tmp_path / "audio")
 
