@@ -126,18 +126,20 @@ def machine(found: list[Record]) -> str:
 
 
 def goals(found: list[Record]) -> str:
-    """Return the goals beside what was measured."""
+    """Return the goals beside what was measured; the short form measures too little to be held to them."""
+    if any(record["short"] for record in of(found, "machine")):
+        found = []
     offline = [
         r["times_real_time"] for r in of(found, "offline", name="A1 standard") if "piece" in r and "error" not in r
     ]
     live = [r["p99_ms"] for r in of(found, "live", name="A1 standard", streams=256, way="one batch") if "p99_ms" in r]
     largest = [max(r["esr_live"], r["esr_offline"]) for r in of(found, "equality") if "esr_live" in r]
-    first = [r["A2 full_s"] for r in of(found, "offline", what="first sample") if "A2 full_s" in r]
+    first = [r[name] for r in of(found, "offline", what="first sample") for name in _opened(r)[1:]]
     rows = [
         ("A1 standard offline, times real time in total", ">= 5,000", max(offline, default=None), _reaches(5000)),
         ("256 live streams of A1 standard, p99 of a block", "< 2.7 ms", min(live, default=None), _below(2.7)),
         ("largest ESR of a network to the CPU engine", "<= 1e-6", max(largest, default=None), _below(1e-6)),
-        ("first block in a warm process", "<= 3 s", first[0] if first else None, _below(3.0)),
+        ("first block in a warm process", "<= 3 s", max(first, default=None), _below(3.0)),
     ]
     lines = ["| goal | wanted | measured | reached |", "|---|---|---|---|"]
     for name, wanted, value, test in rows:
@@ -226,9 +228,14 @@ def _with_shares(found: list[Record], record: Record) -> Record:
 def first_sample(found: list[Record]) -> str:
     """Return the seconds to the first block."""
     rows = of(found, "offline", what="first sample")
-    names = [key for key in rows[0] if key.endswith("_s") and key != "from_process_start_s"] if rows else []
+    names = _opened(rows[0]) if rows else []
     columns = {"from_process_start_s": "from the start of a process"}
     return table({**columns, **{name: f"{name[:-2]}, opened and played" for name in names}}, rows)
+
+
+def _opened(record: Record) -> list[str]:
+    """Return the keys of the seconds per network, in the order of opening: the first one opens the device, too."""
+    return [key for key in record if key.endswith("_s") and key != "from_process_start_s"]
 
 
 def live(found: list[Record]) -> str:

@@ -10,7 +10,7 @@ gathered=${GATHERED:-demos/gpu/gathered}
 environment=$(mktemp -d)
 trap 'rm -rf "$environment"' EXIT
 mkdir -p "$out"
-export PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+export PYTHONUNBUFFERED=1
 "${PYTHON:-python3}" demos/gpu/prepare.py "$environment" "$gathered" 2>&1 | tee "$out/setup.txt"
 test "${PIPESTATUS[0]}" -eq 0 || exit 1
 "$environment/bin/python" -m demos.gpu.measure --began "$began" --out "$out" --gathered "$gathered" "$@"

@@ -87,6 +87,8 @@ def test_the_page_shows_goals_shares_and_problems(tmp_path: Path) -> None:
         {"part": "offline", "name": "A2 full", "streams": 1, "piece": 65536, "error": "out of GPU memory"},
         {"part": "live", "name": "A1 standard", "streams": 256, "graphs": False, "way": "one batch", "p50_ms": 2.0,
          "p99_ms": 3.1, "p999_ms": 3.2, "max_ms": 3.3, "late": 0, "blocks": 1125, "growing_max_ms": 9.0},
+        {"part": "offline", "what": "first sample", "A1 standard_s": 6.5, "A2 full_s": 0.5, "knobbed pedal_s": 0.75,
+         "from_process_start_s": 9.0},
         {"part": "live", "status": "stopped at its limit", "seconds": 170.0, "error": "first line\nlast line"},
     ):  # fmt: skip
         append(results, record)
@@ -95,6 +97,7 @@ def test_the_page_shows_goals_shares_and_problems(tmp_path: Path) -> None:
     text = page(records(results))
     assert "| A1 standard offline, times real time in total | >= 5,000 | 6,200 | yes |" in text
     assert "| 256 live streams of A1 standard, p99 of a block | < 2.7 ms | 3.1 | no |" in text
+    assert "| first block in a warm process | <= 3 s | 0.75 | yes |" in text
     assert "| A1 standard | fp32 | 9,000 | 12.5 | 25.0 % | 2,250 | 75 % | 0 |" in text
     assert "- offline: name A2 full, streams 1, piece 65536: out of GPU memory" in text
     assert "- live: stopped at its limit: `last line`" in text
@@ -179,6 +182,7 @@ def test_all_of_it_in_short(tmp_path: Path) -> None:
     }
     text = (tmp_path / "out/gpu.md").read_text(encoding="utf-8")
     assert "**short form**" in text
+    assert text.count("| not measured yet |") == 4
     assert text.endswith("## Parts that failed or were cut short\n\nNone.\n")
 
 
