@@ -108,6 +108,7 @@ def measure_here(options: argparse.Namespace) -> None:
 
 def run(options: argparse.Namespace, parts: list[Part]) -> int:
     """Run parts one after the other; return 1 if one failed or was stopped, else 0."""
+    exit_on_sigterm()
     results = options.out / "results.jsonl"
     results.unlink(missing_ok=True)
     began = options.began or time.time()
@@ -129,7 +130,7 @@ def run(options: argparse.Namespace, parts: list[Part]) -> int:
 
 def run_part(options: argparse.Namespace, part: Part, seconds: float) -> dict[str, Any]:
     """Run one part and return its status, seconds, and the end of what it printed if it did not go well."""
-    if seconds < 5 and not options.short:
+    if seconds < 5:
         return {"status": "left out", "seconds": 0.0, "error": "no time was left"}
     command = [sys.executable, "-m", "demos.gpu.measure", "--part", part.name, "--device", options.device]
     command += ["--out", str(options.out.resolve()), "--gathered", str(options.gathered.resolve())]
@@ -167,6 +168,15 @@ def watched(command: list[str], seconds: float, log: TextIO) -> dict[str, Any]:
         return {"status": "ok", "seconds": taken}
     status = "stopped at its limit" if code is None else f"failed with exit status {code}"
     return {"status": status, "seconds": taken, "error": printed[-2000:]}
+
+
+def exit_on_sigterm() -> None:
+    """Let SIGTERM raise `SystemExit`, so that the part that runs is ended, too: it is a session of its own."""
+
+    def leave(number: int, frame: object) -> None:
+        sys.exit(128 + number)
+
+    signal.signal(signal.SIGTERM, leave)
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:

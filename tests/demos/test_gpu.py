@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -125,6 +126,33 @@ def test_a_part_is_ended_at_its_limit_with_what_it_started(tmp_path: Path) -> No
         assert _ended(int(pid.read_text()))
 
 
+def test_a_run_that_is_terminated_ends_its_part(tmp_path: Path) -> None:
+    pid = tmp_path / "pid"
+    part = f"import os, time; open({str(pid)!r}, 'w').write(str(os.getpid())); time.sleep(600)"
+    script = (
+        "import os, pathlib, signal, sys, threading, time\n"
+        "from demos.gpu import measure\n"
+        "def terminate():\n"
+        f"    pid = pathlib.Path({str(pid)!r})\n"
+        "    while not (pid.exists() and pid.read_text()):\n"
+        "        time.sleep(0.01)\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n"
+        "measure.exit_on_sigterm()\n"
+        "threading.Thread(target=terminate).start()\n"
+        f"measure.watched([sys.executable, '-c', {part!r}], 300.0, open({str(tmp_path / 'log')!r}, 'a+'))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=False)
+    assert done.returncode == 128 + signal.SIGTERM
+    assert _ended(int(pid.read_text()))
+
+
+def test_a_part_that_no_time_is_left_for_is_left_out(tmp_path: Path) -> None:
+    done = run("--parts", "ceilings", "--limit", "2", out=tmp_path)
+    assert done.returncode == 1
+    assert records(tmp_path / "results.jsonl")[-1]["status"] == "left out"
+    assert "- ceilings: left out: `no time was left`" in (tmp_path / "gpu.md").read_text(encoding="utf-8")
+
+
 def _ended(pid: int) -> bool:
     """Return whether a process has ended, or ends within ten seconds; a zombie has."""
     for _ in range(1000):
@@ -199,16 +227,24 @@ def test_a_part_that_fails_does_not_stop_the_next(tmp_path: Path) -> None:
     assert "A2.nam" in (tmp_path / "gpu.md").read_text(encoding="utf-8")
 
 
-def test_an_unknown_part_is_refused(tmp_path: Path) -> None:
-    done = run("--parts", "ceilings,dead", out=tmp_path)
-    assert done.returncode == 2
-    assert "unknown part dead; known: ceilings, equality" in done.stderr
-
-
-def test_a_device_that_is_missing_is_named(tmp_path: Path) -> None:
-    done = run("--device", "gpu", out=tmp_path)
-    assert done.returncode == 2
-    assert "unknown device 'gpu'; known: auto, cpu" in done.stderr
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--parts", "ceilings,dead"], "unknown part dead; known: ceilings, equality"),
+        (["--device", "gpu"], "unknown device 'gpu'; known: auto, cpu"),
+    ],
+)
+def test_unknown_parts_and_devices_are_refused(
+    options: list[str],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["measure", "--out", str(tmp_path), *options])
+    with pytest.raises(SystemExit, match="2"):
+        measure.main()
+    assert message in capsys.readouterr().err
 
 
 # -- what is gathered ----------------------------------------------------------------------------------------------
