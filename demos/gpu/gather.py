@@ -35,7 +35,7 @@ AUDIO_SECONDS = 8
 PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_27_x86_64", "manylinux_2_24_x86_64", "manylinux_2_17_x86_64",
              "manylinux2014_x86_64", "manylinux1_x86_64")  # fmt: skip
 """Platform tags of wheels that run there; pip matches each exactly."""
-THERE = ("torch", "triton", "numpy", "nanobind", "scikit-build-core")
+PROVIDED = ("torch", "triton", "numpy", "nanobind", "scikit-build-core")
 """What the machine has and is too large, or not needed, to bring along."""
 TOOLS = ("hypothesis", "psutil", "pytest", "pytest-timeout")
 """What the tests need beside the package's own requirements."""
@@ -92,9 +92,9 @@ def gather(into: Path, models: Path | None, audio: Path | None, native: str | No
 
 
 def requirements() -> list[str]:
-    """Return the package's requirements, without those in `THERE`, and the tests' tools."""
+    """Return the package's requirements, without those in `PROVIDED`, and the tests' tools."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    return [line for line in project["dependencies"] if distribution(line) not in THERE] + list(TOOLS)
+    return [line for line in project["dependencies"] if distribution(line) not in PROVIDED] + list(TOOLS)
 
 
 def distribution(requirement: str) -> str:
@@ -134,7 +134,7 @@ def download(folder: Path, wanted: Iterable[str]) -> None:
     if done.returncode:
         raise NeuralFXError(f"pip could not download the wheels: {_last_line(done.stderr)}")
     for wheel in folder.glob("*.whl"):
-        if distribution(wheel.name) in THERE:
+        if distribution(wheel.name) in PROVIDED:
             wheel.unlink()
 
 

@@ -21,7 +21,7 @@ from neural_fx.engines.torch import TorchEngine
 NAMES = ("A1 standard", "A2 full")
 CHANGE_SECONDS = 0.05
 """How often a stream leaves and another takes its turn."""
-PARTLY = 300
+PARTLY_FULL = 300
 """Streams in a pool that has places for 512: a graph steps all places, and the others are put back."""
 LATE_SHARE = 1.5
 """Of the time that the playing should take, after which a device that is too slow is let go."""
@@ -32,11 +32,11 @@ SECONDS = 5.5
 def measure(context: Context) -> None:
     """Record percentiles of a block for numbers of streams, CUDA graphs on and off, then for a thread per stream."""
     found = subjects(context.gathered)
-    counts = (3,) if context.short else (256, 16, 64, 512, PARTLY)
+    counts = (3,) if context.short else (256, 16, 64, 512, PARTLY_FULL)
     seconds = 0.1 if context.short else SECONDS
     gc.disable()  # a collection in the middle of a block would be measured as the engine's
     for count, name in itertools.product(counts, NAMES):
-        for graphs in (True, False) if context.cuda and count != PARTLY else (context.cuda,):
+        for graphs in (True, False) if context.cuda and count != PARTLY_FULL else (context.cuda,):
             values = {"name": name, "streams": count, "graphs": graphs, "way": "one batch"}
             if not context.skip(LATE_SHARE * seconds + 3, **values):
                 in_one_batch(context, found[name], count, graphs, seconds)
@@ -55,27 +55,27 @@ def in_one_batch(context: Context, item: Subject, count: int, graphs: bool, seco
     """
     pool = Pool(TorchEngine(item.network, context.device), graphs)
     x = inputs(item, guitar(context.gathered, 8 * FRAMES), count)
-    players = _Players(pool, item)
+    streams = _ChangingStreams(pool, item)
     growing: list[float] = []
     for index in range(count):
-        players.join()
+        streams.join()
         if index % FIRST_PLACES == 0:
             began = time.perf_counter()
-            pool.run(players.places, x[: index + 1, :, :FRAMES])
+            pool.run(streams.places, x[: index + 1, :, :FRAMES])
             growing.append(time.perf_counter() - began)
     for _ in range(10):
-        pool.run(players.places, x[:, :, :FRAMES])
+        pool.run(streams.places, x[:, :, :FRAMES])
     taken: list[float] = []
     steps: list[float] = []
-    with players.changing():
+    with streams.changing():
         start = time.perf_counter() + PERIOD
         for block in range(round(seconds / PERIOD)):
             at = block % 8 * FRAMES
             due = start + block * PERIOD
             time.sleep(max(0.0, due - time.perf_counter()))
             began = time.perf_counter()
-            with players.lock:
-                pool.run(players.places, x[:, :, at : at + FRAMES])
+            with streams.lock:
+                pool.run(streams.places, x[:, :, at : at + FRAMES])
             taken.append(time.perf_counter() - due)
             steps.append(time.perf_counter() - began)
             if time.perf_counter() - start > LATE_SHARE * seconds:
@@ -89,13 +89,13 @@ def in_one_batch(context: Context, item: Subject, count: int, graphs: bool, seco
         **percentiles(taken),
         step_p50_ms=percentiles(steps)["p50_ms"],
         late=sum(took > PERIOD for took in taken),
-        changes=players.changes,
+        changes=streams.changes,
         growing_max_ms=round(1e3 * max(growing), 3),
     )
 
 
 @dataclass
-class _Players:
+class _ChangingStreams:
     """Streams of a pool, of which one after the other leaves and is followed by a new one."""
 
     pool: Pool
@@ -131,16 +131,16 @@ class _Players:
 def in_threads(context: Context, item: Subject, count: int, seconds: float) -> None:
     """Record how long a block takes for streams with a thread each, as in a worker, through the scheduler."""
     engine = BatchedEngine(item.network, context.device, RATE)
-    crowd = _Crowd(engine, item, guitar(context.gathered, 8 * FRAMES), count, round(seconds / PERIOD))
+    group = _StreamThreads(engine, item, guitar(context.gathered, 8 * FRAMES), count, round(seconds / PERIOD))
     interval = sys.getswitchinterval()
     sys.setswitchinterval(0.0005)
-    batches, blocks = crowd.play()
+    batches, blocks = group.play()
     sys.setswitchinterval(interval)
     values = {"name": item.name, "streams": count, "way": "a thread per stream"}
-    if crowd.problems:
-        context.emit(**values, error=crowd.problems[0])
+    if group.problems:
+        context.emit(**values, error=group.problems[0])
         return
-    taken = [took for times in crowd.taken for took in times]
+    taken = [took for times in group.taken for took in times]
     context.emit(
         **values,
         blocks=len(taken),
@@ -150,7 +150,7 @@ def in_threads(context: Context, item: Subject, count: int, seconds: float) -> N
     )
 
 
-class _Crowd:
+class _StreamThreads:
     """Streams of one engine, each in a thread of its own; each ends once on its way and begins anew.
 
     Attributes:

@@ -253,7 +253,7 @@ def test_unknown_parts_and_devices_are_refused(
 def test_requirements_are_the_packages_without_what_is_there() -> None:
     names = {gather.distribution(line) for line in gather.requirements()}
     assert {"pedalboard", "mido", "python-osc", "soundfile", "pydantic", "pytest", "pytest-timeout"} <= names
-    assert not names & set(gather.THERE)
+    assert not names & set(gather.PROVIDED)
 
 
 def test_distributions_by_their_normalized_names() -> None:
