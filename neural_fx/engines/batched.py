@@ -186,7 +186,8 @@ class _Graph:
                 step(self.input, state)
         torch.cuda.current_stream().wait_stream(side)
         self.graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self.graph):
+        # Other threads may allocate memory meanwhile, for streams that join: only this one must not.
+        with torch.cuda.graph(self.graph, capture_error_mode="thread_local"):
             self.output, after = step(self.input, state)
             for mine, new in zip(state, after, strict=True):
                 mine.copy_(new)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -21,11 +22,15 @@ from tests.bridge.test_cli import spawn
 from tests.conftest import noise, wavenet_document
 
 RATE = 48000
+DEVICE = os.environ.get("NEURAL_FX_TEST_DEVICE", "cpu")
+"""Where the batches run; the numbers they are compared with come from the CPU."""
+PLACE = "batched" if DEVICE == "cpu" else DEVICE
+"""How a worker is told."""
 
 
 @pytest.fixture
 def hosts(write: Callable[..., Path]) -> dict[str, BoardHost]:
-    placement, model = LivePlacement("batched"), write(wavenet_document())
+    placement, model = LivePlacement(PLACE), write(wavenet_document())
     return {
         "amp": BoardHost("amp", board_from(model), placement=placement),
         "pedal": BoardHost("pedal", lambda: Pedalboard([TubeScreamer(drive=0.7)]), placement=placement),
@@ -41,7 +46,7 @@ def worker(hosts: dict[str, BoardHost]) -> Iterator[StreamServer]:
 
 def test_streams_in_batches_are_the_boards(worker: StreamServer, hosts: dict[str, BoardHost]) -> None:
     """Four clients with two boards and different blocks at once; one of them turns a knob of its own."""
-    before = scheduler("cpu").blocks
+    before = scheduler(DEVICE).blocks
 
     def play(index: int) -> tuple[np.ndarray, np.ndarray]:
         name, block = ("amp", "pedal")[index % 2], (256, 256, 100, 1000)[index]
@@ -59,7 +64,7 @@ def test_streams_in_batches_are_the_boards(worker: StreamServer, hosts: dict[str
 
     with ThreadPoolExecutor(4) as threads:
         results = list(threads.map(play, range(4)))
-    assert scheduler("cpu").blocks > before + 40
+    assert scheduler(DEVICE).blocks > before + 40
     for index, (found, wanted) in enumerate(results):
         settled = slice(8000 if index == 3 else 0, found.shape[1])  # it glides, and is remembered for a while
         wanted = wanted[:, : found.shape[1]]
@@ -71,7 +76,7 @@ def test_a_board_that_is_changed_stays_on_its_device(hosts: dict[str, BoardHost]
     stream = host.open(Spec(RATE, 1, 256))
     host.load(lambda: Pedalboard([TubeScreamer(drive=0.1)]))
     out = np.concatenate([stream.process(noise(256, seed=i)[None]) for i in range(300)], 1)
-    assert [capture.device for capture in captures(stream.voice.board)] == ["batched"]
+    assert [capture.device for capture in captures(stream.voice.board)] == [PLACE]
     assert np.abs(out).max() > 0
     host.close(stream)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import itertools
 import json
+import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -14,11 +15,14 @@ import torch
 
 from neural_fx.engines import open_engine
 from neural_fx.engines.batched import FIRST_PLACES, OFFLINE, BatchedEngine, Pool, Scheduler, digest, scheduler
-from neural_fx.engines.torch import TorchEngine
+from neural_fx.engines.torch import TorchEngine, use_float32_on_cuda
 from neural_fx.formats import parse
 from neural_fx.formats.network import Network
 from neural_fx.training.architectures import knobbed, pedal, untrained
 from tests.conftest import DOCUMENTS, noise, wavenet_document
+
+DEVICE = os.environ.get("NEURAL_FX_TEST_DEVICE", "cpu")
+"""Where the batches run; the numbers they are compared with come from the CPU."""
 
 NETWORKS = ["wavenet", "lstm", "convnet", "linear", "knobs"]
 
@@ -55,7 +59,7 @@ def alone(net: Network, x: np.ndarray, prewarm: int) -> np.ndarray:
 def test_streams_join_and_leave(name: str) -> None:
     """Streams of different lengths that begin and end at different times, at knobs of their own, each as if alone."""
     net, frames, prewarm = network(name), 50, 200
-    pool = Pool(TorchEngine(net))
+    pool = Pool(TorchEngine(net, DEVICE))
     signals = [signal(net, frames * (3 + i % 5), i) for i in range(FIRST_PLACES + 4)]
     begins, found, places = [i % 4 for i in range(len(signals))], [[] for _ in signals], {}  # type: ignore[var-annotated]
     for step in range(13):
@@ -80,7 +84,7 @@ def test_streams_join_and_leave(name: str) -> None:
 
 
 def test_places_are_given_once() -> None:
-    pool = Pool(TorchEngine(untrained("a1-nano")))
+    pool = Pool(TorchEngine(untrained("a1-nano"), DEVICE))
     none = np.zeros(0, np.float32)
     places = [pool.join(0, none) for _ in range(3)]
     assert len(set(places)) == len(pool) == 3
@@ -95,11 +99,11 @@ def test_places_are_given_once() -> None:
 def test_pieces_equal_the_stream(name: str, samples: int) -> None:
     """Two long blocks, one after the other, and a short one: cut up or not, the stream goes on."""
     net = network("knobs") if name == "knobs" else untrained(name)
-    engine = TorchEngine(net)
+    engine = TorchEngine(net, DEVICE)
     x = np.stack([signal(net, 2 * samples + 700, seed) for seed in (0, 1)])
     controls = x[0, 1:, 0].copy()
     x[:, 1:] = controls[:, None]
-    stream = engine.stream(2)
+    stream = TorchEngine(net).stream(2)
     stream.reset(7000, controls)
     wanted = stream.process(x)
     state = [s.expand(2, *s.shape[1:]).contiguous() for s in engine.warm_state(7000, controls)]
@@ -113,7 +117,7 @@ def test_pieces_equal_the_stream(name: str, samples: int) -> None:
 def test_a_stream_may_go_from_short_blocks_to_long_ones_and_back() -> None:
     net = untrained("a1-nano")
     x = signal(net, 5 * OFFLINE)
-    stream = BatchedEngine(net, "cpu").stream(1)
+    stream = BatchedEngine(net, DEVICE).stream(1)
     stream.reset(300, np.zeros(0, np.float32))
     cuts = [0, 100, 100 + 2 * OFFLINE, 1000 + 2 * OFFLINE, 5 * OFFLINE]
     found = [stream.process(x[None, :, a:b])[0] for a, b in itertools.pairwise(cuts)]
@@ -126,8 +130,8 @@ def test_tracks_are_played_together() -> None:
     nets = [untrained("a1-nano"), network("knobs")]
     frames, blocks, tracks = 256, 12, 8
     signals = [signal(nets[i % 2], frames * blocks, i) for i in range(tracks)]
-    clock = scheduler("cpu")
-    engines = [BatchedEngine(net, "cpu", rate=100.0) for net in nets]  # blocks of 2.6 s: all are waited for
+    clock = scheduler(DEVICE)
+    engines = [BatchedEngine(net, DEVICE, rate=100.0) for net in nets]  # blocks of 2.6 s: all are waited for
     before = clock.batches, clock.blocks
     ready = threading.Barrier(tracks)
 
@@ -147,9 +151,9 @@ def test_tracks_are_played_together() -> None:
 
 
 def test_who_stops_playing_is_not_waited_for() -> None:
-    clock = Scheduler("cpu")
+    clock = Scheduler(DEVICE)
     net = untrained("a1-nano")
-    engine = BatchedEngine(net, "cpu", rate=10.0)
+    engine = BatchedEngine(net, DEVICE, rate=10.0)
     engine.scheduler, engine.pool = clock, clock.pool(net)
     first, second = engine.stream(1), engine.stream(1)
     for stream in (first, second):
@@ -167,7 +171,7 @@ def test_who_stops_playing_is_not_waited_for() -> None:
 
 def test_a_failing_device_is_told_to_those_it_concerns(monkeypatch: pytest.MonkeyPatch) -> None:
     net, other = untrained("a1-nano"), untrained("a1-feather")
-    streams = [BatchedEngine(n, "cpu").stream(1) for n in (net, other)]
+    streams = [BatchedEngine(n, DEVICE).stream(1) for n in (net, other)]
     for stream in streams:
         stream.reset(0, np.zeros(0, np.float32))
     block = np.zeros((1, 1, 64), np.float32)
@@ -183,7 +187,7 @@ def test_a_failing_device_is_told_to_those_it_concerns(monkeypatch: pytest.Monke
 
 def test_equal_networks_share_a_pool() -> None:
     again = parse(json.dumps(DOCUMENTS["wavenet"]()).encode()).network
-    assert BatchedEngine(network("wavenet"), "cpu").pool is BatchedEngine(again, "cpu").pool
+    assert BatchedEngine(network("wavenet"), DEVICE).pool is BatchedEngine(again, DEVICE).pool
     names = ["wavenet", "lstm", "convnet", "linear"]
     assert len({digest(network(name)) for name in names}) == len(names)
     assert digest(untrained("a1-nano")) != digest(untrained("a1-lite"))
@@ -200,6 +204,16 @@ def test_devices() -> None:
     if not torch.cuda.is_available():
         with pytest.raises((RuntimeError, AssertionError)):
             open_engine(untrained("a1-nano"), "cuda")
+
+
+def test_cuda_computes_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By default cuDNN would round the inputs of convolutions and recurrent layers to TF32."""
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    if torch.cuda.is_available():
+        TorchEngine(untrained("a1-nano"), "cuda")
+    else:
+        use_float32_on_cuda()
+    assert not torch.backends.cudnn.allow_tf32
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
