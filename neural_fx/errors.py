@@ -31,12 +31,24 @@ class ParameterError(NeuralFXError, AttributeError, ValueError):
     """An unknown parameter, or a value outside its range."""
 
 
+class ParameterTypeError(ParameterError, TypeError):
+    """A value that is no number where a number is needed."""
+
+
 class BoardError(NeuralFXError, ValueError):
     """A board file that does not fit the schema; names the line and the field."""
 
 
 class AudioError(NeuralFXError, ValueError):
     """An audio file that cannot be read, written, or processed."""
+
+
+class AudioTypeError(AudioError, TypeError):
+    """Something that is no array of floats where audio is needed."""
+
+
+class AudioShapeError(AudioError, RuntimeError):
+    """An array of a shape that audio cannot have."""
 
 
 class TrainingError(NeuralFXError, ValueError):

@@ -22,9 +22,11 @@ import numpy as np
 from neural_fx.audio import SUFFIXES, Audio, Reader, open_audio, subtypes, writer
 from neural_fx.errors import AudioError, NeuralFXError
 from neural_fx.files import replacing
+from neural_fx.layout import channels_first
 from neural_fx.pedalboard import Pedalboard
 from neural_fx.placement import in_batches
 from neural_fx.processor import Spec
+from neural_fx.values import whole_number
 
 if TYPE_CHECKING:
     import soundfile
@@ -222,12 +224,25 @@ def render_file(
 
 
 def write_audio(path: str | Path, audio: Audio, sample_rate: int, subtype: str | None = None) -> None:
-    """Write (channels, samples) to a file, whole or not at all.
+    """Write audio to a file, whole or not at all.
+
+    Args:
+        path: the file; its suffix says the format.
+        audio: (samples,), (channels, samples) or (samples, channels), 32- or 64-bit floats, as processors take it.
+        sample_rate: Hz, a whole number.
+        subtype: sample format, such as ``PCM_24``; None for the format's own.
 
     Raises:
-        AudioError: an unknown format or subtype, or it cannot be written.
+        AudioError: an unknown format or subtype, NaN or infinite samples, or it cannot be written.
+        AudioTypeError: not a numpy array of floats.
+        AudioShapeError: not one- or two-dimensional, or square.
+        ParameterError: a sample rate that is not a whole number above 0.
     """
     path = Path(path)
+    audio = channels_first(audio)
+    sample_rate = whole_number(sample_rate, "sample_rate")
+    if not np.isfinite(audio).all():
+        raise AudioError(f"{path}: not written: the audio contains NaN or infinite samples")
     format, subtype = _encoding(path, Output(subtype=subtype), *audio.shape)
     try:
         with replacing(path) as part, writer(part, sample_rate, len(audio), format, subtype) as file:
