@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neural_fx.errors import AudioError, AudioShapeError
+from neural_fx.errors import AudioError
 from neural_fx.layout import float_array
 from neural_fx.values import positive_number
 
@@ -125,12 +125,12 @@ def resample(audio: Audio, rate_in: float, rate_out: float) -> Audio:
         (channels, samples) float32; the same array if the rates are equal.
 
     Raises:
-        AudioTypeError: not a numpy array of floats.
-        AudioShapeError: not two-dimensional.
+        TypeError: not a numpy array of floats.
+        RuntimeError: not two-dimensional.
         ParameterError: a rate that is not a positive number.
     """
     if float_array(audio).ndim != 2:
-        raise AudioShapeError(f"expected an array of (channels, samples), got one of shape {audio.shape}")
+        raise RuntimeError(f"expected an array of (channels, samples), got one of shape {audio.shape}")
     rate_in = positive_number(rate_in, "rate_in")
     rate_out = positive_number(rate_out, "rate_out")
     if rate_in == rate_out:

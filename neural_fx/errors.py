@@ -43,13 +43,5 @@ class AudioError(NeuralFXError, ValueError):
     """An audio file that cannot be read, written, or processed."""
 
 
-class AudioTypeError(AudioError, TypeError):
-    """Something that is no array of floats where audio is needed."""
-
-
-class AudioShapeError(AudioError, RuntimeError):
-    """An array of a shape that audio cannot have."""
-
-
 class TrainingError(NeuralFXError, ValueError):
     """A recording pair that cannot be trained on, and why."""

@@ -7,8 +7,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neural_fx.errors import AudioShapeError, AudioTypeError
-
 Audio = NDArray[np.float32]
 FLOAT32 = np.dtype(np.float32)  # numpy has one of each kind; asking for that one is a tenth of comparing
 
@@ -17,17 +15,17 @@ def float_array(array: object) -> NDArray[Any]:
     """Return an array of one or two dimensions and of floats as it is; refuse anything else.
 
     Raises:
-        AudioTypeError: not a numpy array of 32- or 64-bit floats.
-        AudioShapeError: not one- or two-dimensional.
+        TypeError: not a numpy array of 32- or 64-bit floats.
+        RuntimeError: not one- or two-dimensional.
     """
     if not isinstance(array, np.ndarray):
         hint = _conversion(array)
-        raise AudioTypeError(f"process(): expected a numpy array of floats, got {type(array).__name__}{hint}")
+        raise TypeError(f"process(): expected a numpy array of floats, got {type(array).__name__}{hint}")
     if array.dtype is not FLOAT32 and array.dtype not in (np.float32, np.float64):
         scaled = "; divide integer samples by their full scale first" if array.dtype.kind in "iu" else ""
-        raise AudioTypeError(f"only 32-bit and 64-bit floating point audio can be processed, got {array.dtype}{scaled}")
+        raise TypeError(f"only 32-bit and 64-bit floating point audio can be processed, got {array.dtype}{scaled}")
     if array.ndim not in (1, 2):
-        raise AudioShapeError(f"Number of input dimensions must be 1 or 2 (got {array.ndim}).")
+        raise RuntimeError(f"Number of input dimensions must be 1 or 2 (got {array.ndim}).")
     return array
 
 
@@ -42,8 +40,8 @@ def channels_first(audio: object) -> NDArray[Any]:
         (channels, samples), in the same precision; it may share memory with `audio`.
 
     Raises:
-        AudioTypeError: not a numpy array of 32- or 64-bit floats.
-        AudioShapeError: not one- or two-dimensional, or square.
+        TypeError: not a numpy array of 32- or 64-bit floats.
+        RuntimeError: not one- or two-dimensional, or square.
     """
     array = float_array(audio)
     if array.ndim == 1:
@@ -56,7 +54,7 @@ def channels_first(audio: object) -> NDArray[Any]:
 def _detected(rows: int, columns: int) -> bool:
     """Return whether the rows of an array that nothing is known about are the channels."""
     if rows == columns and rows > 1:
-        raise AudioShapeError(
+        raise RuntimeError(
             f"Unable to determine channel layout from shape: {(rows, columns)}. Provide a non-square array first, "
             "so that it is known which dimension holds the channels and which the samples."
         )
@@ -89,8 +87,8 @@ class Layout:
         """(channels, samples) float32 from (samples,), (channels, samples) or (samples, channels).
 
         Raises:
-            AudioTypeError: not a numpy array of 32- or 64-bit floats. It is a TypeError, too.
-            AudioShapeError: not one- or two-dimensional, or square with no call before it. It is a RuntimeError, too.
+            TypeError: not a numpy array of 32- or 64-bit floats.
+            RuntimeError: not one- or two-dimensional, or square with no call before it.
         """
         array = float_array(array)
         self._dimensions = array.ndim

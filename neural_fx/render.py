@@ -234,8 +234,8 @@ def write_audio(path: str | Path, audio: Audio, sample_rate: int, subtype: str |
 
     Raises:
         AudioError: an unknown format or subtype, NaN or infinite samples, or it cannot be written.
-        AudioTypeError: not a numpy array of floats.
-        AudioShapeError: not one- or two-dimensional, or square.
+        TypeError: not a numpy array of floats.
+        RuntimeError: not one- or two-dimensional, or square.
         ParameterError: a sample rate that is not a whole number above 0.
     """
     path = Path(path)

@@ -136,8 +136,8 @@ def analyze(audio: Array, sample_rate: float, method: str = "offline") -> Analys
 
     Raises:
         NeuralFXError: offline, and swift-f0 is not installed.
-        AudioTypeError: not a numpy array of 32- or 64-bit floats.
-        AudioShapeError: not one- or two-dimensional, or square.
+        TypeError: not a numpy array of 32- or 64-bit floats.
+        RuntimeError: not one- or two-dimensional, or square.
         ParameterError: an unknown method, or a sample rate that is not a positive number.
     """
     if method not in METHODS:

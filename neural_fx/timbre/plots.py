@@ -24,8 +24,8 @@ def plot_analysis(
 
     Raises:
         NeuralFXError: matplotlib is not installed.
-        AudioTypeError: not a numpy array of 32- or 64-bit floats.
-        AudioShapeError: not one- or two-dimensional, or square.
+        TypeError: not a numpy array of 32- or 64-bit floats.
+        RuntimeError: not one- or two-dimensional, or square.
     """
     signal = channels_first(audio).mean(0, dtype=np.float64)
     try:
