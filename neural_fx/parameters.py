@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neural_fx.errors import ParameterError
-from neural_fx.values import finite_number, shown, suggestion, switch
+from neural_fx.values import between, finite_number, shown, suggestion, switch
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Parameter:
 
     def at(self, share: float) -> float:
         """The value at a share of the range, 0 for the minimum and 1 for the maximum."""
-        return self.minimum + share * (self.maximum - self.minimum)
+        return between(self.minimum, self.maximum, share)
 
     @property
     def range_text(self) -> str:

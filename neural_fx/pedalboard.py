@@ -15,6 +15,7 @@ import numpy as np
 import pedalboard
 
 from neural_fx.macros import Macro
+from neural_fx.native_ranges import NativeChecks
 from neural_fx.parameters import Parameter, Ramp
 from neural_fx.processor import Audio, Processor, Spec
 
@@ -278,7 +279,9 @@ class NativeRun(Processor):
 
     def __init__(self, plugins: Iterable[pedalboard.Plugin]) -> None:
         super().__init__()
-        self._board = pedalboard.Pedalboard(list(plugins))
+        self._native = list(plugins)
+        self._board = pedalboard.Pedalboard(self._native)
+        self._checks: NativeChecks | None = None
         self._held = 0
 
     @property
@@ -305,8 +308,15 @@ class NativeRun(Processor):
         return self.native(block)
 
     def native(self, block: Audio, reset: bool = False) -> Audio:
-        """A block through the native board."""
+        """Return a block as it leaves the native board.
+
+        Raises:
+            ParameterError: a parameter has a value that native code does not bear; names it and its range.
+        """
         spec = self._stream
+        if self._checks is None or self._checks.sample_rate != spec.sample_rate:
+            self._checks = NativeChecks(self._native, spec.sample_rate)
+        self._checks()
         done = self._board.process(np.ascontiguousarray(block), spec.sample_rate, spec.buffer_size, reset=reset)
         return np.asarray(done, np.float32)
 

@@ -105,6 +105,13 @@ def positive_number(value: object, name: str) -> float:
     return number
 
 
+def between(low: float, high: float, share: float) -> float:
+    """Return the number at a share of the way from `low` to `high`, never beyond either by a rounding error."""
+    if share >= 1:
+        return high
+    return low + share * (high - low)
+
+
 def switch(value: object) -> float | None:
     """Return 1.0 or 0.0 for a boolean or one of `SWITCH_WORDS`, None for anything else."""
     if isinstance(value, np.ndarray) and value.ndim == 0:
