@@ -1,4 +1,4 @@
-"""Ranges of the parameters of pedalboard's own plugins, and the checks that keep bad values away from native code.
+"""Ranges of the parameters of pedalboard's own plugins.
 
 pedalboard checks some values itself, lets others through that make its code crash, hang or return NaN, and says
 nothing about ranges. The ranges here were measured with 0.9.26: every plugin over a grid of values from -1e38 to 1e38,
@@ -8,9 +8,8 @@ plugin or parameter of a newer pedalboard that is not in the table must still be
 
 from __future__ import annotations
 
-import contextlib
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from functools import cache
 from typing import Any, TypeAlias
 
@@ -22,7 +21,7 @@ from neural_fx.parameters import Parameter
 from neural_fx.values import finite_number, shown, suggestion, switch
 
 _NOT_KNOBS = ("is_effect", "is_instrument", "impulse_response", "impulse_response_filename")
-_FLOAT_MAX = float(np.finfo(np.float32).max)
+FLOAT_MAX = float(np.finfo(np.float32).max)
 
 Plugin: TypeAlias = pedalboard.Plugin
 
@@ -55,7 +54,7 @@ def _number(name: str, least: float, most: float, default: float, unit: str, des
 
 
 MOST_HZ = 192000.0
-"""Highest cutoff in Hz that a plugin can be set to. A stream refuses what is above half its sample rate."""
+"""Highest cutoff in Hz. Where it must be below half the sample rate, `neural_fx.native_checks` sees to that."""
 
 _DYNAMICS = (
     _db("threshold_db", -200, 200, 0, "level at which it begins to act"),
@@ -139,9 +138,6 @@ NATIVE: Mapping[str, tuple[NativeParameter, ...]] = {
 }  # fmt: skip
 """Parameters that are numbers or switches, by the name of the class. Those that are choices are not here."""
 
-BELOW_NYQUIST = (("LowpassFilter", "cutoff_frequency_hz"), ("HighpassFilter", "cutoff_frequency_hz"))
-"""Cutoffs that make a filter unstable when they are above half the sample rate."""
-
 
 def native_knobs(plugin: Plugin | type[Plugin]) -> list[str]:
     """Return the names of a native plugin's parameters."""
@@ -164,14 +160,14 @@ def native_parameters(plugin: Plugin | type[Plugin]) -> dict[str, NativeParamete
 @cache
 def native_choices(kind: type[Any], name: str) -> Mapping[str, object]:
     """Return the members of the enumeration that a parameter takes, by name; empty for a number or a switch."""
-    returned = _returned(kind, name)
+    returned = returned_type(kind, name)
     found: Any = pedalboard
     for part in returned.split(".")[1:]:
         found = getattr(found, part, None)
     return getattr(found, "__members__", {})
 
 
-def _returned(kind: type[Plugin], name: str) -> str:
+def returned_type(kind: type[Plugin], name: str) -> str:
     """Return the type of a parameter as pybind11 documents it, such as ``pedalboard_native.Resample.Quality``."""
     getter = getattr(getattr(kind, name, None), "fget", None)
     match = re.search(r"-> ([\w.]+)", getattr(getter, "__doc__", None) or "")
@@ -193,7 +189,7 @@ def native_value(kind: type[Plugin], name: str, value: object) -> object:
     if choices:
         return _choice(choices, name, value)
     known = native_parameters(kind).get(name)
-    if _returned(kind, name) == "bool":
+    if returned_type(kind, name) == "bool":
         number = (known or NativeParameter(name, 0, 1, 0)).check(value)
         if number not in (0, 1):
             raise ParameterError(f"{name}: expected 0, 1, on or off, found {shown(value)}")
@@ -202,7 +198,7 @@ def native_value(kind: type[Plugin], name: str, value: object) -> object:
         return known.check(value)
     switched = switch(value)
     number = finite_number(value, name) if switched is None else switched
-    if abs(number) > _FLOAT_MAX:
+    if abs(number) > FLOAT_MAX:
         raise ParameterError(f"{name}: {number:g} is too large for a 32-bit number")
     return number
 
@@ -216,90 +212,3 @@ def _choice(choices: Mapping[str, object], name: str, value: object) -> object:
         hint = suggestion(text, choices)
         raise ParameterError(f"{name}: expected one of {', '.join(choices)}, found {shown(value)}{hint}")
     return folded[text.strip().casefold()]
-
-
-class NativeChecks:
-    """Checks the values of native plugins before native code works with them.
-
-    People set attributes of pedalboard's own objects, which nobody else sees. So the values are read again before
-    every block: about 0.4 us for each number.
-
-    Args:
-        plugins: in a run; chains and mixes are searched each time, as they can change.
-        sample_rate: Hz, of the stream.
-    """
-
-    def __init__(self, plugins: Iterable[Plugin], sample_rate: float) -> None:
-        self.sample_rate = sample_rate
-        self._plugins = list(plugins)
-        self._nested = any(isinstance(plugin, Iterable) for plugin in self._plugins)
-        self._steps: list[_Step] = []
-        self._gather()
-
-    def __call__(self) -> None:
-        """Check all values.
-
-        Raises:
-            ParameterError: a value that would crash the plugin or make its output NaN; names the plugin, the
-                parameter, the value and the range.
-        """
-        if self._nested:
-            self._gather()
-        for plugin, get, low, high, parameter in self._steps:
-            if not low <= get(plugin) <= high:
-                raise _unusable(plugin, parameter, get(plugin), self.sample_rate)
-
-    def _gather(self) -> None:
-        self._steps = [step for plugin in _flat(self._plugins) for step in _steps(plugin, self.sample_rate)]
-
-
-_Step: TypeAlias = tuple[Plugin, Callable[[Plugin], float], float, float, NativeParameter]
-
-
-def _flat(plugins: Iterable[Plugin]) -> Iterable[Plugin]:
-    for plugin in plugins:
-        if isinstance(plugin, Iterable):
-            yield from _flat(plugin)
-        else:
-            yield plugin
-
-
-def _steps(plugin: Plugin, sample_rate: float) -> list[_Step]:
-    """Return what to check of a plugin that is no chain: the getter and the limits of every number."""
-    kind = type(plugin)
-    if isinstance(plugin, pedalboard.ExternalPlugin):
-        return []
-    return [
-        (plugin, get, low, min(high, sample_rate / 2) if nyquist else high, parameter)
-        for get, low, high, parameter, nyquist in _limits(kind)  # type: ignore[arg-type]
-    ]
-
-
-@cache
-def _limits(kind: type[Any]) -> list[tuple[Callable[[Plugin], float], float, float, NativeParameter, bool]]:
-    """Return getter, limits and parameter of every number of a class, and whether it must be below Nyquist."""
-    known = native_parameters(kind)
-    found = []
-    for name in _knobs(kind):  # type: ignore[arg-type]
-        if _returned(kind, name) == "bool" or native_choices(kind, name):  # type: ignore[arg-type]
-            continue
-        parameter = known.get(name) or NativeParameter(name, -_FLOAT_MAX, _FLOAT_MAX, 0)
-        # Plugins keep 32-bit numbers: a limit that is none of them comes back a little larger or smaller.
-        low = min(parameter.minimum, float(np.float32(parameter.minimum)))
-        high = max(parameter.maximum, float(np.float32(parameter.maximum)))
-        found.append((getattr(kind, name).fget, low, high, parameter, (kind.__name__, name) in BELOW_NYQUIST))
-    return found
-
-
-def _unusable(plugin: Plugin, parameter: NativeParameter, value: float, sample_rate: float) -> ParameterError:
-    owner = type(plugin).__name__
-    with contextlib.suppress(ParameterError):
-        parameter.check(value)
-        return ParameterError(
-            f"{owner}.{parameter.name}: {value:.9g} Hz is above half the sample rate ({sample_rate / 2:g} Hz); lower it"
-        )
-    unit = f" {parameter.unit}" if parameter.unit else ""
-    return ParameterError(
-        f"{owner}.{parameter.name}: {value:.9g} is outside its range "
-        f"{parameter.minimum:g} to {parameter.maximum:g}{unit}; set it again before the next block"
-    )

@@ -15,7 +15,7 @@ import numpy as np
 import pedalboard
 
 from neural_fx.macros import Macro
-from neural_fx.native_ranges import NativeChecks
+from neural_fx.native_checks import NativeChecks
 from neural_fx.parameters import Parameter, Ramp
 from neural_fx.processor import Audio, Processor, Spec
 
