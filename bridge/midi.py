@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from bridge.errors import BridgeError
 from bridge.hosting import BoardHost, board_from
 from neural_fx.errors import NeuralFXError
+from neural_fx.values import suggestion
 
 
 class Binding(BaseModel):
@@ -208,7 +209,9 @@ class MidiRouter:
             if program.program == message.program and program.channel in (None, message.channel + 1):
                 host = self.boards.get(program.board)
                 if host is None:
-                    self.log(f"MIDI program {program.program}: no board {program.board!r}")
+                    self.log(
+                        f"MIDI program {program.program}: no board {program.board!r}{suggestion(program.board, self.boards)}"
+                    )
                     return
                 threading.Thread(target=self._load, args=(host, program), name="midi-load", daemon=True).start()
 

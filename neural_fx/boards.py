@@ -42,7 +42,7 @@ from neural_fx.pedalboard import Chain, Container, Mix, Pedalboard, Plugin
 from neural_fx.processor import Processor
 from neural_fx.schema import EmptyList, EmptyMapping, Number, Setting, field_problem
 from neural_fx.slots import find_slot, native_knobs, native_value, parameter_table, parameter_values
-from neural_fx.values import shown, suggestion
+from neural_fx.values import is_finite_number, shown, suggestion
 from neural_fx.yaml_text import YamlError, read_yaml, write_yaml
 
 MAX_BYTES = 2**20
@@ -136,7 +136,7 @@ class _Macro(Strict):
         to = value.get("to") if isinstance(value, dict) else None
         if not isinstance(to, (str, list)):
             return value
-        limits = {name: value[name] for name in ("min", "max") if isinstance(value.get(name), (int, float))}
+        limits = {name: value[name] for name in ("min", "max") if is_finite_number(value.get(name))}
         targets = [to] if isinstance(to, str) else to
         return {**value, "to": [{"parameter": t, **limits} if isinstance(t, str) else t for t in targets]}
 

@@ -26,7 +26,7 @@ from neural_fx.layout import channels_first
 from neural_fx.pedalboard import Pedalboard
 from neural_fx.placement import in_batches
 from neural_fx.processor import Spec
-from neural_fx.values import whole_number
+from neural_fx.values import suggestion, whole_number
 
 if TYPE_CHECKING:
     import soundfile
@@ -149,7 +149,9 @@ def file_format(path: Path) -> str:
     """
     format = FORMATS.get(path.suffix.lower())
     if format is None:
-        raise AudioError(f"{path}: unknown output format {path.suffix!r}; known: {', '.join(FORMATS)}")
+        raise AudioError(
+            f"{path}: unknown output format {path.suffix!r}{suggestion(path.suffix, FORMATS)}; known: {', '.join(FORMATS)}"
+        )
     return format
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, get_args
 
 from pydantic import BaseModel, BeforeValidator, PlainValidator, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
@@ -46,6 +46,18 @@ EmptyMapping = BeforeValidator(_empty_mapping)
 """For a mapping: nothing after the colon is an empty one."""
 
 
+_EXPECTED = {
+    "list_type": "a list",
+    "dict_type": "a mapping",
+    "model_type": "a mapping",
+    "string_type": "text",
+    "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "int_from_float": "a whole number",
+}
+"""What pydantic's kinds of error expect, in plain words."""
+
+
 def sentence(details: ErrorDetails, model: type[BaseModel]) -> str:
     """Return what is wrong with a field, what was found, and what to write instead.
 
@@ -58,12 +70,14 @@ def sentence(details: ErrorDetails, model: type[BaseModel]) -> str:
     if kind == "extra_forbidden":
         names = list(model.model_fields)
         hint = suggestion(str(details["loc"][-1]), names)
-        return f"{text}{hint}; known fields: {', '.join(names)}"
+        return f"unknown field{hint}; known fields: {', '.join(names)}"
     if kind == "string_type" and isinstance(found, (bool, int, float)):
         return f"expected text, found {shown(found)}; put it in quotes"
     if kind == "literal_error" and isinstance(found, str):
         hint = suggestion(found, _literals(details.get("ctx", {})))
         return f"{text}, found {shown(found)}{hint}"
+    if kind in _EXPECTED:
+        return f"expected {_EXPECTED[kind]}, found {shown(found)}"
     if kind in ("missing", "number") or isinstance(found, (dict, list)):
         return text
     return f"{text}, found {shown(found)}"
@@ -81,5 +95,22 @@ def field_problem(error: ValidationError, model: type[BaseModel]) -> tuple[tuple
         error: what `model_validate` raised.
         model: whose it was.
     """
-    first = error.errors(include_url=False)[0]
-    return tuple(part for part in first["loc"] if isinstance(part, (str, int))), sentence(first, model)
+    found = error.errors(include_url=False)
+    # A misspelled field is also a missing one; its own name says more.
+    first = next((details for details in found if details["type"] == "extra_forbidden"), found[0])
+    return first["loc"], sentence(first, _model_at(model, first["loc"]))
+
+
+def _model_at(model: type[BaseModel], place: tuple[str | int, ...]) -> type[BaseModel]:
+    """Return the model that a field at a place inside another model belongs to."""
+    for part in place[:-1]:
+        if isinstance(part, str) and part in model.model_fields:
+            model = next(_models(model.model_fields[part].annotation), model)
+    return model
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from _models(argument)

@@ -70,6 +70,15 @@ def finite_number(value: object, name: str, text: bool = True) -> float:
     return number
 
 
+def is_finite_number(value: object) -> bool:
+    """Return whether `finite_number` converts a value."""
+    try:
+        finite_number(value, "")
+    except ParameterError:
+        return False
+    return True
+
+
 def whole_number(value: object, name: str, least: int = 1) -> int:
     """Convert a value to an integer of at least `least`.
 
