@@ -209,9 +209,8 @@ class MidiRouter:
             if program.program == message.program and program.channel in (None, message.channel + 1):
                 host = self.boards.get(program.board)
                 if host is None:
-                    self.log(
-                        f"MIDI program {program.program}: no board {program.board!r}{suggestion(program.board, self.boards)}"
-                    )
+                    hint = suggestion(program.board, self.boards)
+                    self.log(f"MIDI program {program.program}: no board {program.board!r}{hint}")
                     return
                 threading.Thread(target=self._load, args=(host, program), name="midi-load", daemon=True).start()
 

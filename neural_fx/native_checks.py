@@ -16,6 +16,7 @@ import pedalboard
 
 from neural_fx.errors import ParameterError
 from neural_fx.native_ranges import (
+    FLOAT_EPSILON,
     FLOAT_MAX,
     NativeParameter,
     native_choices,
@@ -25,8 +26,6 @@ from neural_fx.native_ranges import (
 )
 
 Plugin: TypeAlias = pedalboard.Plugin
-
-EPSILON = float(np.finfo(np.float32).eps)
 
 
 class NativeChecks:
@@ -143,7 +142,7 @@ def _stable(owner: str, values: list[float], sample_rate: float) -> None:
     else:
         total = 4 * (1 - math.cos(omega)) * (amplitude if owner == "HighShelfFilter" else 1)
         largest = 1 + amplitude + math.sin(omega) * math.sqrt(amplitude) / q
-    if total < 2 * EPSILON * largest:
+    if total < 2 * FLOAT_EPSILON * largest:
         raise ParameterError(
             f"{owner}: a band of {gain_db:g} dB and q {q:g} at {cutoff:.9g} Hz is too extreme for a sample rate of "
             f"{sample_rate:g} Hz; raise cutoff_frequency_hz, or use less gain"

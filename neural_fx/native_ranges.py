@@ -8,6 +8,7 @@ plugin or parameter of a newer pedalboard that is not in the table must still be
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from functools import cache
@@ -18,9 +19,10 @@ import pedalboard
 
 from neural_fx.errors import ParameterError
 from neural_fx.parameters import Parameter
-from neural_fx.values import finite_number, shown, suggestion, switch
+from neural_fx.values import finite_number, is_finite_number, shown, suggestion, switch
 
 _NOT_KNOBS = ("is_effect", "is_instrument", "impulse_response", "impulse_response_filename")
+FLOAT_EPSILON = float(np.finfo(np.float32).eps)
 FLOAT_MAX = float(np.finfo(np.float32).max)
 
 Plugin: TypeAlias = pedalboard.Plugin
@@ -31,6 +33,19 @@ class NativeParameter(Parameter):
 
     Changes arrive at once, or as the plugin smooths them itself.
     """
+
+    def check(self, value: object) -> float:
+        """Return the value as a float; a limit that was rounded to 32 bits, as plugins keep numbers, is the limit.
+
+        Raises:
+            ParameterError: not a finite number, or outside the range.
+        """
+        if is_finite_number(value):
+            number = finite_number(value, self.name)
+            for limit in (self.minimum, self.maximum):
+                if math.isclose(number, limit, rel_tol=FLOAT_EPSILON):
+                    return limit
+        return super().check(value)
 
 
 def _share(name: str, default: float, description: str) -> NativeParameter:
@@ -57,7 +72,8 @@ MOST_HZ = 192000.0
 """Highest cutoff in Hz. Where it must be below half the sample rate, `neural_fx.native_checks` sees to that."""
 
 _DYNAMICS = (
-    _db("threshold_db", -200, 200, 0, "level at which it begins to act"),
+    # At -200 dB pedalboard's Compressor takes the threshold for 0 and divides by it.
+    _db("threshold_db", -150, 200, 0, "level at which it begins to act"),
     _number("ratio", 1, 1e6, 1, "", "input change in dB for 1 dB of output"),
     _ms("attack_ms", 0, 60000, 1, "time to react to a rising level"),
     _ms("release_ms", 0, 60000, 100, "time to let go"),
@@ -119,10 +135,11 @@ NATIVE: Mapping[str, tuple[NativeParameter, ...]] = {
     ),
     "PeakFilter": _EQUALIZER,
     "Phaser": (
-        _hz("rate_hz", 0, 1000, 1, "of the modulation"),
+        _hz("rate_hz", 0, 100, 1, "of the modulation"),
         _share("depth", 0.5, "of the modulation; above 1 it would be unstable with feedback"),
         _hz("centre_frequency_hz", 0, MOST_HZ, 1300, "that the modulation swings around"),
-        _number("feedback", -1, 1, 0, "", "share of the output that goes in again"),
+        # At -1 and a fast rate the output of pedalboard's Phaser grows without end.
+        _number("feedback", -0.99, 0.99, 0, "", "share of the output that goes in again"),
         _share("mix", 0.5, "0 is the dry signal, 1 the effect"),
     ),
     "PitchShift": (_number("semitones", -72, 72, 0, "semitones", "up or down; takes long beyond 36"),),

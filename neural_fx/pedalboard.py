@@ -307,6 +307,16 @@ class NativeRun(Processor):
     def process_block(self, block: Audio) -> Audio:
         return self.native(block)
 
+    def check_values(self) -> None:
+        """Check the plugins' parameters, which anybody may have set since the last block.
+
+        Raises:
+            ParameterError: a parameter has a value that native code does not bear; names it and its range.
+        """
+        if self._checks is None or self._checks.sample_rate != self._stream.sample_rate:
+            self._checks = NativeChecks(self._native, self._stream.sample_rate)
+        self._checks()
+
     def native(self, block: Audio, reset: bool = False) -> Audio:
         """Return a block as it leaves the native board.
 
@@ -314,9 +324,7 @@ class NativeRun(Processor):
             ParameterError: a parameter has a value that native code does not bear; names it and its range.
         """
         spec = self._stream
-        if self._checks is None or self._checks.sample_rate != spec.sample_rate:
-            self._checks = NativeChecks(self._native, spec.sample_rate)
-        self._checks()
+        self.check_values()
         done = self._board.process(np.ascontiguousarray(block), spec.sample_rate, spec.buffer_size, reset=reset)
         return np.asarray(done, np.float32)
 
@@ -376,6 +384,7 @@ class WholeSignalRun(NativeRun):
         self._signal: list[Audio] = []
 
     def process_block(self, block: Audio) -> Audio:
+        self.check_values()
         self._signal.append(block)
         self._held = self._passed.taken + block.shape[1]
         return block[:, :0]

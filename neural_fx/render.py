@@ -23,10 +23,11 @@ from neural_fx.audio import SUFFIXES, Audio, Reader, open_audio, subtypes, write
 from neural_fx.errors import AudioError, NeuralFXError
 from neural_fx.files import replacing
 from neural_fx.layout import channels_first
+from neural_fx.parameters import Parameter
 from neural_fx.pedalboard import Pedalboard
 from neural_fx.placement import in_batches
 from neural_fx.processor import Spec
-from neural_fx.values import suggestion, whole_number
+from neural_fx.values import positive_number, suggestion, whole_number
 
 if TYPE_CHECKING:
     import soundfile
@@ -57,14 +58,26 @@ class Interrupted(Exception):  # noqa: N818 - no error, the user's wish
     """The render was asked to stop; its output does not exist."""
 
 
+_TAIL = Parameter("tail_seconds", 0, 3600, 0, "s")
+
+
 @dataclass(frozen=True)
 class Output:
-    """How to write: None means as the input (rate) or the format's best (subtype, PCM_24 where there is a choice)."""
+    """How to write: None means as the input (rate) or the format's best (subtype, PCM_24 where there is a choice).
+
+    Raises:
+        ParameterError: a sample rate that is not a positive number, or a tail that is not 0 to 3600 seconds.
+    """
 
     sample_rate: float | None = None
     subtype: str | None = None
     tail_seconds: float = 0.0
     overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        if self.sample_rate is not None:
+            positive_number(self.sample_rate, "sample_rate")
+        _TAIL.check(self.tail_seconds)
 
 
 @dataclass
@@ -149,9 +162,8 @@ def file_format(path: Path) -> str:
     """
     format = FORMATS.get(path.suffix.lower())
     if format is None:
-        raise AudioError(
-            f"{path}: unknown output format {path.suffix!r}{suggestion(path.suffix, FORMATS)}; known: {', '.join(FORMATS)}"
-        )
+        hint = suggestion(path.suffix, FORMATS)
+        raise AudioError(f"{path}: unknown output format {path.suffix!r}{hint}; known: {', '.join(FORMATS)}")
     return format
 
 

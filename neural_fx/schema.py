@@ -96,8 +96,9 @@ def field_problem(error: ValidationError, model: type[BaseModel]) -> tuple[tuple
         model: whose it was.
     """
     found = error.errors(include_url=False)
-    # A misspelled field is also a missing one; its own name says more.
-    first = next((details for details in found if details["type"] == "extra_forbidden"), found[0])
+    first = found[0]
+    if first["type"] == "missing":  # a misspelled field is a missing one, too, and its own name says more
+        first = next((details for details in found if details["type"] == "extra_forbidden"), first)
     return first["loc"], sentence(first, _model_at(model, first["loc"]))
 
 
