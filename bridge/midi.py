@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import mido
 from pydantic import BaseModel, ConfigDict, Field
@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from bridge.errors import BridgeError
 from bridge.hosting import BoardHost, board_from
 from neural_fx.errors import NeuralFXError
+from neural_fx.schema import EmptyList
 from neural_fx.values import suggestion
 
 
@@ -68,10 +69,10 @@ class MidiMap(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    keys: list[Keys] = []
+    keys: Annotated[list[Keys], EmptyList] = []
 
-    controls: list[Binding] = []
-    programs: list[Program] = []
+    controls: Annotated[list[Binding], EmptyList] = []
+    programs: Annotated[list[Program], EmptyList] = []
 
 
 class Parser:
