@@ -80,7 +80,7 @@ def as_message(kind: str, arguments: tuple[object, ...]) -> mido.Message:
         ParameterError: one that is not a finite number.
     """
     wanted = {"note": 2, "bend": 1, "cc": 2}[kind]
-    if len(arguments) != wanted:
+    if len(arguments) != wanted or not all(isinstance(argument, (int, float)) for argument in arguments):
         raise BridgeError(f"{kind}: expected {wanted} number{'s' * (wanted > 1)}, found {shown(list(arguments))}")
     values = [finite_number(argument, kind, text=False) for argument in arguments]
     if kind == "bend":
