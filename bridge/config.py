@@ -18,15 +18,16 @@ Relative paths are relative to the file.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from bridge.errors import BridgeError
 from bridge.midi import MidiMap
 from neural_fx.files import replacing
+from neural_fx.schema import EmptyList, EmptyMapping, field_problem
 from neural_fx.timbre.library import timbre_in
+from neural_fx.yaml_text import Document, YamlError, read_yaml, write_yaml
 
 MOST_BYTES = 1 << 20
 
@@ -36,24 +37,28 @@ class Config(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    boards: dict[str, Path] = {}
-    instruments: dict[str, str] = {}
-    media: list[Path] = []
-    midi: MidiMap = MidiMap()
+    boards: Annotated[dict[str, Path], EmptyMapping] = {}
+    instruments: Annotated[dict[str, str], EmptyMapping] = {}
+    media: Annotated[list[Path], EmptyList] = []
+    midi: Annotated[MidiMap, EmptyMapping] = MidiMap()
 
 
 def read_config(path: Path) -> Config:
-    """The config in a YAML file, its paths made absolute.
+    """Read a config, with its paths made absolute.
+
+    Args:
+        path: of the YAML file.
 
     Raises:
-        BridgeError: it cannot be read or does not fit; names the field.
+        BridgeError: it cannot be read or does not fit; names the line and the field.
     """
+    document = _document(path)
     try:
-        config = Config.model_validate(_value(path))
+        config = Config.model_validate(document.value)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise BridgeError(f"{path}: {where}: {first['msg'][:1].lower()}{first['msg'][1:]}") from None
+        place, problem = field_problem(error, Config)
+        where = ".".join(map(str, place))
+        raise BridgeError(f"{path}, line {_line(document, place)}: {where}: {problem}") from None
     folder = path.resolve().parent
     programs = [p.model_copy(update={"file": folder / p.file}) for p in config.midi.programs]
     return Config(
@@ -71,24 +76,38 @@ def write_controls(path: Path, midi: MidiMap) -> None:
         BridgeError: the file is there and cannot be read.
         OSError: it cannot be written.
     """
-    value = _value(path) if path.exists() else {}
+    value: dict[str, Any] = _document(path).value if path.exists() else {}
     inside = value.get("midi")
     value["midi"] = {**(inside if isinstance(inside, dict) else {})}
     value["midi"]["controls"] = [c.model_dump(mode="json", exclude_defaults=True) for c in midi.controls]
     with replacing(path) as part:
-        part.write_text(yaml.safe_dump(value, sort_keys=False), encoding="utf-8")
+        part.write_text(write_yaml(value), encoding="utf-8")
 
 
-def _value(path: Path) -> dict[str, Any]:
+def _document(path: Path) -> Document:
+    """Return what a file says as a mapping, and the lines of its fields; an empty file is an empty mapping.
+
+    Raises:
+        BridgeError: it cannot be read.
+    """
     try:
         data = path.read_bytes()
         if len(data) > MOST_BYTES:
-            raise BridgeError(f"{path}: is too large for a config file")
-        value = yaml.safe_load(data.decode("utf-8-sig"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
-        raise BridgeError(f"{path}: cannot be read: {' '.join(str(error).split())}") from None
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
+            raise BridgeError(f"{path}: is too large for a config file; expected at most {MOST_BYTES} bytes")
+        document = read_yaml(data)
+    except OSError as error:
+        raise BridgeError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except YamlError as error:
+        raise BridgeError(f"{path}: cannot be read: {error}") from None
+    if document.value is None:
+        return Document({}, {})
+    if not isinstance(document.value, dict):
         raise BridgeError(f"{path}: expected a mapping with boards, instruments, media, midi")
-    return value
+    return document
+
+
+def _line(document: Document, place: tuple[str | int, ...]) -> int:
+    """Return the line of a field, or of the nearest one around it that the file has."""
+    while place and place not in document.lines:
+        place = place[:-1]
+    return document.lines.get(place, 1)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from typing import cast
 
 import mido
 
@@ -14,6 +12,7 @@ from instruments import DDSP, Instrument, InstrumentPlayer
 from neural_fx.errors import ParameterError
 from neural_fx.parameters import Parameter
 from neural_fx.pedalboard import Pedalboard
+from neural_fx.values import finite_number, shown, suggestion
 
 
 class HostedInstrument(Hosted):
@@ -29,7 +28,8 @@ class HostedInstrument(Hosted):
 
     def canonical(self, address: str) -> str:
         if address not in self.table():
-            raise ParameterError(f"nothing at {address!r}; there is: bypass, {', '.join(self.table())}")
+            hint = suggestion(address, ["bypass", *self.table()])
+            raise ParameterError(f"nothing at {shown(address)}{hint}; there is: bypass, {', '.join(self.table())}")
         return address
 
     def _value(self, address: str) -> object:
@@ -76,14 +76,13 @@ def as_message(kind: str, arguments: tuple[object, ...]) -> mido.Message:
     """A MIDI message from an OSC address: ``note PITCH VELOCITY``, ``bend -1..1``, ``cc NUMBER 0..127``.
 
     Raises:
-        BridgeError: the arguments do not fit.
+        BridgeError: the wrong number of arguments, or one out of range.
+        ParameterError: one that is not a finite number.
     """
     wanted = {"note": 2, "bend": 1, "cc": 2}[kind]
-    if len(arguments) != wanted or not all(isinstance(a, (int, float)) for a in arguments):
-        raise BridgeError(f"{kind}: expected {wanted} number{'s' * (wanted > 1)}, found {list(arguments)!r}")
-    values = [float(cast("float", a)) for a in arguments]
-    if not all(math.isfinite(value) for value in values):
-        raise BridgeError(f"{kind}: expected finite numbers, found {list(arguments)!r}")
+    if len(arguments) != wanted or not all(isinstance(argument, (int, float)) for argument in arguments):
+        raise BridgeError(f"{kind}: expected {wanted} number{'s' * (wanted > 1)}, found {shown(list(arguments))}")
+    values = [finite_number(argument, kind, text=False) for argument in arguments]
     if kind == "bend":
         if not -1 <= values[0] <= 1:
             raise BridgeError(f"bend: {values[0]:g} is outside -1 to 1")

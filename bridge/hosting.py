@@ -21,11 +21,12 @@ from instruments import InstrumentPlayer
 from neural_fx.boards import board_text, load_board
 from neural_fx.errors import BoardError, NeuralFXError, ParameterError
 from neural_fx.macros import Macro, default_macros
-from neural_fx.parameters import Parameter, Ramp
+from neural_fx.parameters import Parameter, Ramp, unknown_parameter
 from neural_fx.pedalboard import Pedalboard, Plugin, Queue
 from neural_fx.placement import LivePlacement
-from neural_fx.processor import Processor, Spec
-from neural_fx.slots import find_slot, parameter_values, set_parameter, slot_names
+from neural_fx.processor import Spec
+from neural_fx.slots import find_slot, known_parameters, parameter_values, set_parameter, slot_names
+from neural_fx.values import shown, suggestion
 
 Audio = NDArray[np.float32]
 
@@ -62,7 +63,7 @@ class Hosted(Pedalboard):
         }
 
     def table(self) -> dict[str, Parameter | None]:
-        """Addresses with their parameters; None for a native plugin's parameter, whose range pedalboard hides."""
+        """Addresses with their parameters; None for one whose range is not known."""
         return {**self.knobs(), **self._macro_table}
 
     def knobs(self) -> dict[str, Parameter | None]:
@@ -70,9 +71,8 @@ class Hosted(Pedalboard):
         found: dict[str, Parameter | None] = {"mix": self.parameters["mix"]}
         for name, slot in zip(slot_names(self), self, strict=True):
             found[f"{name}/bypass"] = SWITCH
-            plugin = inside(slot)
-            known = plugin.parameters if isinstance(plugin, Processor) else {}
-            found |= {f"{name}/{parameter}": known.get(parameter) for parameter in parameter_values(plugin)}
+            known = known_parameters(inside(slot))
+            found |= {f"{name}/{parameter}": known.get(parameter) for parameter in parameter_values(inside(slot))}
         return found
 
     @property
@@ -91,12 +91,13 @@ class Hosted(Pedalboard):
         slot, slash, name = address.rpartition("/")
         if not slash:
             if name != "mix":
-                raise ParameterError(f"nothing at {address!r}; there is bypass, mix and SLOT/PARAM")
+                hint = suggestion(address, ["bypass", *self.table()])
+                raise ParameterError(f"nothing at {shown(address)}{hint}; there is bypass, mix and SLOT/PARAM")
             return name
         holder = find_slot(self, slot)
         known = ["bypass", *parameter_values(inside(holder))]
         if name not in known:
-            raise ParameterError(f"{slot} has no parameter {name!r}; it has: {', '.join(known)}")
+            raise unknown_parameter(slot, name, known)
         return f"{slot_names(self)[list(self).index(holder)]}/{name}"
 
     def macro(self, address: str) -> Macro | None:
@@ -201,7 +202,7 @@ class BoardHost:
     def table(self) -> dict[str, Parameter | None]:
         """Every address below the board: ``bypass``, ``mix``, ``SLOT/bypass``, ``SLOT/PARAM``, with its parameter.
 
-        None stands for a parameter of a native plugin whose range pedalboard does not tell.
+        None stands for a choice such as a filter mode, and for a parameter of a VST3.
         """
         return {"bypass": SWITCH, **self.master.table()}
 
@@ -459,7 +460,10 @@ class BoardStream:
 
     def _do(self, change: Change) -> None:
         if change.address == "bypass":
-            self.bypass = SWITCH.check(change.value)
+            try:
+                self.bypass = SWITCH.check(change.value)
+            except ParameterError as error:
+                self.failed(str(error))
             return
         for voice in (self.voice, self.next):
             if voice is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import mido
 from pydantic import BaseModel, ConfigDict, Field
@@ -14,6 +14,8 @@ from bridge.errors import BridgeError
 from bridge.held import Held, Sensing
 from bridge.hosting import BoardHost, board_from
 from neural_fx.errors import NeuralFXError
+from neural_fx.schema import EmptyList
+from neural_fx.values import suggestion
 
 
 class Binding(BaseModel):
@@ -68,10 +70,10 @@ class MidiMap(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    keys: list[Keys] = []
+    keys: Annotated[list[Keys], EmptyList] = []
 
-    controls: list[Binding] = []
-    programs: list[Program] = []
+    controls: Annotated[list[Binding], EmptyList] = []
+    programs: Annotated[list[Program], EmptyList] = []
 
 
 class Parser:
@@ -227,7 +229,8 @@ class MidiRouter:
             if program.program == message.program and program.channel in (None, message.channel + 1):
                 host = self.boards.get(program.board)
                 if host is None:
-                    self.log(f"MIDI program {program.program}: no board {program.board!r}")
+                    hint = suggestion(program.board, self.boards)
+                    self.log(f"MIDI program {program.program}: no board {program.board!r}{hint}")
                     return
                 threading.Thread(target=self._load, args=(host, program), name="midi-load", daemon=True).start()
 

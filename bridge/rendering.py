@@ -13,6 +13,7 @@ from bridge.media import Media
 from neural_fx.audio import open_audio
 from neural_fx.errors import NeuralFXError
 from neural_fx.render import Output, render_file
+from neural_fx.values import suggestion
 
 MOST_WAITING = 64
 
@@ -38,7 +39,9 @@ class Renders:
             BridgeError: unknown board, a file that may not be read or written, or too many waiting.
         """
         if board not in self.boards:
-            raise BridgeError(f"no board {board!r}; there is: {', '.join(self.boards) or 'none'}")
+            raise BridgeError(
+                f"no board {board!r}{suggestion(board, self.boards)}; there is: {', '.join(self.boards) or 'none'}"
+            )
         path, out = self.media.existing(source), self.media.new(target)
         with self.lock:
             if self.waiting >= MOST_WAITING:

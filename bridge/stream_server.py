@@ -29,6 +29,7 @@ from bridge.protocol import (
 from neural_fx.errors import NeuralFXError
 from neural_fx.placement import LivePlacement
 from neural_fx.processor import Spec
+from neural_fx.values import suggestion
 
 HANDSHAKE_SECONDS = 5.0
 IDLE_SECONDS = 60.0
@@ -162,7 +163,8 @@ class StreamServer:
                 raise ProtocolError(f"the session's board: {error}", Refusal.BOARD) from None
         known = ", ".join(self.boards) or "none"
         wanted = repr(hello.board) if hello.board else "that takes notes" if hello.notes else "for audio"
-        raise ProtocolError(f"no board {wanted}; there is: {known}", Refusal.BOARD)
+        hint = suggestion(hello.board, self.boards) if hello.board else ""
+        raise ProtocolError(f"no board {wanted}{hint}; there is: {known}", Refusal.BOARD)
 
     def _open(self, host: BoardHost, hello: Hello) -> BoardStream:
         try:

@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neural_fx.errors import AudioError
+from neural_fx.layout import float_array
+from neural_fx.values import positive_number
 
 if TYPE_CHECKING:
     import soundfile
@@ -112,7 +114,25 @@ def read_audio(path: str | Path) -> tuple[Audio, int]:
 
 
 def resample(audio: Audio, rate_in: float, rate_out: float) -> Audio:
-    """(channels, samples) at another rate (soxr, very high quality); the same array if the rates are equal."""
+    """Convert audio to another sample rate (soxr, very high quality).
+
+    Args:
+        audio: (channels, samples), 32- or 64-bit floats.
+        rate_in: its sample rate in Hz.
+        rate_out: the wanted one.
+
+    Returns:
+        (channels, samples) float32; the same array if the rates are equal.
+
+    Raises:
+        TypeError: not a numpy array of floats.
+        RuntimeError: not two-dimensional.
+        ParameterError: a rate that is not a positive number.
+    """
+    if float_array(audio).ndim != 2:
+        raise RuntimeError(f"expected an array of (channels, samples), got one of shape {audio.shape}")
+    rate_in = positive_number(rate_in, "rate_in")
+    rate_out = positive_number(rate_out, "rate_out")
     if rate_in == rate_out:
         return audio
     import soxr

@@ -31,22 +31,22 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
 
 import pedalboard
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from neural_fx.errors import BoardError, ModelError, NeuralFXError, ParameterError
 from neural_fx.files import replacing
 from neural_fx.macros import MOST_MACROS, Macro, Target
 from neural_fx.neural import NeuralProcessor, load
-from neural_fx.parameters import unknown_parameter
+from neural_fx.parameters import Parameter, unknown_parameter
 from neural_fx.pedalboard import Chain, Container, Mix, Pedalboard, Plugin
 from neural_fx.processor import Processor
-from neural_fx.slots import native_knobs, native_value, parameter_table, parameter_values
+from neural_fx.schema import EmptyList, EmptyMapping, Number, Setting, field_problem
+from neural_fx.slots import find_slot, native_knobs, native_value, parameter_table, parameter_values
+from neural_fx.values import is_finite_number, shown, suggestion
+from neural_fx.yaml_text import YamlError, read_yaml, write_yaml
 
 MAX_BYTES = 2**20
 MAX_DEPTH = 16
-_Number = Annotated[float, Field(allow_inf_nan=False)]
-_Value = bool | _Number | str
 
 
 class Strict(BaseModel):
@@ -59,7 +59,7 @@ class Slot(Strict):
     """What every slot may say."""
 
     name: str | None = Field(None, pattern=r"^[^\s./*?\[\]{},#]+$", max_length=64)
-    set: dict[str, _Value] = {}
+    set: Annotated[dict[str, Setting], EmptyMapping] = {}
 
     def files(self, folder: Path) -> list[Path]:
         """The files that it names, where relative paths are relative to a folder."""
@@ -75,7 +75,7 @@ class _ModelSlot(Slot):
     model: str
     oversample: Literal[1, 2, 4, 8] = 1
     level: Literal["raw", "normalized", "calibrated"] = "raw"
-    interface_dbu: _Number = 12.0
+    interface_dbu: Number = 12.0
 
     def files(self, folder: Path) -> list[Path]:
         return [_placed(self.model, folder)]
@@ -83,7 +83,7 @@ class _ModelSlot(Slot):
 
 class _IrSlot(Slot):
     ir: str
-    mix: float = Field(1.0, ge=0, le=1)
+    mix: Number = Field(1.0, ge=0, le=1)
 
     def files(self, folder: Path) -> list[Path]:
         return [_placed(self.ir, folder)]
@@ -119,23 +119,34 @@ class _ParallelSlot(Slot):
 
 class _Target(Strict):
     parameter: str
-    min: _Number | None = None
-    max: _Number | None = None
+    min: Number | None = None
+    max: Number | None = None
 
 
 class _Macro(Strict):
     name: str = Field(min_length=1, max_length=32)
-    to: str | list[str | _Target] = Field(min_length=1)
-    min: _Number | None = None
-    max: _Number | None = None
+    to: list[_Target] = Field(min_length=1)
+    min: Number | None = None
+    max: Number | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _targets(cls, value: Any) -> Any:
+        """Write every target as a mapping; one that is text has the macro's own limits."""
+        to = value.get("to") if isinstance(value, dict) else None
+        if not isinstance(to, (str, list)):
+            return value
+        limits = {name: value[name] for name in ("min", "max") if is_finite_number(value.get(name))}
+        targets = [to] if isinstance(to, str) else to
+        return {**value, "to": [{"parameter": t, **limits} if isinstance(t, str) else t for t in targets]}
 
 
 class _Board(Strict):
     board: Literal[1] = 1
     name: str | None = None
-    mix: float = Field(1.0, ge=0, le=1)
-    slots: list[Any]
-    macros: list[Any] = Field([], max_length=MOST_MACROS)
+    mix: Number = Field(1.0, ge=0, le=1)
+    slots: Annotated[list[Any], EmptyList]
+    macros: Annotated[list[Any], EmptyList] = Field([], max_length=MOST_MACROS)
 
 
 _SLOTS: dict[str, type[Slot]] = {
@@ -148,6 +159,9 @@ _SLOTS: dict[str, type[Slot]] = {
     "chain": _ChainSlot,
     "parallel": _ParallelSlot,
 }
+
+
+_COMMON = tuple(Slot.model_fields)
 
 
 @dataclass
@@ -170,11 +184,8 @@ class _Source:
         try:
             return model.model_validate(value)
         except ValidationError as error:
-            first = error.errors()[0]
-            place = tuple(p for p in first["loc"] if isinstance(p, int) or p.isidentifier())
-            names = list(model.model_fields)
-            extra = f"; known fields: {', '.join(names)}" if first["type"] == "extra_forbidden" else ""
-            self.fail((*where, *place), first["msg"][:1].lower() + first["msg"][1:] + extra)
+            place, problem = field_problem(error, model)
+            self.fail((*where, *place), problem)
 
 
 def load_board(
@@ -210,61 +221,39 @@ def load_board(
 def _macro(board: Pedalboard, raw: object, source: _Source, place: tuple[str | int, ...]) -> Macro:
     found: _Macro = source.validate(_Macro, raw, place)
     targets = []
-    for target in [found.to] if isinstance(found.to, str) else found.to:
-        if isinstance(target, str):
-            target = _Target(parameter=target, min=found.min, max=found.max)
+    for target in found.to:
         targets.append(Target(target.parameter, target.min, target.max))
     macro = Macro(found.name, tuple(targets))
     try:
         macro.values(parameter_table(board), 0.0)
+        macro.position(parameter_table(board), lambda address: _value_at(board, address))
     except ParameterError as error:
         source.fail((*place, "to"), str(error))
     return macro
 
 
+def _value_at(board: Pedalboard, address: str) -> object:
+    """Return the value of a parameter by its address in `parameter_table`."""
+    slot, _, name = address.rpartition("/")
+    return parameter_values(find_slot(board, slot))[name] if slot else getattr(board, name)
+
+
 def _parse(data: bytes, source: _Source) -> object:
-    """Plain YAML data; the line of every field goes into `source`."""
+    """Return plain YAML data; the line of every field goes into `source`."""
     if len(data) > MAX_BYTES:
         source.fail((), f"is over {MAX_BYTES // 2**20} MB, too large for a board")
     try:
-        text = data.decode("utf-8-sig")
-        if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):
-            source.fail((), "uses YAML aliases (*name), which boards do not allow")
-        loader = yaml.SafeLoader(text)
-        try:
-            root = loader.get_single_node()
-            if root is None:
-                source.fail((), "is empty")
-            _note_lines(root, (), source)
-            return loader.construct_document(root)
-        finally:
-            loader.dispose()
-    except UnicodeDecodeError:
-        source.fail((), "is not text (UTF-8)")
-    except RecursionError:
-        source.fail((), "is nested too deeply")
-    except BoardError:
-        raise
-    except (yaml.YAMLError, ValueError, TypeError) as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f", line {mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or " ".join(str(error).split())
-        raise BoardError(f"{source.path}{line}: is not valid YAML: {problem}") from None
-
-
-def _note_lines(node: yaml.Node, where: tuple[str | int, ...], source: _Source) -> None:
-    source.lines.setdefault(where, node.start_mark.line + 1)
-    if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            name = str(getattr(key, "value", ""))
-            if (*where, name) in source.lines:
-                source.lines[where] = key.start_mark.line + 1
-                source.fail(where, f"{name!r} stands here twice")
-            source.lines[(*where, name)] = key.start_mark.line + 1
-            _note_lines(value, (*where, name), source)
-    elif isinstance(node, yaml.SequenceNode):
-        for i, item in enumerate(node.value):
-            _note_lines(item, (*where, i), source)
+        document = read_yaml(data)
+    except YamlError as error:
+        source.lines[error.place] = error.line
+        if error.place:
+            source.fail(error.place, error.problem)
+        line = f", line {error.line}" if error.line else ""
+        raise BoardError(f"{source.path}{line}: {error.problem}") from None
+    if document.value is None:
+        source.fail((), "is empty")
+    source.lines.update(document.lines)
+    return document.value
 
 
 def _fill(container: Container, slots: list[Any], source: _Source, where: tuple[str | int, ...]) -> None:
@@ -276,7 +265,9 @@ def _fill(container: Container, slots: list[Any], source: _Source, where: tuple[
         kinds = [k for k in _SLOTS if isinstance(raw, dict) and k in raw]
         if len(kinds) != 1:
             more = "; `import instruments` adds instrument" if "instrument" not in _SLOTS else ""
-            source.fail(place, f"expected a slot with one of: {', '.join(_SLOTS)}{more}")
+            unknown = [str(k) for k in raw if k not in _COMMON] if isinstance(raw, dict) and not kinds else []
+            hint = next(filter(None, (suggestion(key, _SLOTS) for key in unknown)), "")
+            source.fail(place, f"expected a slot with one of: {', '.join(_SLOTS)}{more}{hint}")
         slot: Slot = source.validate(_SLOTS[kinds[0]], raw, place)
         for file in slot.files(source.path.parent) if source.allowed else ():
             if source.allowed and not source.allowed(file):
@@ -368,20 +359,29 @@ def native_plugins() -> dict[str, type[pedalboard.Plugin]]:
     return {
         n: c
         for n, c in classes.items()
-        if isinstance(c, type) and issubclass(c, pedalboard.Plugin) and n not in skip + ("Chain", "Mix", "IIRFilter")
+        if isinstance(c, type)
+        and issubclass(c, pedalboard.Plugin)
+        and not n.startswith("_")
+        and n not in skip + ("Chain", "Mix", "IIRFilter")
     }
 
 
 def _plugin(slot: _PluginSlot, source: _Source, place: tuple[str | int, ...]) -> Plugin:
     known = native_plugins()
     if slot.plugin not in known:
-        source.fail((*place, "plugin"), f"unknown plugin {slot.plugin!r}; known: {', '.join(known)}")
+        hint = suggestion(slot.plugin, known)
+        source.fail((*place, "plugin"), f"unknown plugin {shown(slot.plugin)}{hint}; known: {', '.join(known)}")
     kind = known[slot.plugin]
-    for name in slot.set:
+    values = {}
+    for name, value in slot.set.items():
         if name not in native_knobs(kind):
             source.fail((*place, "set", name), str(unknown_parameter(slot.plugin, name, native_knobs(kind))))
+        try:
+            values[name] = native_value(kind, name, value)
+        except ParameterError as error:
+            source.fail((*place, "set", name), str(error))
     try:
-        return kind(**{name: native_value(kind, name, value) for name, value in slot.set.items()})
+        return kind(**values)
     except Exception as error:  # pybind raises several kinds for values it refuses
         source.fail((*place, "set"), " ".join(str(error).split())[:200])
 
@@ -399,9 +399,10 @@ def _vst3(slot: _Vst3Slot, source: _Source, place: tuple[str | int, ...]) -> Plu
     for name, value in slot.set.items():
         if name not in plugin.parameters:
             source.fail((*place, "set", name), str(unknown_parameter(plugin.name, name, list(plugin.parameters))))
-        if isinstance(value, str) or not 0 <= value <= 1:
-            source.fail((*place, "set", name), f"expected a raw value from 0 to 1, found {value!r}")
-        plugin.parameters[name].raw_value = float(value)
+        try:
+            plugin.parameters[name].raw_value = Parameter(name, 0, 1, 0).check(value)
+        except ParameterError:
+            source.fail((*place, "set", name), f"expected a raw value from 0 to 1, found {shown(value)}")
     return plugin
 
 
@@ -487,7 +488,7 @@ def board_text(board: Pedalboard, folder: Path) -> str:
     document["slots"] = _slots(board, folder)
     if board.macros:
         document["macros"] = [_macro_field(macro) for macro in board.macros]
-    return yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
+    return write_yaml(document)
 
 
 def _macro_field(macro: Macro) -> dict[str, Any]:

@@ -35,6 +35,10 @@ class ParameterError(NeuralFXError, AttributeError, ValueError):
     """An unknown parameter, or a value outside its range."""
 
 
+class ParameterTypeError(ParameterError, TypeError):
+    """A value that is no number where a number is needed."""
+
+
 class BoardError(NeuralFXError, ValueError):
     """A board file that does not fit the schema; names the line and the field."""
 

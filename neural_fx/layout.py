@@ -2,11 +2,72 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 Audio = NDArray[np.float32]
 FLOAT32 = np.dtype(np.float32)  # numpy has one of each kind; asking for that one is a tenth of comparing
+
+
+def float_array(array: object) -> NDArray[Any]:
+    """Return an array of one or two dimensions and of floats as it is; refuse anything else.
+
+    Raises:
+        TypeError: not a numpy array of 32- or 64-bit floats.
+        RuntimeError: not one- or two-dimensional.
+    """
+    if not isinstance(array, np.ndarray):
+        hint = _conversion(array)
+        raise TypeError(f"process(): expected a numpy array of floats, got {type(array).__name__}{hint}")
+    if array.dtype is not FLOAT32 and array.dtype not in (np.float32, np.float64):
+        scaled = "; divide integer samples by their full scale first" if array.dtype.kind in "iu" else ""
+        raise TypeError(f"only 32-bit and 64-bit floating point audio can be processed, got {array.dtype}{scaled}")
+    if array.ndim not in (1, 2):
+        raise RuntimeError(f"Number of input dimensions must be 1 or 2 (got {array.ndim}).")
+    return array
+
+
+def channels_first(audio: object) -> NDArray[Any]:
+    """Return a whole recording as (channels, samples), read as a processor's first call reads it.
+
+    Args:
+        audio: (samples,), (channels, samples) or (samples, channels), 32- or 64-bit floats. The smaller of two
+            dimensions is the channels.
+
+    Returns:
+        (channels, samples), in the same precision; it may share memory with `audio`.
+
+    Raises:
+        TypeError: not a numpy array of 32- or 64-bit floats.
+        RuntimeError: not one- or two-dimensional, or square.
+    """
+    array = float_array(audio)
+    if array.ndim == 1:
+        return array[None]
+    if array.size == 0:
+        return array if array.shape[1] == 0 else array.T
+    return array if _detected(*array.shape) else array.T
+
+
+def _detected(rows: int, columns: int) -> bool:
+    """Return whether the rows of an array that nothing is known about are the channels."""
+    if rows == columns and rows > 1:
+        raise RuntimeError(
+            f"Unable to determine channel layout from shape: {(rows, columns)}. Provide a non-square array first, "
+            "so that it is known which dimension holds the channels and which the samples."
+        )
+    return rows <= columns
+
+
+def _conversion(array: object) -> str:
+    """Return how to make a numpy array of something else, as the end of an error message."""
+    if type(array).__module__.partition(".")[0] == "torch" and hasattr(array, "numpy"):
+        return "; convert it with .detach().cpu().numpy()"
+    if isinstance(array, (list, tuple)):
+        return "; convert it with np.asarray(audio, np.float32)"
+    return ""
 
 
 class Layout:
@@ -29,12 +90,7 @@ class Layout:
             TypeError: not a numpy array of 32- or 64-bit floats.
             RuntimeError: not one- or two-dimensional, or square with no call before it.
         """
-        if not isinstance(array, np.ndarray):
-            raise TypeError(f"process(): expected a numpy array of floats, got {type(array).__name__}")
-        if array.dtype is not FLOAT32 and array.dtype not in (np.float32, np.float64):
-            raise TypeError(f"only 32-bit and 64-bit floating point audio can be processed, got {array.dtype}")
-        if array.ndim not in (1, 2):
-            raise RuntimeError(f"Number of input dimensions must be 1 or 2 (got {array.ndim}).")
+        array = float_array(array)
         self._dimensions = array.ndim
         if array.ndim == 1:
             return np.ascontiguousarray(array[None], np.float32)
@@ -49,14 +105,9 @@ class Layout:
         known = self.channels_first
         if known is not None and self._channels in (rows, columns):
             return known if rows == columns else rows == self._channels
-        if rows != columns:
-            return rows < columns
-        if known is None and rows > 1:
-            raise RuntimeError(
-                f"Unable to determine channel layout from shape: {(rows, columns)}. Provide a non-square array first, "
-                "so that it is known which dimension holds the channels and which the samples."
-            )
-        return known is not False
+        if rows == columns and known is not None:
+            return known
+        return _detected(rows, columns)
 
     def leave(self, audio: Audio, like: object = None) -> Audio:
         """(channels, samples) back in the layout of the last call."""

@@ -19,7 +19,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from neural_fx.errors import ParameterError
+from neural_fx.native_ranges import NativeParameter
 from neural_fx.parameters import Parameter
+from neural_fx.values import between, finite_number, shown, suggestion
 
 MOST_MACROS = 8
 UNITS = {"db": "dB", "hz": "Hz", "ms": "ms", "seconds": "s", "semitones": "st"}
@@ -51,17 +53,16 @@ class Target:
                 neither given nor known.
         """
         if self.address not in table:
-            raise ParameterError(f"nothing at {self.address!r}; there is: {', '.join(table)}")
+            hint = suggestion(self.address, table)
+            raise ParameterError(f"nothing at {shown(self.address)}{hint}; there is: {', '.join(table)}")
         parameter = table[self.address]
-        if parameter is None and (self.minimum is None or self.maximum is None):
-            raise ParameterError(f"{self.address}: its range is not known; say min and max")
-        low, high = self.minimum, self.maximum
         if parameter is not None:
-            low = parameter.minimum if low is None else parameter.check(low)
-            high = parameter.maximum if high is None else parameter.check(high)
-        assert low is not None
-        assert high is not None
-        return low, high
+            low = parameter.minimum if self.minimum is None else parameter.check(self.minimum)
+            high = parameter.maximum if self.maximum is None else parameter.check(self.maximum)
+            return low, high
+        if self.minimum is None or self.maximum is None:
+            raise ParameterError(f"{self.address}: its range is not known; say min and max")
+        return finite_number(self.minimum, f"{self.address}: min"), finite_number(self.maximum, f"{self.address}: max")
 
 
 @dataclass(frozen=True)
@@ -77,15 +78,20 @@ class Macro:
     targets: tuple[Target, ...]
 
     def position(self, table: Table, value: Callable[[str], object]) -> float:
-        """Where it stands, 0..1, by the value of its first target."""
+        """Return where the knob stands, 0..1, by the value of its first target.
+
+        Raises:
+            ParameterError: the target is not a number, as a filter mode is not.
+        """
+        address = self.targets[0].address
         low, high = self.targets[0].limits(table)
-        now = float(str(value(self.targets[0].address)))
+        now = finite_number(value(address), f"{address}: a macro turns numbers")
         return min(max((now - low) / (high - low), 0.0), 1.0) if high != low else 0.0
 
     def values(self, table: Table, share: float) -> dict[str, float]:
-        """The values of its targets at a position, 0..1."""
+        """Return the values of its targets at a position, 0..1."""
         limits = {target.address: target.limits(table) for target in self.targets}
-        return {address: low + share * (high - low) for address, (low, high) in limits.items()}
+        return {address: between(low, high, share) for address, (low, high) in limits.items()}
 
     def unit(self, table: Table) -> tuple[float, float, str]:
         """The first target's values at 0 and 1, and its unit: what to show beside the knob."""
@@ -96,12 +102,12 @@ class Macro:
 
 
 def default_macros(table: Table) -> tuple[Macro, ...]:
-    """The first eight parameters of known range, but bypass switches and the board's mix, each under its own name.
+    """Return the first eight parameters of neural slots as macros, each under its own name.
 
-    A capture's own knobs come before input and output gains. Where two slots have a parameter of the same name, the
-    slot's name goes before it.
+    Bypass switches, the board's mix and native plugins are left out. A capture's own knobs come before input and
+    output gains. Where two slots have a parameter of the same name, the slot's name goes before it.
     """
-    known = [place for place, parameter in table.items() if parameter is not None and _is_knob(place)]
+    known = [place for place, parameter in table.items() if _is_knob(place, parameter)]
     places = sorted(known, key=lambda place: place.endswith("put_gain_db"))[:MOST_MACROS]
     names = [place.rpartition("/")[2] for place in places]
     spelled = [
@@ -111,5 +117,7 @@ def default_macros(table: Table) -> tuple[Macro, ...]:
     return tuple(Macro(name, (Target(place),)) for name, place in zip(spelled, places, strict=True))
 
 
-def _is_knob(place: str) -> bool:
+def _is_knob(place: str, parameter: Parameter | None) -> bool:
+    if parameter is None or isinstance(parameter, NativeParameter):
+        return False
     return place not in ("mix", "bypass") and not place.endswith("/bypass") and not place.startswith("macro/")

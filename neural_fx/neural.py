@@ -18,10 +18,13 @@ from neural_fx.formats.network import Network, Sequential, Slimmable, largest
 from neural_fx.parameters import Parameter, Ramp, decibels
 from neural_fx.processor import Audio, Processor, Spec
 from neural_fx.resampling import StreamResampler, round_trip_latency
+from neural_fx.values import is_finite_number, shown, suggestion
 
 LEVELS = ("raw", "normalized", "calibrated")
 NORMALIZED_LOUDNESS_DB = -18.0
 FADE_SECONDS = 0.02
+
+INTERFACE_DBU = Parameter("interface_dbu", -100, 100, 12, "dBu")
 
 _GAINS = (
     Parameter("input_gain_db", -60, 60, 0, "dB", description="before the model: drives it harder or softer"),
@@ -70,10 +73,11 @@ class NeuralProcessor(Processor):
         for parameter in capture_parameters(capture):
             self._table[parameter.name] = parameter
             self._values[parameter.name] = parameter.default
-        if oversample not in (1, 2, 4, 8):
-            raise ParameterError(f"oversample: expected 1, 2, 4 or 8, found {oversample!r}")
+        if not is_finite_number(oversample) or oversample not in (1, 2, 4, 8):
+            raise ParameterError(f"oversample: expected 1, 2, 4 or 8, found {shown(oversample)}")
+        oversample = int(oversample)
         self.capture, self.oversample = capture, oversample
-        self._interface_dbu = float(interface_dbu)
+        self._interface_dbu = INTERFACE_DBU.check(interface_dbu)
         self._output_level = level if isinstance(level, str) else "raw"
         self._level_gains = level_gains(capture, self._output_level, self._interface_dbu)
         self.device = device
@@ -121,7 +125,7 @@ class NeuralProcessor(Processor):
 
     @interface_dbu.setter
     def interface_dbu(self, value: float) -> None:
-        self._interface_dbu = float(value)
+        self._interface_dbu = INTERFACE_DBU.check(value)
         self.output_level = self._output_level
 
     @property
@@ -282,7 +286,8 @@ def level_gains(capture: Capture, level: str, interface_dbu: float) -> tuple[flo
                 "metadata",
             )
         return interface_dbu - meta.input_level_dbu, meta.output_level_dbu - interface_dbu
-    raise ModelError(f"unknown level {level!r}; known: {', '.join(LEVELS)}")
+    hint = suggestion(level, LEVELS) if isinstance(level, str) else ""
+    raise ModelError(f"unknown level {shown(level)}{hint}; known: {', '.join(LEVELS)}")
 
 
 def amplified(audio: Audio, gain: NDArray[np.float32] | np.float32) -> Audio:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import difflib
 import math
 import threading
 from abc import ABCMeta
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neural_fx.errors import ParameterError
+from neural_fx.values import between, finite_number, shown, suggestion, switch
 
 
 @dataclass(frozen=True)
@@ -36,25 +36,26 @@ class Parameter:
     description: str = ""
 
     def check(self, value: object) -> float:
-        """The value as a float.
+        """Return the value as a float.
+
+        Numbers of any kind and text such as ``0.5`` are numbers. Where the range is 0 to 1, booleans and words such as
+        ``on`` and ``no`` are 1 and 0.
 
         Raises:
-            ParameterError: not a number, or outside the range.
+            ParameterError: not a finite number, or outside the range.
         """
-        try:
-            number = float(value)  # type: ignore[arg-type]
-        except (TypeError, ValueError):
-            raise ParameterError(f"{self.name}: expected a number, found {value!r}") from None
-        if not self.minimum <= number <= self.maximum:  # also refuses NaN
+        known = switch(value) if self.minimum == 0 and self.maximum == 1 else None
+        number = finite_number(value, self.name) if known is None else known
+        if not self.minimum <= number <= self.maximum:
             unit = f" {self.unit}" if self.unit else ""
             raise ParameterError(
-                f"{self.name}: {number:g} is outside its range {self.minimum:g} to {self.maximum:g}{unit}"
+                f"{self.name}: {number:.9g} is outside its range {self.minimum:g} to {self.maximum:g}{unit}"
             )
         return number
 
     def at(self, share: float) -> float:
         """The value at a share of the range, 0 for the minimum and 1 for the maximum."""
-        return self.minimum + share * (self.maximum - self.minimum)
+        return between(self.minimum, self.maximum, share)
 
     @property
     def range_text(self) -> str:
@@ -66,9 +67,8 @@ class Parameter:
 def unknown_parameter(owner: str, name: str, valid: Mapping[str, object] | list[str]) -> ParameterError:
     """The error for a name that `owner` does not have; suggests the nearest one and lists all."""
     names = list(valid)
-    near = difflib.get_close_matches(name, names, 1)
-    hint = f" (did you mean {near[0]!r}?)" if near else ""
-    return ParameterError(f"{owner} has no parameter {name!r}{hint}; it has: {', '.join(names) or 'none'}")
+    hint = suggestion(name, names)
+    return ParameterError(f"{owner} has no parameter {shown(name)}{hint}; it has: {', '.join(names) or 'none'}")
 
 
 class _Sealing(ABCMeta):

@@ -20,6 +20,7 @@ import numpy as np
 import pedalboard
 
 from neural_fx.macros import Macro
+from neural_fx.native_checks import NativeChecks
 from neural_fx.parameters import Parameter, Ramp
 from neural_fx.processor import Audio, Passed, Processor, Spec
 from neural_fx.sharing import Locks, NativeClaims, everything_in, freeze, refuse_duplicates, thaw, used_elsewhere
@@ -365,8 +366,10 @@ class NativeRun(Processor):
 
     def __init__(self, plugins: Iterable[pedalboard.Plugin]) -> None:
         super().__init__()
-        self._board = pedalboard.Pedalboard(list(plugins))
+        self._native = list(plugins)
+        self._board = pedalboard.Pedalboard(self._native)
         self._claims = NativeClaims(everything_in(self._board)[1:])
+        self._checks: NativeChecks | None = None
         self._held = 0
 
     @property
@@ -403,9 +406,24 @@ class NativeRun(Processor):
     def process_block(self, block: Audio) -> Audio:
         return self.native(block)
 
+    def check_values(self) -> None:
+        """Check the plugins' parameters, which anybody may have set since the last block.
+
+        Raises:
+            ParameterError: a parameter has a value that native code does not bear; names it and its range.
+        """
+        if self._checks is None or self._checks.sample_rate != self._stream.sample_rate:
+            self._checks = NativeChecks(self._native, self._stream.sample_rate)
+        self._checks()
+
     def native(self, block: Audio, reset: bool = False) -> Audio:
-        """A block through the native board."""
+        """Return a block as it leaves the native board.
+
+        Raises:
+            ParameterError: a parameter has a value that native code does not bear; names it and its range.
+        """
         spec = self._stream
+        self.check_values()
         done = self._board.process(np.ascontiguousarray(block), spec.sample_rate, spec.buffer_size, reset=reset)
         return np.asarray(done, np.float32)
 
@@ -465,6 +483,7 @@ class WholeSignalRun(NativeRun):
         self._signal: list[Audio] = []
 
     def process_block(self, block: Audio) -> Audio:
+        self.check_values()
         self._signal.append(block)
         self._held = self._passed.taken + block.shape[1]
         return block[:, :0]

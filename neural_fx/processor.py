@@ -32,8 +32,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from neural_fx.errors import ParameterError
 from neural_fx.layout import Layout
 from neural_fx.parameters import Parametric
+from neural_fx.values import finite_number, shown
 
 Audio = NDArray[np.float32]
 
@@ -250,8 +252,13 @@ def _join(parts: list[Audio], channels: int) -> Audio:
 
 
 def _positive(value: object, name: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
-        raise TypeError(f"{name}: expected a number, got {type(value).__name__}")
-    if not (value > 0 and math.isfinite(value)):
-        raise ValueError(f"{name}: expected a positive number, got {value}")
-    return float(value)
+    """Return a sample rate or buffer size as a float.
+
+    Raises:
+        ParameterTypeError: not a number. It is a TypeError, too.
+        ParameterError: not finite, or below 1. It is a ValueError, too.
+    """
+    number = finite_number(value, name, text=False)
+    if number < 1:
+        raise ParameterError(f"{name}: expected a positive number of at least 1, found {shown(value)}")
+    return number

@@ -22,9 +22,12 @@ import numpy as np
 from neural_fx.audio import SUFFIXES, Audio, Reader, open_audio, subtypes, writer
 from neural_fx.errors import AudioError, NeuralFXError
 from neural_fx.files import replacing
+from neural_fx.layout import channels_first
+from neural_fx.parameters import Parameter
 from neural_fx.pedalboard import Pedalboard
 from neural_fx.placement import in_batches
 from neural_fx.processor import Spec
+from neural_fx.values import positive_number, suggestion, whole_number
 
 if TYPE_CHECKING:
     import soundfile
@@ -55,14 +58,26 @@ class Interrupted(Exception):  # noqa: N818 - no error, the user's wish
     """The render was asked to stop; its output does not exist."""
 
 
+_TAIL = Parameter("tail_seconds", 0, 3600, 0, "s")
+
+
 @dataclass(frozen=True)
 class Output:
-    """How to write: None means as the input (rate) or the format's best (subtype, PCM_24 where there is a choice)."""
+    """How to write: None means as the input (rate) or the format's best (subtype, PCM_24 where there is a choice).
+
+    Raises:
+        ParameterError: a sample rate that is not a positive number, or a tail that is not 0 to 3600 seconds.
+    """
 
     sample_rate: float | None = None
     subtype: str | None = None
     tail_seconds: float = 0.0
     overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        if self.sample_rate is not None:
+            positive_number(self.sample_rate, "sample_rate")
+        _TAIL.check(self.tail_seconds)
 
 
 @dataclass
@@ -147,7 +162,8 @@ def file_format(path: Path) -> str:
     """
     format = FORMATS.get(path.suffix.lower())
     if format is None:
-        raise AudioError(f"{path}: unknown output format {path.suffix!r}; known: {', '.join(FORMATS)}")
+        hint = suggestion(path.suffix, FORMATS)
+        raise AudioError(f"{path}: unknown output format {path.suffix!r}{hint}; known: {', '.join(FORMATS)}")
     return format
 
 
@@ -222,12 +238,25 @@ def render_file(
 
 
 def write_audio(path: str | Path, audio: Audio, sample_rate: int, subtype: str | None = None) -> None:
-    """Write (channels, samples) to a file, whole or not at all.
+    """Write audio to a file, whole or not at all.
+
+    Args:
+        path: the file; its suffix says the format.
+        audio: (samples,), (channels, samples) or (samples, channels), 32- or 64-bit floats, as processors take it.
+        sample_rate: Hz, a whole number.
+        subtype: sample format, such as ``PCM_24``; None for the format's own.
 
     Raises:
-        AudioError: an unknown format or subtype, or it cannot be written.
+        AudioError: an unknown format or subtype, NaN or infinite samples, or it cannot be written.
+        TypeError: not a numpy array of floats.
+        RuntimeError: not one- or two-dimensional, or square.
+        ParameterError: a sample rate that is not a whole number above 0.
     """
     path = Path(path)
+    audio = channels_first(audio)
+    sample_rate = whole_number(sample_rate, "sample_rate")
+    if not np.isfinite(audio).all():
+        raise AudioError(f"{path}: not written: the audio contains NaN or infinite samples")
     format, subtype = _encoding(path, Output(subtype=subtype), *audio.shape)
     try:
         with replacing(path) as part, writer(part, sample_rate, len(audio), format, subtype) as file:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -9,19 +10,16 @@ from typing import Any
 import pedalboard
 
 from neural_fx.errors import ParameterError
+from neural_fx.native_ranges import native_knobs, native_parameters, native_value
 from neural_fx.parameters import Parameter, unknown_parameter
 from neural_fx.pedalboard import Container, Plugin
 from neural_fx.processor import Processor
+from neural_fx.values import finite_number, shown, suggestion
 
-_NOT_KNOBS = ("is_effect", "is_instrument", "impulse_response", "impulse_response_filename")
-
-
-def native_knobs(plugin: pedalboard.Plugin | type[pedalboard.Plugin]) -> list[str]:
-    """Names of a native plugin's parameters."""
-    if isinstance(plugin, pedalboard.ExternalPlugin):
-        return list(plugin.parameters)
-    kind = plugin if isinstance(plugin, type) else type(plugin)
-    return [n for n in dir(kind) if isinstance(getattr(kind, n), property) and n not in _NOT_KNOBS]
+__all__ = [
+    "apply_settings", "default_name", "find_slot", "known_parameters", "native_knobs", "native_value",
+    "parameter_table", "parameter_values", "set_parameter", "slot_names", "slug",
+]  # fmt: skip
 
 
 def parameter_values(plugin: Plugin) -> dict[str, Any]:
@@ -39,37 +37,50 @@ def parameter_values(plugin: Plugin) -> dict[str, Any]:
 
 
 def set_parameter(plugin: Plugin, name: str, value: object) -> None:
-    """Set a parameter of any plugin; text that is a number counts as one.
+    """Set a parameter of any plugin.
+
+    Args:
+        plugin: a processor, one of pedalboard's own plugins, or a VST3.
+        name: of the parameter.
+        value: a number, a boolean, or the name of a choice; text that is a number counts as one.
 
     Raises:
-        ParameterError: unknown (lists the valid names), or a value the plugin refuses.
+        ParameterError: an unknown name (lists the valid ones), not a finite number, out of range, or a value that the
+            plugin refuses.
     """
     if isinstance(plugin, Processor):
         plugin.set_parameter(name, value)
         return
     if name not in native_knobs(plugin):
         raise unknown_parameter(type(plugin).__name__, name, native_knobs(plugin))
+    if isinstance(plugin, pedalboard.ExternalPlugin):
+        usable = _external_value(name, value)
+    else:
+        usable = native_value(type(plugin), name, value)
     try:
-        setattr(plugin, name, native_value(type(plugin), name, value))
-    except (TypeError, ValueError, RuntimeError) as error:
+        setattr(plugin, name, usable)
+    except (TypeError, ValueError, RuntimeError, AttributeError) as error:
         raise ParameterError(f"{name}: {' '.join(str(error).split())[:200]}") from None
 
 
-def native_value(kind: type, name: str, value: object) -> object:
-    """A value for a native plugin: a number, or the member of its enumeration that has that name."""
-    if not isinstance(value, str):
-        return value
+def _external_value(name: str, value: object) -> object:
+    """Return a value for a VST3, which has names for some values, such as ``Bright``."""
+    if isinstance(value, (str, bool)):
+        try:
+            return finite_number(value, name)
+        except ParameterError:
+            if isinstance(value, bool) or not _is_not_finite(value):
+                return value
+            raise
+    return finite_number(value, name)
+
+
+def _is_not_finite(text: str) -> bool:
+    """Return whether a text is a number that is not finite."""
     try:
-        return float(value)
+        return not math.isfinite(float(text))
     except ValueError:
-        pass
-    for choices in (getattr(kind, n, None) for n in ("Mode", "Quality")):
-        members: Mapping[str, object] = getattr(choices, "__members__", {})
-        if value in members:
-            return members[value]
-        if members and name in ("mode", "quality"):
-            raise ValueError(f"{value!r} is none of {', '.join(members)}")
-    return value
+        return False
 
 
 def slot_names(board: Container) -> list[str]:
@@ -99,27 +110,42 @@ def slug(text: str) -> str:
 
 
 def parameter_table(board: Container) -> dict[str, Parameter | None]:
-    """All parameters as ``SLOT/PARAM``, after the board's own ``mix``; None for a native plugin's, of unknown range."""
+    """Return all parameters as ``SLOT/PARAM``, after the board's own ``mix``.
+
+    None stands for a choice such as a filter mode, for a parameter of a VST3, and for one of a plugin that
+    `neural_fx.native_ranges` does not know.
+    """
     found: dict[str, Parameter | None] = dict(board.parameters)
     for name, plugin in zip(slot_names(board), board, strict=True):
-        known = plugin.parameters if isinstance(plugin, Processor) else {}
+        known = known_parameters(plugin)
         found |= {f"{name}/{parameter}": known.get(parameter) for parameter in parameter_values(plugin)}
     return found
 
 
+def known_parameters(plugin: Plugin) -> Mapping[str, Parameter]:
+    """Return the parameters of a plugin whose range is known, by name."""
+    if isinstance(plugin, Processor):
+        return plugin.parameters
+    return {} if isinstance(plugin, pedalboard.ExternalPlugin) else native_parameters(plugin)
+
+
 def find_slot(board: Container, key: str) -> Plugin:
-    """The plugin in a slot, by name or by number from 1.
+    """Return the plugin in a slot.
+
+    Args:
+        board: whose slot it is.
+        key: the name of the slot, or its number from 1.
 
     Raises:
-        ParameterError: there is none; lists the slots.
+        ParameterError: there is no such slot; names the nearest and lists all.
     """
     names = slot_names(board)
     if key in names:
         return board[names.index(key)]
-    if key.isdecimal() and 1 <= int(key) <= len(board):
+    if key.isdecimal() and len(key) < 10 and 1 <= int(key) <= len(board):
         return board[int(key) - 1]
     listed = ", ".join(f"{i} {name}" for i, name in enumerate(names, 1))
-    raise ParameterError(f"no slot {key!r}; the board has: {listed or 'no slots'}")
+    raise ParameterError(f"no slot {shown(key)}{suggestion(key, names)}; the board has: {listed or 'no slots'}")
 
 
 def apply_settings(board: Container, settings: Iterable[str]) -> None:

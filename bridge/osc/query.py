@@ -28,6 +28,7 @@ from bridge.osc.server import OscServer, Sender
 from bridge.osc.tree import wire
 from neural_fx import __version__
 from neural_fx.parameters import Parameter
+from neural_fx.values import suggestion
 
 SERVICE = "_oscjson._tcp.local."
 ATTRIBUTES = ("VALUE", "RANGE", "TYPE", "ACCESS", "DESCRIPTION", "UNIT", "FULL_PATH", "CONTENTS")
@@ -85,7 +86,8 @@ class QueryServer:
             return _json(HTTPStatus.OK, node)
         if query not in ATTRIBUTES:
             return _json(
-                HTTPStatus.BAD_REQUEST, {"error": f"unknown attribute {query}; known: {', '.join(ATTRIBUTES)}"}
+                HTTPStatus.BAD_REQUEST,
+                {"error": f"unknown attribute {query}{suggestion(query, ATTRIBUTES)}; known: {', '.join(ATTRIBUTES)}"},
             )
         if query not in node:
             return Response(HTTPStatus.NO_CONTENT, "No Content", Headers(), b"")

@@ -16,9 +16,13 @@ from bridge.osc.patterns import is_pattern, matches
 from bridge.rendering import Renders
 from neural_fx import __version__
 from neural_fx.errors import NeuralFXError, ParameterError
+from neural_fx.parameters import Parameter
+from neural_fx.values import finite_number, suggestion
 
 NOTES = ("note", "bend", "cc")
 """What an instrument can be told besides its parameters; ``panic`` is the fourth."""
+
+_RAW = Parameter("raw", 0, 1, 0)
 
 Reply = Callable[..., None]
 """``reply(address, *arguments)``: to whoever sent the message."""
@@ -47,7 +51,7 @@ class Tree:
         try:
             targets = [a for a in self.addresses() if matches(address, a)] if is_pattern(address) else [address]
             if not targets:
-                raise ParameterError("matches no address")
+                raise ParameterError("matches no address; ask OSCQuery for all of them")
             for target in targets:
                 self._one(target, message, reply)
         except (NeuralFXError, OSError, TypeError, ValueError) as error:
@@ -86,7 +90,10 @@ class Tree:
         _, name, *rest = address.split("/")
         host = self.boards.get(name)
         if host is None or not rest:
-            raise ParameterError(f"no board or instrument of that name; there is: {', '.join(self.boards) or 'none'}")
+            hint = suggestion(name, self.boards)
+            raise ParameterError(
+                f"no board or instrument of that name{hint}; there is: {', '.join(self.boards) or 'none'}"
+            )
         place, arguments = "/".join(rest), message.arguments
         if isinstance(host, InstrumentHost) and place in ("load", "save"):
             raise ParameterError(f"{name} is an instrument; it cannot {place} boards")
@@ -105,7 +112,7 @@ class Tree:
             reply(address, wire(host.value(place)))
         else:
             (value,) = _exactly(arguments, 1)
-            host.set(place, _plain(value), message.when)
+            host.set(place, value, message.when)
 
     def _raw(self, host: BoardHost, place: str, message: Message, reply: Reply) -> None:
         parameter = host.table().get(host.canonical(place))
@@ -113,11 +120,9 @@ class Tree:
             raise ParameterError(f"{place} has no known range, so no raw value; set it in its own unit")
         if not message.arguments:
             span = parameter.maximum - parameter.minimum
-            reply(message.address, (float(str(host.value(place))) - parameter.minimum) / span)
+            reply(message.address, (finite_number(host.value(place), place) - parameter.minimum) / span)
             return
-        raw = float(_exactly(message.arguments, 1)[0])
-        if not 0 <= raw <= 1:
-            raise ParameterError(f"{raw:g} is outside 0 to 1")
+        raw = _RAW.check(_exactly(message.arguments, 1)[0])
         host.set(place, parameter.at(raw), message.when)
 
 
@@ -151,11 +156,6 @@ def _text(value: object) -> str:
     if not isinstance(value, str) or not value:
         raise BridgeError(f"expected a file name, found {value!r}")
     return value
-
-
-def _plain(value: object) -> object:
-    """An argument as a parameter takes it: booleans count as 0 and 1."""
-    return float(value) if isinstance(value, (bool, int)) else value
 
 
 def wire(value: object) -> Any:

@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 
 from neural_fx.audio import resample
 from neural_fx.engines import cpu
-from neural_fx.errors import NeuralFXError
+from neural_fx.errors import NeuralFXError, ParameterError
+from neural_fx.layout import channels_first
+from neural_fx.values import positive_number, shown, suggestion
 
 Array = NDArray[Any]
 
@@ -33,6 +35,9 @@ LOWEST_HZ, HIGHEST_HZ = 55.0, 2500.0
 """Range of pitches that are looked for."""
 CONFIDENT = 0.8
 """Confidence above which a frame counts as pitched."""
+
+METHODS = ("offline", "live")
+"""Ways to choose among the candidates of a frame; see `analyze`."""
 
 _TAPS = 31
 _PITCH_WINDOW = 1008  # at half the rate: WINDOW less what the filter looks at, halved
@@ -118,10 +123,11 @@ class Analyzer:
 
 
 def analyze(audio: Array, sample_rate: float, method: str = "offline") -> Analysis:
-    """Pitch, confidence and loudness of a recording, 250 frames a second.
+    """Find the pitch, its confidence and the loudness of a recording, 250 frames a second.
 
     Args:
-        audio: (samples,) or (channels, samples), floats.
+        audio: (samples,), (channels, samples) or (samples, channels), 32- or 64-bit floats, as processors take it.
+            Channels are averaged.
         sample_rate: Hz; other rates than 48 kHz are converted.
         method: ``offline`` (swift-f0 chooses among the candidates) or ``live`` (what `TimbreTransfer` hears).
 
@@ -130,13 +136,16 @@ def analyze(audio: Array, sample_rate: float, method: str = "offline") -> Analys
 
     Raises:
         NeuralFXError: offline, and swift-f0 is not installed.
-        ValueError: an unknown method.
+        TypeError: not a numpy array of 32- or 64-bit floats.
+        RuntimeError: not one- or two-dimensional, or square.
+        ParameterError: an unknown method, or a sample rate that is not a positive number.
     """
-    if method not in ("offline", "live"):
-        raise ValueError(f"unknown method {method!r}; known: offline, live")
-    signal = np.asarray(audio, np.float64)
-    if signal.ndim == 2:
-        signal = signal.mean(0)
+    if method not in METHODS:
+        hint = suggestion(str(method), METHODS)
+        raise ParameterError(f"unknown method {shown(method)}{hint}; known: {', '.join(METHODS)}")
+    channels = channels_first(audio)
+    sample_rate = positive_number(sample_rate, "sample_rate")
+    signal = channels.astype(np.float64).mean(0) if len(channels) else np.zeros(channels.shape[1])
     if sample_rate != RATE:
         signal = resample(signal[None].astype(np.float32), sample_rate, RATE)[0].astype(np.float64)
     frames = 1 + len(signal) // HOP

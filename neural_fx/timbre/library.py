@@ -14,6 +14,7 @@ from typing import Any
 
 from neural_fx.errors import NeuralFXError
 from neural_fx.timbre.files import Timbre, read_timbre
+from neural_fx.values import suggestion
 
 DATA = Path(__file__).parent / "data"
 TIMBRES = ("violin", "cello", "flute", "trumpet", "alto-sax")
@@ -74,6 +75,6 @@ def timbre_card(name: str) -> dict[str, Any]:
         NeuralFXError: it is none.
     """
     if name not in TIMBRES:
-        raise NeuralFXError(f"unknown timbre {name!r}; bundled: {', '.join(TIMBRES)}")
+        raise NeuralFXError(f"unknown timbre {name!r}{suggestion(name, TIMBRES)}; bundled: {', '.join(TIMBRES)}")
     card: dict[str, Any] = json.loads((DATA / f"{name}.card.json").read_text(encoding="utf-8"))
     return card

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from neural_fx.errors import NeuralFXError
 from neural_fx.files import replacing
+from neural_fx.layout import channels_first
 from neural_fx.timbre.analysis import HOP, RATE, Analysis
 
 
@@ -19,18 +20,21 @@ def plot_analysis(
     """Write a PNG of a recording and what `analyze` found in it.
 
     Args:
-        audio: (samples,) at `sample_rate` Hz.
+        audio: (samples,), (channels, samples) or (samples, channels) at `sample_rate` Hz, floats.
 
     Raises:
         NeuralFXError: matplotlib is not installed.
+        TypeError: not a numpy array of 32- or 64-bit floats.
+        RuntimeError: not one- or two-dimensional, or square.
     """
+    signal = channels_first(audio).mean(0, dtype=np.float64)
     try:
         from matplotlib.figure import Figure
     except ImportError:
         raise NeuralFXError("plots need matplotlib: pip install 'neural-fx[train]'") from None
     figure = Figure((11, 8), layout="constrained")
     axes = figure.subplots(3, 1, sharex=True, height_ratios=(3, 2, 2))
-    strip(axes[0], np.asarray(audio, np.float64), title, sample_rate)
+    strip(axes[0], signal, title, sample_rate)
     times = np.arange(len(analysis.f0_hz)) * HOP / RATE
     pitch = np.where(analysis.confidence > 0.5, analysis.f0_hz, np.nan)
     axes[0].plot(times, pitch, color="cyan", linewidth=1)

@@ -121,8 +121,8 @@ def test_what_cannot_be_saved_says_so(folder: Path) -> None:
         ("      - plugin: Gain", "      - plug: Gain", ["line 22", "slots[5].parallel[0]", "one of: pedal, model"]),
         ("          - plugin: Invert", "          - Invert", ["line 27", "slots[5].parallel[1].chain[1]"]),
         ("name: Lead", "name: [", ["line", "not valid YAML"]),
-        ("name: Lead", "mix: 0.1", ["line 3", "'mix' stands here twice"]),
-        ("name: Lead", "name: *other", ["aliases"]),
+        ("name: Lead", "mix: 0.1", ["line 3", "duplicate key 'mix' (first on line 2)"]),
+        ("name: Lead", "name: *other", ["alias"]),
         ("slots:", "slots: 3\nx:", ["line 4", "slots", "list"]),
     ],
 )  # fmt: skip

@@ -86,7 +86,7 @@ def test_macros_in_a_board_file_come_back(tmp_path: Path) -> None:
     ("macro", "said"),
     [
         ("{name: It, to: tube-screamer/volume}", r"macros\[0\].to: nothing at 'tube-screamer/volume'"),
-        ("{name: It, to: reverb/wet_level}", "say min and max"),
+        ("{name: It, to: reverb/wet_level, max: 2}", "outside its range 0 to 1"),
         ("{name: It, to: tube-screamer/drive, min: -1}", "outside its range"),
         ("{name: It}", r"macros\[0\].to: field required"),
         ("{name: It, to: mix, turn: 1}", "known fields: name, to, min, max"),

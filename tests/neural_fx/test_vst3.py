@@ -65,9 +65,17 @@ def test_board_file(late_gain: Path, tmp_path: Path) -> None:
         neural_fx.Pedalboard([pedalboard.load_plugin(str(late_gain))]).save(tmp_path / "lost.yaml")
     apply_settings(again, ["late.gain=1"])
     np.testing.assert_allclose(again(x, 48000), x, atol=1e-6)
+    for bad in ("nan", "inf"):
+        with pytest.raises(ParameterError, match="gain: expected a finite number"):
+            apply_settings(again, [f"late.gain={bad}"])
     with pytest.raises(ParameterError, match=r"no parameter 'drive'; it has: .*gain"):
         apply_settings(again, ["late.drive=1"])
-    for bad, words in {"{gain: 7}": "raw value from 0 to 1", "{drive: 1}": "no parameter 'drive'"}.items():
+    for bad, words in {
+        "{gain: 7}": "raw value from 0 to 1",
+        "{gain: .nan}": "expected a finite number",
+        "{gain: 'nan'}": "raw value from 0 to 1",
+        "{drive: 1}": "no parameter 'drive'",
+    }.items():
         (tmp_path / "d.yaml").write_text(f"slots:\n- vst3: {late_gain}\n  set: {bad}\n")
         with pytest.raises(BoardError, match=f"line 3.*{words}"):
             neural_fx.Pedalboard.from_file(tmp_path / "d.yaml")
