@@ -28,6 +28,7 @@ from bridge.protocol import (
     unpack_json,
 )
 from bridge.stream_server import receive, send
+from neural_fx.errors import reason
 from neural_fx.parameters import Parameter
 from neural_fx.processor import Processor, Spec
 
@@ -139,7 +140,7 @@ class RemoteBoard(Processor):
                 self._leave()
                 self.reconnects += 1
                 if time.monotonic() > deadline:
-                    raise BridgeError(f"the worker at {self._place} does not answer: {error}") from None
+                    raise BridgeError(f"the worker at {self._place} does not answer: {reason(error)}") from None
                 time.sleep(0.05)
 
     def _once(self, connection: socket.socket, block: Audio, events: list[Event]) -> Audio:
@@ -165,9 +166,7 @@ class RemoteBoard(Processor):
         try:
             connection = socket.create_connection(self.address, self.timeout)
         except OSError as error:
-            raise BridgeError(
-                f"no worker at {self._place}: {error.strerror or error}; is `neural-fx serve` running?"
-            ) from None
+            raise BridgeError(f"no worker at {self._place}: {reason(error)}; is `neural-fx serve` running?") from None
         try:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             hello = {
@@ -190,7 +189,8 @@ class RemoteBoard(Processor):
             connection.close()
             if isinstance(error, BridgeError):
                 raise
-            raise BridgeError(f"{self._place} does not speak our protocol: {error or 'it hung up'}") from None
+            problem = str(error) or "it closed the connection"
+            raise BridgeError(f"{self._place} does not speak our protocol: {problem}") from None
         self._socket = connection
 
     def _learn(self, found: dict[str, object]) -> None:

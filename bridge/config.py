@@ -24,6 +24,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from bridge.errors import BridgeError
 from bridge.midi import MidiMap
+from neural_fx.errors import reason
 from neural_fx.files import replacing
 from neural_fx.schema import EmptyList, EmptyMapping, field_problem
 from neural_fx.timbre.library import timbre_in
@@ -96,7 +97,7 @@ def _document(path: Path) -> Document:
             raise BridgeError(f"{path}: is too large for a config file; expected at most {MOST_BYTES} bytes")
         document = read_yaml(data)
     except OSError as error:
-        raise BridgeError(f"{path}: cannot be read: {error.strerror or error}") from None
+        raise BridgeError(f"{path}: cannot be read: {reason(error)}") from None
     except YamlError as error:
         raise BridgeError(f"{path}: cannot be read: {error}") from None
     if document.value is None:

@@ -19,7 +19,7 @@ from bridge.media import Media
 from bridge.protocol import Event
 from instruments import InstrumentPlayer
 from neural_fx.boards import board_text, load_board
-from neural_fx.errors import BoardError, NeuralFXError, ParameterError
+from neural_fx.errors import BoardError, NeuralFXError, ParameterError, reason
 from neural_fx.macros import Macro, default_macros
 from neural_fx.parameters import Parameter, Ramp, unknown_parameter
 from neural_fx.pedalboard import Pedalboard, Plugin, Queue
@@ -420,7 +420,7 @@ class BoardStream:
             out = self._scheduled(block, events)
         except Exception as error:  # a board of plugins by anyone can raise anything
             self.muted = True
-            self.failed(f"the board failed and is bypassed: {type(error).__name__}: {error}")
+            self.failed(f"the board failed and is bypassed: {type(error).__name__}: {reason(error)}")
             self._dry = _late(self.spec.channels, self.voice.latency)
             out = self._through(block)
         self._count(block, out, time.perf_counter() - began)
@@ -565,5 +565,5 @@ def board_from(path: str | Path) -> Callable[[], Pedalboard]:
     try:
         text = path.read_bytes()
     except OSError as error:
-        raise BoardError(f"{path}: cannot be read: {error.strerror or error}") from None
+        raise BoardError(f"{path}: cannot be read: {reason(error)}") from None
     return lambda: load_board(path, text)

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from bridge.errors import BridgeError
 from bridge.held import Held, Sensing
 from bridge.hosting import BoardHost, board_from
-from neural_fx.errors import NeuralFXError
+from neural_fx.errors import NeuralFXError, reason
 from neural_fx.schema import EmptyList
 from neural_fx.values import suggestion
 
@@ -239,7 +239,7 @@ class MidiRouter:
             host.load(board_from(program.file))
             self.log(f"{host.name}: program {program.program}, {program.file.name}")
         except Exception as error:  # plugins by anyone can raise anything; the board stays
-            self.log(f"MIDI program {program.program}: {str(error) or type(error).__name__}")
+            self.log(f"MIDI program {program.program}: {reason(error)}")
 
     def _find(self, address: str) -> tuple[BoardHost, str]:
         name, _, place = address.strip("/").partition("/")
@@ -257,13 +257,11 @@ def open_port(name: str, router: MidiRouter) -> Any:
     try:
         names = mido.get_input_names()
     except Exception as error:  # the backend is missing, or the system has no MIDI
-        reason = str(error) or type(error).__name__
-        raise BridgeError(f"no MIDI ports: {reason}; pip install 'neural-fx[live]'") from None
+        raise BridgeError(f"no MIDI ports: {reason(error)}; pip install 'neural-fx[live]'") from None
     found = [n for n in names if name.lower() in n.lower()]
     if not found:
         raise BridgeError(f"no MIDI port {name!r}; there is: {', '.join(names) or 'none'}")
     try:
         return mido.open_input(found[0], callback=router.handle)
     except Exception as error:  # each system's driver has errors of its own, such as for a port in use
-        reason = str(error) or type(error).__name__
-        raise BridgeError(f"MIDI port {found[0]!r} cannot be opened: {reason}") from None
+        raise BridgeError(f"MIDI port {found[0]!r} cannot be opened: {reason(error)}") from None

@@ -19,6 +19,7 @@ from bridge.osc.query import QueryServer
 from bridge.osc.server import OscServer
 from bridge.osc.tree import Tree
 from bridge.stream_server import StreamServer
+from neural_fx.errors import reason
 from neural_fx.pedalboard import Pedalboard
 from neural_fx.placement import LivePlacement
 from neural_fx.slots import slug
@@ -82,9 +83,7 @@ class Worker:
             self.query = QueryServer(self.osc, options.oscquery_port, options.announce)
         except OSError as error:
             self.close()
-            raise BridgeError(
-                f"a port cannot be opened: {error.strerror or error}; is a worker running already?"
-            ) from None
+            raise BridgeError(f"a port cannot be opened: {reason(error)}; is a worker running already?") from None
         try:
             if options.midi_port:
                 self.port = open_port(options.midi_port, self.router)
@@ -123,7 +122,7 @@ class Worker:
             try:
                 write_controls(self.options.config, midi)
             except (BridgeError, OSError) as error:
-                self.log(f"MIDI: the map could not be kept: {error}")
+                self.log(f"MIDI: the map could not be kept: {reason(error)}")
 
     def _failed(self, name: str, sentence: str) -> None:
         self.log(f"{name}: {sentence}")
@@ -138,7 +137,7 @@ class Worker:
                 self.boards[name].load(board_from(path))
                 self.log(f"{name}: loaded again")
             except Exception as error:  # any plugin may raise anything; the others go on
-                self.log(f"{name}: stays as it was: {error}")
+                self.log(f"{name}: stays as it was: {reason(error)}")
 
     def status(self) -> list[dict[str, object]]:
         """For every board: its streams, load, late blocks and latency."""

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from instruments.channels import ALL_NOTES_OFF, ALL_SOUND_OFF, SOSTENUTO, Channel
-from neural_fx.errors import NeuralFXError
+from neural_fx.errors import NeuralFXError, reason
 from neural_fx.parameters import Parameter, Parametric
 from neural_fx.resampling import StreamResampler, round_trip_latency
 
@@ -190,7 +190,7 @@ def parse_messages(messages: Iterable[MidiEvent]) -> list[tuple[float, mido.Mess
             try:
                 message = mido.Message.from_bytes(list(item[0]), time=float(item[1]))
             except (ValueError, TypeError, IndexError, OverflowError) as error:
-                raise NeuralFXError(f"{item!r}: is no MIDI message with seconds: {error}") from None
+                raise NeuralFXError(f"{item!r}: is no MIDI message with seconds: {reason(error)}") from None
         elif isinstance(item, (mido.Message, mido.MetaMessage)):
             message = item
         else:

@@ -15,7 +15,7 @@ from instruments.base import Instrument
 from instruments.keys import KeyFollower, overlaps_resolved, releases, starts
 from instruments.midi_file import MidiData, parse_midi
 from instruments.midi_track import MidiFileError
-from neural_fx.errors import NeuralFXError
+from neural_fx.errors import NeuralFXError, reason
 
 DRUMS = 9
 """The channel of drums in General MIDI, counted from 0."""
@@ -60,8 +60,7 @@ def read_song(path: str | Path) -> Song:
         with open(path, "rb") as stream:
             data = stream.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise NeuralFXError(f"{path}: cannot be read as MIDI: {reason}") from None
+        raise NeuralFXError(f"{path}: cannot be read as MIDI: {reason(error)}") from None
     if len(data) > MAX_BYTES:
         raise NeuralFXError(f"{path}: is over {MAX_BYTES // 2**20} MB, too large for a song")
     try:

@@ -5,6 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 
+def reason(error: BaseException) -> str:
+    """Return why an error happened, on one line and never empty, to end a sentence with.
+
+    Some exceptions have no text, such as an `EOFError`; then the name of their class says it.
+    """
+    text = getattr(error, "strerror", None) or str(error)
+    return " ".join(str(text).split()) or type(error).__name__
+
+
 class NeuralFXError(Exception):
     """Base of every error that bad input can cause; the command line prints it without a traceback."""
 

@@ -12,6 +12,7 @@ from pythonosc.osc_message_builder import ArgValue, OscMessageBuilder
 from pythonosc.osc_packet import OscPacket
 
 from bridge.errors import ProtocolError
+from neural_fx.errors import reason
 
 MOST_BYTES = 65536
 MOST_MESSAGES = 4096
@@ -38,7 +39,7 @@ def decode(data: bytes) -> list[Message]:
     except RecursionError:
         raise ProtocolError("an OSC packet is nested too deeply") from None
     except Exception as error:  # python-osc lets UnicodeDecodeError, struct.error and others through
-        raise ProtocolError(f"not an OSC packet: {' '.join(str(error).split())[:100]}") from None
+        raise ProtocolError(f"not an OSC packet: {reason(error)[:100]}") from None
     if len(found) > MOST_MESSAGES:
         raise ProtocolError(f"an OSC packet of {len(found)} messages; {MOST_MESSAGES} at most")
     return found

@@ -27,6 +27,7 @@ from bridge.osc.packets import MOST_BYTES, decode
 from bridge.osc.server import OscServer, Sender
 from bridge.osc.tree import wire
 from neural_fx import __version__
+from neural_fx.errors import reason
 from neural_fx.parameters import Parameter
 from neural_fx.values import suggestion
 
@@ -162,7 +163,7 @@ class QueryServer:
             name = f"Neural FX {self.port}.{SERVICE}"
             self._zeroconf.register_service(ServiceInfo(SERVICE, name, self.port, addresses=address))
         except Exception as error:  # no multicast here: the tree is there all the same
-            self.problem = f"not announced by zeroconf: {error}"
+            self.problem = f"not announced by zeroconf: {reason(error)}"
 
     problem: str = ""
 

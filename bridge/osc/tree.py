@@ -15,7 +15,7 @@ from bridge.osc.packets import Message
 from bridge.osc.patterns import is_pattern, matches
 from bridge.rendering import Renders
 from neural_fx import __version__
-from neural_fx.errors import NeuralFXError, ParameterError
+from neural_fx.errors import NeuralFXError, ParameterError, reason
 from neural_fx.parameters import Parameter
 from neural_fx.values import finite_number, suggestion
 
@@ -55,7 +55,7 @@ class Tree:
             for target in targets:
                 self._one(target, message, reply)
         except (NeuralFXError, OSError, TypeError, ValueError) as error:
-            reply("/error", address, " ".join(str(error).split()) or type(error).__name__)
+            reply("/error", address, reason(error))
 
     def addresses(self) -> list[str]:
         """Every address that a pattern can match."""
@@ -141,7 +141,7 @@ def _behind(work: Callable[[], None], done: Callable[[], None], address: str, re
             work()
             done()
         except (NeuralFXError, OSError, ValueError, RuntimeError) as error:
-            reply("/error", address, " ".join(str(error).split()))
+            reply("/error", address, reason(error))
 
     threading.Thread(target=run, name=address, daemon=True).start()
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from bridge.errors import BridgeError
 from neural_fx import __version__
+from neural_fx.errors import reason
 from neural_fx.files import replacing
 
 NAMES = ("NeuralFX", "NeuralFXMono", "NeuralInstrument")
@@ -141,7 +142,7 @@ def install(folder: Path | None = None) -> list[Path]:
             _remove(target)
             part.rename(target)
         except OSError as error:
-            raise BridgeError(f"{target}: cannot be written: {error.strerror or error}") from None
+            raise BridgeError(f"{target}: cannot be written: {reason(error)}") from None
         installed.append(target)
     return installed
 
@@ -176,7 +177,7 @@ def connect(worker: str, board: str = "", token: str = "") -> Path:
             part.touch(0o600)  # it may hold a token
             part.write_text(f"worker={worker}\nboard={board}\ntoken={token}\n", encoding="utf-8")
     except OSError as error:
-        raise BridgeError(f"{place}: cannot be written: {error.strerror or error}") from None
+        raise BridgeError(f"{place}: cannot be written: {reason(error)}") from None
     return place
 
 

@@ -18,6 +18,7 @@ from bridge.errors import BridgeError
 from bridge.hosted_instruments import InstrumentHost, instrument_from
 from bridge.hosting import BoardHost
 from bridge.stream_server import StreamServer
+from neural_fx.errors import reason
 from neural_fx.pedalboard import Pedalboard
 from neural_fx.pedals import make_pedal
 
@@ -40,7 +41,7 @@ def check(bundle: Path) -> dict[str, float]:
         try:
             plugin: Any = pedalboard.load_plugin(str(bundle))
         except (ImportError, ValueError, RuntimeError, OSError) as error:
-            raise BridgeError(f"{bundle}: cannot be loaded: {' '.join(str(error).split())}") from None
+            raise BridgeError(f"{bundle}: cannot be loaded: {reason(error)}") from None
         found = _note(plugin) if plugin.is_instrument else _effect(plugin, boards["check"].copy())
         del plugin
     if found["dropouts"] or found.get("error", 0) > 1e-6 or found.get("peak", 1) < 1e-3:
