@@ -45,8 +45,8 @@ def circuit(
         raise
     except OSError as error:
         raise TrainingError(
-            f"{error.filename or out}: cannot be written: {error.strerror or error}; {out} keeps {made} of {count} segments, "
-            "and the same command goes on from there"
+            f"{error.filename or out}: cannot be written: {error.strerror or error}; "
+            f"{out} keeps {made} of {count} segments, and the same command goes on from there"
         ) from None
     knobs = [knob.name for knob in CIRCUITS[name].knobs]
     if as_json:

@@ -25,13 +25,13 @@ class Standing:
     Args:
         console: where to.
         what: is done, such as ``training``.
-        seconds: between two lines, where the console is no terminal.
+        seconds: between two lines, where the console is no terminal; None for `LINE_SECONDS`.
     """
 
-    def __init__(self, console: Console, what: str, seconds: float = LINE_SECONDS) -> None:
+    def __init__(self, console: Console, what: str, seconds: float | None = None) -> None:
         self.console = console
         self.what = what
-        self.seconds = seconds
+        self.seconds = seconds or LINE_SECONDS
         self._fraction = 0.0
         self._text = "at the first step"
         self._began = time.monotonic()
