@@ -50,7 +50,20 @@ def capture(tmp_path: Path) -> Command:
     soundfile.write(tmp_path / "dry.wav", x, 48000)
     soundfile.write(tmp_path / "wet.wav", device(x), 48000)
     command: Command = ["train", tmp_path / "dry.wav", tmp_path / "wet.wav", "-o", tmp_path / "mine.nam"]
-    return [*command, "--arch", "a1-nano", "--minutes", 100, "--epochs", 0.7, "--latency", 0, "--no-report"]
+    return [
+        *command,
+        "--arch",
+        "a1-nano",
+        "--minutes",
+        100,
+        "--epochs",
+        0.7,
+        "--latency",
+        0,
+        "--no-report",
+        "--threads",
+        1,
+    ]
 
 
 @pytest.fixture
@@ -62,7 +75,7 @@ def timbre(tmp_path: Path) -> Command:
         notes = [tone(hz * step, 1.0, 0.2, 8) * np.minimum(1, np.arange(48000)[::-1] / 9600) for step in (1, 1.5, 2, 1)]
         soundfile.write(folder / f"{i}.wav", np.concatenate(notes), 48000)
     command: Command = ["train-timbre", folder, "-o", tmp_path / "mine.safetensors", "--minutes", 0.01]
-    return [*command, "--hidden", 8, "--batch", 2, "--reverb", 0.05, "--no-report"]
+    return [*command, "--hidden", 8, "--batch", 2, "--reverb", 0.05, "--no-report", "--threads", 1]
 
 
 def stopping(error: BaseException, at: int) -> Callable[..., float]:
