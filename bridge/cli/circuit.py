@@ -18,7 +18,7 @@ def circuit(
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder of the data set; what it holds is kept.")],
     minutes: Annotated[float, typer.Option(min=0.05, max=10000, help="Of audio.")] = 30.0,
     jobs: Annotated[int, typer.Option(min=1, max=256, help="Simulations at a time.")] = 1,
-    seed: Annotated[int, typer.Option(help="Of the stretches, levels and knob positions drawn.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the stretches, levels and knob positions drawn.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="A report for scripts on standard output.")] = False,
 ) -> None:
     """Make a dry/wet data set from a reference circuit (ngspice): a random knob position every four seconds.

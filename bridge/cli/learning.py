@@ -76,7 +76,7 @@ class Session:
             self.say(remark)
         self.say(f"going on from {self.checkpoint}: {self._done()}, {self.result()}")
         if self.trainer.fraction >= 1:
-            self.say("the time given is already spent; with more --minutes it trains on")
+            self.say("what --minutes or --epochs allow is already spent; with more of them it trains on")
 
     def run(self, train: Callable[[Callable[[], None]], None]) -> None:
         """Train, then write the file; whatever happens, what was learned is kept.

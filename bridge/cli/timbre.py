@@ -31,7 +31,7 @@ def train_timbre(
     device: Annotated[str, typer.Option(help="cpu, cuda, or auto: cuda where there is one.")] = "auto",
     threads: Annotated[int, typer.Option(min=0, max=256, help="Cores to train on; 0: all of them.")] = 0,
     name: Annotated[str | None, typer.Option(help="For the metadata.")] = None,
-    seed: Annotated[int, typer.Option(help="Of the start weights and of the segments drawn.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the start weights and of the segments drawn.")] = 0,
     report: Annotated[
         bool | None,
         typer.Option("--report/--no-report", help="Write TIMBRE.html, with pictures and samples; needs matplotlib."),

@@ -44,7 +44,7 @@ def train(
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     threads: Annotated[int, typer.Option(min=0, max=256, help="Cores to train on; 0: all of them.")] = 0,
     name: Annotated[str | None, typer.Option(help="For the metadata.")] = None,
-    seed: Annotated[int, typer.Option(help="Of the start weights and of the windows drawn.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the start weights and of the windows drawn.")] = 0,
     report: Annotated[
         bool | None,
         typer.Option("--report/--no-report", help="Write MODEL.html, with pictures and audio; needs matplotlib."),

@@ -91,8 +91,11 @@ def read_checkpoint(path: Path) -> Checkpoint:
     for key, value in parts["adam"].items():
         index, name = key.split(".", 1)
         adam.setdefault(int(index), {})[name] = value
+    about = json.loads(header)
+    if not isinstance(about, dict) or not 0 <= seconds < math.inf or steps < 0:
+        raise ValueError("its description or its progress is damaged")
     course = Course(int(steps), seconds, [(int(step), at, error) for step, at, error in points])
-    return Checkpoint(parts["model"], parts["best"], adam, course, lowest, json.loads(header))
+    return Checkpoint(parts["model"], parts["best"], adam, course, lowest, about)
 
 
 def check_about(path: Path, saved: About, own: About, may_differ: Mapping[str, str]) -> list[str]:

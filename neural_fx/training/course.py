@@ -52,7 +52,7 @@ class Course:
 
     def __str__(self) -> str:
         time_spent = f"{self.minutes:.1f} minutes" if self.seconds >= 60 else f"{self.seconds:.0f} seconds"
-        return f"{self.steps} steps in {time_spent}"
+        return f"{self.steps} step{'' if self.steps == 1 else 's'} in {time_spent}"
 
 
 class Due:

@@ -245,6 +245,7 @@ class Trainer:
         """
         try:
             state = read_checkpoint(path)
+            seed = int(state.about.get("seed", self.seed))
         except Exception as error:  # safetensors, key and value errors all mean the same here
             raise TrainingError(f"{path}: is not a checkpoint of this training: {error}") from None
         remarks = (
@@ -259,8 +260,8 @@ class Trainer:
             self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state.adam})
         except Exception as error:  # torch says of shapes and types what it likes
             raise TrainingError(f"{path}: is not a checkpoint of this training: {error}") from None
+        self.seed = seed
         self.course, self.best_esr = state.course, state.lowest
-        self.seed = int(state.about.get("seed", self.seed))
         return remarks
 
 

@@ -107,12 +107,12 @@ def test_a_stopped_training_says_what_it_keeps(
         status, _, err = run(*capture)
     assert status == 128 + number
     assert "Traceback" not in err
-    (line,) = [line for line in err.splitlines() if line.startswith("stopped after 1 steps")]
+    (line,) = [line for line in err.splitlines() if line.startswith("stopped after 1 step in")]
     assert "mine.ckpt keeps the state, and --resume goes on from there" in line
     assert re.search(r"mine\.nam has the best so far, ESR \d", line)
     assert neural_fx.load(tmp_path / "mine.nam").capture.parameter_count == 842
     status, _, err = run(*capture, "--resume")
-    assert (status, "going on from" in err, "1 steps" in err) == (0, True, True), err
+    assert (status, "going on from" in err, "1 step in" in err) == (0, True, True), err
     assert not (tmp_path / "mine.ckpt").exists()
 
 
@@ -193,7 +193,7 @@ def test_a_full_disk_costs_nothing_that_was_learned(
     assert "mine.ckpt keeps the training: make room, then repeat the command with --resume" in line
     assert not (tmp_path / "mine.nam").exists()
     status, _, err = run(*capture, "--resume")
-    assert (status, "already spent" in err) == (0, True), err
+    assert (status, "is already spent" in err) == (0, True), err
     assert (tmp_path / "mine.nam").exists()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["dry.wav", "mine.nam", "wet.wav"]
 
@@ -241,7 +241,7 @@ def test_a_crash_is_one_line_and_keeps_the_last_minute(
         status, _, err = run(*capture)
     assert status == 2
     (line,) = [line for line in err.splitlines() if "error:" in line]
-    assert "the training failed after 1 steps" in line
+    assert "the training failed after 1 step in" in line
     assert "CUDA error: out of memory; " in line
     assert line.endswith("mine.ckpt keeps what was learned for --resume")
     assert run(*capture, "--resume")[0] == 0

@@ -241,6 +241,7 @@ class Trainer:
         """
         try:
             state = read_checkpoint(path)
+            seed = int(state.about.get("seed", self.seed))
         except Exception as error:  # safetensors, key and value errors all mean the same here
             raise TrainingError(f"{path}: is not a checkpoint of this training: {error}") from None
         remarks = check_about(path, state.about, self.about, {"seed": KEEPS_ITS_OWN, "batch": TAKES_THE_NEW})
@@ -251,8 +252,8 @@ class Trainer:
         except Exception as error:  # torch says of shapes and types what it likes
             raise TrainingError(f"{path}: is not a checkpoint of this training: {error}") from None
         self.best = {name: value.to(self.settings.device) for name, value in state.best.items()}
+        self.seed = seed
         self.course, self.best_loss = state.course, state.lowest
-        self.seed = int(state.about.get("seed", self.seed))
         if not self.settings.room:
             self._without_room()
         return remarks

@@ -165,6 +165,25 @@ def test_another_training_is_refused(tmp_path: Path) -> None:
     assert moved.load(tmp_path / "x.ckpt", same_data=False) == []
 
 
+def test_a_checkpoint_of_an_older_version_is_taken_with_a_remark(tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    trainer = Trainer(untrained("a1-nano"), pair(), Settings(window=1024, batch=2))
+    trainer._step(np.random.default_rng(0), 0.0)
+    trainer.save(tmp_path / "x.ckpt")
+    tensors = load_file(tmp_path / "x.ckpt")
+    del tensors["course"]
+    save_file(tensors, tmp_path / "old.ckpt")
+    again = Trainer(untrained("a1-nano"), pair(9), Settings(window=1024, batch=2))
+    (remark,) = again.load(tmp_path / "old.ckpt")
+    assert "was written by an older version" in remark
+    assert again.step == 1
+    for header in ("[]", "{", '{"seed": "x"}'):
+        save_file(tensors, tmp_path / "bad.ckpt", {"neural-fx-training": header})
+        with pytest.raises(TrainingError, match=r"bad\.ckpt: is not a checkpoint"):
+            again.load(tmp_path / "bad.ckpt")
+
+
 # -- the report --------------------------------------------------------------------------------------------------------
 
 
