@@ -50,7 +50,13 @@ def cached_number(kind: str, key: str, low: float, high: float) -> float | None:
 
 
 def keep_number(kind: str, key: str, value: float) -> None:
-    """Keep a number for `cached_number`; does nothing where the folder cannot be written."""
+    """Keep a number for `cached_number`; does nothing where the folder cannot be written.
+
+    Args:
+        kind: what the number is: a folder's name.
+        key: the content that it belongs to: a file's name, such as a hash.
+        value: the number.
+    """
     try:
         path = _place(kind, key)
         path.parent.mkdir(parents=True, exist_ok=True)

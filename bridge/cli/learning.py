@@ -148,6 +148,11 @@ def checkpoint_of(out: Path) -> Path:
 def check_output(out: Path, resume: bool, overwrite: bool) -> None:
     """Raise early what would otherwise be found after the training.
 
+    Args:
+        out: the file to write.
+        resume: whether to go on from its checkpoint.
+        overwrite: whether an existing file, or a checkpoint, may be replaced.
+
     Raises:
         TrainingError: the file exists, its folder does not, or a checkpoint is missing or in the way.
     """

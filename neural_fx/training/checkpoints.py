@@ -136,7 +136,15 @@ def fingerprint(arrays: Iterable[NDArray[Any]]) -> str:
 
 
 def set_rate(optimizer: torch.optim.Optimizer, peak: float, step: int, warm_up: int, fraction: float) -> None:
-    """The learning rate: up in `warm_up` steps, then down as a cosine to a hundredth over the training's `fraction`."""
+    """Set the learning rate: up in a straight line, then down as a cosine to a hundredth of the peak.
+
+    Args:
+        optimizer: whose rate is set.
+        peak: the highest rate.
+        step: number of the step that comes next.
+        warm_up: steps in which the rate rises.
+        fraction: how much of the training is done, 0 to 1.
+    """
     cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, fraction)))
     for group in optimizer.param_groups:
         group["lr"] = peak * min(1.0, (step + 1) / warm_up) * (0.01 + 0.99 * cosine)

@@ -21,7 +21,15 @@ LEAST = 1e-5
 
 
 def picture(pair: Pair, output: Audio, findings: Findings, title: str, course: Course | None) -> Any:
-    """Return a matplotlib figure of a network's output beside the recording."""
+    """Return a matplotlib figure of a network's output beside the recording.
+
+    Args:
+        pair: the recording, not trained on.
+        output: (samples,) of the network for the dry one.
+        findings: errors by band and by level.
+        title: of the picture.
+        course: of the training; None if it is not known, and then it is not shown.
+    """
     from matplotlib.figure import Figure
 
     curve = course is not None and len(course.points) > 1
