@@ -120,8 +120,9 @@ def measure_loudness(capture: Capture) -> float:
         part = clip[start : start + _BLOCK]
         x = np.concatenate((part[None], np.repeat(knobs[:, None], len(part), 1)))
         y = stream.process(np.ascontiguousarray(x[None]))[0, 0].astype(np.float64)
-        total += float(np.sum(y))
-        squares += float(np.sum(y * y))
+        with np.errstate(all="ignore"):  # what is not finite is found below
+            total += float(np.sum(y))
+            squares += float(np.sum(y * y))
     power = squares / len(clip)
     if not np.isfinite(power):
         raise ModelError("puts out NaN or infinite samples for guitar, so its loudness is not known; use level raw")
