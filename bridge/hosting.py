@@ -21,8 +21,9 @@ from instruments import InstrumentPlayer
 from neural_fx.boards import board_text, load_board
 from neural_fx.errors import BoardError, NeuralFXError, ParameterError, reason
 from neural_fx.macros import Macro, default_macros
+from neural_fx.neural import NeuralProcessor
 from neural_fx.parameters import Parameter, Ramp, unknown_parameter
-from neural_fx.pedalboard import Pedalboard, Plugin, Queue
+from neural_fx.pedalboard import Container, Pedalboard, Plugin, Queue
 from neural_fx.placement import LivePlacement
 from neural_fx.processor import Spec
 from neural_fx.slots import find_slot, known_parameters, parameter_values, set_parameter, slot_names
@@ -79,6 +80,11 @@ class Hosted(Pedalboard):
     def takes_notes(self) -> bool:
         """Whether it has an instrument."""
         return bool(self.players)
+
+    @property
+    def output_level(self) -> str:
+        """``normalized`` if one of its captures is, else ``raw``."""
+        return "normalized" if _normalized(self) else "raw"
 
     def canonical(self, address: str) -> str:
         """The address as `table` has it, for one whose slot is given by number.
@@ -150,6 +156,12 @@ class Hosted(Pedalboard):
             cast("Pedalboard", holder).set_parameter("mix", 1.0 - round(SWITCH.check(value)))
         else:
             set_parameter(inside(holder), name, value)
+
+
+def _normalized(plugin: Plugin) -> bool:
+    if isinstance(plugin, Container):
+        return any(map(_normalized, plugin))
+    return isinstance(plugin, NeuralProcessor) and plugin.output_level == "normalized"
 
 
 def inside(slot: Plugin) -> Plugin:
@@ -238,6 +250,11 @@ class BoardHost:
             self.changed |= set(self.master.moved_by(address))
             for stream in self.streams:
                 stream.change(Change(address, value, when=when))
+
+    @property
+    def output_level(self) -> str:
+        """The level of a capture that is to take the board's place: ``normalized`` if the board is, else ``raw``."""
+        return self.master.output_level
 
     @property
     def takes_notes(self) -> bool:
@@ -553,15 +570,19 @@ def board_in(text: str, media: Media) -> Callable[[], Pedalboard]:
     return make
 
 
-def board_from(path: str | Path) -> Callable[[], Pedalboard]:
+def board_from(path: str | Path, level: str = "raw") -> Callable[[], Pedalboard]:
     """A builder of boards from a board file as it is now, or of a board with one capture from a capture's file.
+
+    Args:
+        path: the file.
+        level: output level of a capture, ``raw`` or ``normalized``; a board file says those of its captures itself.
 
     Raises:
         BoardError: the board file cannot be read.
     """
     path = Path(path)
     if path.suffix.lower() not in (".yaml", ".yml"):
-        return lambda: Pedalboard([neural_fx.load(path)])
+        return lambda: Pedalboard([neural_fx.load(path, level=level)])
     try:
         text = path.read_bytes()
     except OSError as error:

@@ -236,7 +236,7 @@ class MidiRouter:
 
     def _load(self, host: BoardHost, program: Program) -> None:
         try:
-            host.load(board_from(program.file))
+            host.load(board_from(program.file, host.output_level))
             self.log(f"{host.name}: program {program.program}, {program.file.name}")
         except Exception as error:  # plugins by anyone can raise anything; the board stays
             self.log(f"MIDI program {program.program}: {reason(error)}")

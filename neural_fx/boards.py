@@ -7,7 +7,7 @@ slots:
   - pedal: klon-gain-stage    # a bundled pedal
     set: {output_gain_db: -3}
   - model: amps/jcm.nam       # any capture; relative to this file
-    level: normalized         # raw (default), normalized, calibrated
+    level: normalized         # raw (default), normalized, calibrated; for pedals, too, but for calibrated
     oversample: 4             # 1 (default), 2, 4 or 8, against aliasing; pedals, too
     name: amp
   - ir: cabs/celestion.wav    # an impulse response
@@ -69,6 +69,7 @@ class Slot(Strict):
 class _PedalSlot(Slot):
     pedal: str
     oversample: Literal[1, 2, 4, 8] = 1
+    level: Literal["raw", "normalized"] = "raw"
 
 
 class _ModelSlot(Slot):
@@ -312,7 +313,7 @@ def _pedal(slot: _PedalSlot, source: _Source, place: tuple[str | int, ...]) -> P
     from neural_fx.pedals import make_pedal
 
     try:
-        processor = make_pedal(slot.pedal, oversample=slot.oversample)
+        processor = make_pedal(slot.pedal, slot.level, slot.oversample)
     except NeuralFXError as error:
         source.fail((*place, "pedal"), str(error))
     return _settings(slot, processor, source, place)
@@ -530,7 +531,8 @@ def _describe(plugin: Plugin, folder: Path) -> dict[str, Any]:
         if isinstance(plugin, NeuralProcessor) and plugin.oversample > 1:
             settings = {"oversample": plugin.oversample, **settings}
         if isinstance(plugin, Pedal):
-            return {"pedal": plugin.SLUG, **settings}
+            level = {"level": plugin.output_level} if plugin.output_level != "raw" else {}
+            return {"pedal": plugin.SLUG, **level, **settings}
         if isinstance(plugin, TimbreTransfer):
             names = [name if isinstance(name, str) else relative(name, folder) for name in plugin.sources]
             return {"timbre": names[0], **({"morph_to": names[1]} if len(names) > 1 else {}), **settings}

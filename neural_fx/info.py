@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from neural_fx.errors import ModelError
 from neural_fx.formats import Capture
 from neural_fx.formats.network import Slimmable, is_recurrent
+from neural_fx.loudness import Loudness, find_loudness
 from neural_fx.neural import LEVELS, capture_parameters, level_gains
 
 
@@ -13,10 +15,11 @@ def describe(capture: Capture) -> dict[str, Any]:
     """Everything `neural-fx info` shows, ready for JSON.
 
     `receptive_field_samples` and `receptive_field_ms` count the convolutions; `remembers` is True where recurrent
-    layers look back further still.
+    layers look back further still. `loudness_db` is the file's own where `loudness_source` is ``stated``; where it
+    is ``measured``, the file states none that can be true, and it was measured; both are None for a silent capture.
     """
     samples = capture.network.receptive_field
-    meta = capture.metadata
+    meta, loudness = capture.metadata, _loudness(capture)
     return {
         "file": str(capture.path) if capture.path else None,
         "format": capture.format,
@@ -33,9 +36,18 @@ def describe(capture: Capture) -> dict[str, Any]:
             for p in capture_parameters(capture)
         },
         "levels": [level for level in LEVELS if _has(capture, level)],
+        "loudness_db": round(loudness.db, 2) if loudness else None,
+        "loudness_source": ("stated" if loudness.stated else "measured") if loudness else None,
         "metadata": {name: getattr(meta, name) for name in (*meta.TEXTS, *meta.LEVELS)},
         "all_metadata": dict(meta.everything),
     }
+
+
+def _loudness(capture: Capture) -> Loudness | None:
+    try:
+        return find_loudness(capture)
+    except ModelError:
+        return None
 
 
 def _has(capture: Capture, level: str) -> bool:

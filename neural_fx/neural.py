@@ -15,13 +15,13 @@ from neural_fx.errors import ModelError, ParameterError
 from neural_fx.formats import Capture
 from neural_fx.formats import read as read_capture
 from neural_fx.formats.network import Network, Sequential, Slimmable, largest
+from neural_fx.loudness import normalizing_gain_db
 from neural_fx.parameters import Parameter, Ramp, decibels
 from neural_fx.processor import Audio, Processor, Spec
 from neural_fx.resampling import StreamResampler, round_trip_latency
 from neural_fx.values import is_finite_number, shown, suggestion
 
 LEVELS = ("raw", "normalized", "calibrated")
-NORMALIZED_LOUDNESS_DB = -18.0
 FADE_SECONDS = 0.02
 
 INTERFACE_DBU = Parameter("interface_dbu", -100, 100, 12, "dBu")
@@ -41,8 +41,9 @@ class NeuralProcessor(Processor):
     Args:
         capture: what `neural_fx.formats.read` returns.
         level: the output level. ``raw``: as the file says. ``normalized``: all captures at the same loudness (-18 dB
-            for the trainer's standard clip). ``calibrated``: in dBu, against an audio interface. For a capture that
-            has a knob of this name, a number sets the knob.
+            for a standard clip, with the knobs at their defaults; a file that does not state its loudness is
+            measured once, see `neural_fx.loudness`). ``calibrated``: in dBu, against an audio interface. For a
+            capture that has a knob of this name, a number sets the knob.
         interface_dbu: for ``calibrated``: dBu of a sine at 0 dBFS peak on the interface, in and out.
         device: ``auto``, ``cpu``, ``cpu-fast`` or another of `neural_fx.engines.open_engine`.
         oversample: run the model at 1, 2, 4 or 8 times its rate against aliasing, at as many times the cost: its
@@ -51,7 +52,7 @@ class NeuralProcessor(Processor):
             where the file holds several sizes.
 
     Raises:
-        ModelError: the level needs metadata that the file does not have.
+        ModelError: the level needs metadata that the file does not have, or a loudness that cannot be measured.
         ParameterError: an unknown parameter or a value out of range.
     """
 
@@ -270,15 +271,13 @@ def level_gains(capture: Capture, level: str, interface_dbu: float) -> tuple[flo
     """dB before and after the model for an output level.
 
     Raises:
-        ModelError: an unknown level, or metadata that the level needs is missing.
+        ModelError: an unknown level, metadata that ``calibrated`` needs is missing, or ``normalized`` finds silence.
     """
     meta = capture.metadata
     if level == "raw":
         return 0.0, 0.0
     if level == "normalized":
-        if meta.loudness is None:
-            raise ModelError("level normalized needs the loudness, which this file does not state; use raw", "metadata")
-        return 0.0, NORMALIZED_LOUDNESS_DB - meta.loudness
+        return 0.0, normalizing_gain_db(capture)
     if level == "calibrated":
         if meta.input_level_dbu is None or meta.output_level_dbu is None:
             raise ModelError(

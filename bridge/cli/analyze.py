@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from bridge.cli.learning import INSTALL, importable
 from neural_fx.errors import NeuralFXError
 
 
@@ -17,18 +18,28 @@ def analyze(
     file: Annotated[Path, typer.Argument(help="An audio file; its channels are averaged.")],
     plot: Annotated[Path | None, typer.Option(help="Write a PNG: spectrogram, pitch, confidence, loudness.")] = None,
     method: Annotated[
-        str, typer.Option(help="offline (swift-f0 decides octaves) or live (what a stream hears).")
-    ] = "offline",
+        str | None,
+        typer.Option(help="offline (swift-f0 decides octaves) or live (what a stream hears). Offline where possible."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="All frames as JSON instead of CSV.")] = False,
 ) -> None:
     """Follow the pitch and the loudness of one instrument or voice, 250 frames a second, as CSV on standard output."""
     from neural_fx import timbre
     from neural_fx.audio import read_audio
-    from neural_fx.timbre.analysis import HOP, RATE
+    from neural_fx.timbre.analysis import HOP, RATE, best_method
     from neural_fx.timbre.plots import plot_analysis
 
-    if method not in ("offline", "live"):
+    if method not in ("offline", "live", None):
         raise NeuralFXError(f"--method {method}: expected offline or live")
+    if plot is not None and not importable("matplotlib.figure"):
+        raise NeuralFXError(f"--plot needs matplotlib: {INSTALL}")
+    if method == "offline" and not importable("swift_f0"):
+        raise NeuralFXError(f"--method offline needs swift-f0: {INSTALL}; --method live goes without")
+    if method is None:
+        method = best_method()
+        if method == "live":
+            text = f"the live tracker decides on the octaves, because swift-f0 is missing: {INSTALL}"
+            print(f"neural-fx: {text}", file=sys.stderr)
     audio, rate = read_audio(file)
     found = timbre.analyze(audio, rate, method)
     names = ("f0_hz", "confidence", "loudness_db")

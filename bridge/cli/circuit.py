@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from bridge.cli.progress import Standing, say
 
 
 def circuit(
@@ -17,7 +18,7 @@ def circuit(
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder of the data set; what it holds is kept.")],
     minutes: Annotated[float, typer.Option(min=0.05, max=10000, help="Of audio.")] = 30.0,
     jobs: Annotated[int, typer.Option(min=1, max=256, help="Simulations at a time.")] = 1,
-    seed: Annotated[int, typer.Option(help="Of the stretches, levels and knob positions drawn.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the stretches, levels and knob positions drawn.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="A report for scripts on standard output.")] = False,
 ) -> None:
     """Make a dry/wet data set from a reference circuit (ngspice): a random knob position every four seconds.
@@ -33,11 +34,20 @@ def circuit(
         raise TrainingError(f"unknown circuit {name!r}; known: {', '.join(CIRCUITS)}")
     count = max(1, round(60 * minutes / SECONDS))
     console = Console(stderr=True)
-    columns = (TextColumn("simulating"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task("", total=count)
-        for done in generate(CIRCUITS[name], out, Material(recordings), count, seed, jobs):
-            bar.update(task, completed=done)
+    made = 0
+    try:
+        with Standing(console, "simulating") as standing:
+            for made in generate(CIRCUITS[name], out, Material(recordings), count, seed, jobs):
+                standing.show(made / count, f"{made} of {count} segments")
+    except KeyboardInterrupt:
+        made = len(list(out.glob("[0-9]*.npz")))
+        say(console, f"stopped; {out} keeps {made} of {count} segments, and the same command goes on from there")
+        raise
+    except OSError as error:
+        raise TrainingError(
+            f"{error.filename or out}: cannot be written: {error.strerror or error}; "
+            f"{out} keeps {made} of {count} segments, and the same command goes on from there"
+        ) from None
     knobs = [knob.name for knob in CIRCUITS[name].knobs]
     if as_json:
         print(json.dumps({"circuit": name, "folder": str(out), "segments": count, "knobs": knobs}))

@@ -54,7 +54,12 @@ def _lines(found: dict[str, Any]) -> list[tuple[str, str]]:
         ("sample rate", f"{found['sample_rate']:g} Hz"),
         ("output levels", ", ".join(found["levels"])),
     ]
-    lines += [(name.replace("_", " "), str(value)) for name, value in found["metadata"].items() if value is not None]
+    if found["loudness_db"] is not None:
+        lines.append(("loudness", f"{found['loudness_db']:g} dB ({found['loudness_source']})"))
+    else:
+        lines.append(("loudness", "not known: silent, or not finite, for guitar"))
+    metadata = {name: value for name, value in found["metadata"].items() if name != "loudness"}
+    lines += [(name.replace("_", " "), str(value)) for name, value in metadata.items() if value is not None]
     for name, knob in found["knobs"].items():
         lines.append(
             (f"--set {name}", f"{knob['min']:g} .. {knob['max']:g} {knob['unit']}, default {knob['default']:g}")

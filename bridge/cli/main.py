@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from bridge.cli import analyze, bench, circuit, info, play, plugin, render, serve, timbre, train
-from bridge.cli.signals import Terminated, raise_on_termination
+from bridge.cli.signals import Terminated, raise_on_termination, uncaught_by_typer
 from neural_fx import __version__
 from neural_fx.errors import NeuralFXError
 
@@ -61,7 +61,8 @@ def main() -> None:
     warnings.showwarning = lambda message, *rest, **more: print(f"neural-fx: warning: {message}", file=sys.stderr)
     raise_on_termination()
     try:
-        app()
+        with uncaught_by_typer():
+            app()
     except NeuralFXError as error:
         print(f"neural-fx: error: {error}", file=sys.stderr)
         sys.exit(2)

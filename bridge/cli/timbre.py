@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from neural_fx.errors import TrainingError
+from bridge.cli.learning import INSTALL, Session, check_output, importable, wants_report
+from bridge.cli.progress import Standing, say
+from neural_fx.errors import AudioError, TrainingError
 
 if TYPE_CHECKING:
-    from neural_fx.training.timbre.loop import Progress as Standing
-    from neural_fx.training.timbre.loop import Trainer
+    from neural_fx.training.timbre.loop import Progress, Trainer
+    from neural_fx.training.timbre.recordings import Solo
 
 
 def train_timbre(
@@ -28,38 +31,36 @@ def train_timbre(
     device: Annotated[str, typer.Option(help="cpu, cuda, or auto: cuda where there is one.")] = "auto",
     threads: Annotated[int, typer.Option(min=0, max=256, help="Cores to train on; 0: all of them.")] = 0,
     name: Annotated[str | None, typer.Option(help="For the metadata.")] = None,
-    seed: Annotated[int, typer.Option(help="Of the start weights and of the segments drawn.")] = 0,
-    report: Annotated[bool, typer.Option("--report/--no-report", help="Write TIMBRE.html, .png and samples.")] = True,
+    seed: Annotated[int, typer.Option(min=0, help="Of the start weights and of the segments drawn.")] = 0,
+    report: Annotated[
+        bool | None,
+        typer.Option("--report/--no-report", help="Write TIMBRE.html, with pictures and samples; needs matplotlib."),
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from TIMBRE.ckpt, left by an interruption.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the timbre if it exists.")] = False,
 ) -> None:
     """Learn the sound of an instrument from a folder of solo recordings.
 
-    A part of the recordings is held out and measured at the end. Ctrl-C writes the best timbre so far, and a
-    checkpoint that --resume continues.
+    A part of the recordings is held out and measured at the end. A checkpoint is written every minute. Ctrl-C writes
+    the best timbre so far; the same command with --resume goes on from the checkpoint, after Ctrl-C, a crash or a full
+    disk.
     """
     if out.suffix != ".safetensors":
         raise TrainingError(f"{out}: a timbre is a .safetensors file; name it so")
-    if out.exists() and not (overwrite or resume):
-        raise TrainingError(f"{out}: exists already; --overwrite replaces it")
-    if not out.parent.is_dir():
-        raise TrainingError(f"{out.parent}: no such folder")
+    check_output(out, resume, overwrite)
     if not folder.is_dir():
         raise TrainingError(f"{folder}: no such folder")
 
+    console = Console(stderr=True)
+    reported = wants_report(report, console)
+
     from neural_fx.timbre.decoder import Shape
     from neural_fx.training.timbre.export import save_timbre
+    from neural_fx.training.timbre.habits import find_habits
     from neural_fx.training.timbre.loop import Settings, Trainer
-    from neural_fx.training.timbre.recordings import find, load
-    from neural_fx.training.timbre.report import write_report
 
-    console = Console(stderr=True)
-    files = find(folder)
-    with _bar(console, "listening") as bar:
-        task = bar.add_task("listening", total=len(files), text="")
-        solos = load(files, out.parent / f".{out.stem}-analysis", lambda done: bar.update(task, completed=done))
-    seconds = sum(len(solo.audio) for solo in solos) / 48000
-    console.print(f"{len(files)} recordings, {seconds:.0f} s", highlight=False)
+    solos = _listen(folder, out, console)
+    find_habits(solos)  # raises now what would be raised when the timbre is written
     lowest = min(float(solo.analysis.f0_hz[solo.analysis.voiced].min(initial=1e9)) for solo in solos)
     shape = Shape(hidden, harmonics or int(min(200, max(20, 20000 / lowest))), round(reverb * 48000) + 1)
     if device == "auto":
@@ -68,48 +69,74 @@ def train_timbre(
         device = "cuda" if torch.cuda.is_available() else "cpu"
     settings = Settings(minutes, batch=batch, device=device, threads=threads or os.cpu_count() or 1, seed=seed)
     trainer = Trainer(shape, solos, settings)
-    checkpoint = out.with_suffix(".ckpt")
-    if resume:
-        trainer.load(checkpoint)
-        console.print(f"going on from {checkpoint}, step {trainer.step}", highlight=False)
-    interrupted = False
-    try:
-        _run(trainer, console)
-    except KeyboardInterrupt:
-        interrupted = True
-        trainer.save(checkpoint)
-        console.print(f"interrupted; {checkpoint} keeps the state for --resume")
-    save_timbre(out, trainer, solos, name or out.stem)
-    console.print(f"{out}: spectral loss {trainer.best_loss:.2f} after {trainer.step} steps", highlight=False)
-    if interrupted:
-        raise typer.Exit(130)
-    checkpoint.unlink(missing_ok=True)
-    if report:
-        for sentence in write_report(out, trainer).words:
-            console.print(sentence, highlight=False)
-        console.print(f"{out.with_suffix('.html')}: the report", highlight=False)
-
-
-def _bar(console: Console, what: str) -> Progress:
-    return Progress(
-        TextColumn(what),
-        BarColumn(),
-        TaskProgressColumn(),
-        TextColumn("{task.fields[text]}"),
-        TimeRemainingColumn(),
+    session = Session(
+        trainer,
+        out,
+        write=lambda: save_timbre(out, trainer, solos, name or out.stem),
+        result=lambda: f"spectral loss {_number(trainer.best_loss)}",
         console=console,
-        disable=not console.is_terminal,
+        resumed=resume,
     )
+    session.resume()
+    session.run(lambda keep: _run(trainer, console, keep))
+    session.say(f"{out}: spectral loss {_number(trainer.best_loss)} after {trainer.course}")
+    if reported:
+        _report(session, trainer, bool(report))
 
 
-def _run(trainer: Trainer, console: Console) -> None:
-    with _bar(console, "training") as bar:
-        task = bar.add_task("training", total=1.0, text="")
+def _listen(folder: Path, out: Path, console: Console) -> list[Solo]:
+    """Read and analyse the recordings."""
+    from neural_fx.training.timbre.recordings import find, load
 
-        def say(standing: Standing) -> None:
-            text = f"spectral loss {standing.validation:.2f}, best {standing.best:.2f}"
-            bar.update(task, completed=standing.fraction, text=text)
-            if not console.is_terminal:
-                console.print(f"{100 * standing.fraction:3.0f} % of the time, step {standing.step}: {text}")
+    files = find(folder)
+    if not importable("swift_f0"):
+        say(
+            console,
+            f"the pitch comes from the live tracker, which errs more often, because swift-f0 is missing: {INSTALL}",
+        )
+    with Standing(console, "listening") as standing:
+        solos = load(
+            files,
+            out.parent / f".{out.stem}-analysis",
+            lambda done: standing.show(done / len(files), f"{done} of {len(files)} recordings"),
+        )
+    seconds = sum(len(solo.audio) for solo in solos) / 48000
+    say(console, f"{len(files)} recordings, {seconds:.0f} s")
+    return solos
 
-        trainer.run(say)
+
+def _run(trainer: Trainer, console: Console, keep: Callable[[], None]) -> None:
+    def tick(progress: Progress) -> None:
+        keep()
+        standing.show(progress.fraction, _text(progress))
+
+    with Standing(console, "training") as standing:
+        trainer.run(tick=tick)
+
+
+def _text(progress: Progress) -> str:
+    if math.isnan(progress.validation):
+        return f"step {progress.step}, loss {progress.loss:.2f}, no validation yet"
+    return f"step {progress.step}, spectral loss {progress.validation:.2f}, best {progress.best:.2f}"
+
+
+def _number(loss: float) -> str:
+    return f"{loss:.2f}" if math.isfinite(loss) else "not measured yet"
+
+
+def _report(session: Session, trainer: Trainer, asked_for: bool) -> None:
+    from neural_fx.training.timbre.report import write_report
+
+    stem = session.out.with_suffix("")
+    try:
+        findings = write_report(session.out, trainer)
+    except (AudioError, TrainingError, OSError) as error:
+        reason = getattr(error, "strerror", None) or error
+        text = f"{stem}.html: the report cannot be written: {reason}; {session.out} is complete"
+        if asked_for:
+            raise TrainingError(text) from None
+        session.say(text)
+        return
+    for sentence in findings.words:
+        session.say(sentence)
+    session.say(f"{stem}.html: the report")

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from bridge.cli.learning import INSTALL, Session, check_output, importable, wants_report
+from bridge.cli.progress import Standing
 from neural_fx.errors import TrainingError
 
 if TYPE_CHECKING:
-    from neural_fx.training.loop import Progress as Standing
-    from neural_fx.training.loop import Trainer
+    from neural_fx.training.loop import Progress, Trainer
 
 
 def train(
@@ -42,21 +44,28 @@ def train(
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     threads: Annotated[int, typer.Option(min=0, max=256, help="Cores to train on; 0: all of them.")] = 0,
     name: Annotated[str | None, typer.Option(help="For the metadata.")] = None,
-    seed: Annotated[int, typer.Option(help="Of the start weights and of the windows drawn.")] = 0,
-    report: Annotated[bool, typer.Option("--report/--no-report", help="Write MODEL.png and MODEL.html.")] = True,
+    seed: Annotated[int, typer.Option(min=0, help="Of the start weights and of the windows drawn.")] = 0,
+    report: Annotated[
+        bool | None,
+        typer.Option("--report/--no-report", help="Write MODEL.html, with pictures and audio; needs matplotlib."),
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from MODEL.ckpt, left by an interruption.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace MODEL.nam if it exists.")] = False,
 ) -> None:
     """Train a capture of your own gear from dry and wet recordings.
 
     Latency, polarity and clock are found by themselves, and doubtful recordings are remarked on. With --knob, several
-    pairs make one capture with knobs. Ctrl-C writes the best capture so far, and a checkpoint that --resume continues.
+    pairs make one capture with knobs. A checkpoint is written every minute. Ctrl-C writes the best capture so far;
+    the same command with --resume goes on from the checkpoint, after Ctrl-C, a crash or a full disk.
     """
     positions = [_positions(text) for text in knob or []]
-    _check_output(out, bool(positions), overwrite or resume)
+    _check_suffix(out, bool(positions))
+    check_output(out, resume, overwrite)
     pairs = _pairs(recordings, positions)
-    if report:
-        _check_matplotlib()
+    console = Console(stderr=True)
+    if stft and not importable("auraloss.freq"):
+        raise TrainingError(f"--stft needs auraloss: {INSTALL}")
+    reported = wants_report(report, console)
 
     from neural_fx.formats.network import WaveNet
     from neural_fx.training.architectures import knobbed, untrained
@@ -64,9 +73,7 @@ def train(
     from neural_fx.training.loop import Settings, Trainer
     from neural_fx.training.losses import Loss
     from neural_fx.training.pairs import Mask, load_pair
-    from neural_fx.training.report import write_report
 
-    console = Console(stderr=True)
     names = list(positions[0]) if positions else []
     plain = untrained(arch, seed)
     if names and not isinstance(plain, WaveNet):
@@ -89,68 +96,59 @@ def train(
         loss=Loss(stft=stft),
     )
     trainer = Trainer(network, loaded, settings)
-    checkpoint = out.with_suffix(".ckpt")
-    if resume:
-        trainer.load(checkpoint)
-        console.print(f"going on from {checkpoint}, step {trainer.step}, ESR {_percent(trainer.best_esr)}")
     defaults = dict.fromkeys(names, 0.5)
-    try:
-        _run(trainer, console)
-    except KeyboardInterrupt:
-        trainer.save(checkpoint)
-        console.print(f"interrupted; {checkpoint} keeps the state for --resume")
-        if trainer.step:
-            save_capture(out, trainer, name, pairs, defaults)
-            console.print(f"{out}: best so far, {_percent(trainer.best_esr)}")
-        raise typer.Exit(130) from None
-    save_capture(out, trainer, name, pairs, defaults)
-    checkpoint.unlink(missing_ok=True)
-    console.print(f"{out}: validation ESR {_percent(trainer.best_esr)} after {trainer.step} steps")
-    if report:
-        worst = trainer.validation[-1]
-        for sentence in write_report(out.with_suffix(""), trainer.best, worst, name or out.stem).words:
-            console.print(sentence)
-        console.print(f"{out.with_suffix('.html')}: the report")
-
-
-def _run(trainer: Trainer, console: Console) -> None:
-    bar = Progress(
-        TextColumn("training"),
-        BarColumn(),
-        TaskProgressColumn(),
-        TextColumn("{task.fields[esr]}"),
-        TimeRemainingColumn(),
+    session = Session(
+        trainer,
+        out,
+        write=lambda: save_capture(out, trainer, name, pairs, defaults),
+        result=lambda: f"ESR {_percent(trainer.best_esr)}",
         console=console,
-        disable=not console.is_terminal,
+        resumed=resume,
     )
-    task = bar.add_task("training", total=1.0, esr="")
-
-    def say(standing: Standing) -> None:
-        text = f"ESR {100 * standing.validation_esr:.3f} %, best {100 * standing.best_esr:.3f} %"
-        bar.update(task, completed=standing.fraction, esr=text)
-        if not console.is_terminal:
-            console.print(f"{100 * standing.fraction:3.0f} % of the time, step {standing.step}: {text}")
-
-    with bar:
-        trainer.run(say)
+    session.resume()
+    session.run(lambda keep: _run(trainer, console, keep))
+    session.say(f"{out}: validation ESR {_percent(trainer.best_esr)} after {trainer.course}")
+    if reported:
+        _report(session, trainer, name or out.stem, bool(report))
 
 
-def _check_output(out: Path, knobs: bool, replace: bool) -> None:
+def _run(trainer: Trainer, console: Console, keep: Callable[[], None]) -> None:
+    def tick(progress: Progress) -> None:
+        keep()
+        standing.show(progress.fraction, _text(progress))
+
+    with Standing(console, "training") as standing:
+        trainer.run(tick=tick)
+
+
+def _text(progress: Progress) -> str:
+    if math.isnan(progress.validation_esr):
+        return f"step {progress.step}, loss {progress.loss:.4f}, no validation yet"
+    return f"step {progress.step}, ESR {_percent(progress.validation_esr)}, best {_percent(progress.best_esr)}"
+
+
+def _report(session: Session, trainer: Trainer, title: str, asked_for: bool) -> None:
+    from neural_fx.training.report import write_report
+
+    stem = session.out.with_suffix("")
+    try:
+        findings = write_report(stem, trainer.best, trainer.validation[-1], title, trainer.course, trainer.enough)
+    except OSError as error:
+        text = f"{stem}.html: the report cannot be written: {error.strerror or error}; {session.out} is complete"
+        if asked_for:
+            raise TrainingError(text) from None
+        session.say(text)
+        return
+    for sentence in findings.words:
+        session.say(sentence)
+    session.say(f"{stem}.html: the report")
+
+
+def _check_suffix(out: Path, knobs: bool) -> None:
     suffix = ".safetensors" if knobs else ".nam"
-    if out.exists() and not replace:
-        raise TrainingError(f"{out}: exists already; --overwrite replaces it")
     if out.suffix != suffix:
         kind = "a capture with knobs is a .safetensors file (`neural-fx export` makes .nam snapshots of it)"
         raise TrainingError(f"{out}: {kind if knobs else 'the capture is a .nam file'}; name it so")
-    if not out.parent.is_dir():
-        raise TrainingError(f"{out.parent}: no such folder")
-
-
-def _check_matplotlib() -> None:
-    from importlib.util import find_spec
-
-    if find_spec("matplotlib") is None:
-        raise TrainingError("the report needs matplotlib: pip install 'neural-fx[train]', or say --no-report")
 
 
 def _pairs(recordings: list[Path], positions: list[dict[str, float]]) -> list[tuple[Path, Path]]:
@@ -183,4 +181,4 @@ def _positions(text: str) -> dict[str, float]:
 
 
 def _percent(esr: float) -> str:
-    return f"{100 * esr:.3f} %"
+    return f"{100 * esr:.3f} %" if math.isfinite(esr) else "not measured yet"

@@ -101,7 +101,12 @@ class Tree:
             _play(host, place, message)
         elif place == "load":
             path = self.media.existing(_text(*_exactly(arguments, 1)))
-            _behind(lambda: host.load(board_from(path)), lambda: reply(address, path.name), address, reply)
+            _behind(
+                lambda: host.load(board_from(path, host.output_level)),
+                lambda: reply(address, path.name),
+                address,
+                reply,
+            )
         elif place == "save":
             path = self.media.new(_text(*_exactly(arguments, 1)))
             host.save(path)

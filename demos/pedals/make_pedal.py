@@ -98,7 +98,7 @@ def train(network: Knobbed | WaveNet, pairs: list[Pair], checkpoint: Path, setti
     """Train, or go on with a checkpoint, writing it at every validation."""
     trainer = Trainer(network, pairs, settings)
     if checkpoint.exists():
-        trainer.load(checkpoint)
+        trainer.load(checkpoint, same_data=False)
 
     def report(standing: Progress) -> None:
         trainer.save(checkpoint)

@@ -12,17 +12,17 @@ the others, so that a chain does not know that its blocks are computed together 
 
 from __future__ import annotations
 
-import hashlib
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from neural_fx.engines.torch import TorchEngine
+from neural_fx.formats.digest import digest
 from neural_fx.formats.network import Array, Network
 from neural_fx.models import State
 from neural_fx.models.knobbed import KnobbedModel
@@ -382,25 +382,3 @@ def scheduler(device: str) -> Scheduler:
         if device not in _schedulers:
             _schedulers[device] = Scheduler(device)
         return _schedulers[device]
-
-
-def digest(network: Network) -> bytes:
-    """What tells networks apart: their form and their weights."""
-    found = hashlib.sha256()
-    _feed(found, network)
-    return found.digest()
-
-
-def _feed(found: hashlib._Hash, part: object) -> None:
-    if isinstance(part, np.ndarray):
-        found.update(f"{part.shape}{part.dtype}".encode() + np.ascontiguousarray(part).tobytes())
-    elif is_dataclass(part) and not isinstance(part, type):
-        found.update(type(part).__name__.encode())
-        for item in fields(part):
-            _feed(found, getattr(part, item.name))
-    elif isinstance(part, (tuple, dict)):
-        found.update(f"{len(part)}:".encode())
-        for value in part.items() if isinstance(part, dict) else part:
-            _feed(found, value)
-    else:
-        found.update(f"{part!r};".encode())

@@ -262,6 +262,15 @@ class _CompiledTracker:
         return f0, confidence, _Peaks(lags, clear)
 
 
+def best_method() -> str:
+    """Return ``offline`` if swift-f0 is installed, else ``live``."""
+    try:
+        import swift_f0  # noqa: F401
+    except ImportError:
+        return "live"
+    return "offline"
+
+
 def _repaired(signal: Array, f0: Array, confidence: Array, peaks: _Peaks) -> tuple[Array, Array]:
     """The candidates nearest to swift-f0's estimate where that is sure; its own estimate where none is near."""
     try:

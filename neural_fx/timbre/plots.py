@@ -39,12 +39,12 @@ def plot_analysis(
     pitch = np.where(analysis.confidence > 0.5, analysis.f0_hz, np.nan)
     axes[0].plot(times, pitch, color="cyan", linewidth=1)
     axes[1].plot(times, pitch)
-    axes[1].set(ylabel="f0 in Hz", yscale="log")
+    axes[1].set(ylabel="pitch (Hz)", yscale="log")
     sure = axes[1].twinx()
     sure.plot(times, analysis.confidence, color="0.7", linewidth=0.7)
-    sure.set(ylabel="confidence", ylim=(0, 1.05))
+    sure.set(ylabel="confidence (0 to 1)", ylim=(0, 1.05))
     axes[2].plot(times, analysis.loudness_db)
-    axes[2].set(ylabel="loudness in dB(A)", xlabel="seconds")
+    axes[2].set(ylabel="loudness (dB(A))", xlabel="time (s)")
     with replacing(Path(path)) as part:
         figure.savefig(part, format="png", dpi=90)
 
@@ -53,4 +53,4 @@ def strip(axis: Any, audio: NDArray[Any], title: str, rate: float = RATE) -> Non
     """A spectrogram up to 12 kHz on an axis of matplotlib."""
     hiss = 1e-9 * np.random.default_rng(0).standard_normal(len(audio))  # for the logarithm of silence
     axis.specgram(audio + hiss, 2048, rate, noverlap=1536, vmin=-140, vmax=-40, cmap="magma")
-    axis.set(ylim=(0, min(12000, rate / 2)), ylabel="Hz", title=title)
+    axis.set(ylim=(0, min(12000, rate / 2)), ylabel="frequency (Hz)", title=title)

@@ -4,43 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from neural_fx.audio import read_audio, resample
 from neural_fx.engines import open_engine
 from neural_fx.files import replacing
 from neural_fx.formats.knobbed import fold
 from neural_fx.formats.nam_writer import nam_bytes
 from neural_fx.formats.network import Knobbed, Network
 from neural_fx.formats.pedal import pedal_bytes
+from neural_fx.loudness import probe
 from neural_fx.training.learners import MEMORY
 from neural_fx.training.loop import Trainer
-
-PROBE_RMS_DB = -14.97
-"""RMS of the probe that loudness is measured with: that of the clip Neural Amp Modeler measures with, in dB."""
 
 
 def loudness_and_gain(network: Network, sample_rate: float) -> tuple[float, float]:
     """Loudness in dB and gain in 0..1, as players read them; with knobs, those at noon.
 
-    Measured with the bundled riff at `PROBE_RMS_DB`, so values are close to, not the same as, those that Neural Amp
-    Modeler's trainer gives for its own clip. Loudness: RMS of the output. Gain: how much less than proportionally
-    the output grows over inputs of 11 levels, 0 for a linear and 1 for a fully saturated device.
+    Measured with the standard clip of `neural_fx.loudness`, so values are close to, not the same as, those that
+    Neural Amp Modeler's trainer gives for its own clip. Loudness: RMS of the output. Gain: how much less than
+    proportionally the output grows over inputs of 11 levels, 0 for a linear and 1 for a fully saturated device.
     """
     if isinstance(network, Knobbed):
         network = fold(network, [0.5] * network.knobs)
-    with as_file(files("neural_fx") / "assets" / "riff.flac") as riff:
-        audio, rate = read_audio(riff)
-    probe = resample(audio, rate, sample_rate)[0]
-    probe = probe * (10 ** (PROBE_RMS_DB / 20) / np.sqrt(np.mean(probe**2)))
     levels = np.linspace(0, 1, 11)
     streams = open_engine(network).stream(len(levels))
     streams.reset(max(network.receptive_field, MEMORY), np.zeros(0, np.float32))
-    out = streams.process((levels[:, None] * probe)[:, None].astype(np.float32))[:, 0]
+    out = streams.process((levels[:, None] * probe(sample_rate))[:, None].astype(np.float32))[:, 0]
     powers = np.sqrt(np.mean(np.square(out, dtype=np.float64), axis=1)) + 1e-12
     mean = float(np.mean(powers) / powers[-1])
     return 20 * float(np.log10(powers[-1])), float(np.clip(2 * mean - 1, 0, 1))

@@ -14,9 +14,10 @@ import pytest
 import torch
 
 from neural_fx.engines import open_engine
-from neural_fx.engines.batched import FIRST_PLACES, OFFLINE, BatchedEngine, Pool, Scheduler, digest, scheduler
+from neural_fx.engines.batched import FIRST_PLACES, OFFLINE, BatchedEngine, Pool, Scheduler, scheduler
 from neural_fx.engines.torch import TorchEngine, use_float32_on_cuda
 from neural_fx.formats import parse
+from neural_fx.formats.digest import digest
 from neural_fx.formats.network import Network
 from neural_fx.training.architectures import knobbed, pedal, untrained
 from tests.conftest import DOCUMENTS, noise, wavenet_document

@@ -68,9 +68,8 @@ def test_levels(write: Write) -> None:
     louder = neural_fx.load(path, input_gain_db=15 - 14, output_gain_db=10 - 15)
     np.testing.assert_allclose(moved(x, 48000), louder(x, 48000), rtol=1e-5, atol=1e-7)
     bare = write(wavenet_document(metadata=None), "bare.nam")
-    for level in ("normalized", "calibrated"):
-        with pytest.raises(ModelError, match=r"bare\.nam: metadata: level .* use raw"):
-            neural_fx.load(bare, level=level)
+    with pytest.raises(ModelError, match=r"bare\.nam: metadata: level .* use raw"):
+        neural_fx.load(bare, level="calibrated")
     with pytest.raises(ModelError, match="known: raw, normalized, calibrated"):
         neural_fx.load(path, level="loud")
 

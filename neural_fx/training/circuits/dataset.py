@@ -6,6 +6,7 @@ and the first minutes of a long set are a short set.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from neural_fx.audio import read_audio, resample
 from neural_fx.errors import TrainingError
 from neural_fx.files import replacing
 from neural_fx.parameters import decibels
+from neural_fx.training.checkpoints import fingerprint
 from neural_fx.training.circuits.netlists import Circuit
 from neural_fx.training.circuits.spice import simulate
 
@@ -31,6 +33,8 @@ RUN_UP = 0.3
 """Seconds simulated before it, so that coupling capacitors have charged, and dropped but for what models look back."""
 SYNTHETIC = 0.15
 """Share of segments that are sweeps, bursts or noise instead of guitar."""
+ABOUT = "about.json"
+"""File of a data set's folder that says what it is made from."""
 SILENCE = 3e-3
 """RMS below which a stretch of a recording is passed over."""
 
@@ -81,6 +85,16 @@ class Material:
             self.signals.append(signal)
         if not self.signals:
             raise TrainingError("no recordings to play into the circuit")
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What is played, to compare with what a folder was made from."""
+        return {
+            "recordings": fingerprint(self.signals),
+            "length": self.length,
+            "synthetic": self.synthetic,
+            "gain_db": list(self.gain_db),
+        }
 
     def draw(self, rng: np.random.Generator) -> Audio:
         """A stretch of `length` samples that is not silent, peaks at most 1."""
@@ -134,6 +148,11 @@ class Tones:
     def __init__(self, seconds: float = SECONDS) -> None:
         self.length = round((seconds + RUN_UP) * SAMPLE_RATE)
 
+    @property
+    def about(self) -> dict[str, Any]:
+        """What is played, to compare with what a folder was made from."""
+        return {"recordings": "tones", "length": self.length}
+
     def draw(self, rng: np.random.Generator) -> Audio:
         """Tones of 30 to 150 ms, 0.7 to 18 kHz, -30 to 0 dB, with rounded ends; `length` samples, peaks at most 1."""
         signal, at = np.zeros(self.length), 0
@@ -175,13 +194,16 @@ def generate(
 ) -> Iterator[int]:
     """Simulate the segments that `folder` does not hold yet; yields how many of `count` are there after each.
 
-    Segments appear whole or not at all, so a run can be interrupted anywhere and repeated.
+    Segments appear whole or not at all, so a run can be interrupted anywhere and repeated. `ABOUT` in the folder says
+    what it is made from.
 
     Raises:
+        TrainingError: the folder holds segments of another circuit, other recordings or another seed.
         SpiceError: ngspice failed.
         OSError: the folder cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    _check_folder(folder, {"circuit": circuit.name, "seed": seed, "turns": turns.__name__, **material.about})
     missing = [i for i in range(count) if not _path(folder, i).exists()]
     yield count - len(missing)
 
@@ -199,6 +221,32 @@ def generate(
             yield count - len(missing) + done + 1
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _check_folder(folder: Path, about: dict[str, Any]) -> None:
+    """Raise if a folder's segments are made from something else; else say in it what they are made from.
+
+    A folder of an older version, which does not say it, is taken as it is.
+    """
+    path = folder / ABOUT
+    try:
+        saved = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        saved = about
+    except ValueError:
+        saved = None
+    if not isinstance(saved, dict):
+        raise TrainingError(
+            f"{path}: is damaged; remove it if the folder's segments are of this circuit and recordings"
+        )
+    differing = [key for key, value in about.items() if saved.get(key) != value]
+    if differing and any(folder.glob("[0-9]*.npz")):
+        raise TrainingError(
+            f"{folder}: holds segments that differ in {', '.join(differing)} from what is asked for; "
+            "name another folder, or repeat the command that made it"
+        )
+    with replacing(path) as part:
+        part.write_text(json.dumps(about, indent=2), encoding="utf-8")
 
 
 def load(folder: Path) -> list[Segment]:

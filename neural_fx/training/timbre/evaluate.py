@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from neural_fx.timbre import synthesis
-from neural_fx.timbre.analysis import HOP, RATE, WINDOW, Analysis, a_weight, analyze
+from neural_fx.timbre.analysis import HOP, RATE, WINDOW, Analysis, a_weight, analyze, best_method
 from neural_fx.timbre.decoder import Shape
 from neural_fx.timbre.files import Timbre
 from neural_fx.timbre.synthesizer import Room, Score, Synthesizer
@@ -106,7 +106,7 @@ def measure(pieces: Sequence[Solo], outputs: Sequence[Array]) -> Measures:
     loud, pitch, losses, kept = [], [], [], []
     spread = float(np.std(np.maximum(np.concatenate([p.analysis.loudness_db for p in pieces]), -80)))
     for piece, output in zip(pieces, outputs, strict=True):
-        heard = analyze(output, RATE)
+        heard = analyze(output, RATE, best_method())
         count = min(len(heard.f0_hz), len(piece.analysis.f0_hz)) - 6  # its ends look past the piece
         here = slice(6, count)
         wanted = Analysis(*(part[here] for part in piece.analysis))

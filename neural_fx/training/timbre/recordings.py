@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import re
+import zlib
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +18,7 @@ from numpy.typing import NDArray
 from neural_fx.audio import SUFFIXES, read_audio, resample
 from neural_fx.errors import TrainingError
 from neural_fx.files import replacing
-from neural_fx.timbre.analysis import HOP, RATE, Analysis, analyze
+from neural_fx.timbre.analysis import HOP, RATE, Analysis, analyze, best_method
 
 Array = NDArray[Any]
 
@@ -91,17 +94,30 @@ def load(
 
 
 def _analysed(signal: Array, path: Path, cache: Path | None) -> Analysis:
+    method = best_method()
     if cache is None:
-        return analyze(signal, RATE)
-    kept = cache / f"{path.stem}-{hashlib.sha256(signal.tobytes()).hexdigest()[:12]}.npz"
-    if kept.exists():
-        with np.load(kept, allow_pickle=False) as data:
-            return Analysis(data["f0_hz"], data["confidence"], data["loudness_db"])
-    found = analyze(signal, RATE)
-    cache.mkdir(parents=True, exist_ok=True)
-    with replacing(kept) as part, part.open("wb") as file:
-        np.savez(file, f0_hz=found.f0_hz, confidence=found.confidence, loudness_db=found.loudness_db)
+        return analyze(signal, RATE, method)
+    name = f"{path.stem}-{hashlib.sha256(signal.tobytes()).hexdigest()[:12]}"
+    kept = cache / (f"{name}.npz" if method == "offline" else f"{name}-{method}.npz")
+    if (known := _kept(kept, 1 + len(signal) // HOP)) is not None:
+        return known
+    found = analyze(signal, RATE, method)
+    with suppress(OSError):  # what cannot be kept is analysed again the next time
+        cache.mkdir(parents=True, exist_ok=True)
+        with replacing(kept) as part, part.open("wb") as file:
+            np.savez(file, f0_hz=found.f0_hz, confidence=found.confidence, loudness_db=found.loudness_db)
     return found
+
+
+def _kept(path: Path, frames: int) -> Analysis | None:
+    """Return an analysis from its file; None if there is none, or a damaged one."""
+    try:
+        with np.load(path, allow_pickle=False) as data:
+            found = Analysis(data["f0_hz"], data["confidence"], data["loudness_db"])
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error):
+        return None
+    whole = all(part.shape == (frames,) and np.isfinite(part).all() for part in found)
+    return found if whole else None
 
 
 def split(solos: Sequence[Solo], seed: int = 0) -> tuple[list[Solo], list[Solo]]:

@@ -11,11 +11,14 @@ from typing import Any
 
 import numpy as np
 
+from neural_fx.errors import TrainingError
 from neural_fx.files import replacing
 from neural_fx.render import write_audio
-from neural_fx.timbre.analysis import HOP, RATE, analyze
+from neural_fx.timbre.analysis import HOP, RATE, analyze, best_method
 from neural_fx.timbre.files import read_timbre
 from neural_fx.timbre.plots import strip
+from neural_fx.training.course import Course
+from neural_fx.training.listening import common_gain, file_url, player
 from neural_fx.training.timbre.evaluate import Measures, excerpts, measure, resynthesise, sines, untrained
 from neural_fx.training.timbre.loop import Trainer
 from neural_fx.training.timbre.recordings import Solo
@@ -41,10 +44,27 @@ class Findings:
         return {name: getattr(self, name).as_dict() for name in ("timbre", "untrained", "sine")}
 
 
-def examine(path: Path, held_out: Sequence[Solo]) -> tuple[Findings, list[Solo], list[Any]]:
-    """Measure a timbre file on recordings it was not trained on; also the excerpts and what it makes of them."""
+def examine(
+    path: Path, held_out: Sequence[Solo], course: Course | None = None, enough: float = 0.0
+) -> tuple[Findings, list[Solo], list[Any]]:
+    """Measure a timbre file on recordings it was not trained on.
+
+    Args:
+        path: the timbre.
+        held_out: the recordings.
+        course: of the training, if it is known.
+        enough: steps that such a training needs as a rule.
+
+    Returns:
+        The findings, the excerpts that were measured, and what the timbre makes of them.
+
+    Raises:
+        TrainingError: nothing in the recordings that were held out can be measured.
+    """
     timbre = read_timbre(path)
     pieces = excerpts(held_out)
+    if not pieces:
+        raise TrainingError("the recordings that were held out have no stretch with a clear pitch; record more")
     outputs = [resynthesise(timbre, piece.analysis) for piece in pieces]
     own = measure(pieces, outputs)
     bare = measure(pieces, [sines(piece.analysis) for piece in pieces])
@@ -56,37 +76,70 @@ def examine(path: Path, held_out: Sequence[Solo]) -> tuple[Findings, list[Solo],
     ]
     if own.seconds < 20:
         words.append("few held-out seconds: record more to trust these numbers")
-    if own.spectral_loss > 0.7 * random.spectral_loss:
-        words.append("it has hardly learned: train longer, and use recordings of one instrument without others")
+    words += _advice(own.spectral_loss > 0.7 * random.spectral_loss, course, enough)
     return Findings(own, random, bare, tuple(words)), pieces, outputs
 
 
+def _advice(poor: bool, course: Course | None, enough: float) -> list[str]:
+    """Return what to do next; a training that was too short says nothing about the recordings."""
+    if course is not None and course.steps < enough:
+        minutes = course.minutes_for(enough)
+        return [f"too short: {course}; train for {minutes} minute{'s' if minutes > 1 else ''} (--minutes {minutes})"]
+    if poor:
+        return ["it has hardly learned: train longer, and use recordings of one instrument without others"]
+    return []
+
+
 def write_report(path: Path, trainer: Trainer) -> Findings:
-    """STEM.html, STEM.png and STEM-sample-N-{recorded,played}.flac beside a timbre file."""
-    findings, pieces, outputs = examine(path, trainer.held_out)
+    """Write STEM.html, STEM.png and STEM-sample-N-{recorded,played}.flac beside a timbre file.
+
+    Args:
+        path: of the timbre, written before.
+        trainer: after training.
+
+    Raises:
+        TrainingError: nothing in the recordings that were held out can be measured.
+        AudioError: a sample cannot be written.
+        OSError: another file cannot be written.
+    """
+    findings, pieces, outputs = examine(path, trainer.held_out, trainer.course, trainer.enough)
     stem = path.with_suffix("")
-    for i in range(min(3, len(pieces))):
-        for kind, audio in (("recorded", pieces[i].audio), ("played", outputs[i])):
-            quiet = np.asarray(audio * min(1.0, 0.99 / max(float(np.abs(audio).max()), 1e-9)), np.float32)
-            write_audio(Path(f"{stem}-sample-{i + 1}-{kind}.flac"), quiet[None], RATE)
-    with replacing(stem.with_suffix(".png")) as part:
+    players = _samples(stem, pieces[:3], outputs[:3])
+    png = Path(f"{stem}.png")
+    with replacing(png) as part:
         _plot(part, pieces[0], outputs[0])
-    picture = base64.b64encode(stem.with_suffix(".png").read_bytes()).decode()
+    picture = base64.b64encode(png.read_bytes()).decode()
     rows = "".join(
         f"<tr><td>{name}<td>{m.loudness_l1:.3f}<td>{m.loudness_l1_db:.2f}<td>{m.f0_l1:.3f}"
         f"<td>{100 * m.within_50_cents:.1f} %<td>{m.spectral_loss:.2f}"
         for name, m in (("timbre", findings.timbre), ("untrained", findings.untrained), ("sine", findings.sine))
     )
-    said = "".join(f"<p>{html.escape(sentence)}" for sentence in findings.words)
+    sentences = "".join(f"<p>{html.escape(sentence)}" for sentence in findings.words)
     page = (
         f"<!doctype html><meta charset=utf-8><title>{html.escape(stem.name)}</title>"
-        "<style>body{font:16px sans-serif;max-width:60em;margin:2em auto}td,th{padding:.2em 1em}</style>"
-        f"<h1>{html.escape(stem.name)}</h1>{said}<table><tr><th><th>loudness L1<th>dB<th>f0 L1, semitones"
-        f"<th>within 50 cents<th>spectral loss{rows}</table><img width='100%' src='data:image/png;base64,{picture}'>"
+        "<style>body{font:16px sans-serif;max-width:60em;margin:2em auto}td,th{padding:.2em 1em}"
+        "figure{display:inline-block;margin:0 1em 1em 0}</style>"
+        f"<h1>{html.escape(stem.name)}</h1><p>Trained with {html.escape(str(trainer.course))}.{sentences}"
+        "<table><tr><th><th>loudness L1, standard deviations<th>loudness L1, dB<th>f0 L1, semitones"
+        f"<th>within 50 cents<th>spectral loss{rows}</table><h2>Listen</h2>{players}"
+        f"<h2>Look</h2><img width='100%' src='data:image/png;base64,{picture}'>"
     )
-    with replacing(stem.with_suffix(".html")) as part:
+    with replacing(Path(f"{stem}.html")) as part:
         part.write_text(page, encoding="utf-8")
     return findings
+
+
+def _samples(stem: Path, pieces: Sequence[Solo], outputs: Sequence[Any]) -> str:
+    """Write what was recorded and what is played as files, and return players of them."""
+    players = []
+    for i, (piece, output) in enumerate(zip(pieces, outputs, strict=True), 1):
+        for kind, audio in (("recorded", piece.audio), ("played", output)):
+            signal = np.asarray(audio, np.float32)
+            file = Path(f"{stem}-sample-{i}-{kind}.flac")
+            write_audio(file, (signal * common_gain([signal]))[None], RATE)
+            players.append(player(f"{piece.name}, {kind}", file_url(file.name)))
+        players.append("<br>")
+    return "".join(players)
 
 
 def _plot(path: Path, piece: Solo, output: Any) -> None:
@@ -97,13 +150,13 @@ def _plot(path: Path, piece: Solo, output: Any) -> None:
     for axis, audio, title in ((axes[0], piece.audio, "recorded"), (axes[1], output, "played by the timbre")):
         strip(axis, audio, title)
     times = np.arange(len(piece.analysis.f0_hz)) * HOP / RATE
-    heard = analyze(output, RATE)
+    heard = analyze(output, RATE, best_method())
     for found, label in ((piece.analysis, "recorded"), (heard, "played")):
         n = min(len(times), len(found.f0_hz))
         pitch = np.where(found.confidence[:n] > 0.5, found.f0_hz[:n], np.nan)
         axes[2].plot(times[:n], pitch, label=label, linewidth=1)
         axes[3].plot(times[:n], found.loudness_db[:n], label=label, linewidth=1)
-    axes[2].set(ylabel="f0 in Hz", yscale="log")
-    axes[3].set(ylabel="loudness in dB(A)", xlabel="seconds")
+    axes[2].set(ylabel="pitch (Hz)", yscale="log")
+    axes[3].set(ylabel="loudness (dB(A))", xlabel="time (s)")
     axes[2].legend()
     figure.savefig(path, format="png", dpi=80)

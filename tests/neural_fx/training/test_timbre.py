@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 import soundfile
@@ -189,7 +191,12 @@ def test_command(folder, tmp_path):
     assert read_timbre(out).name == "mine"
     for suffix in (".html", ".png"):
         assert out.with_suffix(suffix).stat().st_size > 1000
-    assert (tmp_path / "mine-sample-1-played.flac").exists()
+    page = out.with_suffix(".html").read_text()
+    played = re.findall(r'<audio controls preload="none" src="([^"]+)"', page)
+    assert {"mine-sample-1-recorded.flac", "mine-sample-1-played.flac"} <= set(played)
+    assert all(soundfile.info(tmp_path / name).samplerate == RATE for name in played)
+    assert re.search(r"too short: \d+ steps? in .*; train for \d+ minutes? \(--minutes \d+\)", page)
+    assert "hardly learned" not in page
     again = run("train-timbre", folder, "-o", out, "--minutes", 0.02)
     assert "exists already" in str(again.exception)
 

@@ -1,0 +1,34 @@
+"""A fingerprint of a network: equal for networks that sound the same by construction, whatever their files say."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import fields, is_dataclass
+
+import numpy as np
+
+from neural_fx.formats.network import Network
+
+
+def digest(network: Network, weights: bool = True) -> bytes:
+    """Return what tells networks apart: a hash of their form and, if asked for, of their weights."""
+    found = hashlib.sha256()
+    _feed(found, network, weights)
+    return found.digest()
+
+
+def _feed(found: hashlib._Hash, part: object, weights: bool) -> None:
+    if isinstance(part, np.ndarray):
+        found.update(f"{part.shape}{part.dtype}".encode())
+        if weights:
+            found.update(np.ascontiguousarray(part).tobytes())
+    elif is_dataclass(part) and not isinstance(part, type):
+        found.update(type(part).__name__.encode())
+        for item in fields(part):
+            _feed(found, getattr(part, item.name), weights)
+    elif isinstance(part, (tuple, dict)):
+        found.update(f"{len(part)}:".encode())
+        for value in part.items() if isinstance(part, dict) else part:
+            _feed(found, value, weights)
+    else:
+        found.update(f"{part!r};".encode())

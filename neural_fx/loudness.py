@@ -1,0 +1,146 @@
+"""How loud a capture is: as its file states it, else as it plays a standard clip, measured once and kept.
+
+The clip is the bundled riff at the level of the clip that Neural Amp Modeler's trainer measures with. So a measured
+loudness and a stated one mean the same, to within a decibel on real amplifiers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.resources import as_file, files
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neural_fx.audio import read_audio, resample
+from neural_fx.cache import cached_number, keep_number
+from neural_fx.engines import open_engine
+from neural_fx.errors import ModelError
+from neural_fx.formats import Capture
+from neural_fx.formats.digest import digest
+from neural_fx.formats.network import largest
+
+PROBE_RMS_DB = -14.97
+"""RMS of the standard clip in dB: that of the clip Neural Amp Modeler measures with."""
+NORMALIZED_LOUDNESS_DB = -18.0
+"""What the level ``normalized`` brings every capture to."""
+MOST_GAIN_DB = 40.0
+"""A stated loudness that asks for more gain than this, up or down, is not believed. A measured one is limited to it."""
+
+_SILENT_DB = -100.0
+_LOUDEST_DB = 300.0
+_BLOCK = 48000
+_VERSION = "riff-1"
+"""Names the clip and the method. Change it with either, so that numbers kept before are measured again."""
+_measured: dict[str, float] = {}
+"""What this process has measured, for where nothing can be kept on disk: a board is built once per stream."""
+
+
+@dataclass(frozen=True)
+class Loudness:
+    """The loudness of a capture.
+
+    Attributes:
+        db: RMS of the output for the standard clip, in dB.
+        stated: True if the file states it, False if it was measured.
+    """
+
+    db: float
+    stated: bool
+
+
+@lru_cache(maxsize=4)
+def probe(sample_rate: float) -> NDArray[np.float32]:
+    """Return the standard clip at a sample rate: (samples,) with an RMS of `PROBE_RMS_DB`; not to be changed."""
+    with as_file(files("neural_fx") / "assets" / "riff.flac") as riff:
+        audio, rate = read_audio(riff)
+    signal = resample(audio, rate, sample_rate)[0]
+    signal = np.asarray(signal * (10 ** (PROBE_RMS_DB / 20) / np.sqrt(np.mean(signal**2))), np.float32)
+    signal.setflags(write=False)
+    return signal
+
+
+def find_loudness(capture: Capture) -> Loudness:
+    """Return the loudness of a capture: the stated one if it can be true, else the measured one.
+
+    It is that of the largest size, with the knobs at their defaults, so that it does not move while they turn.
+
+    Raises:
+        ModelError: the capture states none, and its output for the standard clip is silence or is not finite.
+    """
+    stated = capture.metadata.loudness
+    if stated is not None and abs(NORMALIZED_LOUDNESS_DB - stated) <= MOST_GAIN_DB:
+        return Loudness(stated, True)
+    measured = Loudness(_kept(capture), False)
+    if stated is not None:
+        warnings.warn(
+            f"{_named(capture)}metadata.loudness: states {stated:g} dB, which cannot be; "
+            f"measured {measured.db:.1f} dB instead",
+            stacklevel=2,
+        )
+    return measured
+
+
+def normalizing_gain_db(capture: Capture) -> float:
+    """Return the gain in dB that brings a capture to `NORMALIZED_LOUDNESS_DB`, at most `MOST_GAIN_DB` up or down.
+
+    Raises:
+        ModelError: see `find_loudness`.
+    """
+    found = find_loudness(capture)
+    gain = NORMALIZED_LOUDNESS_DB - found.db
+    limited = min(max(gain, -MOST_GAIN_DB), MOST_GAIN_DB)
+    if limited != gain:
+        warnings.warn(
+            f"{_named(capture)}level normalized would need {gain:+.0f} dB for a loudness of {found.db:.0f} dB; "
+            f"it is limited to {limited:+.0f} dB",
+            stacklevel=2,
+        )
+    return limited
+
+
+def _named(capture: Capture) -> str:
+    return f"{capture.path}: " if capture.path else ""
+
+
+def measure_loudness(capture: Capture) -> float:
+    """Return the RMS in dB of what a capture makes of the standard clip, with its knobs at their defaults.
+
+    Raises:
+        ModelError: the output is silence or a constant, or is not finite.
+    """
+    knobs = np.array(list(capture.knobs.values()), np.float32)
+    stream = open_engine(largest(capture.network)).stream(1)
+    stream.reset(capture.prewarm, knobs)
+    clip, total, squares = probe(capture.sample_rate), 0.0, 0.0
+    for start in range(0, len(clip), _BLOCK):
+        part = clip[start : start + _BLOCK]
+        x = np.concatenate((part[None], np.repeat(knobs[:, None], len(part), 1)))
+        y = stream.process(np.ascontiguousarray(x[None]))[0, 0].astype(np.float64)
+        with np.errstate(all="ignore"):  # what is not finite is found below
+            total += float(np.sum(y))
+            squares += float(np.sum(y * y))
+    power = squares / len(clip)
+    if not np.isfinite(power):
+        raise ModelError("puts out NaN or infinite samples for guitar, so its loudness is not known; use level raw")
+    moving = power - (total / len(clip)) ** 2
+    if moving <= max(10 ** (_SILENT_DB / 10), 1e-12 * power):
+        raise ModelError("puts out silence for guitar, so its loudness is not known; use level raw")
+    return 10 * float(np.log10(power))
+
+
+def _kept(capture: Capture) -> float:
+    """Return what was measured before for the same network, rate and knobs; else measure it and keep it."""
+    about = f"{_VERSION} {capture.sample_rate!r} {capture.prewarm} {dict(capture.knobs)!r} ".encode()
+    key = hashlib.sha256(about + digest(largest(capture.network))).hexdigest()[:32]
+    known = _measured.get(key)
+    if known is None:
+        known = cached_number("loudness", key, _SILENT_DB, _LOUDEST_DB)
+    if known is None:
+        known = measure_loudness(capture)
+        keep_number("loudness", key, known)
+    _measured[key] = known
+    return known
