@@ -36,6 +36,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from neural_fx.errors import BoardError, ModelError, NeuralFXError, ParameterError
 from neural_fx.files import replacing
+from neural_fx.impulse import Convolution, response_path
 from neural_fx.macros import MOST_MACROS, Macro, Target
 from neural_fx.neural import NeuralProcessor, load
 from neural_fx.parameters import unknown_parameter
@@ -293,8 +294,9 @@ def _fill(container: Container, slots: list[Any], source: _Source, where: tuple[
 
 
 def _placed(text: str, folder: Path) -> Path:
+    """Return the absolute path of a file that a board names: the working directory may change later."""
     path = Path(text).expanduser()
-    return path if path.is_absolute() else folder / path
+    return path if path.is_absolute() else folder.absolute() / path
 
 
 def _file(text: str, source: _Source) -> Path:
@@ -352,13 +354,10 @@ def _timbre(slot: _TimbreSlot, source: _Source, place: tuple[str | int, ...]) ->
 def _ir(slot: _IrSlot, source: _Source, place: tuple[str | int, ...]) -> Plugin:
     if slot.set:
         source.fail((*place, "set"), "an impulse response has no parameters but mix")
-    path = _file(slot.ir, source)
-    if not path.is_file():
-        source.fail((*place, "ir"), f"{path}: no such file")
     try:
-        return pedalboard.Convolution(str(path), slot.mix)
-    except Exception as error:  # whatever the native reader says of a file that is not audio
-        source.fail((*place, "ir"), f"{path}: cannot be read as audio: {' '.join(str(error).split())}")
+        return Convolution(_file(slot.ir, source), slot.mix)
+    except NeuralFXError as error:
+        source.fail((*place, "ir"), str(error))
 
 
 def native_plugins() -> dict[str, type[pedalboard.Plugin]]:
@@ -508,9 +507,13 @@ def _slots(container: Container, folder: Path) -> list[dict[str, Any]]:
 
 
 def relative(path: str | Path, folder: Path) -> str:
-    """A path as a board file in a folder writes it."""
+    """Return a path as a board file in a folder writes it.
+
+    Both folders are taken without links, because `..` after a link leads elsewhere. The file's own name is kept.
+    """
+    path = Path(path).absolute()
     try:
-        return Path(os.path.relpath(path, folder)).as_posix()
+        return Path(os.path.relpath(os.path.realpath(path.parent) + os.sep + path.name, os.path.realpath(folder))).as_posix()
     except ValueError:  # another drive
         return str(path)
 
@@ -540,9 +543,14 @@ def _describe(plugin: Plugin, folder: Path) -> dict[str, Any]:
         if type(plugin) in (Chain, Mix) and isinstance(plugin, Container):
             return {"chain" if type(plugin) is Chain else "parallel": _slots(plugin, folder)}
     elif isinstance(plugin, pedalboard.Convolution):
-        if plugin.impulse_response_filename:
+        response = response_path(plugin)
+        if response is not None:
             mix = {"mix": round(float(plugin.mix), 7)} if plugin.mix != 1 else {}
-            return {"ir": relative(plugin.impulse_response_filename, folder), **mix}
+            return {"ir": relative(response, folder), **mix}
+        raise BoardError(
+            "a convolution with an array cannot be written to a board file; "
+            "write the response to an audio file and use neural_fx.Convolution(file)"
+        )
     elif isinstance(plugin, pedalboard.ExternalPlugin):
         location = vars(plugin).get("path_to_plugin_file")
         if location:

@@ -14,6 +14,7 @@ from typing import Any, TypeAlias, overload
 import numpy as np
 import pedalboard
 
+from neural_fx.impulse import check_native
 from neural_fx.macros import Macro
 from neural_fx.parameters import Parameter, Ramp
 from neural_fx.processor import Audio, Processor, Spec
@@ -31,7 +32,10 @@ class Container(Processor, MutableSequence[Plugin]):
     """A list of plugins that is itself a processor."""
 
     def __init__(self, plugins: Iterable[Plugin] = (), **values: float) -> None:
-        """Raises TypeError for anything that is neither a processor nor a pedalboard plugin."""
+        """Raise TypeError for anything that is neither a processor nor a pedalboard plugin.
+
+        Raises AudioError for a convolution whose impulse response cannot be used.
+        """
         super().__init__(**values)
         self._plugins: list[Plugin] = []
         self._names: dict[int, str] = {}
@@ -99,6 +103,8 @@ def _checked(plugin: object, owner: Container) -> Any:
         raise ValueError(f"{plugin!r} is an instrument; a {type(owner).__name__} holds effects")
     if plugin is owner:
         raise ValueError("a chain cannot contain itself")
+    if isinstance(plugin, pedalboard.Plugin):
+        check_native(plugin)
     return plugin
 
 
