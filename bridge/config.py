@@ -26,6 +26,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from bridge.errors import BridgeError
 from bridge.midi import MidiMap
 from neural_fx.files import replacing
+from neural_fx.inputs import read_bytes
 from neural_fx.timbre.library import timbre_in
 
 MOST_BYTES = 1 << 20
@@ -81,9 +82,7 @@ def write_controls(path: Path, midi: MidiMap) -> None:
 
 def _value(path: Path) -> dict[str, Any]:
     try:
-        data = path.read_bytes()
-        if len(data) > MOST_BYTES:
-            raise BridgeError(f"{path}: is too large for a config file")
+        data = read_bytes(path, MOST_BYTES, BridgeError, "a config file")
         value = yaml.safe_load(data.decode("utf-8-sig"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
         raise BridgeError(f"{path}: cannot be read: {' '.join(str(error).split())}") from None

@@ -18,7 +18,7 @@ import neural_fx
 from bridge.media import Media
 from bridge.protocol import Event
 from instruments import InstrumentPlayer
-from neural_fx.boards import board_text, load_board
+from neural_fx.boards import MAX_BYTES, board_text, load_board
 from neural_fx.errors import BoardError, NeuralFXError, ParameterError
 from neural_fx.macros import Macro, default_macros
 from neural_fx.parameters import Parameter, Ramp
@@ -558,8 +558,5 @@ def board_from(path: str | Path) -> Callable[[], Pedalboard]:
     path = Path(path)
     if path.suffix.lower() not in (".yaml", ".yml"):
         return lambda: Pedalboard([neural_fx.load(path)])
-    try:
-        text = path.read_bytes()
-    except OSError as error:
-        raise BoardError(f"{path}: cannot be read: {error.strerror or error}") from None
+    text = read_bytes(path, MAX_BYTES, BoardError, "a board")
     return lambda: load_board(path, text)

@@ -35,10 +35,12 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from neural_fx.errors import BoardError, ModelError, NeuralFXError, ParameterError
-from neural_fx.files import replacing
+from neural_fx.files import reason, replacing, same_file
 from neural_fx.impulse import Convolution, response_path
+from neural_fx.inputs import content_problem, read_bytes
 from neural_fx.macros import MOST_MACROS, Macro, Target
 from neural_fx.neural import NeuralProcessor, load
+from neural_fx.outputs import board_files
 from neural_fx.parameters import unknown_parameter
 from neural_fx.pedalboard import Chain, Container, Mix, Pedalboard, Plugin
 from neural_fx.processor import Processor
@@ -192,11 +194,12 @@ def load_board(
         BoardError: the file does not fit the schema, or a slot cannot be filled; names the line and the field.
     """
     path = Path(path)
-    try:
-        text = path.read_bytes() if text is None else text
-    except OSError as error:
-        raise BoardError(f"{path}: cannot be read: {error.strerror or error}") from None
+    if text is None:
+        text = read_bytes(path, MAX_BYTES, BoardError, "a board")
     source = _Source(path, allowed=allowed)
+    problem = content_problem(text[:256])
+    if problem is not None:
+        source.fail((), problem)
     value = _parse(text, source)
     if not isinstance(value, dict):
         source.fail((), "expected a board: a mapping with `slots`")
@@ -462,14 +465,21 @@ def save_board(board: Pedalboard, path: str | Path, overwrite: bool = False) -> 
     """Write a board to a YAML file; model and impulse response paths become relative to it where they can.
 
     Raises:
-        BoardError: a plugin that a file cannot name, or the file exists and `overwrite` is False.
+        BoardError: a plugin that a file cannot name; the file exists and `overwrite` is False; the board uses the
+            file; or it cannot be written.
     """
     path = Path(path)
     if path.exists() and not overwrite:
         raise BoardError(f"{path}: exists already; say overwrite to replace it")
+    for used in board_files(board):
+        if same_file(path, used):
+            raise BoardError(f"{path}: is a file that the board itself uses; choose another name")
     text = board_text(board, path.parent)
-    with replacing(path) as part:
-        part.write_text(text, encoding="utf-8")
+    try:
+        with replacing(path) as part:
+            part.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise BoardError(f"{path}: cannot be written: {reason(error)}") from None
 
 
 def board_text(board: Pedalboard, folder: Path) -> str:
@@ -513,7 +523,9 @@ def relative(path: str | Path, folder: Path) -> str:
     """
     path = Path(path).absolute()
     try:
-        return Path(os.path.relpath(os.path.realpath(path.parent) + os.sep + path.name, os.path.realpath(folder))).as_posix()
+        return Path(
+            os.path.relpath(os.path.realpath(path.parent) + os.sep + path.name, os.path.realpath(folder))
+        ).as_posix()
     except ValueError:  # another drive
         return str(path)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import ModuleType
@@ -27,11 +27,15 @@ _LONGEST_SUFFIX = 16
 
 
 @contextmanager
-def replacing(path: str | Path) -> Iterator[Path]:
+def replacing(path: str | Path, mode: int = 0o666) -> Iterator[Path]:
     """Yield a temporary path to write to, and move the file to `path` when the block ends without an error.
 
     The temporary file is removed on any error or interruption. Its name is short, so that `path` may have the longest
     name that the file system allows. It keeps the suffix, because some libraries choose the format by it.
+
+    Args:
+        path: the file to write.
+        mode: its permissions, less the process's umask.
 
     Raises:
         OSError: the folder cannot be written, or nothing was written to the temporary path.
@@ -42,7 +46,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
     lock = -1
     try:
         part = _unused_part(path)
-        lock = _create_locked(part)
+        lock = _create_locked(part, mode)
         yield part
         if fcntl is None:
             os.close(lock)  # Windows does not rename open files
@@ -60,10 +64,10 @@ def _unused_part(path: Path) -> Path:
     return path.with_name(f"{PREFIX}{secrets.token_hex(8)}{MARK}{suffix}")
 
 
-def _create_locked(part: Path) -> int:
+def _create_locked(part: Path, mode: int) -> int:
     """Create an empty file and return its descriptor, which holds the lock."""
     while True:
-        lock = os.open(part, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
+        lock = os.open(part, os.O_CREAT | os.O_EXCL | os.O_RDWR, mode)
         try:
             _lock(lock)
             # Another process may have removed the file as stale before the lock was taken.
@@ -131,28 +135,6 @@ def same_file(one: str | Path, other: str | Path) -> bool:
         return os.path.realpath(one) == os.path.realpath(other)
     except (OSError, ValueError):
         return False
-
-
-def first_same(output: str | Path, inputs: Iterable[str | Path]) -> Path | None:
-    """Return the input that an output would replace, if any."""
-    return next((Path(name) for name in inputs if same_file(output, name)), None)
-
-
-def in_new_folder(out: str | Path, name: str) -> Path:
-    """Return the file that an ``--out`` option names.
-
-    Args:
-        out: a file, or a folder: one that exists, or a name that ends in a slash.
-        name: the file's name inside a folder.
-
-    Raises:
-        OSError: the folder does not exist and cannot be made.
-    """
-    if not names_folder(out):
-        return Path(out)
-    folder = Path(out)
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder / name
 
 
 def names_folder(out: str | Path) -> bool:

@@ -1,13 +1,12 @@
 """`Convolution`: pedalboard's, for impulse responses in every audio format that is read here.
 
-`pedalboard.Convolution` passes the dry signal, without an error, if it cannot decode its file (measured in 0.9.26: FLAC,
-MP3, CAF, W64, AU, mu-law WAV, and files that are no audio). It takes arrays as well, and the same samples give the same
+`pedalboard.Convolution` passes the dry signal, without an error, if it cannot decode its file. In 0.9.26 that is FLAC,
+MP3, CAF, W64, AU, mu-law WAV, and files that are not audio. It takes arrays as well. The same samples give the same
 output, bit for bit, from an array and from a file.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from weakref import WeakKeyDictionary

@@ -12,6 +12,7 @@ from bridge.cli import analyze, bench, circuit, info, play, plugin, render, serv
 from bridge.cli.signals import Terminated, raise_on_termination
 from neural_fx import __version__
 from neural_fx.errors import NeuralFXError
+from neural_fx.inputs import printable
 
 app = typer.Typer(
     name="neural-fx",
@@ -53,17 +54,21 @@ app.command("serve")(serve.serve)
 app.add_typer(plugin.app, name="plugin")
 
 
+def _print_warning(message: object, *_details: object, **_more: object) -> None:
+    print(f"neural-fx: warning: {printable(str(message))}", file=sys.stderr)
+
+
 def main() -> None:
     """Run the command line.
 
     The exit status is 2 for errors that input can cause, 130 after Ctrl-C, 143 after SIGTERM and 129 after SIGHUP.
     """
-    warnings.showwarning = lambda message, *rest, **more: print(f"neural-fx: warning: {message}", file=sys.stderr)
+    warnings.showwarning = _print_warning
     raise_on_termination()
     try:
         app()
     except NeuralFXError as error:
-        print(f"neural-fx: error: {error}", file=sys.stderr)
+        print(f"neural-fx: error: {printable(str(error))}", file=sys.stderr)
         sys.exit(2)
     except Terminated as ending:
         print(f"neural-fx: stopped by {ending}", file=sys.stderr)

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from neural_fx.errors import TrainingError
+from neural_fx.outputs import check_output
 
 if TYPE_CHECKING:
     from neural_fx.training.loop import Progress as Standing
@@ -54,6 +55,7 @@ def train(
     """
     positions = [_positions(text) for text in knob or []]
     _check_output(out, bool(positions), overwrite or resume)
+    check_output(out, True, recordings)
     pairs = _pairs(recordings, positions)
     if report:
         _check_matplotlib()
