@@ -20,6 +20,7 @@ from bridge.protocol import Event
 from instruments import InstrumentPlayer
 from neural_fx.boards import MAX_BYTES, board_text, load_board
 from neural_fx.errors import BoardError, NeuralFXError, ParameterError
+from neural_fx.inputs import read_bytes
 from neural_fx.macros import Macro, default_macros
 from neural_fx.parameters import Parameter, Ramp
 from neural_fx.pedalboard import Pedalboard, Plugin, Queue

@@ -32,7 +32,10 @@ class Renders:
         self.lock = threading.Lock()
 
     def start(self, source: str, target: str, board: str, reply: Callable[..., None]) -> None:
-        """Queue a render; the replies are ``/render/progress``, ``/render/remark``, ``/render/done`` and ``/render/error``.
+        """Queue a render.
+
+        Replies ``/render/progress`` while it runs, ``/render/remark`` for what is odd about the input, and at the end
+        ``/render/done`` or ``/render/error``.
 
         Raises:
             BridgeError: unknown board, a file that may not be read or written, or too many waiting.

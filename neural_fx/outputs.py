@@ -53,7 +53,11 @@ def board_files(board: Iterable[Any]) -> Iterator[Path]:
         capture = getattr(getattr(plugin, "capture", None), "path", None)
         if capture is not None:
             yield capture
-        yield from (source for source in getattr(plugin, "sources", ()) if isinstance(source, Path))
+        yield from (
+            source
+            for source in getattr(getattr(plugin, "instrument", plugin), "sources", ())
+            if isinstance(source, Path)
+        )
         if isinstance(plugin, pedalboard.Convolution):
             response = response_path(plugin)
             yield from () if response is None else (response,)

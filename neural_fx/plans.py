@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import fnmatch
 import glob
 import os
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -143,22 +144,41 @@ class _Search:
         root = _fixed_part(pattern)
         # A pattern such as in/** also matches what an earlier run wrote to in/out.
         out = self.out if self.out is not None and is_folder(self.out) and _is_inside(self.out, root) else None
-        matches = sorted(glob.glob(pattern, recursive=True))
+        if "**" in Path(pattern).parts:
+            matches = [Path(match) for match in self._below(pattern)]
+        else:
+            matches = [Path(match) for match in sorted(glob.glob(pattern))]
         if out is not None:
-            matches = [match for match in matches if not _is_inside(Path(match), out, or_same=True)]
-        if "**" in pattern and not all(map(is_folder, matches)):
-            # The pattern matches folders and, by themselves, the files in them.
-            matches = [match for match in matches if not is_folder(match)]
+            matches = [match for match in matches if not _is_inside(match, out, or_same=True)]
         if not matches:
             raise AudioError(f"{pattern}: no such file, folder, or match")
         one = _Search(self.out, several=False)
         return list(dict.fromkeys(pair for match in matches for pair in one.find(match)))
 
+    def _below(self, pattern: str) -> list[Path]:
+        """Return the files that a pattern with ``**`` matches.
+
+        `glob` follows every link, and two links to folders above make it search for hours.
+        """
+        parts = Path(pattern).parts
+        first = parts.index("**")
+        tail = parts[first:]
+        bases = [Path(base) for base in sorted(glob.glob(str(Path(*parts[:first]))))]
+        files = [(file, file.relative_to(base).parts) for base in bases for file in self.in_folder(base, False)]
+        if tail[-1] in ("*", "**"):
+            files = [(file, below) for file, below in files if file.suffix.lower() in SUFFIXES]
+        found = [file for file, below in files if _fits(below, tail)]
+        # Where no file fits, folders may, such as in/**/takes.
+        found = found or [
+            file for file, below in files if file.suffix.lower() in SUFFIXES and _fits(below, (*tail, "**"))
+        ]
+        return sorted(found)
+
     def _is_out(self, folder: Path) -> bool:
         return self.out is not None and os.path.realpath(folder) == os.path.realpath(self.out)
 
-    def in_folder(self, root: Path) -> Iterator[Path]:
-        """Yield the audio files in a folder and the folders in it.
+    def in_folder(self, root: Path, audio_only: bool = True) -> Iterator[Path]:
+        """Yield the files in a folder and the folders in it; those with a suffix of audio, or all.
 
         Hidden names are left out. A folder is searched once, whatever links lead to it.
         """
@@ -180,7 +200,7 @@ class _Search:
                     continue
                 path = folder / entry.name
                 if not _is_folder_entry(entry):
-                    if path.suffix.lower() in SUFFIXES:
+                    if not audio_only or path.suffix.lower() in SUFFIXES:
                         yield path
                 elif entry.is_symlink():
                     links.append(path)
@@ -214,6 +234,17 @@ def _fixed_part(pattern: str) -> Path:
             break
         parts.append(part)
     return Path(*parts)
+
+
+def _fits(parts: Sequence[str], pattern: Sequence[str]) -> bool:
+    """Return whether the parts of a path fit those of a pattern, where ``**`` stands for any number of them."""
+    if not pattern:
+        return not parts
+    if pattern[0] == "**":
+        if len(pattern) == 1:
+            return True
+        return any(_fits(parts[skipped:], pattern[1:]) for skipped in range(len(parts) + 1))
+    return bool(parts) and fnmatch.fnmatch(parts[0], pattern[0]) and _fits(parts[1:], pattern[1:])
 
 
 def _is_inside(path: Path, folder: Path, or_same: bool = False) -> bool:

@@ -98,6 +98,7 @@ def play(
         console.print(
             f"{printable(target)}: {seconds:.1f} s, {len(players)} channels, {speed:.0f} x real time each",
             highlight=False,
+            markup=False,
         )
 
 
