@@ -43,7 +43,17 @@ def plan(inputs: Iterable[str | Path], out: str | Path) -> list[tuple[Path, Path
     """
     given = list(inputs)
     search = _Search(Path(out), several=len(given) > 1)
-    found = [pair for name in given for pair in search.find(name)]
+    found: list[tuple[Path, Path]] = []
+    missing: list[AudioError] = []
+    for name in given:
+        try:
+            found += search.find(name)
+        except AudioError as error:
+            # One missing file must not stop the others: it becomes a render that fails.
+            missing.append(error)
+            found.append((Path(name), Path(Path(name).name)))
+    if missing and len(missing) == len(found):
+        raise missing[0]
     if not found:
         raise AudioError("no audio files found in " + ", ".join(map(str, given)))
     out_path = Path(out)
