@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from itertools import chain
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -289,6 +290,7 @@ def _in_processes(
     advance: Callable[[float], None],
     finished: Callable[[Report], None],
 ) -> list[Report]:
+    _start_resource_tracker()
     context = multiprocessing.get_context("spawn")
     tasks, news, stop = context.Queue(), context.Queue(), context.Event()
     for task in [*enumerate(pairs), *[None] * jobs]:
@@ -322,6 +324,21 @@ def _in_processes(
             remove_stale_parts(target.parent)
             reports[index] = _failed(source, target, f"{source}: {lost}")
     return [reports[index] for index in range(len(pairs))]
+
+
+def _start_resource_tracker() -> None:
+    """Start multiprocessing's helper with SIGHUP blocked, which it inherits.
+
+    It ignores SIGINT and SIGTERM by itself. A closing terminal sends SIGHUP to all processes, and without the helper
+    the others end in tracebacks.
+    """
+    if not hasattr(signal, "SIGHUP"):
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])
+    try:
+        resource_tracker.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _end(workers: list[Any]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -58,6 +58,21 @@ def _print_warning(message: object, *_details: object, **_more: object) -> None:
     print(f"neural-fx: warning: {printable(str(message))}", file=sys.stderr)
 
 
+def _interruption(error: BaseException | None) -> KeyboardInterrupt | None:
+    """Return the interruption that led to an error, if any."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error
+
+
+def _exit_interrupted(interruption: KeyboardInterrupt) -> NoReturn:
+    if isinstance(interruption, Terminated):
+        print(f"neural-fx: stopped by {interruption}", file=sys.stderr)
+        sys.exit(128 + interruption.number)
+    print("neural-fx: interrupted", file=sys.stderr)
+    sys.exit(130)
+
+
 def main() -> None:
     """Run the command line.
 
@@ -70,12 +85,14 @@ def main() -> None:
     except NeuralFXError as error:
         print(f"neural-fx: error: {printable(str(error))}", file=sys.stderr)
         sys.exit(2)
-    except Terminated as ending:
-        print(f"neural-fx: stopped by {ending}", file=sys.stderr)
-        sys.exit(128 + ending.number)
-    except KeyboardInterrupt:
-        print("neural-fx: interrupted", file=sys.stderr)
-        sys.exit(130)
+    except KeyboardInterrupt as interruption:
+        _exit_interrupted(interruption)
+    except SystemExit as ending:
+        # typer turns every KeyboardInterrupt, so Terminated as well, into exit status 130.
+        cause = _interruption(ending) if ending.code == 130 else None
+        if cause is None:
+            raise
+        _exit_interrupted(cause)
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)
