@@ -32,7 +32,7 @@ from typing import Annotated, Any, Literal, NoReturn
 
 import pedalboard
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError
 
 from neural_fx.errors import BoardError, ModelError, NeuralFXError, ParameterError
 from neural_fx.files import reason, replacing, same_file
@@ -50,6 +50,17 @@ MAX_BYTES = 2**20
 MAX_DEPTH = 16
 _Number = Annotated[float, Field(allow_inf_nan=False)]
 _Value = bool | _Number | str
+
+
+def _path_text(value: object) -> str:
+    """Accept text, also with bytes that are not UTF-8, which pydantic's own strings refuse."""
+    if not isinstance(value, str):
+        raise ValueError("Input should be a valid string")
+    return value.strip()
+
+
+FileName = Annotated[str, PlainValidator(_path_text)]
+"""The name of a file in a board."""
 
 
 class Strict(BaseModel):
@@ -75,7 +86,7 @@ class _PedalSlot(Slot):
 
 
 class _ModelSlot(Slot):
-    model: str
+    model: FileName
     oversample: Literal[1, 2, 4, 8] = 1
     level: Literal["raw", "normalized", "calibrated"] = "raw"
     interface_dbu: _Number = 12.0
@@ -85,7 +96,7 @@ class _ModelSlot(Slot):
 
 
 class _IrSlot(Slot):
-    ir: str
+    ir: FileName
     mix: float = Field(1.0, ge=0, le=1)
 
     def files(self, folder: Path) -> list[Path]:
@@ -93,8 +104,8 @@ class _IrSlot(Slot):
 
 
 class _TimbreSlot(Slot):
-    timbre: str
-    morph_to: str | None = None
+    timbre: FileName
+    morph_to: FileName | None = None
 
     def files(self, folder: Path) -> list[Path]:
         return timbre_files(folder, self.timbre, self.morph_to)
@@ -105,7 +116,7 @@ class _PluginSlot(Slot):
 
 
 class _Vst3Slot(Slot):
-    vst3: str
+    vst3: FileName
     plugin_name: str | None = None
 
     def files(self, folder: Path) -> list[Path]:

@@ -26,6 +26,8 @@ def circuit(
     stopped.
     """
     from neural_fx.errors import TrainingError
+    from neural_fx.files import reason
+    from neural_fx.inputs import printable
     from neural_fx.training.circuits import CIRCUITS
     from neural_fx.training.circuits.dataset import SECONDS, Material, generate
 
@@ -36,10 +38,13 @@ def circuit(
     columns = (TextColumn("simulating"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task("", total=count)
-        for done in generate(CIRCUITS[name], out, Material(recordings), count, seed, jobs):
-            bar.update(task, completed=done)
+        try:
+            for done in generate(CIRCUITS[name], out, Material(recordings), count, seed, jobs):
+                bar.update(task, completed=done)
+        except OSError as error:
+            raise TrainingError(f"{out}: cannot be written: {reason(error)}") from None
     knobs = [knob.name for knob in CIRCUITS[name].knobs]
     if as_json:
-        print(json.dumps({"circuit": name, "folder": str(out), "segments": count, "knobs": knobs}))
+        print(json.dumps({"circuit": name, "folder": printable(out), "segments": count, "knobs": knobs}))
     else:
         console.print(f"{out}: {count} segments of {SECONDS:g} s, knobs {', '.join(knobs)}", highlight=False)

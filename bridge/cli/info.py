@@ -105,7 +105,6 @@ def export(
     except ModelError as error:
         raise error.inside(source) from None
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
         with replacing(target) as part:
             part.write_bytes(data)
     except OSError as error:

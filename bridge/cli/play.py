@@ -36,11 +36,14 @@ def play(
 
     from instruments.ddsp import DDSP
     from instruments.song import DRUMS, TAIL, perform, read_song
-    from neural_fx.inputs import printable
+    from neural_fx.inputs import printable, special_problem
     from neural_fx.outputs import check_output, output_file
     from neural_fx.plans import file_format
     from neural_fx.render import write_audio
 
+    problem = special_problem(song)
+    if problem is not None:
+        raise NeuralFXError(f"{song}: {problem}")
     target = output_file(out, f"{song.stem}.wav")
     file_format(target)
     check_output(target, overwrite, [song])
