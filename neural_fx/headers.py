@@ -17,6 +17,9 @@ _MOST_CHUNKS = 10000
 """Chunks read before the search for the audio ends: real files have a few dozen at most."""
 _OGG_PAGE = 65307
 """The most bytes of a page of an Ogg file."""
+_LARGEST = 2**32 - 1
+_MOST_AFTER = 2**20
+"""Bytes of other chunks that may follow the audio, where sizes over 4 GB are looked for."""
 _LARGEST_FRAME = 256
 """Bytes: blocks of compressed audio are larger, and a part of one is missing audio."""
 
@@ -111,9 +114,13 @@ def _wave(file: BinaryIO, total: int, order: str) -> Size | None:
                 return _rf64(long_size, present, frame_bytes, file, position, total)
             if _never_filled_in(size) and size != present and not _is_empty(file, position, size, total, order):
                 present -= present % max(frame_bytes, 1)
-                patches = {position - 4: struct.pack(order + "I", present)} if present < 2**32 else {}
-                patches |= {4: struct.pack(order + "I", min(position + present - 8, 2**32 - 1))}
-                return Size(None, present, frame_bytes, patches)
+                patches = {
+                    position - 4: struct.pack(order + "I", min(present, _LARGEST)),
+                    4: struct.pack(order + "I", min(position + present - 8, _LARGEST)),
+                }
+                return Size(None, present, frame_bytes, patches if present <= _LARGEST else {})
+            if present - size > _LARGEST - _MOST_AFTER:
+                return Size(None, present, frame_bytes)  # a size over 4 GB, of which the header has the lower 32 bits
             return Size(size, present, frame_bytes)
     return None
 
@@ -203,11 +210,11 @@ def _aiff_sound(
     if unfilled and present >= max(frame_bytes, 1) and frame_bytes and not compressed:
         present -= present % frame_bytes
         patches = {
-            position - 4: struct.pack(">I", min(present + 8, 2**32 - 1)),
+            position - 4: struct.pack(">I", min(present + 8, _LARGEST)),
             where: struct.pack(">I", present // frame_bytes),
-            4: struct.pack(">I", min(position + 8 + present - 8, 2**32 - 1)),
+            4: struct.pack(">I", min(position + present, _LARGEST)),
         }
-        return Size(None, present, frame_bytes, patches)
+        return Size(None, present, frame_bytes, patches if present + 8 <= _LARGEST else {})
     stated = max(size - 8, 0)
     if frames and frame_bytes:
         stated = max(stated, frames * frame_bytes) if size not in (0, 8) else frames * frame_bytes
@@ -241,7 +248,8 @@ def _au(head: bytes, total: int, order: str) -> Size:
     position, size, _ = struct.unpack(order + "III", head[4:16])
     present = max(total - position, 0)
     if size in (0, 0xFFFFFFFF) and present:
-        return Size(None, present, 1, {8: struct.pack(order + "I", min(present, 0xFFFFFFFE))})
+        patches = {8: struct.pack(order + "I", min(present, _LARGEST - 1))}
+        return Size(None, present, 1, patches if present < _LARGEST else {})
     return Size(size, present)
 
 

@@ -146,6 +146,8 @@ def check_native(plugin: pedalboard.Plugin) -> None:
 
 
 def _check_convolution(plugin: pedalboard.Convolution) -> None:
+    if plugin in _absolute:
+        return  # checked before, and it may be playing now
     name = plugin.impulse_response_filename
     if name is None:
         if plugin.impulse_response is not None:
