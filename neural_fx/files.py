@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -41,7 +42,7 @@ def replacing(path: str | Path, mode: int = 0o666) -> Iterator[Path]:
         OSError: the folder cannot be written, or nothing was written to the temporary path.
     """
     path = Path(path)
-    remove_stale_parts(path.parent)
+    _clean_now_and_then(path.parent)
     part: Path | None = None
     lock = -1
     try:
@@ -95,6 +96,18 @@ def _is_descriptor_of(descriptor: int, path: Path) -> bool:
         return os.path.samestat(os.fstat(descriptor), os.stat(path))
     except FileNotFoundError:
         return False
+
+
+_next_cleaning: dict[Path, float] = {}
+
+
+def _clean_now_and_then(folder: Path) -> None:
+    """Call `remove_stale_parts`, but spend at most a twentieth of the time on it: folders may hold 10,000 files."""
+    if time.monotonic() < _next_cleaning.get(folder, 0.0):
+        return
+    began = time.thread_time()
+    remove_stale_parts(folder)
+    _next_cleaning[folder] = time.monotonic() + 20 * (time.thread_time() - began)
 
 
 def remove_stale_parts(folder: str | Path) -> None:
