@@ -24,8 +24,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from bridge.errors import BridgeError
 from bridge.midi import MidiMap
-from neural_fx.errors import reason
 from neural_fx.files import replacing
+from neural_fx.inputs import read_bytes
 from neural_fx.schema import EmptyList, EmptyMapping, field_problem
 from neural_fx.timbre.library import timbre_in
 from neural_fx.yaml_text import Document, YamlError, read_yaml, write_yaml
@@ -92,12 +92,7 @@ def _document(path: Path) -> Document:
         BridgeError: it cannot be read.
     """
     try:
-        data = path.read_bytes()
-        if len(data) > MOST_BYTES:
-            raise BridgeError(f"{path}: is too large for a config file; expected at most {MOST_BYTES} bytes")
-        document = read_yaml(data)
-    except OSError as error:
-        raise BridgeError(f"{path}: cannot be read: {reason(error)}") from None
+        document = read_yaml(read_bytes(path, MOST_BYTES, BridgeError, "a config file"))
     except YamlError as error:
         raise BridgeError(f"{path}: cannot be read: {error}") from None
     if document.value is None:

@@ -18,8 +18,9 @@ import neural_fx
 from bridge.media import Media
 from bridge.protocol import Event
 from instruments import InstrumentPlayer
-from neural_fx.boards import board_text, load_board
+from neural_fx.boards import MAX_BYTES, board_text, load_board
 from neural_fx.errors import BoardError, NeuralFXError, ParameterError, reason
+from neural_fx.inputs import read_bytes
 from neural_fx.macros import Macro, default_macros
 from neural_fx.neural import NeuralProcessor
 from neural_fx.parameters import Parameter, Ramp, unknown_parameter
@@ -583,8 +584,5 @@ def board_from(path: str | Path, level: str = "raw") -> Callable[[], Pedalboard]
     path = Path(path)
     if path.suffix.lower() not in (".yaml", ".yml"):
         return lambda: Pedalboard([neural_fx.load(path, level=level)])
-    try:
-        text = path.read_bytes()
-    except OSError as error:
-        raise BoardError(f"{path}: cannot be read: {reason(error)}") from None
+    text = read_bytes(path, MAX_BYTES, BoardError, "a board")
     return lambda: load_board(path, text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -27,7 +28,7 @@ class Media:
 
     def holds(self, path: Path) -> bool:
         """Whether a file is in one of the folders."""
-        return any(path.resolve().is_relative_to(folder) for folder in self.folders)
+        return any(_resolved(path).is_relative_to(folder) for folder in self.folders)
 
     def existing(self, name: str) -> Path:
         """A file that is there, in the first folder that has it.
@@ -36,7 +37,7 @@ class Media:
             BridgeError: there is none, or the name leads out of the folders.
         """
         for place in self._places(name):
-            if place.is_file():
+            if os.path.isfile(place):  # unlike Path.is_file, without an error for names that are too long
                 return place
         raise BridgeError(f"no file {name!r} in the media folders")
 
@@ -47,8 +48,10 @@ class Media:
             BridgeError: it exists and may not be replaced, its folder is missing, or the name leads out.
         """
         place = self._places(name)[0]
-        if place.exists() and not self.overwrite:
+        if os.path.lexists(place) and not self.overwrite:
             raise BridgeError(f"{name!r} exists already; the worker was not started with --overwrite")
+        if os.path.isdir(place):
+            raise BridgeError(f"{name!r} is a folder; name the file to write")
         if not place.parent.is_dir():
             raise BridgeError(f"{name!r}: no such folder among the media folders")
         return place
@@ -58,8 +61,13 @@ class Media:
             raise BridgeError("the worker has no media folders; start it with --media DIR")
         if "\0" in name or len(name) > 1024:
             raise BridgeError("that is no file name")
-        places = [(folder / name).resolve() for folder in self.folders]
+        places = [_resolved(folder / name) for folder in self.folders]
         inside = [p for p, folder in zip(places, self.folders, strict=True) if p.is_relative_to(folder) and p != folder]
         if not inside:
             raise BridgeError(f"{name!r} leads out of the media folders")
         return inside
+
+
+def _resolved(path: Path) -> Path:
+    """Return the path without links. Unlike `Path.resolve`, raises no error for links in a circle."""
+    return Path(os.path.realpath(path))

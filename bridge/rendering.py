@@ -11,7 +11,7 @@ from bridge.errors import BridgeError
 from bridge.hosting import BoardHost
 from bridge.media import Media
 from neural_fx.audio import open_audio
-from neural_fx.errors import NeuralFXError
+from neural_fx.inputs import printable
 from neural_fx.render import Output, render_file
 from neural_fx.values import suggestion
 
@@ -33,7 +33,10 @@ class Renders:
         self.lock = threading.Lock()
 
     def start(self, source: str, target: str, board: str, reply: Callable[..., None]) -> None:
-        """Queue a render; progress and the end are told by ``/render/progress``, ``/render/done``, ``/render/error``.
+        """Queue a render.
+
+        Replies ``/render/progress`` while it runs, ``/render/remark`` for what is odd about the input, and at the end
+        ``/render/done`` or ``/render/error``.
 
         Raises:
             BridgeError: unknown board, a file that may not be read or written, or too many waiting.
@@ -60,10 +63,14 @@ class Renders:
                     done += seconds
                     reply("/render/progress", number, min(1.0, done / max(total, 1e-9)))
 
-                render_file(path, out, self.boards[board].copy(), Output(overwrite=self.media.overwrite), advance)
+                output = Output(overwrite=self.media.overwrite)
+                report = render_file(path, out, self.boards[board].copy(), output, advance)
+                for remark in report.remarks:
+                    reply("/render/remark", number, remark)
                 reply("/render/done", number, target)
-            except (NeuralFXError, OSError, ValueError, RuntimeError) as error:
-                reply("/render/error", number, " ".join(str(error).split()))
+            except Exception as error:  # whatever a file or a plugin raises, the next render must run
+                text = " ".join(str(error).split()) or type(error).__name__
+                reply("/render/error", number, printable(text))
             finally:
                 with self.lock:
                     self.waiting -= 1

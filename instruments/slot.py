@@ -7,7 +7,7 @@ from typing import Any
 
 from instruments.ddsp import DDSP
 from instruments.player import InstrumentPlayer
-from neural_fx.boards import Slot, add_slot, relative, timbre_files
+from neural_fx.boards import FileName, Slot, add_slot, relative, timbre_files
 from neural_fx.pedalboard import Plugin
 from neural_fx.timbre.library import timbre_in
 
@@ -20,8 +20,8 @@ class InstrumentSlot(Slot):
         morph_to: another one.
     """
 
-    instrument: str
-    morph_to: str | None = None
+    instrument: FileName
+    morph_to: FileName | None = None
 
     def files(self, folder: Path) -> list[Path]:
         return timbre_files(folder, self.instrument, self.morph_to)

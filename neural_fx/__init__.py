@@ -23,6 +23,7 @@ _WHERE = {
     "Pedalboard": "neural_fx.pedalboard",
     "Chain": "neural_fx.pedalboard",
     "Mix": "neural_fx.pedalboard",
+    "Convolution": "neural_fx.impulse",
     "NeuralFXError": "neural_fx.errors",
     "ModelError": "neural_fx.errors",
     "ParameterError": "neural_fx.errors",
@@ -36,6 +37,7 @@ __all__ = [
     "AudioError",
     "BoardError",
     "Chain",
+    "Convolution",
     "Mix",
     "ModelError",
     "NeuralFXError",
@@ -55,6 +57,7 @@ __all__ = [
 if TYPE_CHECKING:
     from neural_fx import pedals, timbre
     from neural_fx.errors import AudioError, BoardError, ModelError, NeuralFXError, ParameterError, TrainingError
+    from neural_fx.impulse import Convolution
     from neural_fx.neural import NeuralProcessor, load
     from neural_fx.parameters import Parameter
     from neural_fx.pedalboard import Chain, Mix, Pedalboard

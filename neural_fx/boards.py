@@ -31,12 +31,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
 
 import pedalboard
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError, model_validator
 
-from neural_fx.errors import BoardError, ModelError, NeuralFXError, ParameterError
-from neural_fx.files import replacing
+from neural_fx.errors import BoardError, ModelError, NeuralFXError, ParameterError, reason
+from neural_fx.files import replacing, same_file
+from neural_fx.impulse import Convolution, response_path
+from neural_fx.inputs import content_problem, read_bytes
 from neural_fx.macros import MOST_MACROS, Macro, Target
 from neural_fx.neural import NeuralProcessor, load
+from neural_fx.outputs import board_files
 from neural_fx.parameters import Parameter, unknown_parameter
 from neural_fx.pedalboard import Chain, Container, Mix, Pedalboard, Plugin
 from neural_fx.processor import Processor
@@ -47,6 +50,17 @@ from neural_fx.yaml_text import YamlError, read_yaml, write_yaml
 
 MAX_BYTES = 2**20
 MAX_DEPTH = 16
+
+
+def _path_text(value: object) -> str:
+    """Accept text, also with bytes that are not UTF-8, which pydantic's own strings refuse."""
+    if not isinstance(value, str):
+        raise ValueError("Input should be a valid string")
+    return value.strip()
+
+
+FileName = Annotated[str, PlainValidator(_path_text)]
+"""The name of a file in a board."""
 
 
 class Strict(BaseModel):
@@ -73,7 +87,7 @@ class _PedalSlot(Slot):
 
 
 class _ModelSlot(Slot):
-    model: str
+    model: FileName
     oversample: Literal[1, 2, 4, 8] = 1
     level: Literal["raw", "normalized", "calibrated"] = "raw"
     interface_dbu: Number = 12.0
@@ -83,7 +97,7 @@ class _ModelSlot(Slot):
 
 
 class _IrSlot(Slot):
-    ir: str
+    ir: FileName
     mix: Number = Field(1.0, ge=0, le=1)
 
     def files(self, folder: Path) -> list[Path]:
@@ -91,8 +105,8 @@ class _IrSlot(Slot):
 
 
 class _TimbreSlot(Slot):
-    timbre: str
-    morph_to: str | None = None
+    timbre: FileName
+    morph_to: FileName | None = None
 
     def files(self, folder: Path) -> list[Path]:
         return timbre_files(folder, self.timbre, self.morph_to)
@@ -103,7 +117,7 @@ class _PluginSlot(Slot):
 
 
 class _Vst3Slot(Slot):
-    vst3: str
+    vst3: FileName
     plugin_name: str | None = None
 
     def files(self, folder: Path) -> list[Path]:
@@ -203,11 +217,12 @@ def load_board(
         BoardError: the file does not fit the schema, or a slot cannot be filled; names the line and the field.
     """
     path = Path(path)
-    try:
-        text = path.read_bytes() if text is None else text
-    except OSError as error:
-        raise BoardError(f"{path}: cannot be read: {error.strerror or error}") from None
+    if text is None:
+        text = read_bytes(path, MAX_BYTES, BoardError, "a board")
     source = _Source(path, allowed=allowed)
+    problem = content_problem(text[:256])
+    if problem is not None:
+        source.fail((), problem)
     value = _parse(text, source)
     if not isinstance(value, dict):
         source.fail((), "expected a board: a mapping with `slots`")
@@ -285,8 +300,9 @@ def _fill(container: Container, slots: list[Any], source: _Source, where: tuple[
 
 
 def _placed(text: str, folder: Path) -> Path:
+    """Return the absolute path of a file that a board names: the working directory may change later."""
     path = Path(text).expanduser()
-    return path if path.is_absolute() else folder / path
+    return path if path.is_absolute() else folder.absolute() / path
 
 
 def _file(text: str, source: _Source) -> Path:
@@ -344,13 +360,10 @@ def _timbre(slot: _TimbreSlot, source: _Source, place: tuple[str | int, ...]) ->
 def _ir(slot: _IrSlot, source: _Source, place: tuple[str | int, ...]) -> Plugin:
     if slot.set:
         source.fail((*place, "set"), "an impulse response has no parameters but mix")
-    path = _file(slot.ir, source)
-    if not path.is_file():
-        source.fail((*place, "ir"), f"{path}: no such file")
     try:
-        return pedalboard.Convolution(str(path), slot.mix)
-    except Exception as error:  # whatever the native reader says of a file that is not audio
-        source.fail((*place, "ir"), f"{path}: cannot be read as audio: {' '.join(str(error).split())}")
+        return Convolution(_file(slot.ir, source), slot.mix)
+    except NeuralFXError as error:
+        source.fail((*place, "ir"), str(error))
 
 
 def native_plugins() -> dict[str, type[pedalboard.Plugin]]:
@@ -465,14 +478,21 @@ def save_board(board: Pedalboard, path: str | Path, overwrite: bool = False) -> 
     """Write a board to a YAML file; model and impulse response paths become relative to it where they can.
 
     Raises:
-        BoardError: a plugin that a file cannot name, or the file exists and `overwrite` is False.
+        BoardError: a plugin that a file cannot name; the file exists and `overwrite` is False; the board uses the
+            file; or it cannot be written.
     """
     path = Path(path)
     if path.exists() and not overwrite:
         raise BoardError(f"{path}: exists already; say overwrite to replace it")
+    for used in board_files(board):
+        if same_file(path, used):
+            raise BoardError(f"{path}: is a file that the board itself uses; choose another name")
     text = board_text(board, path.parent)
-    with replacing(path) as part:
-        part.write_text(text, encoding="utf-8")
+    try:
+        with replacing(path) as part:
+            part.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise BoardError(f"{path}: cannot be written: {reason(error)}") from None
 
 
 def board_text(board: Pedalboard, folder: Path) -> str:
@@ -510,9 +530,15 @@ def _slots(container: Container, folder: Path) -> list[dict[str, Any]]:
 
 
 def relative(path: str | Path, folder: Path) -> str:
-    """A path as a board file in a folder writes it."""
+    """Return a path as a board file in a folder writes it.
+
+    Both folders are taken without links, because `..` after a link leads elsewhere. The file's own name is kept.
+    """
+    path = Path(path).absolute()
     try:
-        return Path(os.path.relpath(path, folder)).as_posix()
+        return Path(
+            os.path.relpath(os.path.realpath(path.parent) + os.sep + path.name, os.path.realpath(folder))
+        ).as_posix()
     except ValueError:  # another drive
         return str(path)
 
@@ -543,9 +569,14 @@ def _describe(plugin: Plugin, folder: Path) -> dict[str, Any]:
         if type(plugin) in (Chain, Mix) and isinstance(plugin, Container):
             return {"chain" if type(plugin) is Chain else "parallel": _slots(plugin, folder)}
     elif isinstance(plugin, pedalboard.Convolution):
-        if plugin.impulse_response_filename:
+        response = response_path(plugin)
+        if response is not None:
             mix = {"mix": round(float(plugin.mix), 7)} if plugin.mix != 1 else {}
-            return {"ir": relative(plugin.impulse_response_filename, folder), **mix}
+            return {"ir": relative(response, folder), **mix}
+        raise BoardError(
+            "a convolution with an array cannot be written to a board file; "
+            "write the response to an audio file and use neural_fx.Convolution(file)"
+        )
     elif isinstance(plugin, pedalboard.ExternalPlugin):
         location = vars(plugin).get("path_to_plugin_file")
         if location:

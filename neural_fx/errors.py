@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 
@@ -10,6 +11,8 @@ def reason(error: BaseException) -> str:
 
     Some exceptions have no text, such as an `EOFError`; then the name of their class says it.
     """
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+        return "the name is too long"
     text = getattr(error, "strerror", None) or str(error)
     return " ".join(str(text).split()) or type(error).__name__
 

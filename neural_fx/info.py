@@ -7,6 +7,7 @@ from typing import Any
 from neural_fx.errors import ModelError
 from neural_fx.formats import Capture
 from neural_fx.formats.network import Slimmable, is_recurrent
+from neural_fx.inputs import printable
 from neural_fx.loudness import Loudness, find_loudness
 from neural_fx.neural import LEVELS, capture_parameters, level_gains
 
@@ -21,7 +22,7 @@ def describe(capture: Capture) -> dict[str, Any]:
     samples = capture.network.receptive_field
     meta, loudness = capture.metadata, _loudness(capture)
     return {
-        "file": str(capture.path) if capture.path else None,
+        "file": printable(capture.path) if capture.path else None,
         "format": capture.format,
         "version": capture.version,
         "architecture": capture.architecture,

@@ -19,6 +19,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import pedalboard
 
+from neural_fx.impulse import check_native
 from neural_fx.macros import Macro
 from neural_fx.native_checks import NativeChecks
 from neural_fx.parameters import Parameter, Ramp
@@ -45,7 +46,10 @@ class Container(Processor, MutableSequence[Plugin]):
     """Changes of any container's list so far; shows whether a remembered set of locks still holds."""
 
     def __init__(self, plugins: Iterable[Plugin] = (), **values: float) -> None:
-        """Raises TypeError for anything that is neither a processor nor a pedalboard plugin."""
+        """Raise TypeError for anything that is neither a processor nor a pedalboard plugin.
+
+        Raises AudioError for a convolution whose impulse response cannot be used.
+        """
         super().__init__(**values)
         self._plugins: list[Plugin] = []
         self._names: WeakKeyDictionary[Plugin, str] = WeakKeyDictionary()
@@ -187,6 +191,8 @@ def _checked(plugin: object, owner: Container) -> Any:
         raise ValueError(f"{plugin!r} is an instrument; a {type(owner).__name__} holds effects")
     if plugin is owner:
         raise ValueError("a chain cannot contain itself")
+    if isinstance(plugin, pedalboard.Plugin):
+        check_native(plugin)
     return plugin
 
 

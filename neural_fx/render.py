@@ -5,52 +5,46 @@ Memory does not grow with length, and the result is sample-exact with processing
 
 from __future__ import annotations
 
-import glob
 import multiprocessing
 import queue
 import signal
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import chain
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from neural_fx.audio import SUFFIXES, Audio, Reader, open_audio, subtypes, writer
-from neural_fx.errors import AudioError, NeuralFXError
-from neural_fx.files import replacing
+from neural_fx.audio import Audio, Reader, open_audio, subtypes, writer
+from neural_fx.errors import AudioError, NeuralFXError, reason
+from neural_fx.files import remove_stale_parts, replacing
+from neural_fx.inputs import printable
 from neural_fx.layout import channels_first
+from neural_fx.outputs import board_files, check_output
 from neural_fx.parameters import Parameter
 from neural_fx.pedalboard import Pedalboard
 from neural_fx.placement import in_batches
+from neural_fx.plans import file_format, plan
 from neural_fx.processor import Spec
-from neural_fx.values import positive_number, suggestion, whole_number
+from neural_fx.values import positive_number, whole_number
 
 if TYPE_CHECKING:
     import soundfile
 
+__all__ = ["Interrupted", "Output", "Report", "file_format", "plan", "render_all", "render_file", "write_audio"]
+
 BLOCK = 65536
 """Samples read at a time; a multiple of the processors' buffer size, so the cuts are those of one long call."""
+_PATIENCE = 30.0
+"""Seconds that a worker process has to end: it looks between blocks, and may still be loading a model."""
 GPU_BLOCK = 1 << 22
 """The same for boards with captures on a GPU, which cut it up again and run the pieces as a batch."""
 
-FORMATS = {
-    ".wav": "WAV",
-    ".flac": "FLAC",
-    ".aif": "AIFF",
-    ".aiff": "AIFF",
-    ".ogg": "OGG",
-    ".mp3": "MP3",
-    ".w64": "W64",
-    ".caf": "CAF",
-    ".rf64": "RF64",
-    ".au": "AU",
-}
 _DEFAULT_SUBTYPE = {"OGG": "VORBIS", "MP3": "MPEG_LAYER_III"}
-_LOSSY = ("OGG", "MP3")
 _BYTES = {"PCM_U8": 1, "PCM_S8": 1, "PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4, "DOUBLE": 8}
 
 
@@ -82,7 +76,18 @@ class Output:
 
 @dataclass
 class Report:
-    """What became of one file. `speed` is in multiples of real time; `peak_db` in dBFS, before any clipping."""
+    """The result of one file.
+
+    Attributes:
+        input: the file that was read, and `output` the one that was written; bytes that are not UTF-8 as ``\\xNN``.
+        seconds: of audio written.
+        wall_seconds: time it took.
+        speed: in multiples of real time.
+        peak_db: dBFS, before any clipping; None for silence.
+        clipped_samples: samples above full scale.
+        remarks: what a user should know, although the file was rendered.
+        error: why there is no output.
+    """
 
     input: str
     output: str
@@ -91,80 +96,11 @@ class Report:
     speed: float = 0.0
     peak_db: float | None = None
     clipped_samples: int = 0
+    remarks: list[str] = field(default_factory=list)
     error: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
-
-
-# -- which files -------------------------------------------------------------------------------------------------
-
-
-def plan(inputs: Iterable[str | Path], out: str | Path) -> list[tuple[Path, Path]]:
-    """Pairs of input and output files.
-
-    Args:
-        inputs: files, folders (searched for audio, with their folders), and glob patterns.
-        out: a file if there is one input file, else a folder that mirrors the names. A lossy input (mp3, ogg) gets
-            a `.wav` in a folder.
-
-    Raises:
-        AudioError: nothing found, two inputs with one output, an output that is an input, an unknown output format.
-    """
-    out = Path(out)
-    given = list(inputs)
-    found = [pair for name in given for pair in _find(name)]
-    if not found:
-        raise AudioError("no audio files found in " + ", ".join(map(str, given)))
-    single = len(found) == 1 and not Path(given[0]).is_dir()
-    if single and not out.is_dir() and not str(out).endswith(("/", "\\")):
-        file_format(out)
-        pairs = [(found[0][0], out)]
-    else:
-        if out.is_file():
-            raise AudioError(f"{out}: is a file; several inputs need a folder")
-        pairs = [(source, out / _mirrored(relative)) for source, relative in found]
-    taken: dict[Path, Path] = {}
-    for source, target in pairs:
-        place = target.resolve()
-        if place in taken and taken[place] != source:
-            raise AudioError(f"{taken[place]} and {source} would both be written to {target}")
-        if place == source.resolve():
-            raise AudioError(f"{source}: would be overwritten by its own output")
-        taken[place] = source
-    return list(dict.fromkeys(pairs))
-
-
-def _find(given: str | Path) -> list[tuple[Path, Path]]:
-    """(file, path to mirror) for a file, folder or pattern."""
-    path = Path(given)
-    if path.is_dir():
-        files = sorted(f for f in path.rglob("*") if f.suffix.lower() in SUFFIXES and f.is_file())
-        return [(f, f.relative_to(path)) for f in files if not f.name.startswith(".")]
-    if path.exists():
-        return [(path, Path(path.name))]
-    matches = sorted(glob.glob(str(given), recursive=True))
-    if not matches:
-        raise AudioError(f"{given}: no such file, folder, or match")
-    return [pair for match in matches for pair in _find(match)]
-
-
-def _mirrored(relative: Path) -> Path:
-    format = FORMATS.get(relative.suffix.lower())
-    return relative.with_suffix(".wav") if format is None or format in _LOSSY else relative
-
-
-def file_format(path: Path) -> str:
-    """libsndfile's name for the format of an output file.
-
-    Raises:
-        AudioError: no suffix or an unknown one; lists the known.
-    """
-    format = FORMATS.get(path.suffix.lower())
-    if format is None:
-        hint = suggestion(path.suffix, FORMATS)
-        raise AudioError(f"{path}: unknown output format {path.suffix!r}{hint}; known: {', '.join(FORMATS)}")
-    return format
 
 
 def _encoding(path: Path, output: Output, channels: int, samples: int) -> tuple[str, str]:
@@ -202,11 +138,11 @@ def render_file(
         Interrupted: `stop` said so.
     """
     began = time.perf_counter()
-    report = Report(str(source), str(target))
-    if target.exists() and not output.overwrite:
-        raise AudioError(f"{target}: exists already; --overwrite replaces it")
+    report = Report(printable(source), printable(target))
+    check_output(target, output.overwrite, (source, *board_files(board)))
     board.reset()
     with open_audio(source) as reader:
+        report.remarks += [f"{printable(source)}: {remark}" for remark in reader.remarks]
         rate = output.sample_rate or reader.sample_rate
         samples = int((reader.frames / reader.sample_rate + output.tail_seconds) * rate)
         format, subtype = _encoding(target, output, reader.channels, samples)
@@ -228,7 +164,7 @@ def render_file(
                     report.seconds += block.shape[1] / rate
                     advance(block.shape[1] / rate)
         except OSError as error:
-            raise AudioError(f"{target}: cannot be written: {error.strerror or error}") from None
+            raise AudioError(f"{target}: cannot be written: {reason(error)}") from None
         finally:
             board.reset()
     report.wall_seconds = time.perf_counter() - began
@@ -259,10 +195,11 @@ def write_audio(path: str | Path, audio: Audio, sample_rate: int, subtype: str |
         raise AudioError(f"{path}: not written: the audio contains NaN or infinite samples")
     format, subtype = _encoding(path, Output(subtype=subtype), *audio.shape)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as part, writer(part, sample_rate, len(audio), format, subtype) as file:
             _write(file, audio, path)
     except OSError as error:
-        raise AudioError(f"{path}: cannot be written: {error.strerror or error}") from None
+        raise AudioError(f"{path}: cannot be written: {reason(error)}") from None
 
 
 def _write(file: soundfile.SoundFile, block: Audio, target: Path) -> None:
@@ -352,11 +289,25 @@ def _attempt(
     advance: Callable[[float], None],
     stop: Callable[[], bool] = lambda: False,
 ) -> Report:
-    """`render_file`, with its errors in the report."""
+    """Call `render_file` and put its errors into the report.
+
+    Any error counts: whatever a file, a plugin or the system raises must not stop the other files.
+    """
     try:
         return render_file(source, target, board, output, advance, stop)
+    except Interrupted:
+        raise
     except NeuralFXError as error:
-        return Report(str(source), str(target), error=str(error))
+        return _failed(source, target, str(error))
+    except OSError as error:
+        return _failed(source, target, f"{source}: cannot be rendered: {reason(error)}")
+    except Exception as error:
+        text = " ".join(str(error).split())
+        return _failed(source, target, f"{source}: cannot be rendered: {type(error).__name__}: {text}".rstrip(": "))
+
+
+def _failed(source: Path, target: Path, error: str) -> Report:
+    return Report(printable(source), printable(target), error=printable(error))
 
 
 def _in_processes(
@@ -367,6 +318,7 @@ def _in_processes(
     advance: Callable[[float], None],
     finished: Callable[[Report], None],
 ) -> list[Report]:
+    _start_resource_tracker()
     context = multiprocessing.get_context("spawn")
     tasks, news, stop = context.Queue(), context.Queue(), context.Event()
     for task in [*enumerate(pairs), *[None] * jobs]:
@@ -393,11 +345,39 @@ def _in_processes(
                 advance(item)
     finally:
         stop.set()
-        for worker in workers:
-            if worker.pid is not None:
-                worker.join(timeout=30)
-    lost = "the process that rendered it died; is there enough memory?"
-    return [reports.get(i) or Report(str(a), str(b), error=f"{a}: {lost}") for i, (a, b) in enumerate(pairs)]
+        _end(workers)
+    lost = "the process that rendered it died; there may be too little memory"
+    for index, (source, target) in enumerate(pairs):
+        if index not in reports:
+            remove_stale_parts(target.parent)
+            reports[index] = _failed(source, target, f"{source}: {lost}")
+    return [reports[index] for index in range(len(pairs))]
+
+
+def _start_resource_tracker() -> None:
+    """Start multiprocessing's helper with SIGHUP blocked, which it inherits.
+
+    It ignores SIGINT and SIGTERM by itself. A closing terminal sends SIGHUP to all processes, and without the helper
+    the others end in tracebacks.
+    """
+    if not hasattr(signal, "SIGHUP"):
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])
+    try:
+        resource_tracker.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _end(workers: list[Any]) -> None:
+    """Wait until all worker processes have ended; they were asked to. Kill those that do not."""
+    deadline = time.monotonic() + _PATIENCE
+    for worker in workers:
+        if worker.pid is not None:
+            worker.join(timeout=max(0.1, deadline - time.monotonic()))
+            if worker.is_alive():
+                worker.kill()
+                worker.join()
 
 
 class _Progress:
@@ -417,18 +397,42 @@ class _Progress:
         self.told, self.waiting = time.perf_counter(), 0.0
 
 
+class _Ending:
+    """Whether a worker process should end: it was asked to, it received a signal, or its parent is gone."""
+
+    def __init__(self, asked: Any) -> None:
+        self.asked = asked
+        self.signalled = False
+        self.parent = multiprocessing.parent_process()
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent as well, which asks
+        for name in ("SIGTERM", "SIGHUP"):
+            if hasattr(signal, name):
+                signal.signal(getattr(signal, name), self._note)
+
+    def _note(self, number: int, frame: object) -> None:
+        # No exception: it could be raised inside a queue, while that holds a lock of all processes.
+        self.signalled = True
+
+    def __call__(self) -> bool:
+        return self.signalled or self.asked.is_set() or (self.parent is not None and not self.parent.is_alive())
+
+
 def _work(make_board: Callable[[], Pedalboard], output: Output, tasks: Any, news: Any, stop: Any) -> None:
-    """A worker process: files from `tasks` until None; seconds done and reports into `news`."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent says when to stop
+    """Render files from `tasks` until None comes, in a worker process; put seconds done and reports into `news`."""
+    ending = _Ending(stop)
     board = make_board()
-    for task in iter(tasks.get, None):
-        if stop.is_set():
+    while not ending():
+        try:
+            task = tasks.get(timeout=0.2)
+        except queue.Empty:
+            continue
+        if task is None:
             break
         index, (source, target) = task
         advance = _Progress(news, index)
         with suppress(Interrupted):
-            report = _attempt(source, target, board, output, advance, stop.is_set)
+            report = _attempt(source, target, board, output, advance, ending)
             advance.catch_up()
             news.put((index, report))
-    if stop.is_set():
+    if ending():
         news.cancel_join_thread()  # nobody reads any more

@@ -16,7 +16,10 @@ from neural_fx.errors import NeuralFXError
 
 def analyze(
     file: Annotated[Path, typer.Argument(help="An audio file; its channels are averaged.")],
-    plot: Annotated[Path | None, typer.Option(help="Write a PNG: spectrogram, pitch, confidence, loudness.")] = None,
+    plot: Annotated[
+        str | None,
+        typer.Option(help="Write a PNG (or into a folder, NAME/): spectrogram, pitch, confidence, loudness."),
+    ] = None,
     method: Annotated[
         str | None,
         typer.Option(help="offline (swift-f0 decides octaves) or live (what a stream hears). Offline where possible."),
@@ -26,6 +29,9 @@ def analyze(
     """Follow the pitch and the loudness of one instrument or voice, 250 frames a second, as CSV on standard output."""
     from neural_fx import timbre
     from neural_fx.audio import read_audio
+    from neural_fx.errors import reason
+    from neural_fx.inputs import printable
+    from neural_fx.outputs import check_output, output_file
     from neural_fx.timbre.analysis import HOP, RATE, best_method
     from neural_fx.timbre.plots import plot_analysis
 
@@ -40,18 +46,26 @@ def analyze(
         if method == "live":
             text = f"the live tracker decides on the octaves, because swift-f0 is missing: {INSTALL}"
             print(f"neural-fx: {text}", file=sys.stderr)
+    picture = None if plot is None else output_file(plot, f"{file.stem}.png")
+    if picture is not None:
+        check_output(picture, True, [file])
     audio, rate = read_audio(file)
     found = timbre.analyze(audio, rate, method)
     names = ("f0_hz", "confidence", "loudness_db")
-    if plot is not None:
-        plot_analysis(plot, audio.mean(0), rate, found, file.name)
+    if picture is not None:
+        try:
+            picture.parent.mkdir(parents=True, exist_ok=True)
+            plot_analysis(picture, audio.mean(0), rate, found, printable(file.name))
+        except OSError as error:
+            raise NeuralFXError(f"{picture}: cannot be written: {reason(error)}") from None
         print(
-            f"{plot}: {len(found.f0_hz)} frames, {100 * found.voiced.mean():.0f} % with a clear pitch", file=sys.stderr
+            f"{printable(picture)}: {len(found.f0_hz)} frames, {100 * found.voiced.mean():.0f} % with a clear pitch",
+            file=sys.stderr,
         )
     if as_json:
         columns = {name: [round(float(v), 4) for v in values] for name, values in zip(names, found, strict=True)}
         print(json.dumps({"seconds_per_frame": HOP / RATE, **columns}))
-    elif plot is None:
+    elif picture is None:
         table = csv.writer(sys.stdout)
         table.writerow(("seconds", *names))
         for k, row in enumerate(zip(*found, strict=True)):

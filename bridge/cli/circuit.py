@@ -26,7 +26,8 @@ def circuit(
     Costs about three seconds of one core for a second of audio. Ctrl-C and the same command again go on where it
     stopped.
     """
-    from neural_fx.errors import TrainingError
+    from neural_fx.errors import TrainingError, reason
+    from neural_fx.inputs import printable
     from neural_fx.training.circuits import CIRCUITS
     from neural_fx.training.circuits.dataset import SECONDS, Material, generate
 
@@ -45,11 +46,11 @@ def circuit(
         raise
     except OSError as error:
         raise TrainingError(
-            f"{error.filename or out}: cannot be written: {error.strerror or error}; "
+            f"{error.filename or out}: cannot be written: {reason(error)}; "
             f"{out} keeps {made} of {count} segments, and the same command goes on from there"
         ) from None
     knobs = [knob.name for knob in CIRCUITS[name].knobs]
     if as_json:
-        print(json.dumps({"circuit": name, "folder": str(out), "segments": count, "knobs": knobs}))
+        print(json.dumps({"circuit": name, "folder": printable(out), "segments": count, "knobs": knobs}))
     else:
         console.print(f"{out}: {count} segments of {SECONDS:g} s, knobs {', '.join(knobs)}", highlight=False)

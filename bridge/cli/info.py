@@ -88,31 +88,34 @@ def pedals(as_json: Annotated[bool, typer.Option("--json", help="For scripts.")]
 
 def export(
     source: Annotated[str, typer.Argument(help="A capture file, or the name of a bundled pedal.")],
-    out: Annotated[Path, typer.Option("-o", "--out", help="The .nam file to write.")],
+    out: Annotated[str, typer.Option("-o", "--out", help="The .nam file to write, or a folder (NAME/).")],
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="KNOB=VALUE, 0..1: where the snapshot's knobs stand.")
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace it if it exists.")] = False,
 ) -> None:
     """Write a capture of any format as a standard .nam file; a pedal with knobs, at one position of them."""
+    from neural_fx.errors import reason
     from neural_fx.files import replacing
     from neural_fx.formats import read
+    from neural_fx.inputs import printable
+    from neural_fx.outputs import check_output, output_file
     from neural_fx.pedals import PEDALS
     from neural_fx.snapshot import snapshot
 
     capture = PEDALS[source].file() if source in PEDALS else read(source)
-    if out.exists() and not overwrite:
-        raise ModelError("exists already; --overwrite replaces it", file=out)
+    target = output_file(out, f"{Path(source).stem}.nam")
+    check_output(target, overwrite, [] if capture.path is None else [capture.path])
     try:
         data = snapshot(capture, _positions(settings or []))
     except ModelError as error:
         raise error.inside(source) from None
     try:
-        with replacing(out) as part:
+        with replacing(target) as part:
             part.write_bytes(data)
     except OSError as error:
-        raise ModelError(f"cannot be written: {error.strerror or error}", file=out) from None
-    Console(stderr=True).print(f"{out}: {len(data) / 1024:.0f} kB", highlight=False)
+        raise ModelError(f"cannot be written: {reason(error)}", file=target) from None
+    Console(stderr=True).print(f"{printable(target)}: {len(data) / 1024:.0f} kB", highlight=False, markup=False)
 
 
 def _positions(settings: list[str]) -> dict[str, str]:

@@ -145,7 +145,7 @@ def checkpoint_of(out: Path) -> Path:
     return out.with_suffix(".ckpt")
 
 
-def check_output(out: Path, resume: bool, overwrite: bool) -> None:
+def check_start(out: Path, resume: bool, overwrite: bool) -> None:
     """Raise early what would otherwise be found after the training.
 
     Args:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -12,6 +12,7 @@ from bridge.cli import analyze, bench, circuit, info, play, plugin, render, serv
 from bridge.cli.signals import Terminated, raise_on_termination, uncaught_by_typer
 from neural_fx import __version__
 from neural_fx.errors import NeuralFXError
+from neural_fx.inputs import printable
 
 app = typer.Typer(
     name="neural-fx",
@@ -53,25 +54,33 @@ app.command("serve")(serve.serve)
 app.add_typer(plugin.app, name="plugin")
 
 
+def _print_warning(message: object, *_details: object, **_more: object) -> None:
+    print(f"neural-fx: warning: {printable(str(message))}", file=sys.stderr)
+
+
+def _exit_interrupted(interruption: KeyboardInterrupt) -> NoReturn:
+    if isinstance(interruption, Terminated):
+        print(f"neural-fx: stopped by {interruption}", file=sys.stderr)
+        sys.exit(128 + interruption.number)
+    print("neural-fx: interrupted", file=sys.stderr)
+    sys.exit(130)
+
+
 def main() -> None:
     """Run the command line.
 
     The exit status is 2 for errors that input can cause, 130 after Ctrl-C, 143 after SIGTERM and 129 after SIGHUP.
     """
-    warnings.showwarning = lambda message, *rest, **more: print(f"neural-fx: warning: {message}", file=sys.stderr)
+    warnings.showwarning = _print_warning
     raise_on_termination()
     try:
         with uncaught_by_typer():
             app()
     except NeuralFXError as error:
-        print(f"neural-fx: error: {error}", file=sys.stderr)
+        print(f"neural-fx: error: {printable(str(error))}", file=sys.stderr)
         sys.exit(2)
-    except Terminated as ending:
-        print(f"neural-fx: stopped by {ending}", file=sys.stderr)
-        sys.exit(128 + ending.number)
-    except KeyboardInterrupt:
-        print("neural-fx: interrupted", file=sys.stderr)
-        sys.exit(130)
+    except KeyboardInterrupt as interruption:
+        _exit_interrupted(interruption)
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)

@@ -17,7 +17,7 @@ from neural_fx.errors import NeuralFXError
 
 def play(
     song: Annotated[Path, typer.Argument(help="A MIDI file.")],
-    out: Annotated[Path, typer.Option("-o", "--out", help="The audio file to write.")],
+    out: Annotated[str, typer.Option("-o", "--out", help="The audio file to write, or a folder (NAME/).")],
     instrument: Annotated[
         str | None, typer.Option(help="A timbre for every channel that --channel does not name; see `timbres`.")
     ] = None,
@@ -36,10 +36,17 @@ def play(
 
     from instruments.ddsp import DDSP
     from instruments.song import DRUMS, TAIL, perform, read_song
+    from neural_fx.inputs import printable, special_problem
+    from neural_fx.outputs import check_output, output_file
+    from neural_fx.plans import file_format
     from neural_fx.render import write_audio
 
-    if out.exists() and not overwrite:
-        raise NeuralFXError(f"{out}: exists already; --overwrite replaces it")
+    problem = special_problem(song)
+    if problem is not None:
+        raise NeuralFXError(f"{song}: {problem}")
+    target = output_file(out, f"{song.stem}.wav")
+    file_format(target)
+    check_output(target, overwrite, [song])
     music = read_song(song)
     named = _channels(channel or [])
     console = Console(stderr=True)
@@ -79,10 +86,10 @@ def play(
     if peak > 0.99:
         audio = audio * np.float32(0.99 / peak)
         console.print(f"turned down by {20 * np.log10(peak / 0.99):.1f} dB so that it does not clip", highlight=False)
-    write_audio(out, audio, sample_rate)
+    write_audio(target, audio, sample_rate)
     seconds = audio.shape[1] / sample_rate
     found = {
-        "output": str(out),
+        "output": printable(target),
         "seconds": round(seconds, 3),
         "wall_seconds": round(wall, 3),
         "channels": {str(n + 1): p.timbres[0].name for n, p in players.items()},
@@ -94,7 +101,11 @@ def play(
         print(json.dumps(found, indent=2))
     else:
         speed = seconds * len(players) / max(wall, 1e-9)
-        console.print(f"{out}: {seconds:.1f} s, {len(players)} channels, {speed:.0f} x real time each", highlight=False)
+        console.print(
+            f"{printable(target)}: {seconds:.1f} s, {len(players)} channels, {speed:.0f} x real time each",
+            highlight=False,
+            markup=False,
+        )
 
 
 def timbres(as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False) -> None:

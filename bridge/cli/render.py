@@ -13,23 +13,26 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from neural_fx.audio import open_audio
 from neural_fx.errors import NeuralFXError
 from neural_fx.neural import load
+from neural_fx.outputs import output_file
 from neural_fx.pedalboard import Pedalboard
 from neural_fx.pedals import make_pedal
 from neural_fx.placement import check_device, has_cuda, is_gpu, offline_device, place
-from neural_fx.render import Output, Report, plan, render_all
+from neural_fx.plans import plan
+from neural_fx.render import Output, Report, render_all
 from neural_fx.slots import apply_settings
 
 
 def render(
     inputs: Annotated[list[str], typer.Argument(help="Audio files, folders, or glob patterns.")],
     out: Annotated[
-        Path, typer.Option("-o", "--out", help="A file for one input, else a folder that mirrors the names.")
+        str, typer.Option("-o", "--out", help="A file for one input, else a folder (NAME/) that mirrors the names.")
     ],
     model: Annotated[str | None, typer.Option(help="A capture file of any known format.")] = None,
     pedal: Annotated[str | None, typer.Option(help="A bundled pedal; see `neural-fx pedals`.")] = None,
@@ -69,14 +72,15 @@ def render(
 
 
 def demo(
-    out: Annotated[Path, typer.Option("-o", "--out", help="Where to write it.")] = Path("demo.wav"),
+    out: Annotated[str, typer.Option("-o", "--out", help="The file to write, or a folder (NAME/).")] = "demo.wav",
     pedal: Annotated[str, typer.Option(help="A bundled pedal; see `neural-fx pedals`.")] = "klon-gain-stage",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it exists.")] = False,
 ) -> None:
     """Render the riff that ships with the package through a bundled pedal."""
     make = BoardOptions(pedal=pedal)
+    target = output_file(out, "demo.wav")
     with as_file(files("neural_fx") / "assets" / "riff.flac") as riff:
-        run(plan([riff], out), make, Output(overwrite=overwrite), 1, False)
+        run(plan([riff], target), make, Output(overwrite=overwrite), 1, False)
 
 
 @dataclass(frozen=True)
@@ -147,12 +151,16 @@ def run(
     elif len(pairs) > 1 or not reports[0].error:
         console.print(_summary(reports, wall))
     for report in reports:
+        for remark in report.remarks:
+            _print_line(console, f"neural-fx: note: {remark}", "yellow")
         if report.error:
-            console.print(
-                f"neural-fx: error: {report.error}", style="red", highlight=False, markup=False, soft_wrap=True
-            )
+            _print_line(console, f"neural-fx: error: {report.error}", "red")
     if any(report.error for report in reports):
         raise typer.Exit(2)
+
+
+def _print_line(console: Console, text: str, style: str) -> None:
+    console.print(text, style=style, highlight=False, markup=False, soft_wrap=True)
 
 
 def _one_thread_each() -> None:
@@ -165,7 +173,8 @@ class _Bar:
     """The progress of a batch: stems done, times real time, time left."""
 
     def __init__(self, console: Console, pairs: list[tuple[Path, Path]]) -> None:
-        self.began, self.done = time.perf_counter(), 0.0
+        self.began = time.perf_counter()
+        self.done = 0.0
         self.progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -176,7 +185,8 @@ class _Bar:
             transient=True,
             disable=not console.is_terminal,
         )
-        seconds = [_seconds(source) for source, _ in pairs]
+        # Opening every file of a long list takes a while, and without a terminal nobody sees the bar.
+        seconds = [_seconds(source) for source, _ in pairs] if console.is_terminal else []
         self.stems = self.progress.add_task("stems", total=len(pairs), speed="")
         self.audio = self.progress.add_task("seconds", total=round(sum(seconds), 1), speed="")
 
@@ -197,11 +207,11 @@ class _Bar:
 
 
 def _seconds(source: Path, of_channels: bool = False) -> float:
-    """Length of a file, or of its channels together; 0 if it cannot be read, which its own render will report."""
+    """Return the length of a file, or of its channels together; 0 if it cannot be read: its own render says why."""
     try:
         with open_audio(source) as reader:
             return reader.frames / reader.sample_rate * (reader.channels if of_channels else 1)
-    except NeuralFXError:
+    except Exception:
         return 0.0
 
 
@@ -217,12 +227,16 @@ def _summary(reports: list[Report], wall: float) -> Table:
     table.add_column("")
     for report in reports:
         if report.error:
-            table.add_row(report.output, "", "", "", "[red]failed[/red]")
+            table.add_row(escape(report.output), "", "", "", "[red]failed[/red]")
             continue
         peak = "-inf" if report.peak_db is None else f"{report.peak_db:.1f}"
         note = f"{report.clipped_samples} samples clipped; lower output_gain_db or use --subtype FLOAT"
         table.add_row(
-            report.output, f"{report.seconds:.2f}", f"{report.speed:.1f}", peak, note if report.clipped_samples else ""
+            escape(report.output),
+            f"{report.seconds:.2f}",
+            f"{report.speed:.1f}",
+            peak,
+            note if report.clipped_samples else "",
         )
     if len(reports) > 1:
         total = sum(r.seconds for r in reports)

@@ -79,4 +79,8 @@ def _cause(error: BaseException) -> KeyboardInterrupt | None:
 
 
 def _raise(number: int, frame: FrameType | None) -> NoReturn:
+    # A closing terminal sends SIGHUP, and its manager SIGTERM right after: the second must not interrupt the cleanup.
+    for name in ("SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
     raise Terminated(number)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from bridge.cli.learning import INSTALL, Session, check_output, importable, wants_report
+from bridge.cli.learning import INSTALL, Session, check_start, importable, wants_report
 from bridge.cli.progress import Standing, say
 from neural_fx.errors import AudioError, TrainingError
 
@@ -47,7 +47,7 @@ def train_timbre(
     """
     if out.suffix != ".safetensors":
         raise TrainingError(f"{out}: a timbre is a .safetensors file; name it so")
-    check_output(out, resume, overwrite)
+    check_start(out, resume, overwrite)
     if not folder.is_dir():
         raise TrainingError(f"{folder}: no such folder")
 

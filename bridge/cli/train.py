@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from bridge.cli.learning import INSTALL, Session, check_output, importable, wants_report
+from bridge.cli.learning import INSTALL, Session, check_start, importable, wants_report
 from bridge.cli.progress import Standing
 from neural_fx.errors import TrainingError
+from neural_fx.outputs import check_output
 
 if TYPE_CHECKING:
     from neural_fx.training.loop import Progress, Trainer
@@ -60,7 +61,8 @@ def train(
     """
     positions = [_positions(text) for text in knob or []]
     _check_suffix(out, bool(positions))
-    check_output(out, resume, overwrite)
+    check_start(out, resume, overwrite)
+    check_output(out, True, recordings)
     pairs = _pairs(recordings, positions)
     console = Console(stderr=True)
     if stft and not importable("auraloss.freq"):

@@ -173,8 +173,7 @@ def connect(worker: str, board: str = "", token: str = "") -> Path:
     place = settings_file()
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(place) as part:
-            part.touch(0o600)  # it may hold a token
+        with replacing(place, mode=0o600) as part:  # it may hold a token
             part.write_text(f"worker={worker}\nboard={board}\ntoken={token}\n", encoding="utf-8")
     except OSError as error:
         raise BridgeError(f"{place}: cannot be written: {reason(error)}") from None

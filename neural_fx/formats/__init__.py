@@ -15,6 +15,7 @@ from neural_fx.formats import archive, guitarml, nam, pedal, rtneural, wavenetva
 from neural_fx.formats.capture import Capture, Metadata
 from neural_fx.formats.network import Network
 from neural_fx.formats.reader import MAX_BYTES, Node, parse_json
+from neural_fx.inputs import content_problem, special_problem
 
 __all__ = ["Capture", "Metadata", "Network", "parse", "read"]
 
@@ -40,13 +41,16 @@ def read(path: str | Path) -> Capture:
         ModelError: it is none of these, or one of its fields is wrong; the message names the file and the field.
     """
     path = Path(path)
+    problem = special_problem(path)
+    if problem is not None:
+        raise ModelError(problem, file=path)
     try:
         size = path.stat().st_size
         if path.is_file() and size > MAX_BYTES:
             raise ModelError(f"is {size / 2**20:.0f} MB; model files here are at most {MAX_BYTES // 2**20} MB")
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
-        return replace(parse(data), path=path)
+        return replace(parse(data), path=path.absolute())
     except OSError as error:
         raise ModelError(f"cannot be read: {error.strerror or error}", file=path) from None
     except ModelError as error:
@@ -66,6 +70,9 @@ def parse(data: bytes) -> Capture:
     for magic, what in _FOREIGN:
         if data.lstrip().startswith(magic):
             raise ModelError(what)
+    problem = content_problem(data[:256])
+    if problem is not None:
+        raise ModelError(problem)
     value = parse_json(data)
     for format in _FORMATS:
         if format.matches(value):

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from neural_fx.errors import ModelError
 from neural_fx.formats.archive import archive_bytes, matches, open_archive
+from neural_fx.inputs import content_problem, special_problem
 from neural_fx.timbre.decoder import Decoder, Shape, weight_shapes
 
 FORMAT = "neural-fx-timbre"
@@ -86,6 +87,9 @@ def read_timbre(path: str | Path) -> Timbre:
         ModelError: it cannot be read, or is damaged, incomplete or none; names the file and the field.
     """
     path = Path(path)
+    problem = special_problem(path)
+    if problem is not None:
+        raise ModelError(problem, file=path)
     try:
         if path.stat().st_size > MAX_BYTES:
             raise ModelError(f"is over {MAX_BYTES // 2**20} MB, too large for a timbre")
@@ -98,6 +102,9 @@ def read_timbre(path: str | Path) -> Timbre:
 
 def _parse(data: bytes, name: str) -> Timbre:
     if not matches(data):
+        problem = content_problem(data[:256])
+        if problem is not None:
+            raise ModelError(problem)
         raise ModelError("is no timbre: expected a safetensors archive; neural-fx train-timbre makes one")
     root, tensors = open_archive(data, FORMAT)
     hidden, harmonics = root["hidden"].integer(1, 1024), root["harmonics"].integer(1, 512)

@@ -57,10 +57,10 @@ def chosen(
 
 
 def _source(timbre: str | Path | Timbre) -> str | Path:
-    """A bundled one's name, else the path of its file."""
+    """Return a bundled timbre's name, else the absolute path of its file: the working directory may change."""
     if isinstance(timbre, Timbre):
         return timbre.name
-    return str(timbre) if timbre in TIMBRES else Path(timbre)
+    return str(timbre) if timbre in TIMBRES else Path(timbre).absolute()
 
 
 @cache

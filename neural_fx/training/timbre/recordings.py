@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from neural_fx.audio import SUFFIXES, read_audio, resample
 from neural_fx.errors import TrainingError
 from neural_fx.files import replacing
+from neural_fx.plans import audio_files
 from neural_fx.timbre.analysis import HOP, RATE, Analysis, analyze, best_method
 
 Array = NDArray[Any]
@@ -61,8 +62,7 @@ def find(folder: Path) -> list[Path]:
     Raises:
         TrainingError: there are none.
     """
-    found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
-    files = [p for p in found if not SAMPLE.search(p.stem)]
+    files = [p for p in audio_files(folder) if not SAMPLE.search(p.stem)]
     if not files:
         raise TrainingError(f"{folder}: holds no audio files ({', '.join(SUFFIXES)})")
     return files

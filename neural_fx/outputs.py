@@ -1,0 +1,86 @@
+"""Check that an output file may be written: it replaces no input, and no other file unless that was asked for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pedalboard
+
+from neural_fx.errors import AudioError, NeuralFXError, reason
+from neural_fx.files import is_folder, names_folder, same_file
+from neural_fx.impulse import response_path
+
+
+def check_output(target: Path, overwrite: bool, inputs: Iterable[str | Path]) -> None:
+    """Check that a file may be written.
+
+    Args:
+        target: the file.
+        overwrite: whether it may exist already.
+        inputs: files that it must not replace.
+
+    Raises:
+        AudioError: it exists and may not be replaced, it is a folder, its folder cannot be written, or it is one of
+            `inputs`, also by a link.
+    """
+    for name in inputs:
+        if same_file(target, name):
+            raise AudioError(f"{target}: is the same file as the input {name}; choose another output")
+    if is_folder(target):
+        raise AudioError(f"{target}: is a folder; name the file to write")
+    if os.path.lexists(target) and not overwrite:
+        raise AudioError(f"{target}: exists already; --overwrite replaces it")
+    problem = _folder_problem(target.absolute().parent)
+    if problem is not None:
+        raise AudioError(f"{target}: cannot be written: {problem}")
+
+
+def _folder_problem(folder: Path) -> str | None:
+    """Return why no file can be written to a folder, which may still have to be made; None if that is not known."""
+    while not os.path.lexists(folder) and folder != folder.parent:
+        folder = folder.parent
+    if not is_folder(folder):
+        return f"{folder} is not a folder"
+    return None if os.access(folder, os.W_OK | os.X_OK) else f"the folder {folder} does not allow it"
+
+
+def board_files(board: Iterable[Any]) -> Iterator[Path]:
+    """Yield the files that a board was made from: captures, timbres, impulse responses."""
+    for plugin in board:
+        capture = getattr(getattr(plugin, "capture", None), "path", None)
+        if capture is not None:
+            yield capture
+        yield from (
+            source
+            for source in getattr(getattr(plugin, "instrument", plugin), "sources", ())
+            if isinstance(source, Path)
+        )
+        if isinstance(plugin, pedalboard.Convolution):
+            response = response_path(plugin)
+            yield from () if response is None else (response,)
+        elif isinstance(plugin, Iterable):
+            yield from board_files(plugin)
+
+
+def output_file(out: str | Path, name: str) -> Path:
+    """Return the file that an ``--out`` option names, and make the folder if it names one.
+
+    Args:
+        out: a file, or a folder: one that exists, or a name that ends in a slash.
+        name: the file's name inside a folder.
+
+    Raises:
+        NeuralFXError: the folder cannot be made.
+    """
+    if not names_folder(out):
+        return Path(out)
+    folder = Path(out)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:
+        text = reason(error) if isinstance(error, OSError) else str(error)
+        raise NeuralFXError(f"{folder}: cannot be made: {text}") from None
+    return folder / name
