@@ -10,6 +10,7 @@ from weakref import WeakKeyDictionary
 
 import pedalboard
 
+from neural_fx.impulse import Convolution, response_path
 from neural_fx.processor import Processor
 
 _native_locks: WeakKeyDictionary[pedalboard.Plugin, threading.RLock] = WeakKeyDictionary()
@@ -139,12 +140,12 @@ class NativeRecipe:
 
 
 def freeze(plugin: Any) -> Any:
-    """Return a stand-in for a native plugin that can be copied and pickled; a processor is its own.
+    """Return a stand-in for a native plugin that can be copied and pickled; what can be already is its own.
 
     Raises:
         TypeError: the plugin keeps something that pedalboard does not show; says what to do.
     """
-    if isinstance(plugin, Processor):
+    if isinstance(plugin, (Processor, Convolution)):
         return plugin
     kind = type(plugin)
     if isinstance(plugin, pedalboard.PluginContainer):
@@ -152,14 +153,13 @@ def freeze(plugin: Any) -> Any:
     if isinstance(plugin, pedalboard.ExternalPlugin):
         return _external_recipe(plugin)
     if isinstance(plugin, pedalboard.Convolution):
-        if not plugin.impulse_response_filename:
+        path = response_path(plugin)
+        if path is None:
             raise TypeError(
-                "a Convolution made from an array cannot be copied: pedalboard does not tell its sample rate; make it "
-                "from a file"
+                "a pedalboard.Convolution made from an array cannot be copied, because pedalboard does not tell its "
+                "sample rate; use neural_fx.Convolution"
             )
-        return NativeRecipe(
-            kind, {"impulse_response_filename": plugin.impulse_response_filename}, {"mix": float(plugin.mix)}
-        )
+        return NativeRecipe(kind, {"impulse_response_filename": str(path)}, {"mix": float(plugin.mix)})
     return NativeRecipe(kind, {}, {name: getattr(plugin, name) for name in _settable(kind)})
 
 

@@ -17,6 +17,7 @@ import mido
 import numpy as np
 import pedalboard
 import pytest
+import soundfile
 
 import neural_fx
 from bridge.errors import BridgeError, ProtocolError
@@ -309,6 +310,23 @@ def test_what_cannot_travel_says_so() -> None:
     response = pedalboard.Convolution(np.ones((1, 10), np.float32), sample_rate=48000)
     with pytest.raises(TypeError, match="made from an array cannot be copied"):
         pickle.dumps(neural_fx.Chain([response]))
+
+
+@pytest.mark.parametrize("way", ["pickle", "deepcopy"])
+def test_impulse_responses_travel(way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of ours hold their samples; those of pedalboard find their file from elsewhere."""
+    soundfile.write(tmp_path / "cab.wav", noise(300), 48000)
+    monkeypatch.chdir(tmp_path)
+    responses = [
+        neural_fx.Convolution(noise(100, 2), 0.5, 44100.0),
+        neural_fx.Convolution("cab.wav", 0.7),
+        pedalboard.Convolution("cab.wav", 0.3),
+    ]
+    chain = neural_fx.Chain(responses)
+    monkeypatch.chdir("/")
+    twin = WAYS[way](chain)
+    np.testing.assert_array_equal(twin(noise(2000, 2), 48000), chain(noise(2000, 2), 48000))
+    assert [plugin.impulse_response_filename for plugin in twin][:2] == [None, str(tmp_path / "cab.wav")]
 
 
 def test_a_process_pool_renders_with_boards_and_instruments(write: Write) -> None:
