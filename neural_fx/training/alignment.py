@@ -52,7 +52,9 @@ def align(dry: Audio, wet: Audio, rate: int) -> Alignment:
     if drift:
         return Alignment(round(coarse), sign < 0, 1e6 * drift, height, steady, True)
     found = find_latency([(dry, wet)], rate)
-    return Alignment(found.samples, found.inverted, 0.0, height, steady, found.clear)
+    # Plain correlation is too coarse to measure with, but it is an independent witness.
+    witnessed = steady >= 0.5 and abs(found.samples - coarse) <= 64 and found.clarity >= 2
+    return Alignment(found.samples, found.inverted, 0.0, height, steady, found.clear or witnessed)
 
 
 def _drift(dry: Audio, wet: Audio, rate: int, coarse: float, height: float) -> tuple[float, float]:

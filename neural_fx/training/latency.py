@@ -39,6 +39,8 @@ FARTHEST = 1.0
 CLEAR = 1.25
 """How far the best place must stand above all others, as a ratio of energies, to be trusted. Two recordings that have
 nothing in common reach 13, because of a few clicks, but their halves then disagree."""
+OBVIOUS = 25.0
+"""The same ratio from which on the halves need not agree: one of them may hold little playing."""
 _WIDTH = 16
 """Samples over which the correlation's energy is summed to find the place."""
 _BEFORE = 24
@@ -64,7 +66,7 @@ class Latency:
     @property
     def clear(self) -> bool:
         """Whether the estimate can be trusted."""
-        return self.agree and self.clarity >= CLEAR
+        return (self.agree and self.clarity >= CLEAR) or self.clarity >= OBVIOUS
 
 
 class UnclearLatencyError(TrainingError):
@@ -128,7 +130,8 @@ def _halves(signals: list[tuple[Array, Array]]) -> list[list[tuple[Array, Array]
     if len(signals) > 1:
         return [signals[::2], signals[1::2]]
     x, y = signals[0]
-    middle = len(x) // 2
+    loudness = np.cumsum(np.abs(x))  # a recording may begin with silence
+    middle = int(np.searchsorted(loudness, 0.5 * loudness[-1]))
     after = len(y) - len(x)
     return [[(x[:middle], y[: middle + after])], [(x[middle:], y[middle:])]]
 
@@ -136,7 +139,19 @@ def _halves(signals: list[tuple[Array, Array]]) -> list[list[tuple[Array, Array]
 def _prepared(dry: Audio, wet: Audio, rate: int, reach: int) -> tuple[Array, Array]:
     """Return the busiest stretch of the dry recording, and the wet one from `reach` samples before to after it."""
     played = busiest(dry, rate, LONGEST)
-    return _without_offset(dry[played]), _without_offset(_padded(wet, played.start - reach, played.stop + reach))
+    x = _faded(_without_offset(dry[played]))
+    y = _faded(_without_offset(wet))
+    return x, _padded(y, played.start - reach, played.stop + reach)
+
+
+def _faded(signal: Array) -> Array:
+    """Return a signal with rounded ends: the cut at a file's start must not pass for a common attack."""
+    count = min(2048, len(signal) // 4)
+    fade = 0.5 - 0.5 * np.cos(np.pi * np.arange(count) / max(count, 1))
+    faded = signal.copy()
+    faded[:count] *= fade
+    faded[len(faded) - count :] *= fade[::-1]
+    return faded
 
 
 def busiest(signal: Audio, rate: int, seconds: float) -> slice:
@@ -165,10 +180,10 @@ def _without_offset(signal: Audio) -> Array:
     return np.asarray(wide - wide.mean())
 
 
-def _padded(signal: Audio, start: int, stop: int) -> Audio:
+def _padded(signal: Array, start: int, stop: int) -> Array:
     """Return signal[start:stop] with zeros where there is none."""
-    before = np.zeros(max(0, -start), np.float32)
-    after = np.zeros(max(0, stop - max(len(signal), start)), np.float32)
+    before = np.zeros(max(0, -start))
+    after = np.zeros(max(0, stop - max(len(signal), start)))
     return np.concatenate((before, signal[max(0, start) : max(0, stop)], after))[: stop - start]
 
 
