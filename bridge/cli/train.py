@@ -39,7 +39,7 @@ def train(
         str | None, typer.Option(help="SKIP/PERIOD: leave the first SKIP seconds of every PERIOD out of the loss.")
     ] = None,
     latency: Annotated[
-        int | None, typer.Option(help="Samples by which the wet file is late; found by itself if left out.")
+        int | None, typer.Option(help="Samples by which the wet file is late, negative if early; measured if left out.")
     ] = None,
     stft: Annotated[float, typer.Option(min=0, help="Weight of a multi-resolution STFT loss; 0 for none.")] = 0.0,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
@@ -55,9 +55,10 @@ def train(
 ) -> None:
     """Train a capture of your own gear from dry and wet recordings.
 
-    Latency, polarity and clock are found by themselves, and doubtful recordings are remarked on. With --knob, several
-    pairs make one capture with knobs. A checkpoint is written every minute. Ctrl-C writes the best capture so far;
-    the same command with --resume goes on from the checkpoint, after Ctrl-C, a crash or a full disk.
+    Latency, polarity and clock are measured, and doubtful recordings are remarked on. Several pairs of one setting
+    make one capture; with --knob, pairs of several settings make one capture with knobs. A checkpoint is written every
+    minute. Ctrl-C writes the best capture so far; the same command with --resume goes on from the checkpoint, after
+    Ctrl-C, a crash or a full disk.
     """
     positions = [_positions(text) for text in knob or []]
     _check_suffix(out, bool(positions))
@@ -74,20 +75,20 @@ def train(
     from neural_fx.training.export import save_capture
     from neural_fx.training.loop import Settings, Trainer
     from neural_fx.training.losses import Loss
-    from neural_fx.training.pairs import Mask, load_pair
+    from neural_fx.training.pairs import Mask, load_pairs
 
     names = list(positions[0]) if positions else []
     plain = untrained(arch, seed)
     if names and not isinstance(plain, WaveNet):
         raise TrainingError(f"--knob goes with the WaveNet architectures; {arch} cannot fold knobs into its weights")
-    loaded = []
-    for i, (dry, wet) in enumerate(pairs):
-        turns = tuple(positions[i][n] for n in names) if names else ()
-        kept = Mask.parse(mask) if mask else None
-        pair = load_pair(dry, wet, sample_rate, kept, latency, turns, lambda text: console.print(f"{text}"))
-        seconds = pair.usable.sum() / sample_rate
-        console.print(f"{wet.name}: {seconds:.0f} s usable at {sample_rate} Hz; {pair.latency} samples late")
-        loaded.append(pair)
+    loaded = load_pairs(
+        pairs,
+        sample_rate,
+        Mask.parse(mask) if mask else None,
+        latency,
+        [tuple(position[n] for n in names) for position in positions],
+        lambda text: console.print(text, markup=False, highlight=False),
+    )
     network = knobbed(plain, len(names), seed=seed) if isinstance(plain, WaveNet) and names else plain
     settings = Settings(
         minutes=minutes,
@@ -161,8 +162,6 @@ def _pairs(recordings: list[Path], positions: list[dict[str, float]]) -> list[tu
         raise TrainingError(f"{len(pairs)} pairs and {len(positions)} --knob; say one for each pair")
     if any(list(p) != list(positions[0]) for p in positions):
         raise TrainingError("every --knob must name the same knobs, in the same order")
-    if not positions and len(pairs) > 1:
-        raise TrainingError("several pairs are several positions of knobs; say each with --knob NAME=VALUE")
     return pairs
 
 

@@ -13,6 +13,8 @@ Audio = NDArray[np.float32]
 
 LOWEST_RATE = 32000
 """Hz below which a recording has lost what a capture needs."""
+OFFSET = 1e-3
+"""Constant offset (-60 dBFS) from which on a recording is remarked on."""
 LIKE = 0.15
 """Normalised correlation under which it is doubtful that two recordings are of the same performance: a DS-1 with
 everything turned up has 0.08 with its input, two songs in one key as much as 0.3."""
@@ -30,12 +32,37 @@ def refuse(path: str | Path, signal: Audio, rate: int) -> None:
         )
     if not np.isfinite(signal).all():
         raise TrainingError(f"{path}: contains NaN or infinite samples")
-    if _rms(signal) < 1e-4:
+    if _level(signal) < 1e-4:
         raise TrainingError(f"{path} is silent (below -80 dBFS RMS); check the recording")
 
 
+def level_remarks(name: str, signal: Audio) -> list[str]:
+    """Return warnings about the level of one recording, each a sentence; none for a good one.
+
+    Converting the sample rate rounds off clipped tops, so this looks at the recording as it was read.
+
+    Args:
+        name: what to call it: dry or wet.
+        signal: (samples,) at the file's own rate.
+    """
+    found = []
+    clipped = clipped_share(signal)
+    if clipped > 1e-5:
+        found.append(
+            f"the {name} recording clips ({100 * clipped:.2g} % of its samples stand at the ceiling); lower the "
+            "interface's gain and record again, or the capture learns your interface"
+        )
+    offset = float(np.mean(signal, dtype=np.float64))
+    if abs(offset) > OFFSET and abs(offset) > 0.1 * _level(signal):
+        found.append(
+            f"the {name} recording has a constant offset of {offset:.3g}; remove it with a high-pass at 5 Hz, or the "
+            "capture learns it"
+        )
+    return found
+
+
 def remarks(dry: Audio, wet: Audio, rate: int) -> list[str]:
-    """Warnings about an aligned pair, each a sentence; none for a good one.
+    """Return warnings about an aligned pair, each a sentence; none for a good one.
 
     Args:
         dry, wet: (samples,) each.
@@ -43,23 +70,18 @@ def remarks(dry: Audio, wet: Audio, rate: int) -> list[str]:
     """
     found = []
     for name, signal in (("dry", dry), ("wet", wet)):
-        clipped = clipped_share(signal)
-        if clipped > 1e-5:
-            found.append(
-                f"the {name} recording clips ({100 * clipped:.2g} % of its samples stand at the ceiling); lower the "
-                "interface's gain and record again, or the capture learns your interface"
-            )
         top = bandwidth(signal, rate)
         if top < 0.3 * rate:
             found.append(
                 f"the {name} recording has nothing above {top / 1000:.1f} kHz: was it an MP3, or recorded at a lower "
                 "rate? The capture will sound dull"
             )
-    noise, signal_power = noise_floor(dry, wet, rate), _rms(wet) ** 2
+    noise = noise_floor(dry, wet, rate)
+    signal_power = _level(wet) ** 2
     if noise is not None and noise**2 > 1e-4 * signal_power:
         found.append(
-            f"the wet recording's noise is {_db(noise / _rms(wet)):.0f} dB below its level; no capture of it can have "
-            f"an ESR below {100 * noise**2 / signal_power:.2g} %"
+            f"the wet recording's noise is {_db(noise / _level(wet)):.0f} dB below its level; no capture of it can "
+            f"have an ESR below {100 * noise**2 / signal_power:.2g} %"
         )
     if crest(dry) < 0.5 * crest(wet):
         found.append("the dry recording is more compressed than the wet one: are the files swapped?")
@@ -73,13 +95,21 @@ def remarks(dry: Audio, wet: Audio, rate: int) -> list[str]:
 
 
 def clipped_share(signal: Audio) -> float:
-    """Share of samples in runs of three or more that stand at the signal's largest magnitude, if that is near 1."""
-    top = float(np.abs(signal).max(initial=0))
-    if top < 0.5:
-        return 0.0
-    flat = np.abs(signal) > top * (1 - 1e-4)
-    runs = flat[:-2] & flat[1:-1] & flat[2:]
-    return float(np.mean(runs)) if len(runs) else 0.0
+    """Return the share of samples in runs of three or more that stand at the highest or the lowest value.
+
+    Only the ceiling and the floor that are at least half of full scale count. Each is looked at by itself, because an
+    offset or an asymmetric stage moves them apart.
+    """
+    share = 0.0
+    for side in (signal, -signal):
+        top = float(side.max(initial=0))
+        if top < 0.5:
+            continue
+        flat = side > top * (1 - 1e-4)
+        runs = flat[:-2] & flat[1:-1] & flat[2:]
+        if len(runs):
+            share += float(np.mean(runs))
+    return share
 
 
 def bandwidth(signal: Audio, rate: int) -> float:
@@ -98,20 +128,24 @@ def bandwidth(signal: Audio, rate: int) -> float:
 
 
 def noise_floor(dry: Audio, wet: Audio, rate: int) -> float | None:
-    """RMS of the wet recording where the dry one is silent (50 ms frames, 60 dB under its level); None if nowhere."""
+    """Return the RMS of the wet recording's noise where the dry one is silent; None if it is silent nowhere.
+
+    Silent: frames of 50 ms that are 60 dB under the dry recording's level. Levels are about the mean of all such
+    frames: a constant offset is not noise.
+    """
     size = rate // 20
     count = min(len(dry), len(wet)) // size
-    played, heard = (
-        np.sqrt(np.mean(np.square(s[: count * size].reshape(count, size), dtype=np.float64), 1)) for s in (dry, wet)
-    )
-    still = played < 1e-3 * _rms(dry)
-    after = still[1:] & still[:-1]  # the first frame of a rest still rings
-    return float(np.sqrt(np.mean(heard[1:][after] ** 2))) if after.sum() >= 3 else None
+    played = dry[: count * size].reshape(count, size)
+    heard = wet[: count * size].reshape(count, size)
+    still = np.std(played, 1, dtype=np.float64) < 1e-3 * _level(dry)
+    after = np.flatnonzero(still[1:] & still[:-1]) + 1  # the first frame of a rest still rings
+    return _level(heard[after]) if len(after) >= 3 else None
 
 
 def crest(signal: Audio) -> float:
-    """Peak over RMS."""
-    return float(np.abs(signal).max(initial=0)) / max(_rms(signal), 1e-12)
+    """Return peak over RMS, both about the mean."""
+    centre = float(np.mean(signal, dtype=np.float64))
+    return float(np.abs(signal - centre).max(initial=0)) / max(_level(signal), 1e-12)
 
 
 def replicate_esr(dry: Audio, wet: Audio, rate: int) -> float | None:
@@ -138,8 +172,9 @@ def replicate_esr(dry: Audio, wet: Audio, rate: int) -> float | None:
     return None
 
 
-def _rms(signal: Audio) -> float:
-    return float(np.sqrt(np.mean(np.square(signal, dtype=np.float64))))
+def _level(signal: Audio) -> float:
+    """Return the RMS about the mean: a constant offset is no signal."""
+    return float(np.std(signal, dtype=np.float64))
 
 
 def _db(ratio: float) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,12 +11,26 @@ from numpy.typing import NDArray
 
 from neural_fx.audio import read_audio, resample
 from neural_fx.errors import TrainingError
-from neural_fx.training.checks import LIKE, refuse, remarks
+from neural_fx.training.alignment import Alignment, align
+from neural_fx.training.channels import choose_channel
+from neural_fx.training.checks import LIKE, level_remarks, refuse, remarks
+from neural_fx.training.latency import UnclearLatencyError, find_latency
 
 Audio = NDArray[np.float32]
+Say = Callable[[str], None]
 
 SHORTEST = 5.0
-"""Seconds of usable signal below which there is nothing to learn from."""
+"""Seconds of usable signal, over all pairs, below which there is nothing to learn from."""
+SHORTEST_PART = 1.0
+"""Seconds of usable signal that one of several pairs must have: a clip of a single note has a few."""
+SAFETY = 1
+"""Samples by which the wet recording is left late when its latency was estimated.
+
+A network cannot look ahead. A target that is one sample too early costs treble, one that is one sample late costs
+nothing but that sample. Neural Amp Modeler's trainer leaves as much.
+"""
+MOST_EARLY = 1.0
+"""Seconds. A latency given by hand may be as large as this either way."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +63,7 @@ class Pair:
     Attributes:
         dry, wet: (samples,) each, equal lengths.
         usable: (samples,) booleans; False where the target must not be learned.
-        latency: samples by which the wet recording was moved.
+        latency: samples by which the wet recording was late, measured or given; negative: it was early.
         knobs: rotations 0..1 of the device's knobs while it was recorded, in the order of the network's.
     """
 
@@ -79,6 +93,10 @@ class Pair:
         return stretches[stretches[:, 1] > stretches[:, 0]]
 
 
+def _silent(sentence: str) -> None:
+    """Ignore a remark."""
+
+
 def load_pair(
     dry: str | Path,
     wet: str | Path,
@@ -86,63 +104,160 @@ def load_pair(
     mask: Mask | None = None,
     latency: int | None = None,
     knobs: tuple[float, ...] = (),
-    say: Callable[[str], None] = lambda sentence: None,
+    say: Say = _silent,
+    shortest: float = SHORTEST,
 ) -> Pair:
     """Read a pair and make it fit to train on.
 
+    A wet recording that is late is moved forward; for one that is early the dry recording is moved instead. A given
+    latency is applied to the sample. An estimated one that is not 0 leaves the wet recording `SAFETY` samples late.
+
     Args:
-        dry, wet: audio files of the same performance; the first channel of each is used.
+        dry, wet: audio files of the same performance; one channel of each is used.
         sample_rate: Hz of the model; both files are converted to it.
         mask: what to leave out of the loss.
-        latency: samples (at `sample_rate`) by which the wet file is late; None: estimated.
+        latency: samples (at `sample_rate`) by which the wet file is late, negative if early; None: estimated.
         knobs: where the device's knobs stood.
         say: told, in sentences, what was found and what is doubtful.
+        shortest: seconds of usable signal to ask for.
 
     Raises:
-        TrainingError: different lengths or rates, another performance, silence, or too little signal; says what to do.
+        TrainingError: different lengths or rates, another performance, silence, an unclear latency, or too little
+            signal; says what to do.
         AudioError: a file cannot be read.
     """
-    signals, rates = [], []
-    for path in (dry, wet):
-        audio, rate = read_audio(path)
-        refuse(path, audio[0], rate)
-        signals.append(audio[0])
-        rates.append(rate)
-    if rates[0] != rates[1]:
-        raise TrainingError(f"{dry} is at {rates[0]} Hz and {wet} at {rates[1]} Hz; record both at one rate")
-    lengths = [len(s) / rates[0] for s in signals]
-    if abs(lengths[0] - lengths[1]) > 1:
-        raise TrainingError(f"{dry} lasts {lengths[0]:.1f} s and {wet} {lengths[1]:.1f} s; cut both to one length")
-    x, y = (resample(s[None], rates[0], sample_rate)[0] for s in signals)
+    signals, rate = _read(dry, wet, say)
     if latency is None:
-        y, latency = _aligned(x, y, sample_rate, dry, wet, say)
-    y = y[max(latency, 0) :]
+        signals, found = _aligned(signals, rate, (dry, wet), say)
+        latency = round(found * sample_rate / rate)
+        moved = latency - SAFETY if latency else 0
+    else:
+        _check_latency(latency, sample_rate)
+        moved = latency
+    x, y = (resample(signal[None], rate, sample_rate)[0] for signal in signals)
+    if latency < 0:
+        say(f"{wet} is {-latency} samples early; {dry} was moved to meet it")
+    x = x[max(-moved, 0) :]
+    y = y[max(moved, 0) :]
     n = min(len(x), len(y))
     times = np.arange(n) / sample_rate
     usable = np.ones(n, bool) if mask is None else (times + 1e-9) % mask.period >= mask.skip
-    if usable.sum() < SHORTEST * sample_rate:
-        raise TrainingError(f"only {usable.sum() / sample_rate:.1f} s of usable signal; at least {SHORTEST:g} s needed")
+    check_length(float(usable.sum()) / sample_rate, shortest, f"{dry} and {wet}: ")
     for sentence in remarks(x[:n], y[:n], sample_rate):
         say(sentence)
     return Pair(x[:n], y[:n], usable, sample_rate, latency, knobs)
 
 
+def load_pairs(
+    files: Sequence[tuple[Path, Path]],
+    sample_rate: int = 48000,
+    mask: Mask | None = None,
+    latency: int | None = None,
+    knobs: Sequence[tuple[float, ...]] = (),
+    say: Say = _silent,
+) -> list[Pair]:
+    """Read several pairs of one device. Short ones count together.
+
+    Args:
+        files: dry and wet of each pair.
+        sample_rate, mask, latency, say: as for `load_pair`.
+        knobs: positions of each pair; several pairs may have the same ones. Empty: no knobs.
+
+    Raises:
+        TrainingError: as `load_pair`; or all together have too little signal.
+        AudioError: a file cannot be read.
+    """
+    shortest = SHORTEST if len(files) == 1 else SHORTEST_PART
+    positions = list(knobs) or [()] * len(files)
+    pairs = []
+    for (dry, wet), turns in zip(files, positions, strict=True):
+        try:
+            pair = load_pair(dry, wet, sample_rate, mask, latency, turns, say, shortest)
+        except UnclearLatencyError:
+            if len(files) == 1:
+                raise
+            together = _common_latency(files, sample_rate)
+            say(f"{wet.name}: its latency is unclear by itself; all pairs together show {together} samples")
+            pair = load_pair(dry, wet, sample_rate, mask, together, turns, say, shortest)
+        seconds = pair.usable.sum() / sample_rate
+        say(f"{wet.name}: {seconds:.0f} s usable at {sample_rate} Hz; {_lateness(pair.latency)}")
+        pairs.append(pair)
+    total = sum(float(pair.usable.sum()) for pair in pairs) / sample_rate
+    check_length(total, SHORTEST, "all pairs together: ")
+    return pairs
+
+
+def _common_latency(files: Sequence[tuple[Path, Path]], sample_rate: int) -> int:
+    """Return the latency that all pairs together show, in samples at `sample_rate`.
+
+    Raises:
+        UnclearLatencyError: none stands out, or the files have several rates.
+    """
+    loaded = [_read(dry, wet, _silent) for dry, wet in files]
+    rates = {rate for _, rate in loaded}
+    rate = rates.pop()
+    found = find_latency([(signals[0], signals[1]) for signals, _ in loaded], rate)
+    if rates or not found.clear:
+        raise UnclearLatencyError(
+            f"the latency of {files[0][1]} and the other pairs is unclear; give the samples by which the wet ones are "
+            "late with --latency N, or pairs with more and louder playing"
+        )
+    return round(found.samples * sample_rate / rate)
+
+
+def check_length(seconds: float, shortest: float, where: str = "") -> None:
+    """Raise if there is too little usable signal.
+
+    Raises:
+        TrainingError: less than `shortest` seconds; says where.
+    """
+    if seconds < shortest:
+        raise TrainingError(
+            f"{where}only {seconds:.1f} s of usable signal; at least {shortest:g} s needed. Record longer or add pairs"
+        )
+
+
+def _lateness(latency: int) -> str:
+    if latency < 0:
+        return f"{-latency} samples early"
+    return f"{latency} samples late"
+
+
+def _check_latency(latency: int, rate: int) -> None:
+    if abs(latency) > MOST_EARLY * rate:
+        raise TrainingError(
+            f"--latency {latency}: more than {MOST_EARLY:g} s; expected the samples by which the wet file is late at "
+            f"{rate} Hz. Cut the files so that they start together"
+        )
+
+
+def _read(dry: str | Path, wet: str | Path, say: Say) -> tuple[list[Audio], int]:
+    """Return one channel of each file and their rate, checked before anything is resampled."""
+    signals = []
+    rates = []
+    for name, path in (("dry", dry), ("wet", wet)):
+        audio, rate = read_audio(path)
+        signal = choose_channel(audio, path, say)
+        refuse(path, signal, rate)
+        for sentence in level_remarks(name, signal):
+            say(sentence)
+        signals.append(signal)
+        rates.append(rate)
+    if rates[0] != rates[1]:
+        raise TrainingError(f"{dry} is at {rates[0]} Hz and {wet} at {rates[1]} Hz; record both at one rate")
+    seconds = [len(signal) / rates[0] for signal in signals]
+    if abs(seconds[0] - seconds[1]) > 1:
+        raise TrainingError(f"{dry} lasts {seconds[0]:.1f} s and {wet} {seconds[1]:.1f} s; cut both to one length")
+    return signals, rates[0]
+
+
 def _aligned(
-    x: Audio, y: Audio, rate: int, dry: str | Path, wet: str | Path, say: Callable[[str], None]
-) -> tuple[Audio, int]:
-    """The wet recording, its clock corrected, and its latency."""
+    signals: list[Audio], rate: int, paths: tuple[str | Path, str | Path], say: Say
+) -> tuple[list[Audio], int]:
+    """Return both recordings, the wet one's clock corrected, and its latency at their rate."""
+    x, y = signals
     found = align(x, y, rate)
-    if found.correlation < LIKE and found.steady < 0.2:
-        raise TrainingError(
-            f"{dry} and {wet} have nothing in common (correlation {found.correlation:.3f}); are they recordings of the "
-            "same performance? --latency N says where they meet if you know"
-        )
-    if found.latency > rate or found.latency < -64:
-        raise TrainingError(
-            f"the wet recording is {found.latency} samples after the dry one; are the files swapped or mixed up?"
-        )
-    if found.correlation < LIKE:
-        say(f"the two have little in common (correlation {found.correlation:.2f}): is it the same performance?")
+    _check_same_performance(found, paths)
     if found.drift_ppm:
         say(
             f"the two recordings ran on different clocks ({found.drift_ppm:+.1f} parts per million); the wet one was "
@@ -150,116 +265,21 @@ def _aligned(
         )
         y = resample(y[None], rate * (1 + 1e-6 * found.drift_ppm), rate)[0]
         found = align(x, y, rate)
+    if not found.clear:
+        raise UnclearLatencyError(
+            f"the latency of {paths[1]} is unclear: no place where it follows {paths[0]} stands out. Check that both "
+            "are of one performance, or give the samples by which the wet one is late with --latency N"
+        )
     if found.inverted:
         say("the device inverts polarity; the capture will, too")
-    return y, found.latency
+    return [x, y], found.latency
 
 
-@dataclass(frozen=True)
-class Alignment:
-    """How a wet recording lies against its dry one.
-
-    Attributes:
-        latency: samples by which it is late.
-        inverted: whether its polarity is the other way round.
-        drift_ppm: by how much too long it is, parts per million; 0 if that is under 8 samples in all.
-        correlation: normalised, at the best place; 0 to 1.
-        steady: share of the pieces along the recording that lie where their neighbours do; near 0 for two recordings
-            that have nothing to do with each other.
-    """
-
-    latency: int
-    inverted: bool
-    drift_ppm: float
-    correlation: float
-    steady: float
-
-
-def align(dry: Audio, wet: Audio, rate: int) -> Alignment:
-    """Latency, polarity and clock of a wet recording.
-
-    The clock: from how the place of best correlation moves between pieces of half a second along the recording.
-    """
-    n, piece, margin = min(len(dry), len(wet)), rate // 2, 1024
-    loudest = _loudest(dry[:n], 2 * rate)
-    coarse, height, sign = _peak(dry[loudest], wet[loudest.start : loudest.stop + rate])
-    places, starts, expected, tried, steady = [], [], 0.0, 0, 0
-    for start in range(margin, n - piece - margin, rate):
-        at = start + round(coarse + expected) - margin
-        if at < 0 or at + piece + 2 * margin > len(wet):
-            continue
-        place, strength, _ = _peak(dry[start : start + piece], wet[at : at + piece + 2 * margin])
-        place += at - start - coarse
-        tried, steady = tried + 1, steady + (abs(place - expected) < 4)
-        if strength > 0.5 * height and abs(place - expected) < margin:
-            expected = place
-            places.append(place)
-            starts.append(start)
-    drift = _slope(np.array(starts), np.array(places)) if len(places) >= 20 else 0.0
-    if not 8 / n < abs(drift) < 0.005:
-        drift = 0.0
-    return Alignment(estimate_latency(dry, wet), sign < 0, 1e6 * drift, height, steady / max(tried, 1))
-
-
-def _loudest(signal: Audio, length: int) -> slice:
-    """The stretch of `length` samples with the most energy, on a grid of half its length."""
-    starts = range(0, max(1, len(signal) - length + 1), max(1, length // 2))
-    best = max(starts, key=lambda at: float(np.sum(np.square(signal[at : at + length], dtype=np.float64))))
-    return slice(best, min(len(signal), best + length))
-
-
-def _slope(starts: NDArray[np.int64], places: NDArray[np.float64]) -> float:
-    """Of the line through most of the places; 0 if they do not lie on one."""
-    kept = np.ones(len(places), bool)
-    for _ in range(5):
-        line = np.polyfit(starts[kept], places[kept], 1)
-        distance = np.abs(np.polyval(line, starts) - places)
-        kept = distance <= max(1.0, 2 * float(np.median(distance)))
-    return float(line[0]) if kept.mean() > 0.5 and np.median(distance) < 2 else 0.0
-
-
-def _peak(dry: Audio, wet: Audio) -> tuple[float, float, float]:
-    """Place of the best correlation of the differenced signals in samples, its normalised height, and its sign."""
-    x, y = (np.diff(s.astype(np.float64), prepend=s[0]) for s in (dry, wet))
-    size = 1 << (len(x) + len(y) - 1).bit_length()
-    correlation = np.fft.irfft(np.conj(np.fft.rfft(x, size)) * np.fft.rfft(y, size))
-    peak = int(np.abs(correlation).argmax())
-    around = np.abs(correlation[[peak - 1, peak, (peak + 1) % size]])
-    bend = around[0] - 2 * around[1] + around[2]
-    fine = 0.5 * (around[0] - around[2]) / bend if bend else 0.0
-    height = float(around[1] / max(np.sqrt((x @ x) * (y @ y)), 1e-12))
-    return (peak - size if peak > size // 2 else peak) + float(fine), height, float(np.sign(correlation[peak]))
-
-
-def estimate_latency(dry: Audio, wet: Audio) -> int:
-    """Samples by which `wet` is late; 0 if that is under 4 or not clear. Polarity does not matter.
-
-    The peak of the cross-correlation finds the place; the onset of the impulse response there, less two samples
-    for safety, the number: a pedal's own phase moves the peak, and a target moved too early cannot be learned.
-    """
-    n = min(len(dry), len(wet), 60 * 48000)
-    x, y = (np.diff(s[:n].astype(np.float64), prepend=0) for s in (dry, wet))
-    size = 1 << (2 * n - 1).bit_length()
-    correlation = np.abs(np.fft.irfft(np.conj(np.fft.rfft(x, size)) * np.fft.rfft(y, size)))
-    peak = int(correlation.argmax())
-    if correlation[peak] < 0.1 * np.sqrt((x @ x) * (y @ y)):
-        return 0
-    peak = peak - size if peak > size // 2 else peak
-    early = peak - _SEARCH
-    response = _response(x[max(0, -early) :], y[max(0, early) :])
-    onset = early + int(np.argmax(response > 0.2 * response.max())) - 2
-    return onset if abs(onset) >= 4 else 0
-
-
-_SEARCH = 64
-
-
-def _response(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Magnitude of the linear response from x to y over the first samples, from averaged cross-spectra."""
-    size = 8192
-    cross, power = np.zeros(size // 2 + 1, np.complex128), np.zeros(size // 2 + 1)
-    window = np.hanning(size)
-    for start in range(0, min(len(x), len(y)) - size, size // 2):
-        a, b = (np.fft.rfft(s[start : start + size] * window) for s in (x, y))
-        cross, power = cross + np.conj(a) * b, power + np.abs(a) ** 2
-    return np.abs(np.fft.irfft(cross / (power + 1e-3 * np.mean(power))))[: 4 * _SEARCH]
+def _check_same_performance(found: Alignment, paths: tuple[str | Path, str | Path]) -> None:
+    """Raise if two recordings have nothing to do with each other."""
+    if found.correlation < LIKE and found.steady < 0.2 and not found.clear:
+        raise UnclearLatencyError(
+            f"{paths[0]} and {paths[1]} have nothing in common (correlation {found.correlation:.3f}); are they "
+            "recordings of the same performance? If you know that they are, give the samples by which the wet one is "
+            "late with --latency N"
+        )

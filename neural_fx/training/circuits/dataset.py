@@ -20,6 +20,7 @@ from neural_fx.audio import read_audio, resample
 from neural_fx.errors import TrainingError
 from neural_fx.files import replacing
 from neural_fx.parameters import decibels
+from neural_fx.training.channels import choose_channel
 from neural_fx.training.checkpoints import fingerprint
 from neural_fx.training.circuits.netlists import Circuit
 from neural_fx.training.circuits.spice import simulate
@@ -79,7 +80,7 @@ class Material:
         self.signals: list[Audio] = []
         for path in files:
             audio, rate = read_audio(path)
-            signal = resample(audio, rate, SAMPLE_RATE)[0]
+            signal = resample(choose_channel(audio, path)[None], rate, SAMPLE_RATE)[0]
             if len(signal) < self.length:
                 raise TrainingError(f"{path}: lasts {len(signal) / SAMPLE_RATE:.1f} s; at least {seconds + RUN_UP:g} s")
             self.signals.append(signal)

@@ -20,6 +20,7 @@ from neural_fx.errors import TrainingError
 from neural_fx.files import replacing
 from neural_fx.plans import audio_files
 from neural_fx.timbre.analysis import HOP, RATE, Analysis, analyze, best_method
+from neural_fx.training.channels import mix_channels
 
 Array = NDArray[Any]
 
@@ -74,7 +75,7 @@ def load(
     """Read and analyse recordings.
 
     Args:
-        files: audio of any rate; channels are averaged.
+        files: audio of any rate; channels that are not empty are averaged.
         cache: a folder that keeps the analyses.
         report: called with the number of files done.
 
@@ -85,7 +86,7 @@ def load(
     solos = []
     for done, path in enumerate(files, 1):
         audio, rate = read_audio(path)
-        signal = resample(audio, rate, RATE).mean(0, dtype=np.float32)
+        signal = resample(mix_channels(audio)[None], rate, RATE)[0]
         solos.append(Solo(path.stem, signal, _analysed(signal, path, cache)))
         report(done)
     if not any(solo.analysis.voiced.any() for solo in solos):

@@ -17,11 +17,12 @@ from neural_fx.formats import parse
 from neural_fx.formats.nam_writer import nam_bytes
 from neural_fx.formats.network import WaveNet
 from neural_fx.models import build
+from neural_fx.training.alignment import align
 from neural_fx.training.architectures import ARCHITECTURES, untrained
-from neural_fx.training.checks import remarks
+from neural_fx.training.checks import level_remarks, remarks
 from neural_fx.training.loop import Settings, Trainer, evaluate_network
 from neural_fx.training.losses import Loss, esr, pre_emphasis
-from neural_fx.training.pairs import Mask, Pair, align, estimate_latency, load_pair
+from neural_fx.training.pairs import Mask, Pair, load_pair
 from tests.bridge.test_cli import Run, run  # noqa: F401
 from tests.conftest import DOCUMENTS, noise, wavenet_document
 
@@ -62,15 +63,6 @@ def test_pre_emphasis_is_its_transfer_function() -> None:
     assert float(esr(x, -x)) == pytest.approx(4)
 
 
-@pytest.mark.parametrize("delay", [0, 3, 17, 480, 9000])
-@pytest.mark.parametrize("polarity", [1, -1])
-def test_latency_is_found(delay: int, polarity: int) -> None:
-    x = guitarish(10)
-    wet = polarity * np.concatenate((np.zeros(delay, np.float32), device(x)))
-    assert estimate_latency(x, wet) == (max(0, delay - 2) if delay >= 6 else 0)
-    assert estimate_latency(x, noise(len(x), seed=3)) == 0
-
-
 def test_windows_stay_in_usable_stretches() -> None:
     usable = (np.arange(1000) % 500) >= 300
     part = Pair(np.zeros(1000, np.float32), np.zeros(1000, np.float32), usable, 48000)
@@ -97,14 +89,14 @@ def test_bad_pairs_are_told(tmp_path: Path) -> None:
         (written("short.wav", device(x)[:48000]), "lasts"),
         (written("rate.wav", device(x), 44100), "Hz"),
         (written("silent.wav", 0 * x), "silent"),
-        (written("early.wav", np.concatenate((device(x)[2000:], np.zeros(2000)))), "swapped"),
     ]:
         with pytest.raises(TrainingError, match=words):
             load_pair(dry, wet)
     with pytest.raises(TrainingError, match="usable"):
         load_pair(dry, dry, mask=Mask(1.0, 0.9))
     good = load_pair(dry, written("wet.wav", np.concatenate((np.zeros(100), device(x)))))
-    assert (good.latency, len(good.dry), len(good.wet)) == (98, len(x), len(x))
+    assert abs(good.latency - 100) <= 1
+    assert len(good.dry) == len(good.wet) == len(x)
 
 
 @pytest.mark.parametrize(
@@ -237,7 +229,8 @@ def test_recordings_are_remarked_on() -> None:
         (y, x * (1 + 20 * (np.abs(x) > 0.5 * np.abs(x).max())), "swapped"),
         (twice, hum, "changes with time"),
     ]:
-        found = remarks(dry.astype(np.float32), wet.astype(np.float32), rate)
+        dry, wet = dry.astype(np.float32), wet.astype(np.float32)
+        found = level_remarks("dry", dry) + level_remarks("wet", wet) + remarks(dry, wet, rate)
         assert any(words in sentence for sentence in found), (words, found)
 
 
@@ -252,7 +245,8 @@ def test_a_drifting_clock_is_found_and_mended(tmp_path: Path, ppm: float) -> Non
     told = next(float(s.split("(")[1].split(" parts")[0]) for s in said if "clocks" in s)
     assert told == pytest.approx(ppm, abs=1.5)
     assert any("polarity" in s for s in said)
-    target = np.concatenate((np.zeros(50 - found.latency, np.float32), device(x)))
+    assert abs(found.latency - 50) <= 1
+    target = np.concatenate((np.zeros(51 - found.latency, np.float32), device(x)))
     late = slice(55 * 48000, 60 * 48000)
     assert np.sum((found.wet[late] - target[late]) ** 2) < 0.03 * np.sum(target[late] ** 2)
 

@@ -1,0 +1,115 @@
+"""Lay a wet recording against its dry one: latency, polarity and clock."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neural_fx.training.latency import find_latency
+
+Audio = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """How a wet recording lies against its dry one.
+
+    Attributes:
+        latency: samples by which it is late; negative if it is early.
+        inverted: whether its polarity is the other way round.
+        drift_ppm: by how much too long it is, parts per million; 0 if that is under 8 samples in all.
+        correlation: normalised, at the best place; 0 to 1.
+        steady: share of the pieces along the recording that lie where their neighbours do; near 0 for two recordings
+            that have nothing to do with each other.
+        clear: whether the latency can be trusted.
+    """
+
+    latency: int
+    inverted: bool
+    drift_ppm: float
+    correlation: float
+    steady: float
+    clear: bool
+
+
+def align(dry: Audio, wet: Audio, rate: int) -> Alignment:
+    """Measure latency, polarity and clock of a wet recording.
+
+    The clock is measured by how the place of best correlation moves between pieces of half a second along the
+    recording. Where the clocks differ the latency is only roughly known: correct the clock and call again.
+
+    Args:
+        dry, wet: (samples,) each.
+        rate: Hz.
+    """
+    loudest = _loudest(dry[: min(len(dry), len(wet))], 2 * rate)
+    search = max(0, loudest.start - rate)
+    coarse, height, sign = _peak(dry[loudest], wet[search : loudest.stop + rate])
+    coarse += search - loudest.start
+    drift, steady = _drift(dry, wet, rate, coarse, height)
+    if drift:
+        return Alignment(round(coarse), sign < 0, 1e6 * drift, height, steady, True)
+    found = find_latency([(dry, wet)], rate)
+    # Plain correlation is too coarse to measure with, but it is an independent witness.
+    witnessed = steady >= 0.5 and abs(found.samples - coarse) <= 64 and found.clarity >= 2
+    return Alignment(found.samples, found.inverted, 0.0, height, steady, found.clear or witnessed)
+
+
+def _drift(dry: Audio, wet: Audio, rate: int, coarse: float, height: float) -> tuple[float, float]:
+    """Return by which share the wet recording is too long, and how many pieces lie where their neighbours do."""
+    n = min(len(dry), len(wet))
+    piece = rate // 2
+    margin = 1024
+    places = []
+    starts = []
+    expected = 0.0
+    tried = 0
+    steady = 0
+    for start in range(margin, n - piece - margin, rate):
+        at = start + round(coarse + expected) - margin
+        if at < 0 or at + piece + 2 * margin > len(wet):
+            continue
+        place, strength, _ = _peak(dry[start : start + piece], wet[at : at + piece + 2 * margin])
+        place += at - start - coarse
+        tried += 1
+        steady += abs(place - expected) < 4
+        if strength > 0.5 * height and abs(place - expected) < margin:
+            expected = place
+            places.append(place)
+            starts.append(start)
+    drift = _slope(np.array(starts), np.array(places)) if len(places) >= 20 else 0.0
+    if not 8 / n < abs(drift) < 0.005:
+        drift = 0.0
+    return drift, steady / max(tried, 1)
+
+
+def _loudest(signal: Audio, length: int) -> slice:
+    """Return the stretch of `length` samples with the most energy, on a grid of half its length."""
+    starts = range(0, max(1, len(signal) - length + 1), max(1, length // 2))
+    best = max(starts, key=lambda at: float(np.sum(np.square(signal[at : at + length], dtype=np.float64))))
+    return slice(best, min(len(signal), best + length))
+
+
+def _slope(starts: NDArray[np.int64], places: NDArray[np.float64]) -> float:
+    """Return the slope of the line through most of the places; 0 if they do not lie on one."""
+    kept = np.ones(len(places), bool)
+    for _ in range(5):
+        line = np.polyfit(starts[kept], places[kept], 1)
+        distance = np.abs(np.polyval(line, starts) - places)
+        kept = distance <= max(1.0, 2 * float(np.median(distance)))
+    return float(line[0]) if kept.mean() > 0.5 and np.median(distance) < 2 else 0.0
+
+
+def _peak(dry: Audio, wet: Audio) -> tuple[float, float, float]:
+    """Return the place of the best correlation of the differenced signals, its normalised height, and its sign."""
+    x, y = (np.diff(s.astype(np.float64), prepend=s[0]) for s in (dry, wet))
+    size = 1 << (len(x) + len(y) - 1).bit_length()
+    correlation = np.fft.irfft(np.conj(np.fft.rfft(x, size)) * np.fft.rfft(y, size))
+    peak = int(np.abs(correlation).argmax())
+    around = np.abs(correlation[[peak - 1, peak, (peak + 1) % size]])
+    bend = around[0] - 2 * around[1] + around[2]
+    fine = 0.5 * (around[0] - around[2]) / bend if bend else 0.0
+    height = float(around[1] / max(np.sqrt((x @ x) * (y @ y)), 1e-12))
+    return (peak - size if peak > size // 2 else peak) + float(fine), height, float(np.sign(correlation[peak]))

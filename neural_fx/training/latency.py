@@ -1,0 +1,314 @@
+"""Estimate by how many samples a wet recording is late, through clean and through heavily distorting devices.
+
+Plain cross-correlation fails here. A device's filters move its peak, and the harmonics that a distortion adds move it
+further, by tens of samples. Three steps replace it:
+
+1. **Whitened cross-correlation.** Linear prediction turns each recording into its innovation: what the past does not
+   explain. The innovation of the dry recording cannot be known before it is played, so whatever the device does, its
+   correlation with the wet recording is zero before the true latency and rises there. This is the idea of generalised
+   cross-correlation (Knapp and Carter, "The generalized correlation method for estimation of time delay", 1976), with
+   causal whitening filters instead of the zero-phase ones of the phase transform, which smear the onset to both sides.
+2. **Memoryless devices.** If one curve maps dry to wet samples at some lag, and the samples beside it add nothing,
+   that lag is exact. The curve is fitted piecewise linearly, so any clipping and either polarity will do.
+3. **Everything else.** A line that is zero up to the onset and then rises is fitted to the correlation's first rise.
+   Median over several prediction orders, because no single order suits a bass and a bright guitar alike.
+
+"Onset" is where the response starts to rise. For a low-pass or a cabinet that is where it first reaches about a tenth
+to a fifth of its peak. An estimate is trusted only if both halves of the recording agree on the place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neural_fx.errors import TrainingError
+
+Audio = NDArray[np.float32]
+Array = NDArray[np.float64]
+
+ORDERS = (16, 24, 32, 48)
+"""Orders of the linear predictions."""
+LONGEST = 40.0
+"""Seconds of playing to look at: more costs time and adds nothing."""
+FARTHEST = 1.0
+"""Seconds within which the latency is searched, early or late."""
+CLEAR = 1.25
+"""How far the best place must stand above all others, as a ratio of energies, to be trusted. Two recordings that have
+nothing in common reach 13, because of a few clicks, but their halves then disagree."""
+OBVIOUS = 25.0
+"""The same ratio from which on the halves need not agree: one of them may hold little playing."""
+_WIDTH = 16
+"""Samples over which the correlation's energy is summed to find the place."""
+_BEFORE = 24
+"""Samples before the correlation's peak in which the onset is searched."""
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Where a wet recording lies against its dry one.
+
+    Attributes:
+        samples: by which the wet recording is late; negative if it is early.
+        inverted: whether its polarity is the other way round.
+        clarity: energy of the correlation there over the highest energy anywhere else.
+        agree: whether the two halves of the recording show the same place.
+    """
+
+    samples: int
+    inverted: bool
+    clarity: float
+    agree: bool
+
+    @property
+    def clear(self) -> bool:
+        """Whether the estimate can be trusted."""
+        return (self.agree and self.clarity >= CLEAR) or self.clarity >= OBVIOUS
+
+
+class UnclearLatencyError(TrainingError):
+    """No place where the wet recording follows the dry one stands out."""
+
+
+def estimate_latency(dry: Audio, wet: Audio, rate: int = 48000) -> int:
+    """Return the number of samples by which `wet` is late; negative if it is early. Either polarity.
+
+    Args:
+        dry, wet: (samples,) each.
+        rate: Hz.
+
+    Raises:
+        UnclearLatencyError: no place stands out.
+    """
+    found = find_latency([(dry, wet)], rate)
+    if not found.clear:
+        raise UnclearLatencyError(
+            "the latency is unclear: no place where the wet recording follows the dry one stands out. Check that both "
+            "are of one performance, or give the samples by which the wet one is late with --latency N"
+        )
+    return found.samples
+
+
+def find_latency(pairs: Sequence[tuple[Audio, Audio]], rate: int = 48000) -> Latency:
+    """Estimate the latency that one or several pairs have in common, and how clear it is.
+
+    Args:
+        pairs: dry and wet, (samples,) each.
+        rate: Hz.
+    """
+    reach = round(FARTHEST * rate)
+    signals = [_prepared(dry, wet, rate, reach) for dry, wet in pairs]
+    heard = [(x, y) for x, y in signals if x.any() and y.any()]
+    if not heard:
+        return Latency(0, False, 0.0, False)
+    correlations, energy = _energy(heard)
+    place = int(energy.argmax())
+    elsewhere = np.delete(energy, slice(max(0, place - rate // 20), place + rate // 20))
+    clarity = float(energy[place]) / max(float(elsewhere.max(initial=0.0)), 1e-30)
+    agree = all(abs(int(_energy(half)[1].argmax()) - place) <= 2 * _WIDTH for half in _halves(heard))
+    near = slice(max(0, place - _WIDTH), place + _WIDTH)
+    main = correlations[len(ORDERS) // 2]
+    peak = near.start + int(np.abs(main[near]).argmax())
+    exact = {_memoryless(x, y, peak) for x, y in heard}
+    lag = exact.pop() if len(exact) == 1 else None
+    if lag is None:
+        lag = round(float(np.median([_onset(row, peak) for row in correlations])))
+    return Latency(lag - reach, bool(main[peak] < 0), clarity, agree)
+
+
+def _energy(signals: list[tuple[Array, Array]]) -> tuple[Array, Array]:
+    """Return the mean whitened correlation, (orders, lags), and its energy around each lag."""
+    correlations = np.asarray(np.mean([_whitened(x, y) for x, y in signals], 0))
+    return correlations, np.convolve(np.sum(np.square(correlations), 0), np.ones(_WIDTH), "same")
+
+
+def _halves(signals: list[tuple[Array, Array]]) -> list[list[tuple[Array, Array]]]:
+    """Return two parts that have no sample of the dry recordings in common."""
+    if len(signals) > 1:
+        return [signals[::2], signals[1::2]]
+    x, y = signals[0]
+    loudness = np.cumsum(np.abs(x))  # a recording may begin with silence
+    middle = int(np.searchsorted(loudness, 0.5 * loudness[-1]))
+    after = len(y) - len(x)
+    return [[(x[:middle], y[: middle + after])], [(x[middle:], y[middle:])]]
+
+
+def _prepared(dry: Audio, wet: Audio, rate: int, reach: int) -> tuple[Array, Array]:
+    """Return the busiest stretch of the dry recording, and the wet one from `reach` samples before to after it."""
+    played = busiest(dry, rate, LONGEST)
+    x = _faded(_without_offset(dry[played]))
+    y = _faded(_without_offset(wet))
+    return x, _padded(y, played.start - reach, played.stop + reach)
+
+
+def _faded(signal: Array) -> Array:
+    """Return a signal with rounded ends: the cut at a file's start must not pass for a common attack."""
+    count = min(2048, len(signal) // 4)
+    fade = 0.5 - 0.5 * np.cos(np.pi * np.arange(count) / max(count, 1))
+    faded = signal.copy()
+    faded[:count] *= fade
+    faded[len(faded) - count :] *= fade[::-1]
+    return faded
+
+
+def busiest(signal: Audio, rate: int, seconds: float) -> slice:
+    """Return the stretch with the most playing, so that silence and hiss at either end do not count.
+
+    Args:
+        signal: (samples,).
+        rate: Hz.
+        seconds: length of the stretch; all of the signal if it is shorter.
+    """
+    frame = rate // 20
+    count = len(signal) // frame
+    if len(signal) <= seconds * rate or not count:
+        return slice(0, len(signal))
+    frames = signal[: count * frame].reshape(count, frame)
+    levels = np.std(frames, 1, dtype=np.float64)
+    loud = np.sort(levels)[-min(20, count)]  # a second of the loudest, so that a click does not decide
+    active = np.concatenate(([0], np.cumsum(levels > 0.03 * loud)))
+    span = round(seconds * 20)
+    start = int((active[span:] - active[:-span]).argmax()) * frame
+    return slice(start, start + span * frame)
+
+
+def _without_offset(signal: Audio) -> Array:
+    wide = signal.astype(np.float64)
+    return np.asarray(wide - wide.mean())
+
+
+def _padded(signal: Array, start: int, stop: int) -> Array:
+    """Return signal[start:stop] with zeros where there is none."""
+    before = np.zeros(max(0, -start))
+    after = np.zeros(max(0, stop - max(len(signal), start)))
+    return np.concatenate((before, signal[max(0, start) : max(0, stop)], after))[: stop - start]
+
+
+def _whitened(x: Array, y: Array) -> Array:
+    """Return the correlation of the innovations, (orders, lags); lag 0 is where x meets the start of y.
+
+    Args:
+        x: (samples,).
+        y: (samples + 2 * reach,).
+    """
+    margin = 2 * max(ORDERS) + 2
+    lags = len(y) - len(x) + 1
+    size = _fast_length(len(x) + len(y) + 2 * margin)
+    spectrum_x = np.fft.rfft(x, size)
+    spectrum_y = np.fft.rfft(y, size)
+    auto_x = np.fft.irfft(np.abs(spectrum_x) ** 2, size)
+    auto_y = np.fft.irfft(np.abs(spectrum_y) ** 2, size)
+    raw = np.fft.irfft(np.conj(spectrum_x) * spectrum_y, size)
+    raw = np.concatenate((raw[-margin:], raw[: lags + margin]))
+    rows = []
+    for order in ORDERS:
+        filter_x = _prediction_filter(auto_x, order)
+        filter_y = _prediction_filter(auto_y, order)
+        both = np.convolve(filter_x[::-1], filter_y)
+        level = np.sqrt(_filtered_energy(auto_x, filter_x) * _filtered_energy(auto_y, filter_y))
+        white = np.convolve(raw, both, "same") / max(level, 1e-300)
+        rows.append(white[margin : margin + lags])
+    return np.stack(rows)
+
+
+def _prediction_filter(autocorrelation: Array, order: int) -> Array:
+    """Return the filter that leaves of a signal what its last `order` samples do not predict."""
+    lags = autocorrelation[: order + 1].copy()
+    lags[0] *= 1 + 1e-9  # -90 dB of white noise: the empty band of a resampled recording must not explode
+    matrix = lags[np.abs(np.subtract.outer(np.arange(order), np.arange(order)))]
+    return np.concatenate(([1.0], np.linalg.solve(matrix, -lags[1:])))
+
+
+def _filtered_energy(autocorrelation: Array, coefficients: Array) -> float:
+    weights = np.convolve(coefficients, coefficients[::-1])[len(coefficients) - 1 :]
+    weights[1:] *= 2
+    return max(float(weights @ autocorrelation[: len(weights)]), 0.0)
+
+
+def _fast_length(minimum: int) -> int:
+    """Return the next length that the FFT likes: a power of two, or three or five quarters of one."""
+    power = 1 << (minimum - 1).bit_length()
+    return next(size for size in (power * 5 // 8, power * 3 // 4, power) if size >= minimum)
+
+
+def _onset(correlation: Array, peak: int) -> float:
+    """Return where the rise to the peak begins: the first sample at which the device answers."""
+    start = max(0, peak - 2 * _BEFORE)
+    values = correlation[start : peak + 2 * _WIDTH] * np.sign(correlation[peak])
+    top = int(values[: peak + _WIDTH - start].argmax())
+    height = values[top]
+    steps = np.diff(values[max(0, top - _BEFORE) : top + 1], prepend=values[max(0, top - _BEFORE)])
+    if len(steps) and steps.max() > 0.45 * height:  # a jump in one sample: no filter between
+        return start + max(0, top - _BEFORE) + int(steps.argmax())
+    low = top
+    while low > 0 and top - low < _BEFORE and values[low - 1] > 0.5 * height:
+        low -= 1
+    high = low
+    while values[high] < 0.8 * height:
+        high += 1
+    return start + _hinge(values, low, high)
+
+
+def _hinge(values: Array, low: int, high: int) -> float:
+    """Return where a line that is zero and then rises fits best, plus one: the first sample above zero.
+
+    Args:
+        values: the correlation.
+        low, high: the rise passes half its height at `low` and has ended at `high`.
+    """
+    places = np.arange(max(0, low - 8), high + 1)
+    part = values[places]
+    best = np.inf
+    corner = float(low)
+    for candidate in np.arange(low - 8, high, 0.125):
+        ramp = np.maximum(0, places - candidate)
+        slope = (ramp @ part) / (ramp @ ramp)
+        error = float(np.sum((part - slope * ramp) ** 2))
+        if error < best - 1e-4 * float(part @ part):
+            best = error
+            corner = float(candidate)
+    return corner + 1
+
+
+def _memoryless(x: Array, y: Array, peak: int) -> int | None:
+    """Return the lag at which a curve without memory maps x to y; None if the device has memory.
+
+    Args:
+        x: (samples,).
+        y: (samples + 2 * reach,).
+        peak: where the whitened correlation peaks; lag 0 is where x meets the start of y.
+    """
+    count = min(len(x), 120_000)
+    begin = int(np.argmax(np.convolve(np.add.reduceat(x**2, np.arange(0, len(x), 4096)), np.ones(8), "valid"))) * 4096
+    begin = min(begin, len(x) - count)
+    part = x[begin : begin + count]
+    curve = _hats(part)
+    lags = np.arange(max(0, peak - _BEFORE), min(peak + _WIDTH, len(y) - len(x)) + 1)
+    wet = np.stack([y[begin + lag : begin + lag + count] for lag in lags])
+    wet = wet - wet.mean(1, keepdims=True)
+    unexplained = _unexplained(curve, wet)
+    best = int(unexplained.argmin())
+    if unexplained[best] > 0.1:
+        return None
+    beside = np.stack([np.roll(part, step) for step in (-3, -2, -1, 1, 2, 3)])
+    more = _unexplained(np.concatenate((curve, beside - beside.mean(1, keepdims=True))), wet[best : best + 1])
+    return int(lags[best]) if more[0] > 0.9 * unexplained[best] else None
+
+
+def _hats(signal: Array, count: int = 24) -> Array:
+    """Return a basis of piecewise linear functions of a signal, (functions, samples), without their means."""
+    knots = np.unique(np.quantile(signal, np.linspace(0.0005, 0.9995, count)))
+    basis = np.stack([np.interp(signal, knots, row) for row in np.eye(len(knots))])
+    return np.asarray(basis - basis.mean(1, keepdims=True))
+
+
+def _unexplained(basis: Array, targets: Array) -> Array:
+    """Return the share of each target's energy that no sum of the basis explains."""
+    gram = basis @ basis.T
+    gram += 1e-9 * float(np.trace(gram)) / len(gram) * np.eye(len(gram))
+    products = basis @ targets.T
+    explained = np.sum(products * np.linalg.solve(gram, products), 0)
+    return np.asarray(1 - explained / np.maximum(np.sum(targets**2, 1), 1e-300))
