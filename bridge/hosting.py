@@ -22,9 +22,10 @@ from neural_fx.boards import MAX_BYTES, board_text, load_board
 from neural_fx.errors import BoardError, NeuralFXError, ParameterError, reason
 from neural_fx.inputs import read_bytes
 from neural_fx.macros import Macro, default_macros
+from neural_fx.native_runs import Queue
 from neural_fx.neural import NeuralProcessor
 from neural_fx.parameters import Parameter, Ramp, unknown_parameter
-from neural_fx.pedalboard import Container, Pedalboard, Plugin, Queue
+from neural_fx.pedalboard import Container, Pedalboard, Plugin
 from neural_fx.placement import LivePlacement
 from neural_fx.processor import Spec
 from neural_fx.slots import find_slot, known_parameters, parameter_values, set_parameter, slot_names

@@ -10,7 +10,6 @@ import threading
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, MutableSequence
 from contextlib import AbstractContextManager
-from dataclasses import replace
 from pathlib import Path
 from reprlib import recursive_repr
 from typing import Any, Self, TypeAlias, overload
@@ -21,18 +20,12 @@ import pedalboard
 
 from neural_fx.impulse import check_native
 from neural_fx.macros import Macro
-from neural_fx.native_checks import NativeChecks
+from neural_fx.native_runs import NativeRun, Queue, native_kind
 from neural_fx.parameters import Parameter, Ramp
 from neural_fx.processor import Audio, Passed, Processor, Spec
-from neural_fx.sharing import Locks, NativeClaims, everything_in, freeze, refuse_duplicates, thaw, used_elsewhere
+from neural_fx.sharing import Locks, everything_in, freeze, refuse_duplicates, thaw, used_elsewhere
 
 Plugin: TypeAlias = "Processor | pedalboard.Plugin"
-
-BLOCK_SENSITIVE = (pedalboard.Resample, pedalboard.GSMFullRateCompressor, pedalboard.MP3Compressor)
-"""Native plugins whose output depends on how the stream was cut (measured); they get blocks of one size."""
-
-NOT_STREAMING = (pedalboard.PitchShift,)
-"""Native plugins that give silence with `reset=False` (measured in 0.9.26); they get the whole signal at its end."""
 
 
 class Container(Processor, MutableSequence[Plugin]):
@@ -334,179 +327,3 @@ class Pedalboard(Chain):
         from neural_fx.boards import save_board
 
         save_board(self, path, overwrite)
-
-
-class Queue:
-    """Audio that waits: put blocks in, take samples out, first in first out."""
-
-    def __init__(self, channels: int) -> None:
-        self._held = np.zeros((channels, 0), np.float32)
-
-    def __len__(self) -> int:
-        return int(self._held.shape[1])
-
-    def put(self, block: Audio) -> None:
-        self._held = np.concatenate((self._held, block), 1) if len(self) else block
-
-    def take(self, count: int) -> Audio:
-        """The oldest `count` samples."""
-        out, self._held = self._held[:, :count], self._held[:, count:]
-        return out
-
-
-NATIVE_BUFFER = 1 << 16
-"""The largest buffer given to native plugins, which works on longer blocks in pieces: some crash on millions."""
-
-
-def bounded(spec: Spec) -> Spec:
-    """A stream's shape with a buffer that native plugins bear."""
-    return replace(spec, buffer_size=min(spec.buffer_size, NATIVE_BUFFER))
-
-
-class NativeRun(Processor):
-    """A run of native plugins as one processor, through one native board.
-
-    A native plugin loses its state when a block is larger than any before it (measured), so a silent block of full
-    size goes first; it also shows how many samples the run holds back.
-    """
-
-    def __init__(self, plugins: Iterable[pedalboard.Plugin]) -> None:
-        super().__init__()
-        self._native = list(plugins)
-        self._board = pedalboard.Pedalboard(self._native)
-        self._claims = NativeClaims(everything_in(self._board)[1:])
-        self._checks: NativeChecks | None = None
-        self._held = 0
-
-    @property
-    def latency_samples(self) -> int:
-        return self._held
-
-    def prepare(self, spec: Spec) -> None:
-        self.prime(spec)
-        self._board.reset()
-
-    def open_stream(self, spec: Spec) -> None:
-        super().open_stream(spec)
-        self._claims.take()
-
-    def _continues(self, rate: float, channels: int) -> bool:
-        if not super()._continues(rate, channels):
-            return False
-        if (lost := self._claims.lost()) is not None:
-            raise used_elsewhere(lost)
-        return True
-
-    def prime(self, spec: Spec) -> None:
-        """Push silent blocks of full size until something comes out, and note how much is held back."""
-        self._stream = bounded(spec)
-        self._board.reset()
-        size = self._stream.buffer_size
-        silence = np.zeros((spec.channels, size), np.float32)
-        given = pushed = 0
-        while pushed == 0 or (given == 0 and pushed < 1 << 16):
-            given += self.native(silence).shape[1]
-            pushed += size
-        self._held = pushed - given
-
-    def process_block(self, block: Audio) -> Audio:
-        return self.native(block)
-
-    def check_values(self) -> None:
-        """Check the plugins' parameters, which anybody may have set since the last block.
-
-        Raises:
-            ParameterError: a parameter has a value that native code does not bear; names it and its range.
-        """
-        if self._checks is None or self._checks.sample_rate != self._stream.sample_rate:
-            self._checks = NativeChecks(self._native, self._stream.sample_rate)
-        self._checks()
-
-    def native(self, block: Audio, reset: bool = False) -> Audio:
-        """Return a block as it leaves the native board.
-
-        Raises:
-            ParameterError: a parameter has a value that native code does not bear; names it and its range.
-        """
-        spec = self._stream
-        self.check_values()
-        done = self._board.process(np.ascontiguousarray(block), spec.sample_rate, spec.buffer_size, reset=reset)
-        return np.asarray(done, np.float32)
-
-
-class ExternalRun(NativeRun):
-    """VST3 plugins. A reset makes them forget the block size too, so the silent block stays part of their stream.
-
-    A stereo plugin that refuses mono is given the signal on both channels; the mean of its outputs comes back.
-    """
-
-    def prepare(self, spec: Spec) -> None:
-        self._doubled = False
-        try:
-            self.prime(spec)
-        except ValueError:
-            if spec.channels != 1:
-                raise
-            self._doubled = True
-            self.prime(spec)
-        self._silent = self._held
-
-    def native(self, block: Audio, reset: bool = False) -> Audio:
-        """A block through the native board, as stereo if mono was refused."""
-        if not self._doubled:
-            return super().native(block, reset)
-        mean: Audio = super().native(np.repeat(block, 2, 0), reset).mean(0, keepdims=True)
-        return mean
-
-    def process_block(self, block: Audio) -> Audio:
-        out = self.native(block)
-        drop = min(self._silent, out.shape[1])
-        self._silent -= drop
-        return out[:, drop:]
-
-
-class FixedBlockRun(NativeRun):
-    """Native plugins of `BLOCK_SENSITIVE`, fed blocks of exactly the buffer size."""
-
-    def prepare(self, spec: Spec) -> None:
-        super().prepare(spec)
-        self._held += self._stream.buffer_size - 1
-        self._waiting = Queue(spec.channels)
-
-    def process_block(self, block: Audio) -> Audio:
-        self._waiting.put(block)
-        size, done = self._stream.buffer_size, []
-        while len(self._waiting) >= size:
-            done.append(self.native(self._waiting.take(size)))
-        return np.concatenate(done, 1) if done else block[:, :0]
-
-
-class WholeSignalRun(NativeRun):
-    """Native plugins of `NOT_STREAMING`: nothing comes out before the end, and memory grows with the length."""
-
-    def prepare(self, spec: Spec) -> None:
-        self._stream = bounded(spec)
-        self._signal: list[Audio] = []
-
-    def process_block(self, block: Audio) -> Audio:
-        self.check_values()
-        self._signal.append(block)
-        self._held = self._passed.taken + block.shape[1]
-        return block[:, :0]
-
-    def rest(self) -> Iterator[Audio]:
-        """The whole signal, processed."""
-        if self._signal:
-            yield self.native(np.concatenate(self._signal, 1), reset=True)
-
-
-def native_kind(plugin: pedalboard.Plugin) -> type[NativeRun]:
-    """How a native plugin must be fed; a native chain like the most demanding plugin in it."""
-    if isinstance(plugin, Iterable):
-        kinds = {native_kind(inner) for inner in plugin}
-        return next((kind for kind in (WholeSignalRun, FixedBlockRun, ExternalRun) if kind in kinds), NativeRun)
-    if isinstance(plugin, NOT_STREAMING):
-        return WholeSignalRun
-    if isinstance(plugin, pedalboard.ExternalPlugin):
-        return ExternalRun
-    return FixedBlockRun if isinstance(plugin, BLOCK_SENSITIVE) else NativeRun

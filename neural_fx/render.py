@@ -140,37 +140,50 @@ def render_file(
     began = time.perf_counter()
     report = Report(printable(source), printable(target))
     check_output(target, output.overwrite, (source, *board_files(board)))
-    board.reset()
-    with open_audio(source) as reader:
-        report.remarks += [f"{printable(source)}: {remark}" for remark in reader.remarks]
-        rate = output.sample_rate or reader.sample_rate
-        samples = int((reader.frames / reader.sample_rate + output.tail_seconds) * rate)
-        format, subtype = _encoding(target, output, reader.channels, samples)
-        bounded = subtype.startswith("PCM")
-        peak = 0.0
+    with board.exclusive(), open_audio(source) as reader:
+        board.reset()
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with replacing(target) as part, writer(part, round(rate), reader.channels, format, subtype) as file:
-                for block in _converted(_processed(reader, board, output), reader.sample_rate, rate, reader.channels):
-                    if stop():
-                        raise Interrupted
-                    size = float(np.abs(block).max(initial=0.0))
-                    if not np.isfinite(size):
-                        raise AudioError(f"{source}: the board's output is not finite")
-                    peak = max(peak, size)
-                    if bounded and size > 1:
-                        report.clipped_samples += int(np.count_nonzero(np.abs(block) > 1))
-                    _write(file, block, target)
-                    report.seconds += block.shape[1] / rate
-                    advance(block.shape[1] / rate)
+            report.remarks += [f"{printable(source)}: {remark}" for remark in reader.remarks]
+            _render_to(report, reader, target, board, output, advance, stop)
         except OSError as error:
             raise AudioError(f"{target}: cannot be written: {reason(error)}") from None
         finally:
             board.reset()
     report.wall_seconds = time.perf_counter() - began
     report.speed = report.seconds / max(report.wall_seconds, 1e-9)
-    report.peak_db = 20 * float(np.log10(peak)) if peak > 0 else None
     return report
+
+
+def _render_to(
+    report: Report,
+    reader: Reader,
+    target: Path,
+    board: Pedalboard,
+    output: Output,
+    advance: Callable[[float], None],
+    stop: Callable[[], bool],
+) -> None:
+    """Write what a board makes of an open file, and keep count in the report; the rest as for `render_file`."""
+    rate = output.sample_rate or reader.sample_rate
+    samples = int((reader.frames / reader.sample_rate + output.tail_seconds) * rate)
+    format, subtype = _encoding(target, output, reader.channels, samples)
+    bounded = subtype.startswith("PCM")
+    peak = 0.0
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(target) as part, writer(part, round(rate), reader.channels, format, subtype) as file:
+        for block in _converted(_processed(reader, board, output), reader.sample_rate, rate, reader.channels):
+            if stop():
+                raise Interrupted
+            size = float(np.abs(block).max(initial=0.0))
+            if not np.isfinite(size):
+                raise AudioError(f"{reader.path}: the board's output is not finite")
+            peak = max(peak, size)
+            if bounded and size > 1:
+                report.clipped_samples += int(np.count_nonzero(np.abs(block) > 1))
+            _write(file, block, target)
+            report.seconds += block.shape[1] / rate
+            advance(block.shape[1] / rate)
+    report.peak_db = 20 * float(np.log10(peak)) if peak > 0 else None
 
 
 def write_audio(path: str | Path, audio: Audio, sample_rate: int, subtype: str | None = None) -> None:

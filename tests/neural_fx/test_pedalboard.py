@@ -14,8 +14,9 @@ from pedalboard.io import AudioFile
 
 import neural_fx
 from neural_fx.formats import parse
+from neural_fx.native_runs import NativeRun
 from neural_fx.neural import NeuralProcessor
-from neural_fx.pedalboard import NativeRun, as_stages
+from neural_fx.pedalboard import as_stages
 from neural_fx.pedals import PEDALS, KlonGainStage
 from tests.conftest import noise, wavenet_document
 from tests.neural_fx.test_processor import Late, Twice

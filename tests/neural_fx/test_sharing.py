@@ -27,6 +27,7 @@ from neural_fx.boards import native_plugins
 from neural_fx.formats import read
 from neural_fx.neural import NeuralProcessor
 from neural_fx.placement import DeviceError
+from neural_fx.render import Output, render_file
 from neural_fx.training.circuits.spice import SpiceError
 from tests.conftest import DOCUMENTS, noise
 
@@ -111,6 +112,23 @@ def test_boards_that_share_members_wait_for_each_other(write: Write) -> None:
         together = list(threads.map(lambda item: item[0](item[1], 48000, buffer_size=512), calls))
     for expected, found in zip(alone, together, strict=True):
         np.testing.assert_array_equal(found, expected)
+
+
+def test_files_rendered_by_threads_with_one_board(write: Write, tmp_path: Path) -> None:
+    shared = board(write)
+    for i in range(6):
+        soundfile.write(tmp_path / f"{i}.wav", noise(5000, seed=i), 48000, subtype="FLOAT")
+
+    def render(folder: str, number: int) -> np.ndarray:
+        target = tmp_path / folder / f"{number}.wav"
+        render_file(tmp_path / f"{number}.wav", target, shared, Output(subtype="FLOAT"))
+        return soundfile.read(target)[0]
+
+    alone = [render("alone", i) for i in range(6)]
+    with ThreadPoolExecutor(6) as threads:
+        together = list(threads.map(lambda i: render("together", i), range(6)))
+    for one, other in zip(alone, together, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_an_instrument_in_eight_threads() -> None:
