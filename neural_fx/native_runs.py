@@ -37,6 +37,8 @@ class Queue:
         return out
 
 
+ENCODER_LIMIT = 1e4
+"""The largest sample that an encoder is given, 80 dB above full scale."""
 NATIVE_BUFFER = 1 << 16
 """The largest buffer given to native plugins, which works on longer blocks in pieces: some crash on millions."""
 
@@ -149,14 +151,21 @@ class ExternalRun(NativeRun):
 
 
 class FixedBlockRun(NativeRun):
-    """Native plugins of `BLOCK_SENSITIVE`, fed blocks of exactly the buffer size."""
+    """Native plugins of `BLOCK_SENSITIVE`, fed blocks of exactly the buffer size.
+
+    `MP3Compressor` ends the process at samples of 1e7 and more (measured in 0.9.26), and puts out at most 1.0
+    whatever comes in. So what goes into it is limited.
+    """
 
     def prepare(self, spec: Spec) -> None:
         super().prepare(spec)
         self._held += self._stream.buffer_size - 1
         self._waiting = Queue(spec.channels)
+        self._encodes = any(isinstance(plugin, pedalboard.MP3Compressor) for plugin in everything_in(self._board))
 
     def process_block(self, block: Audio) -> Audio:
+        if self._encodes:
+            block = np.clip(block, -ENCODER_LIMIT, ENCODER_LIMIT)
         self._waiting.put(block)
         size, done = self._stream.buffer_size, []
         while len(self._waiting) >= size:

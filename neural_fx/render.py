@@ -45,6 +45,8 @@ GPU_BLOCK = 1 << 22
 """The same for boards with captures on a GPU, which cut it up again and run the pieces as a batch."""
 
 _DEFAULT_SUBTYPE = {"OGG": "VORBIS", "MP3": "MPEG_LAYER_III"}
+_UNBOUNDED = ("FLOAT", "DOUBLE")
+"""Sample formats that hold more than full scale. Encoders are given no more: some end the process at 1e10."""
 _BYTES = {"PCM_U8": 1, "PCM_S8": 1, "PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4, "DOUBLE": 8}
 
 
@@ -167,7 +169,7 @@ def _render_to(
     rate = output.sample_rate or reader.sample_rate
     samples = int((reader.frames / reader.sample_rate + output.tail_seconds) * rate)
     format, subtype = _encoding(target, output, reader.channels, samples)
-    bounded = subtype.startswith("PCM")
+    bounded = subtype not in _UNBOUNDED
     peak = 0.0
     target.parent.mkdir(parents=True, exist_ok=True)
     with replacing(target) as part, writer(part, round(rate), reader.channels, format, subtype) as file:
@@ -180,6 +182,7 @@ def _render_to(
             peak = max(peak, size)
             if bounded and size > 1:
                 report.clipped_samples += int(np.count_nonzero(np.abs(block) > 1))
+                block = np.clip(block, -1, 1)
             _write(file, block, target)
             report.seconds += block.shape[1] / rate
             advance(block.shape[1] / rate)
@@ -207,6 +210,8 @@ def write_audio(path: str | Path, audio: Audio, sample_rate: int, subtype: str |
     if not np.isfinite(audio).all():
         raise AudioError(f"{path}: not written: the audio contains NaN or infinite samples")
     format, subtype = _encoding(path, Output(subtype=subtype), *audio.shape)
+    if subtype not in _UNBOUNDED:
+        audio = np.clip(audio, -1, 1)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as part, writer(part, sample_rate, len(audio), format, subtype) as file:

@@ -358,6 +358,19 @@ def test_a_full_disk(model: Path, tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["in.wav", "model.nam"]
 
 
+@pytest.mark.parametrize("suffix", ["mp3", "ogg", "flac", "wav"])
+def test_far_too_loud_output_is_clipped_and_counted(suffix: str, run: Run, tmp_path: Path) -> None:
+    """Encoders end the process at 1e10, or write silence."""
+    soundfile.write(tmp_path / "in.wav", noise(20000, level=0.3), 48000)
+    lines = ["slots:", *["  - {plugin: Gain, set: {gain_db: 90}}"] * 3]
+    (tmp_path / "loud.yaml").write_text("\n".join(lines))
+    out = tmp_path / f"out.{suffix}"
+    status, printed, _ = run("render", tmp_path / "in.wav", "--board", tmp_path / "loud.yaml", "-o", out, "--json")
+    assert status == 0
+    assert json.loads(printed)["files"][0]["clipped_samples"] > 19000
+    assert 0.5 < np.abs(soundfile.read(out)[0]).max() < 5
+
+
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_a_board_that_cannot_be_made_is_told_once(tmp_path: Path, jobs: int) -> None:
     """By no process of its own, each with a traceback."""

@@ -80,6 +80,8 @@ class Maker:
         """Write a sound file, sometimes damaged, sometimes of no or of very little length."""
         x, rate = self.signal(self.chance.choice((0.0, 0.001, seconds, seconds, seconds)))
         suffix, subtype = self.chance.choice(AUDIO)
+        if not np.isfinite(x).all():  # encoders of other formats abort the process
+            suffix, subtype = "wav", "FLOAT"
         path = self.path(suffix)
         try:
             soundfile.write(path, x, rate, subtype)

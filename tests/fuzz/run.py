@@ -3,7 +3,8 @@
     python -m tests.fuzz.run --runs 2000 --seed 1
 
 A run is wrong if it prints a traceback, ends with a status that is not documented, gives an error without a sentence,
-leaves a temporary file behind, or takes too long. Each run is repeatable by its own seed (`--runs 1 --seed N`).
+leaves a temporary file behind, crashes, or takes too long. Each run can be repeated by its own seed (`--runs 1
+--seed N`).
 """
 
 from __future__ import annotations
@@ -11,20 +12,23 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
+import json
 import os
 import random
 import shlex
 import signal
+import subprocess
 import sys
 import tempfile
 import traceback
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tests.fuzz.inputs import Maker
 
+ROOT = Path(__file__).parents[2]
 SECONDS = 120
 """A run that takes longer counts as wrong."""
 
@@ -179,6 +183,51 @@ def _problem(status: int, output: str, left: list[str]) -> str:
     return f"left behind: {', '.join(left)}" if left else ""
 
 
+# -- many runs, in a process that may crash ----------------------------------------------------------------------------
+
+
+def run_all(runs: list[tuple[str, int]], shared: Path | None) -> Iterator[tuple[str, int, Outcome]]:
+    """Run commands in a process of their own, and in a new one whenever it crashes.
+
+    Args:
+        runs: commands and seeds.
+        shared: the folder of reference data, if there is one.
+
+    Yields:
+        (command, seed, outcome) of each run; the status of a crash is that of the process.
+    """
+    left = list(runs)
+    while left:
+        command = [sys.executable, "-m", "tests.fuzz.run", "--worker", str(shared or "")]
+        process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT
+        )
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdin.write("".join(f"{name} {seed}\n" for name, seed in left))
+        process.stdin.close()
+        for line in process.stdout:
+            name, seed = left.pop(0)
+            found = json.loads(line)
+            yield name, seed, Outcome(**{**found, "arguments": tuple(found["arguments"])})
+        said = process.stderr.read()
+        if process.wait() != 0 and left:
+            name, seed = left.pop(0)
+            yield name, seed, Outcome((), process.returncode, said[-2000:], "the process crashed")
+
+
+def _work(shared: Path | None) -> int:
+    """Read commands and seeds from standard input, and write an outcome as JSON for each."""
+    results = os.fdopen(os.dup(sys.stdout.fileno()), "w")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what native code prints does not mix with the outcomes
+    for line in sys.stdin.read().splitlines():
+        name, seed = line.split()
+        results.write(json.dumps(asdict(attempt(name, int(seed), shared))) + "\n")
+        results.flush()
+    return 0
+
+
 def main() -> int:
     """Run as many as asked for, print the wrong ones, and return 1 if there are any."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -187,19 +236,21 @@ def main() -> int:
     parser.add_argument("--command", choices=sorted(COMMANDS), action="append", help="only this one; may be repeated")
     parser.add_argument("--shared", type=Path, default=Path(os.environ.get("NEURAL_FX_SHARED", "../shared")))
     parser.add_argument("--verbose", action="store_true", help="print every run")
+    parser.add_argument("--worker", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.worker is not None:
+        return _work(Path(options.worker) if options.worker else None)
     shared = options.shared.resolve() if (options.shared / "models").is_dir() else None
     commands = options.command or sorted(COMMANDS)
+    runs = [(commands[i % len(commands)], options.seed + i // len(commands)) for i in range(options.runs)]
     statuses: Counter[tuple[str, int]] = Counter()
     wrong = 0
-    for i in range(options.runs):
-        command, seed = commands[i % len(commands)], options.seed + i // len(commands)
-        outcome = attempt(command, seed, shared)
+    for command, seed, outcome in run_all(runs, shared):
         statuses[command, outcome.status] += 1
-        if outcome.problem or options.verbose:
-            print(f"--- {command} --seed {seed}: {outcome.problem or 'fine'}, status {outcome.status}")
-            print(f"neural-fx {shlex.join(outcome.arguments)}\n{outcome.output[-3000:]}", flush=True)
         wrong += bool(outcome.problem)
+        if outcome.problem or options.verbose:
+            print(f"--- --command {command} --seed {seed}: {outcome.problem or 'fine'}, status {outcome.status}")
+            print(f"neural-fx {shlex.join(outcome.arguments)}\n{outcome.output[-3000:]}", flush=True)
     for (command, status), count in sorted(statuses.items()):
         print(f"{command}: {count} ended with status {status}")
     print(f"{options.runs} runs, {wrong} wrong")

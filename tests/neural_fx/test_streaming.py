@@ -135,3 +135,10 @@ def test_fuzz_of_the_array_loop(data: Any) -> None:
         total, out = total + n, out + len(y)
         assert np.isfinite(y).all()
     assert out + len(p.flush()) == total
+
+
+def test_no_level_ends_the_process_in_an_encoder() -> None:
+    """MP3Compressor exits at samples of 1e7 and more; it puts out full scale at most."""
+    x = noise(30000, level=1e12)
+    out = neural_fx.Pedalboard([pedalboard.Gain(0), pedalboard.MP3Compressor()])(x, 48000)
+    assert 0.5 < np.abs(out).max() < 1.2
