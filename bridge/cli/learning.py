@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NoReturn, Protocol
 from rich.console import Console
 
 from bridge.cli.progress import say
-from neural_fx.errors import TrainingError
+from neural_fx.errors import TrainingError, reason
 
 if TYPE_CHECKING:
     from neural_fx.training.course import Course
@@ -125,11 +125,11 @@ class Session:
                 self.write()
                 parts.append(f"{self.out} has the best so far, {self.result()}")
             except OSError as error:
-                parts.append(f"{self.out} cannot be written ({error.strerror or error})")
+                parts.append(f"{self.out} cannot be written ({reason(error)})")
         self.say("; ".join(parts))
 
     def _not_written(self, error: OSError, problem: str) -> NoReturn:
-        text = f"{self.out}: cannot be written: {error.strerror or error}"
+        text = f"{self.out}: cannot be written: {reason(error)}"
         if problem:
             raise TrainingError(f"{text}; neither can {self.checkpoint} ({problem}), so the training is lost") from None
         raise TrainingError(

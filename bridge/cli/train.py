@@ -13,7 +13,7 @@ from rich.console import Console
 
 from bridge.cli.learning import INSTALL, Session, check_start, importable, wants_report
 from bridge.cli.progress import Standing
-from neural_fx.errors import TrainingError
+from neural_fx.errors import TrainingError, reason
 from neural_fx.outputs import check_output
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ def _report(session: Session, trainer: Trainer, title: str, asked_for: bool) -> 
     try:
         findings = write_report(stem, trainer.best, trainer.validation[-1], title, trainer.course, trainer.enough)
     except OSError as error:
-        text = f"{stem}.html: the report cannot be written: {error.strerror or error}; {session.out} is complete"
+        text = f"{stem}.html: the report cannot be written: {reason(error)}; {session.out} is complete"
         if asked_for:
             raise TrainingError(text) from None
         session.say(text)

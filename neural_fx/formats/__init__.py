@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from neural_fx.errors import ModelError
+from neural_fx.errors import ModelError, reason
 from neural_fx.formats import archive, guitarml, nam, pedal, rtneural, wavenetva
 from neural_fx.formats.capture import Capture, Metadata
 from neural_fx.formats.network import Network
@@ -52,7 +52,7 @@ def read(path: str | Path) -> Capture:
             data = file.read(MAX_BYTES + 1)
         return replace(parse(data), path=path.absolute())
     except OSError as error:
-        raise ModelError(f"cannot be read: {error.strerror or error}", file=path) from None
+        raise ModelError(f"cannot be read: {reason(error)}", file=path) from None
     except ModelError as error:
         raise error.inside(path) from None
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neural_fx.errors import ModelError
+from neural_fx.errors import ModelError, reason
 from neural_fx.formats.archive import archive_bytes, matches, open_archive
 from neural_fx.inputs import content_problem, special_problem
 from neural_fx.timbre.decoder import Decoder, Shape, weight_shapes
@@ -95,7 +95,7 @@ def read_timbre(path: str | Path) -> Timbre:
             raise ModelError(f"is over {MAX_BYTES // 2**20} MB, too large for a timbre")
         return _parse(path.read_bytes(), path.stem)
     except OSError as error:
-        raise ModelError(f"cannot be read: {error.strerror or error}").inside(path) from None
+        raise ModelError(f"cannot be read: {reason(error)}").inside(path) from None
     except ModelError as error:
         raise error.inside(path) from None
 
