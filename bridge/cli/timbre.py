@@ -13,7 +13,7 @@ from rich.console import Console
 
 from bridge.cli.learning import INSTALL, Session, check_start, importable, wants_report
 from bridge.cli.progress import Standing, say
-from neural_fx.errors import AudioError, TrainingError
+from neural_fx.errors import AudioError, TrainingError, reason
 
 if TYPE_CHECKING:
     from neural_fx.training.timbre.loop import Progress, Trainer
@@ -131,8 +131,7 @@ def _report(session: Session, trainer: Trainer, asked_for: bool) -> None:
     try:
         findings = write_report(session.out, trainer)
     except (AudioError, TrainingError, OSError) as error:
-        reason = getattr(error, "strerror", None) or error
-        text = f"{stem}.html: the report cannot be written: {reason}; {session.out} is complete"
+        text = f"{stem}.html: the report cannot be written: {reason(error)}; {session.out} is complete"
         if asked_for:
             raise TrainingError(text) from None
         session.say(text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from neural_fx.errors import reason
 from neural_fx.training.course import CHECKPOINT_SECONDS, Due
 
 
@@ -50,6 +51,6 @@ class Keeper:
         try:
             self.save(self.path)
         except OSError as error:
-            return error.strerror or str(error) or type(error).__name__
+            return reason(error)
         self.kept = True
         return ""
