@@ -46,7 +46,9 @@ GPU_BLOCK = 1 << 22
 
 _DEFAULT_SUBTYPE = {"OGG": "VORBIS", "MP3": "MPEG_LAYER_III"}
 _UNBOUNDED = ("FLOAT", "DOUBLE")
-"""Sample formats that hold more than full scale. Encoders are given no more: some end the process at 1e10."""
+"""Sample formats that hold more than full scale. The others are given no more: mu-law crashes at 46, MP3 at 1e10."""
+WRITE_FRAMES = 65536
+"""Samples written at a time. libsndfile's Vorbis encoder crashes when it is given some millions at once."""
 _BYTES = {"PCM_U8": 1, "PCM_S8": 1, "PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4, "DOUBLE": 8}
 
 
@@ -222,7 +224,8 @@ def write_audio(path: str | Path, audio: Audio, sample_rate: int, subtype: str |
 
 def _write(file: soundfile.SoundFile, block: Audio, target: Path) -> None:
     try:
-        file.write(block.T)
+        for start in range(0, block.shape[1], WRITE_FRAMES):
+            file.write(block[:, start : start + WRITE_FRAMES].T)
     except (OSError, RuntimeError, AssertionError) as error:  # what a full disk makes soundfile raise
         reason = getattr(error, "strerror", None) or " ".join(str(error).split()) or "the disk may be full"
         raise AudioError(f"{target}: cannot be written: {reason}") from None

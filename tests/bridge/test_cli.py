@@ -22,6 +22,7 @@ import neural_fx
 from bridge.cli import main
 from neural_fx.formats.nam_writer import nam_bytes
 from neural_fx.pedals import DS1
+from neural_fx.render import write_audio
 from neural_fx.training.architectures import untrained
 from tests.conftest import container_document, guitarml_document, noise, wavenet_document
 
@@ -358,17 +359,29 @@ def test_a_full_disk(model: Path, tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["in.wav", "model.nam"]
 
 
-@pytest.mark.parametrize("suffix", ["mp3", "ogg", "flac", "wav"])
-def test_far_too_loud_output_is_clipped_and_counted(suffix: str, run: Run, tmp_path: Path) -> None:
-    """Encoders end the process at 1e10, or write silence."""
+@pytest.mark.parametrize(
+    ("suffix", "subtype"),
+    [("mp3", None), ("ogg", None), ("flac", None), ("wav", None), ("wav", "ULAW"), ("au", "ALAW")],
+)
+def test_far_too_loud_output_is_clipped_and_counted(suffix: str, subtype: str | None, run: Run, tmp_path: Path) -> None:
+    """Encoders end the process at 1e10 (mu-law at 46), or write silence."""
     soundfile.write(tmp_path / "in.wav", noise(20000, level=0.3), 48000)
     lines = ["slots:", *["  - {plugin: Gain, set: {gain_db: 90}}"] * 3]
     (tmp_path / "loud.yaml").write_text("\n".join(lines))
     out = tmp_path / f"out.{suffix}"
-    status, printed, _ = run("render", tmp_path / "in.wav", "--board", tmp_path / "loud.yaml", "-o", out, "--json")
+    options = ["--subtype", subtype] if subtype else []
+    board = tmp_path / "loud.yaml"
+    status, printed, _ = run("render", tmp_path / "in.wav", "--board", board, "-o", out, "--json", *options)
     assert status == 0
     assert json.loads(printed)["files"][0]["clipped_samples"] > 19000
     assert 0.5 < np.abs(soundfile.read(out)[0]).max() < 5
+
+
+@pytest.mark.slow
+def test_a_long_song_as_vorbis(tmp_path: Path) -> None:
+    """libsndfile's encoder crashes when it is given millions of samples at once."""
+    write_audio(tmp_path / "long.ogg", noise(6_000_000, 2), 48000)
+    assert soundfile.info(tmp_path / "long.ogg").frames == 6_000_000
 
 
 @pytest.mark.parametrize("jobs", [1, 2])

@@ -80,7 +80,7 @@ class Maker:
         """Write a sound file, sometimes damaged, sometimes of no or of very little length."""
         x, rate = self.signal(self.chance.choice((0.0, 0.001, seconds, seconds, seconds)))
         suffix, subtype = self.chance.choice(AUDIO)
-        if not np.isfinite(x).all():  # encoders of other formats abort the process
+        if not np.isfinite(x).all() or np.abs(x).max(initial=0) > 1:  # encoders of other formats crash
             suffix, subtype = "wav", "FLOAT"
         path = self.path(suffix)
         try:
