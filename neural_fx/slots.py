@@ -160,5 +160,6 @@ def apply_settings(board: Container, settings: Iterable[str]) -> None:
             raise ParameterError(f"--set {setting}: expected SLOT.PARAM=VALUE, such as 1.input_gain_db=6")
         slot, dot, name = target.rpartition(".")
         if not dot and len(board) != 1:
-            raise ParameterError(f"--set {setting}: which slot? The board has: {', '.join(slot_names(board))}")
+            listed = ", ".join(slot_names(board)) or "no slots"
+            raise ParameterError(f"--set {setting}: name a slot, as in SLOT.PARAM=VALUE; the board has: {listed}")
         set_parameter(find_slot(board, slot) if dot else board[0], name, value)

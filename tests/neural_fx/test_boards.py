@@ -169,7 +169,7 @@ def test_settings_from_the_command_line(folder: Path) -> None:
     assert board[3].mode == pedalboard.LadderFilter.Mode.LPF12
     for bad, words in {
         "amp": "expected SLOT.PARAM=VALUE",
-        "input_gain_db=3": "which slot",
+        "input_gain_db=3": "name a slot",
         "bass.x=1": "no slot 'bass'; the board has: 1 klon-gain-stage, 2 amp",
         "amp.treble=1": "it has: input_gain_db",
         "room.wet_levl=1": "did you mean 'wet_level'",
