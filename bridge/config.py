@@ -17,6 +17,7 @@ Relative paths are relative to the file.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -77,7 +78,7 @@ def write_controls(path: Path, midi: MidiMap) -> None:
         BridgeError: the file is there and cannot be read.
         OSError: it cannot be written.
     """
-    value: dict[str, Any] = _document(path).value if path.exists() else {}
+    value: dict[str, Any] = _document(path).value if os.path.exists(path) else {}
     inside = value.get("midi")
     value["midi"] = {**(inside if isinstance(inside, dict) else {})}
     value["midi"]["controls"] = [c.model_dump(mode="json", exclude_defaults=True) for c in midi.controls]

@@ -52,7 +52,7 @@ class Media:
             raise BridgeError(f"{name!r} exists already; the worker was not started with --overwrite")
         if os.path.isdir(place):
             raise BridgeError(f"{name!r} is a folder; name the file to write")
-        if not place.parent.is_dir():
+        if not os.path.isdir(place.parent):
             raise BridgeError(f"{name!r}: no such folder among the media folders")
         return place
 

@@ -402,7 +402,7 @@ def _plugin(slot: _PluginSlot, source: _Source, place: tuple[str | int, ...]) ->
 
 def _vst3(slot: _Vst3Slot, source: _Source, place: tuple[str | int, ...]) -> Plugin:
     path = _file(slot.vst3, source)
-    if not path.exists():
+    if not os.path.exists(path):
         source.fail((*place, "vst3"), f"{path}: no such plugin")
     try:
         plugin = pedalboard.load_plugin(str(path), plugin_name=slot.plugin_name)
@@ -482,7 +482,7 @@ def save_board(board: Pedalboard, path: str | Path, overwrite: bool = False) -> 
             file; or it cannot be written.
     """
     path = Path(path)
-    if path.exists() and not overwrite:
+    if os.path.lexists(path) and not overwrite:
         raise BoardError(f"{path}: exists already; say overwrite to replace it")
     for used in board_files(board):
         if same_file(path, used):

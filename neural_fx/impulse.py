@@ -7,6 +7,7 @@ output, bit for bit, from an array and from a file.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from weakref import WeakKeyDictionary
@@ -159,7 +160,7 @@ def _check_convolution(plugin: pedalboard.Convolution) -> None:
         read_impulse_response(path)
     except AudioError:
         # A file that is gone by now may have been decoded while it was there.
-        if path.exists() or _passes_dry(plugin):
+        if os.path.exists(path) or _passes_dry(plugin):
             raise
     else:
         if _passes_dry(plugin):

@@ -31,6 +31,12 @@ def check_output(target: Path, overwrite: bool, inputs: Iterable[str | Path]) ->
             raise AudioError(f"{target}: is the same file as the input {name}; choose another output")
     if is_folder(target):
         raise AudioError(f"{target}: is a folder; name the file to write")
+    try:
+        os.lstat(target)
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError) as error:  # no file can have this name: found now, not after the work
+        raise AudioError(f"{target}: cannot be written: {reason(error)}") from None
     if os.path.lexists(target) and not overwrite:
         raise AudioError(f"{target}: exists already; --overwrite replaces it")
     problem = _folder_problem(target.absolute().parent)

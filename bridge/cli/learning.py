@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -157,17 +158,17 @@ def check_start(out: Path, resume: bool, overwrite: bool) -> None:
         TrainingError: the file exists, its folder does not, or a checkpoint is missing or in the way.
     """
     checkpoint = checkpoint_of(out)
-    if not out.parent.is_dir():
+    if not os.path.isdir(out.parent):
         raise TrainingError(f"{out.parent}: no such folder")
-    if out.is_dir():
+    if os.path.isdir(out):
         raise TrainingError(f"{out}: is a folder; name a file")
-    if resume and not checkpoint.is_file():
+    if resume and not os.path.isfile(checkpoint):
         raise TrainingError(f"{checkpoint}: no checkpoint to go on from; leave out --resume to start")
     if resume or overwrite:
         return
-    if out.exists():
+    if os.path.lexists(out):
         raise TrainingError(f"{out}: exists already; --overwrite replaces it")
-    if checkpoint.exists():
+    if os.path.exists(checkpoint):
         raise TrainingError(
             f"{checkpoint}: is left by an interrupted training; --resume goes on with it, --overwrite starts anew"
         )

@@ -48,7 +48,7 @@ def train_timbre(
     if out.suffix != ".safetensors":
         raise TrainingError(f"{out}: a timbre is a .safetensors file; name it so")
     check_start(out, resume, overwrite)
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise TrainingError(f"{folder}: no such folder")
 
     console = Console(stderr=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import os
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ def find_timbre(timbre: str | Path | Timbre) -> Timbre:
     if timbre in TIMBRES:
         return _bundled(str(timbre))
     path = Path(timbre)
-    if path.suffix or path.exists():
+    if path.suffix or os.path.exists(path):
         return read_timbre(path)
     near = [name for name in TIMBRES if str(timbre).lower() in name] or difflib.get_close_matches(
         str(timbre), TIMBRES, 1

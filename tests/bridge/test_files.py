@@ -384,3 +384,26 @@ def test_osc_boards_are_not_saved_over_their_files(media: Path) -> None:
     with pytest.raises(BoardError, match="the board itself uses"):
         host.save(cab)
     assert cab.read_bytes() == before
+
+
+LONG = "a" * 300
+DOORS = (
+    "render in.wav --timbre LONG -o x.wav", "render in.wav --model LONG -o x.wav",
+    "render in.wav --board LONG -o x.wav",
+    "render LONG --pedal ds-1 -o x.wav", "render in.wav --pedal ds-1 -o LONG.wav",
+    "render in.wav --pedal ds-1 -o LONG/x.wav", "info LONG", "play LONG -o x.wav --instrument flute", "analyze LONG",
+    "analyze in.wav --plot LONG.png", "train LONG LONG -o x.nam", "train in.wav in.wav -o LONG.nam",
+    "train in.wav in.wav -o LONG/x.nam", "train-timbre LONG -o x.safetensors", "export LONG -o x.nam",
+    "export ds-1 -o LONG.nam", "circuit tube-screamer in.wav -o LONG", "bench LONG", "serve --board a=LONG",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("command", DOORS)
+def test_a_name_that_no_file_can_have(command: str, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    soundfile.write("in.wav", noise(48000 * 6), 48000)
+    status, _, err = run(*command.replace("LONG", LONG).split())
+    assert status == 2
+    assert "error" in err
+    assert "Traceback" not in err
+    assert [path.name for path in tmp_path.iterdir()] == ["in.wav"]
