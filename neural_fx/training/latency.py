@@ -133,7 +133,9 @@ def _halves(signals: list[tuple[Array, Array]]) -> list[list[tuple[Array, Array]
     loudness = np.cumsum(np.abs(x))  # a recording may begin with silence
     middle = int(np.searchsorted(loudness, 0.5 * loudness[-1]))
     after = len(y) - len(x)
-    return [[(x[:middle], y[: middle + after])], [(x[middle:], y[middle:])]]
+    first = (_faded(x[:middle]), _faded(y[: middle + after]))
+    second = (_faded(x[middle:]), _faded(y[middle:]))  # a hard cut in both would pass for a common attack
+    return [[first], [second]]
 
 
 def _prepared(dry: Audio, wet: Audio, rate: int, reach: int) -> tuple[Array, Array]:
