@@ -10,11 +10,14 @@ further, by tens of samples. Three steps replace it:
    causal whitening filters instead of the zero-phase ones of the phase transform, which smear the onset to both sides.
 2. **Memoryless devices.** If one curve maps dry to wet samples at some lag, and the samples beside it add nothing,
    that lag is exact. The curve is fitted piecewise linearly, so any clipping and either polarity will do.
-3. **Everything else.** A line that is zero up to the onset and then rises is fitted to the correlation's first rise.
-   Median over several prediction orders, because no single order suits a bass and a bright guitar alike.
+3. **Everything else.** The start of the response is measured in two ways; see `neural_fx.training.onset`.
 
 "Onset" is where the response starts to rise. For a low-pass or a cabinet that is where it first reaches about a tenth
-to a fifth of its peak. An estimate is trusted only if both halves of the recording agree on the place.
+of its peak. An estimate is trusted only if both halves of the recording agree on the place.
+
+Clipping without memory is exact. A TubeScreamer, a DS-1, low-passes of first to fourth order and cabinets are within
+a sample on all ten shared guitars and basses. A Big Muff, whose filters hide its first samples, is within a sample on
+nine of ten at default settings. `tests/neural_fx/training/test_latency.py` measures it.
 """
 
 from __future__ import annotations

@@ -8,9 +8,9 @@ Two estimates are made and combined:
    where the wet recording was near zero, because a clipper passes small signals there and hides others.
    A second fit gives little weight to what the first one predicted badly (Cauchy's weights).
 
-The mean of both is taken. Further apart, the response decides if it is zero before the onset, as it should be. If
-it is noisy there, the correlation decides. Then the first, small samples of a slow response are hidden too, so the onset is
-taken to be a little earlier.
+The mean of both is taken. Further apart, the response decides if it is zero before the onset, as it should be. If it
+is noisy there, the correlation decides. A noisy response hides the first, small samples of a slow device, so that the
+onset is then taken to be a little earlier.
 """
 
 from __future__ import annotations
@@ -166,6 +166,10 @@ def rise_of_response(response: Response) -> float:
     while top + 1 < len(size) and size[top + 1] > size[top]:
         top += 1
     values = values * np.sign(values[top])
+    jump = _jump(values, 0, top)
+    if jump is not None and response.noise < QUIET:
+        begun = jump > 0 and values[jump - 1] > 0.15 * values[top]  # the first sample may be smaller than the jump
+        return response.first + jump - begun
     low, high = _flank(values, top, 0.3)
     return response.first + _hinge(values, low, high) + _CORNER
 
@@ -180,13 +184,18 @@ def rise_of_correlation(correlation: Array, peak: int) -> float:
     start = max(0, peak - 2 * _BEFORE)
     values = correlation[start : peak + _AFTER] * np.sign(correlation[peak])
     top = int(values[: peak + _AFTER // 2 - start].argmax())
-    earliest = max(0, top - _BEFORE)
-    rising = np.maximum(values[earliest : top + 1], 0)
-    steps = np.diff(rising, prepend=rising[0])
-    if len(steps) and steps.max() > 0.45 * values[top]:  # a jump in one sample: no filter between
-        return start + earliest + int(steps.argmax())
+    jump = _jump(values, max(0, top - _BEFORE), top)
+    if jump is not None:
+        return start + jump
     low, high = _flank(values, top, 0.5)
     return start + _hinge(values, low, high) + 1
+
+
+def _jump(values: Array, earliest: int, top: int) -> int | None:
+    """Return where the rise to a peak is nearly half its height in one sample: no filter rounds it. None: nowhere."""
+    rising = np.maximum(values[earliest : top + 1], 0)
+    steps = np.diff(rising, prepend=rising[0])
+    return earliest + int(steps.argmax()) if steps.max() > 0.45 * values[top] else None
 
 
 def _flank(values: Array, top: int, share: float) -> tuple[int, int]:
