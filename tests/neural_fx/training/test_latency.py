@@ -251,7 +251,11 @@ MEMORY: dict[str, tuple[Device, int]] = {
     "mesa": (lambda x: cabinet(x, "mesa"), 11),
 }
 """Devices and their onsets. All must be found within a sample."""
-KNOWN_MISSES = {("big-muff", "fear-guitar"): 4, ("big-muff", "jazz-trot-guitar"): 3}
+KNOWN_MISSES = {
+    ("big-muff", "fear-guitar"): 4,
+    ("big-muff", "jazz-trot-guitar"): 3,
+    ("big-muff", "mayer-guitar"): 2,
+}
 """Larger errors that were measured: the goal of a sample is missed here. A Big Muff rises over ten samples."""
 
 
