@@ -15,7 +15,8 @@ from neural_fx.pedals import DS1, BigMuff, TubeScreamer
 from neural_fx.training.alignment import align
 from neural_fx.training.channels import choose_channel, mix_channels
 from neural_fx.training.checks import clipped_share, level_remarks, noise_floor
-from neural_fx.training.latency import busiest, estimate_latency
+from neural_fx.training.latency import busiest, estimate_latency, find_latency
+from neural_fx.training.onset import find_response, rise_of_response
 from neural_fx.training.pairs import Mask, load_pair, load_pairs
 
 Device = Callable[[np.ndarray], np.ndarray]
@@ -79,6 +80,31 @@ def test_latency_through_clipping_and_a_low_pass(late: int) -> None:
     assert abs(estimate_latency(x, noisy(delayed(one_pole(np.tanh(8 * x)), late))) - late) <= 1
 
 
+@pytest.mark.parametrize("pedal", [TubeScreamer, DS1])
+def test_latency_through_a_circuit(pedal: Callable[[], Device]) -> None:
+    x = plucks(10)
+    wet = np.asarray(pedal()(x[None], 48000))[0]
+    assert abs(estimate_latency(x, noisy(delayed(wet, 100))) - 100) <= 1
+
+
+def test_a_response_is_found_through_a_clipper() -> None:
+    expected = np.array([0.2, 0.6, 1.0, 0.7, 0.3, 0.1])
+    x = 0.1 * np.random.default_rng(5).standard_normal(60_000)
+    wet = np.convolve(np.tanh(8 * x), expected)[: len(x)]
+    wet = np.concatenate((np.zeros(300), wet, np.zeros(100)))
+    found = find_response(x, wet, 303)
+    assert found is not None
+    onset = 300 - found.first
+    np.testing.assert_allclose(found.values[onset : onset + 6] / found.values.max(), expected, atol=0.1)
+    assert found.noise < 0.02
+    assert abs(rise_of_response(found) - 300) <= 1
+
+
+def test_a_response_needs_enough_signal() -> None:
+    x = np.random.default_rng(5).standard_normal(3000)
+    assert find_response(x, np.concatenate((np.zeros(300), x, np.zeros(300))), 300) is None
+
+
 @pytest.mark.parametrize("lead", ["silence", "hiss"])
 def test_a_minute_without_playing_is_passed_over(lead: str) -> None:
     x = plucks(12)
@@ -96,6 +122,16 @@ def test_unclear_latency_is_an_error() -> None:
     for wet in (other, np.random.default_rng(77).standard_normal(480000).astype(np.float32)):
         with pytest.raises(TrainingError, match="--latency N"):
             estimate_latency(plucks(10), wet)
+
+
+def test_both_halves_of_a_distorted_recording_agree() -> None:
+    x = plucks(10)
+    wet = noisy(delayed(np.tanh(50 * x), -300))
+    found = find_latency([(x, wet)])
+    assert (found.samples, found.agree, found.clear) == (-300, True, True)
+    # A recording that is loud in its middle is cut there: the cut itself must not count as an attack.
+    steady = np.asarray(np.sin(2 * np.pi * 110 * np.arange(len(x)) / 48000) * 0.3 + x, np.float32)
+    assert find_latency([(steady, noisy(delayed(np.tanh(20 * steady), 70)))]).agree
 
 
 def write(path: Path, x: np.ndarray, rate: int = 48000) -> Path:
@@ -198,9 +234,9 @@ def low_pass(x: np.ndarray) -> np.ndarray:
     return np.asarray(signal.sosfilt(signal.butter(2, 4000, fs=48000, output="sos"), x))
 
 
-def cabinet(x: np.ndarray) -> np.ndarray:
-    """Return a signal through a cabinet whose response passes a tenth of its peak at sample 51."""
-    audio, rate = read_audio(SHARED / "ir" / "celestion.wav")
+def cabinet(x: np.ndarray, name: str = "celestion") -> np.ndarray:
+    """Return a signal through a cabinet, whose response passes a tenth of its peak at sample 51 (Mesa: 11)."""
+    audio, rate = read_audio(SHARED / "ir" / f"{name}.wav")
     response = resample(audio, rate, 48000)[0]
     size = len(x) + len(response)
     return np.fft.irfft(np.fft.rfft(x, size) * np.fft.rfft(response, size), size)[: len(x)]
@@ -209,9 +245,18 @@ def cabinet(x: np.ndarray) -> np.ndarray:
 MEMORY: dict[str, tuple[Device, int]] = {
     "tube-screamer": (lambda x: TubeScreamer()(x[None], 48000)[0], 0),
     "ds-1": (lambda x: DS1()(x[None], 48000)[0], 0),
+    "big-muff": (lambda x: BigMuff()(x[None], 48000)[0], 0),
     "low-pass": (low_pass, 0),
-    "cabinet": (cabinet, 51),
+    "celestion": (cabinet, 51),
+    "mesa": (lambda x: cabinet(x, "mesa"), 11),
 }
+"""Devices and their onsets. All must be found within a sample."""
+KNOWN_MISSES = {
+    ("big-muff", "fear-guitar"): 4,
+    ("big-muff", "jazz-trot-guitar"): 3,
+    ("big-muff", "mayer-guitar"): 2,
+}
+"""Larger errors that were measured: the goal of a sample is missed here. A Big Muff rises over ten samples."""
 
 
 @pytest.mark.slow
@@ -219,11 +264,14 @@ MEMORY: dict[str, tuple[Device, int]] = {
 @pytest.mark.parametrize("di", DIS)
 def test_latency_on_real_guitars(di: str) -> None:
     x = read_audio(SHARED / "di" / f"{di}.flac")[0][0]
+    played = busiest(x, 48000, 10)
     for name, device in MEMORYLESS.items():
         assert estimate_latency(x, -noisy(delayed(device(x), 100))) == 100, name
+    wrong = []
     for name, (device, onset) in MEMORY.items():
-        found = estimate_latency(x, noisy(delayed(np.asarray(device(x)), 100)))
-        assert abs(found - 100 - onset) <= (2 if name == "ds-1" else 1), (name, found)
-    # A Big Muff's own filters let it rise over ten samples: its start is not sharper than this.
-    found = estimate_latency(x, noisy(delayed(np.asarray(BigMuff()(x[None], 48000))[0], 100)))
-    assert abs(found - 100) <= 4
+        y = np.asarray(device(x), np.float32)
+        for dry, wet, late in [(x, -y, 100), (x[played], y[played], -50)]:
+            found = estimate_latency(dry, noisy(delayed(wet, late))) - late - onset
+            if abs(found) > KNOWN_MISSES.get((name, di), 1):
+                wrong.append((name, late, found))
+    assert not wrong

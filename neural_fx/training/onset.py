@@ -1,0 +1,230 @@
+"""Find the sample at which a device starts to answer, once it is roughly known where.
+
+Two estimates are made and combined:
+
+1. **Correlation.** A line that is zero and then rises is fitted to the first rise of the whitened correlation.
+2. **Response.** A least-squares model predicts each wet sample from the wet samples before it and from the dry samples
+   around the place, earlier and later ones. Its impulse response is zero up to the onset. The model is fitted only
+   where the wet recording was near zero, because a clipper passes small signals there and hides others.
+   A second fit gives little weight to what the first one predicted badly (Cauchy's weights).
+
+The mean of both is taken. Further apart, the response decides if it is zero before the onset, as it should be. If it
+is noisy there, the correlation decides. A noisy response hides the first, small samples of a slow device, so that the
+onset is then taken to be a little earlier.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+QUIET = 0.1
+"""Largest ratio of noise before the onset to the peak at which a response is trusted."""
+NEAR = 4.0
+"""Samples within which the two estimates are averaged."""
+FAR = 8.0
+"""Samples from which on a response is not trusted: it rises where another part of it is strongest."""
+HIDDEN = 0.4
+"""Samples by which the onset is earlier than it seems if the response is noisy. Measured with the bundled pedals."""
+_BEFORE = 24
+"""Samples before the correlation's peak in which the onset is searched."""
+_AFTER = 32
+"""Samples after the correlation's peak that are looked at."""
+_EARLIER = 20
+"""Lags before the place that the response covers. The first `_NOISE` of them measure its noise."""
+_LATER = 40
+"""Lags after the place that the response covers."""
+_NOISE = 12
+_PAST = 32
+"""Wet samples from which the next one is predicted."""
+_ROWS = 80_000
+"""Most samples to fit the response to. They bound its memory to about 120 MB."""
+_RIDGE = 1e-7
+"""-70 dB of white noise in the dry recording: an empty band must not make the response oscillate."""
+_CORNER = 0.75
+"""Samples from the corner of the fitted line to the onset. Between a device that starts at once and one that rises."""
+
+
+@dataclass(frozen=True)
+class Response:
+    """Impulse response of a device around its onset.
+
+    Attributes:
+        values: the response from `first` on.
+        first: lag of its first value.
+        noise: its level before the onset over its peak.
+    """
+
+    values: Array
+    first: int
+    noise: float
+
+
+def find_onset(signals: list[tuple[Array, Array]], correlations: Array, peak: int) -> int:
+    """Return the lag at which a device starts to answer.
+
+    Args:
+        signals: dry, (samples,), and wet, longer by the range of lags, of each pair.
+        correlations: whitened correlations of several prediction orders, (orders, lags).
+        peak: lag at which they peak.
+    """
+    rise = float(np.median([rise_of_correlation(row, peak) for row in correlations]))
+    responses = [find_response(x, y, round(rise)) for x, y in signals]
+    usable = [response for response in responses if response is not None]
+    if not usable:
+        return round(rise)
+    best = min(usable, key=lambda response: response.noise)
+    start = rise_of_response(best)
+    clean = best.noise < QUIET
+    apart = abs(start - rise)
+    onset = start if clean and apart < FAR else rise
+    if apart < NEAR:
+        onset = (start + rise) / 2
+    return round(onset if clean else onset - HIDDEN)
+
+
+def find_response(x: Array, y: Array, place: int) -> Response | None:
+    """Return the impulse response of a device to small signals; None if there is too little to fit it to.
+
+    Args:
+        x: dry, (samples,).
+        y: wet; lag 0 is where x meets its start.
+        place: lag near the onset.
+    """
+    lags = np.arange(place - _EARLIER, place + _LATER + 1)
+    begin = max(int(lags[-1]), _PAST + 1)
+    end = min(len(y), len(x) + int(lags[0]))
+    rows = _near_zero(y, begin, end)
+    if len(rows) < 2000:
+        return None
+    past = np.arange(1, _PAST + 1)
+    columns = np.empty((_PAST + 1 + len(lags), len(rows)))
+    scale_x = float(x.std())
+    scale_y = float(y[begin:end].std())
+    columns[:_PAST] = [y[rows - step] / scale_y for step in past]
+    columns[_PAST] = 1
+    columns[_PAST + 1 :] = [x[rows - lag] / scale_x for lag in lags]
+    target = y[rows] / scale_y
+    weights = np.ones(len(rows))
+    coefficients = _fitted(columns, target, weights)
+    residual = target - coefficients @ columns
+    spread = 1.4826 * float(np.median(np.abs(residual)))
+    weights = 1 / (1 + np.square(residual / max(spread, 1e-12)))
+    coefficients = _fitted(columns, target, weights)
+    values = coefficients[_PAST + 1 :].copy()
+    for i in range(1, len(values)):  # the prediction from past wet samples makes the response longer
+        recent = values[max(0, i - _PAST) : i][::-1]
+        values[i] += coefficients[: len(recent)] @ recent
+    top = float(np.abs(values[: _EARLIER + _BEFORE]).max())
+    if not np.isfinite(values).all() or top <= 0:
+        return None
+    return Response(values, int(lags[0]), float(np.std(values[:_NOISE])) / top)
+
+
+def _near_zero(y: Array, begin: int, end: int) -> NDArray[np.int64]:
+    """Return the samples before which the wet recording was nearest to zero, against its level just before.
+
+    Args:
+        y: wet, (samples,).
+        begin, end: between which samples to look.
+    """
+    if end - begin < 4096:
+        return np.empty(0, np.int64)
+    span = 2048
+    energy = np.concatenate((np.zeros(span + 1), np.cumsum(np.square(y))))
+    level = np.sqrt(np.maximum(energy[span : span + len(y)] - energy[: len(y)], 0) / span)  # of the past only
+    rows = np.arange(begin, end)
+    rows = rows[level[rows] > 0.1 * level.max()]
+    distance = np.abs(y[rows - 1]) / level[rows]
+    count = len(rows) // 4
+    if not count:
+        return np.empty(0, np.int64)
+    nearest = np.sort(rows[np.argpartition(distance, count - 1)[:count]])
+    return nearest[np.linspace(0, count - 1, min(count, _ROWS)).astype(np.int64)]
+
+
+def _fitted(columns: Array, target: Array, weights: Array) -> Array:
+    """Return the coefficients with which the columns add up to the target: weighted least squares with a ridge."""
+    weighted = columns * weights
+    gram = weighted @ columns.T
+    diagonal = np.diag(gram).copy()
+    ridge = np.full(len(gram), 1e-9)
+    ridge[_PAST + 1 :] += _RIDGE
+    gram[np.diag_indices(len(gram))] += ridge * diagonal
+    return np.asarray(np.linalg.solve(gram, weighted @ target))
+
+
+def rise_of_response(response: Response) -> float:
+    """Return the lag at which a response leaves zero."""
+    values = response.values[: _EARLIER + _BEFORE]
+    size = np.abs(values)
+    top = int(np.argmax(size > 0.7 * size.max()))
+    while top + 1 < len(size) and size[top + 1] > size[top]:
+        top += 1
+    values = values * np.sign(values[top])
+    jump = _jump(values, 0, top)
+    if jump is not None and response.noise < QUIET:
+        begun = jump > 0 and values[jump - 1] > 0.15 * values[top]  # the first sample may be smaller than the jump
+        return response.first + jump - begun
+    low, high = _flank(values, top, 0.3)
+    return response.first + _hinge(values, low, high) + _CORNER
+
+
+def rise_of_correlation(correlation: Array, peak: int) -> float:
+    """Return the lag at which a whitened correlation leaves zero.
+
+    Args:
+        correlation: (lags,).
+        peak: where it peaks.
+    """
+    start = max(0, peak - 2 * _BEFORE)
+    values = correlation[start : peak + _AFTER] * np.sign(correlation[peak])
+    top = int(values[: peak + _AFTER // 2 - start].argmax())
+    jump = _jump(values, max(0, top - _BEFORE), top)
+    if jump is not None:
+        return start + jump
+    low, high = _flank(values, top, 0.5)
+    return start + _hinge(values, low, high) + 1
+
+
+def _jump(values: Array, earliest: int, top: int) -> int | None:
+    """Return where the rise to a peak is nearly half its height in one sample: no filter rounds it. None: nowhere."""
+    rising = np.maximum(values[earliest : top + 1], 0)
+    steps = np.diff(rising, prepend=rising[0])
+    return earliest + int(steps.argmax()) if steps.max() > 0.45 * values[top] else None
+
+
+def _flank(values: Array, top: int, share: float) -> tuple[int, int]:
+    """Return where the rise to a peak passes a share of its height, and where it passes four fifths."""
+    low = top
+    while low > 0 and top - low < _BEFORE and values[low - 1] > share * values[top]:
+        low -= 1
+    high = low
+    while values[high] < 0.8 * values[top]:
+        high += 1
+    return low, high
+
+
+def _hinge(values: Array, low: int, high: int) -> float:
+    """Return where a line that is zero and then rises fits best.
+
+    Args:
+        values: the correlation or response.
+        low, high: the rise begins before `low` and has ended at `high`.
+    """
+    places = np.arange(max(0, low - 8), high + 1)
+    part = values[places]
+    best = np.inf
+    corner = float(low)
+    for candidate in np.arange(low - 8, high, 0.125):
+        ramp = np.maximum(0, places - candidate)
+        slope = (ramp @ part) / (ramp @ ramp)
+        error = float(np.sum((part - slope * ramp) ** 2))
+        if error < best - 1e-4 * float(part @ part):
+            best = error
+            corner = float(candidate)
+    return corner
