@@ -12,6 +12,7 @@ from rich.console import Console
 
 from bridge.cli.progress import say
 from neural_fx.errors import TrainingError, reason
+from neural_fx.outputs import check_output
 
 if TYPE_CHECKING:
     from neural_fx.training.course import Course
@@ -164,6 +165,7 @@ def check_start(out: Path, resume: bool, overwrite: bool) -> None:
         raise TrainingError(f"{out}: is a folder; name a file")
     if resume and not os.path.isfile(checkpoint):
         raise TrainingError(f"{checkpoint}: no checkpoint to go on from; leave out --resume to start")
+    check_output(out, True, ())
     if resume or overwrite:
         return
     if os.path.lexists(out):

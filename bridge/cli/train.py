@@ -39,7 +39,10 @@ def train(
         str | None, typer.Option(help="SKIP/PERIOD: leave the first SKIP seconds of every PERIOD out of the loss.")
     ] = None,
     latency: Annotated[
-        int | None, typer.Option(help="Samples by which the wet file is late, negative if early; measured if left out.")
+        int | None,
+        typer.Option(
+            help="Samples at --sample-rate by which the wet file is late, negative if early; measured if left out."
+        ),
     ] = None,
     stft: Annotated[float, typer.Option(min=0, help="Weight of a multi-resolution STFT loss; 0 for none.")] = 0.0,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
@@ -87,7 +90,7 @@ def train(
         Mask.parse(mask) if mask else None,
         latency,
         [tuple(position[n] for n in names) for position in positions],
-        lambda text: console.print(text, markup=False, highlight=False),
+        lambda text: console.print(text, markup=False, highlight=False, soft_wrap=True),
     )
     network = knobbed(plain, len(names), seed=seed) if isinstance(plain, WaveNet) and names else plain
     settings = Settings(

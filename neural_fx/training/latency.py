@@ -30,7 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neural_fx.errors import TrainingError
-from neural_fx.training.onset import find_onset
+from neural_fx.training.onset import find_onset, solve
 
 Audio = NDArray[np.float32]
 Array = NDArray[np.float64]
@@ -226,7 +226,7 @@ def _prediction_filter(autocorrelation: Array, order: int) -> Array:
     lags = autocorrelation[: order + 1].copy()
     lags[0] *= 1 + 1e-9  # -90 dB of white noise: the empty band of a resampled recording must not explode
     matrix = lags[np.abs(np.subtract.outer(np.arange(order), np.arange(order)))]
-    return np.concatenate(([1.0], np.linalg.solve(matrix, -lags[1:])))
+    return np.concatenate(([1.0], solve(matrix, -lags[1:])))
 
 
 def _filtered_energy(autocorrelation: Array, coefficients: Array) -> float:
@@ -278,5 +278,5 @@ def _unexplained(basis: Array, targets: Array) -> Array:
     gram = basis @ basis.T
     gram += 1e-9 * float(np.trace(gram)) / len(gram) * np.eye(len(gram))
     products = basis @ targets.T
-    explained = np.sum(products * np.linalg.solve(gram, products), 0)
+    explained = np.sum(products * solve(gram, products), 0)
     return np.asarray(1 - explained / np.maximum(np.sum(targets**2, 1), 1e-300))

@@ -147,6 +147,17 @@ def _near_zero(y: Array, begin: int, end: int) -> NDArray[np.int64]:
     return nearest[np.linspace(0, count - 1, min(count, _ROWS)).astype(np.int64)]
 
 
+def solve(matrix: Array, right: Array) -> Array:
+    """Return what a symmetric matrix turns into the right side; the smallest such, where several do.
+
+    A constant or silent stretch makes the matrix singular, which is no error here.
+    """
+    try:
+        return np.asarray(np.linalg.solve(matrix, right))
+    except np.linalg.LinAlgError:
+        return np.asarray(np.linalg.lstsq(matrix, right, rcond=None)[0])
+
+
 def _fitted(columns: Array, target: Array, weights: Array) -> Array:
     """Return the coefficients with which the columns add up to the target: weighted least squares with a ridge."""
     weighted = columns * weights
@@ -155,7 +166,7 @@ def _fitted(columns: Array, target: Array, weights: Array) -> Array:
     ridge = np.full(len(gram), 1e-9)
     ridge[_PAST + 1 :] += _RIDGE
     gram[np.diag_indices(len(gram))] += ridge * diagonal
-    return np.asarray(np.linalg.solve(gram, weighted @ target))
+    return solve(gram, weighted @ target)
 
 
 def rise_of_response(response: Response) -> float:
