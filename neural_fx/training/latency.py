@@ -17,7 +17,7 @@ of its peak. An estimate is trusted only if both halves of the recording agree o
 
 Clipping without memory is exact. A TubeScreamer, a DS-1, low-passes of second and fourth order and cabinets are within
 a sample on all ten shared guitars and basses. A Big Muff's filters hide its first samples. It is within a sample on
-eight or nine of ten. The estimate was up to 4 samples off on the others.
+six to nine of ten, by its knobs and the stretch that is looked at. The estimate was 2 to 5 samples off on the others.
 `tests/neural_fx/training/test_latency.py` measures it.
 """
 

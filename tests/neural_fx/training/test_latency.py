@@ -18,10 +18,11 @@ from neural_fx.training.checks import clipped_share, level_remarks, noise_floor
 from neural_fx.training.latency import busiest, estimate_latency, find_latency
 from neural_fx.training.onset import find_response, rise_of_response
 from neural_fx.training.pairs import Mask, load_pair, load_pairs
+from tests.conftest import SHARED
 
 Device = Callable[[np.ndarray], np.ndarray]
-SHARED = Path(__file__).parents[4] / "shared" / "audio"
-DIS = sorted(path.stem for path in (SHARED / "di").glob("*.flac"))
+AUDIO = SHARED / "audio"
+DIS = sorted(path.stem for path in (AUDIO / "di").glob("*.flac"))
 
 
 def plucks(seconds: float, rate: int = 48000, seed: int = 0) -> np.ndarray:
@@ -236,7 +237,7 @@ def low_pass(x: np.ndarray) -> np.ndarray:
 
 def cabinet(x: np.ndarray, name: str = "celestion") -> np.ndarray:
     """Return a signal through a cabinet, whose response passes a tenth of its peak at sample 51 (Mesa: 11)."""
-    audio, rate = read_audio(SHARED / "ir" / f"{name}.wav")
+    audio, rate = read_audio(AUDIO / "ir" / f"{name}.wav")
     response = resample(audio, rate, 48000)[0]
     size = len(x) + len(response)
     return np.fft.irfft(np.fft.rfft(x, size) * np.fft.rfft(response, size), size)[: len(x)]
@@ -263,7 +264,7 @@ KNOWN_MISSES = {
 @pytest.mark.skipif(not DIS, reason="needs the shared recordings")
 @pytest.mark.parametrize("di", DIS)
 def test_latency_on_real_guitars(di: str) -> None:
-    x = read_audio(SHARED / "di" / f"{di}.flac")[0][0]
+    x = read_audio(AUDIO / "di" / f"{di}.flac")[0][0]
     played = busiest(x, 48000, 10)
     for name, device in MEMORYLESS.items():
         assert estimate_latency(x, -noisy(delayed(device(x), 100))) == 100, name
