@@ -24,6 +24,7 @@ class Alignment:
         steady: share of the pieces along the recording that lie where their neighbours do; near 0 for two recordings
             that have nothing to do with each other.
         clear: whether the latency can be trusted.
+        exact: whether it can be trusted to the sample.
     """
 
     latency: int
@@ -32,6 +33,7 @@ class Alignment:
     correlation: float
     steady: float
     clear: bool
+    exact: bool = True
 
 
 def align(dry: Audio, wet: Audio, rate: int) -> Alignment:
@@ -54,7 +56,8 @@ def align(dry: Audio, wet: Audio, rate: int) -> Alignment:
     found = find_latency([(dry, wet)], rate)
     # Plain correlation is too coarse to measure with, but it is an independent witness.
     witnessed = steady >= 0.5 and abs(found.samples - coarse) <= 64 and found.clarity >= 2
-    return Alignment(found.samples, found.inverted, 0.0, height, steady, found.clear or witnessed)
+    clear = found.clear or witnessed
+    return Alignment(found.samples, found.inverted, 0.0, height, steady, clear, found.exact)
 
 
 def _drift(dry: Audio, wet: Audio, rate: int, coarse: float, height: float) -> tuple[float, float]:

@@ -61,12 +61,14 @@ class Latency:
         inverted: whether its polarity is the other way round.
         clarity: energy of the correlation there over the highest energy anywhere else.
         agree: whether the two halves of the recording show the same place.
+        exact: False if the two estimates of the onset disagree by some samples.
     """
 
     samples: int
     inverted: bool
     clarity: float
     agree: bool
+    exact: bool = True
 
     @property
     def clear(self) -> bool:
@@ -117,11 +119,12 @@ def find_latency(pairs: Sequence[tuple[Audio, Audio]], rate: int = 48000) -> Lat
     near = slice(max(0, place - _WIDTH), place + _WIDTH)
     main = correlations[len(ORDERS) // 2]
     peak = near.start + int(np.abs(main[near]).argmax())
-    exact = {_memoryless(x, y, peak) for x, y in heard}
-    lag = exact.pop() if len(exact) == 1 else None
+    found = {_memoryless(x, y, peak) for x, y in heard}
+    lag = found.pop() if len(found) == 1 else None
+    exact = True
     if lag is None:
-        lag = find_onset(heard, correlations, peak)
-    return Latency(lag - reach, bool(main[peak] < 0), clarity, agree)
+        lag, exact = find_onset(heard, correlations, peak)
+    return Latency(lag - reach, bool(main[peak] < 0), clarity, agree, exact)
 
 
 def _energy(signals: list[tuple[Array, Array]]) -> tuple[Array, Array]:

@@ -28,6 +28,8 @@ NEAR = 4.0
 """Samples within which the two estimates are averaged."""
 FAR = 8.0
 """Samples from which on a response is not trusted: it rises where another part of it is strongest."""
+DOUBTFUL = 3.0
+"""Samples from which on two estimates disagree, up to `FAR`, from where on only one of them counts."""
 HIDDEN = 0.4
 """Samples by which the onset is earlier than it seems if the response is noisy. Measured with the bundled pedals."""
 _BEFORE = 24
@@ -64,8 +66,8 @@ class Response:
     noise: float
 
 
-def find_onset(signals: list[tuple[Array, Array]], correlations: Array, peak: int) -> int:
-    """Return the lag at which a device starts to answer.
+def find_onset(signals: list[tuple[Array, Array]], correlations: Array, peak: int) -> tuple[int, bool]:
+    """Return the lag at which a device starts to answer, and whether the two estimates of it agree.
 
     Args:
         signals: dry, (samples,), and wet, longer by the range of lags, of each pair.
@@ -76,7 +78,7 @@ def find_onset(signals: list[tuple[Array, Array]], correlations: Array, peak: in
     responses = [find_response(x, y, round(rise)) for x, y in signals]
     usable = [response for response in responses if response is not None]
     if not usable:
-        return round(rise)
+        return round(rise), True
     best = min(usable, key=lambda response: response.noise)
     start = rise_of_response(best)
     clean = best.noise < QUIET
@@ -84,7 +86,8 @@ def find_onset(signals: list[tuple[Array, Array]], correlations: Array, peak: in
     onset = start if clean and apart < FAR else rise
     if apart < NEAR:
         onset = (start + rise) / 2
-    return round(onset if clean else onset - HIDDEN)
+    agree = not DOUBTFUL <= apart < FAR
+    return round(onset if clean else onset - HIDDEN), agree
 
 
 def find_response(x: Array, y: Array, place: int) -> Response | None:

@@ -270,6 +270,11 @@ def _aligned(
             f"the latency of {paths[1]} is unclear: no place where it follows {paths[0]} stands out. Check that both "
             "are of one performance, or give the samples by which the wet one is late with --latency N"
         )
+    if not found.exact:
+        say(
+            f"the latency of {paths[1]} may be wrong by a few samples: two estimates of it disagree. If you know it, "
+            "give it with --latency N"
+        )
     if found.inverted:
         say("the device inverts polarity; the capture will, too")
     return [x, y], found.latency

@@ -12,6 +12,7 @@ import soundfile
 from neural_fx.audio import read_audio, resample
 from neural_fx.errors import TrainingError
 from neural_fx.pedals import DS1, BigMuff, TubeScreamer
+from neural_fx.training import onset
 from neural_fx.training.alignment import align
 from neural_fx.training.channels import choose_channel, mix_channels
 from neural_fx.training.checks import clipped_share, level_remarks, noise_floor
@@ -269,10 +270,32 @@ def test_latency_on_real_guitars(di: str) -> None:
     for name, device in MEMORYLESS.items():
         assert estimate_latency(x, -noisy(delayed(device(x), 100))) == 100, name
     wrong = []
-    for name, (device, onset) in MEMORY.items():
+    for name, (device, begins) in MEMORY.items():
         y = np.asarray(device(x), np.float32)
         for dry, wet, late in [(x, -y, 100), (x[played], y[played], -50)]:
-            found = estimate_latency(dry, noisy(delayed(wet, late))) - late - onset
+            found = estimate_latency(dry, noisy(delayed(wet, late))) - late - begins
             if abs(found) > KNOWN_MISSES.get((name, di), 1):
                 wrong.append((name, late, found))
     assert not wrong
+
+
+@pytest.mark.parametrize(("apart", "remarked"), [(0.5, False), (4.0, True), (20.0, False)])
+def test_estimates_that_disagree_are_remarked_on(
+    apart: float, remarked: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The number is used, and training says that it is not sure; far apart, only one of the estimates counts."""
+    x = plucks(8.0)
+    soundfile.write(tmp_path / "dry.wav", x, 48000, "FLOAT")
+    soundfile.write(tmp_path / "wet.wav", noisy(delayed(one_pole(x), 100)), 48000, "FLOAT")
+    peaks: list[int] = []
+
+    def rise(row: np.ndarray, peak: int) -> float:
+        peaks.append(peak)
+        return float(peak)
+
+    monkeypatch.setattr(onset, "rise_of_correlation", rise)
+    monkeypatch.setattr(onset, "rise_of_response", lambda response: peaks[-1] + apart)
+    said: list[str] = []
+    load_pair(tmp_path / "dry.wav", tmp_path / "wet.wav", say=said.append)
+    assert peaks
+    assert any("may be wrong by a few samples" in sentence for sentence in said) == remarked
