@@ -252,31 +252,37 @@ MEMORY: dict[str, tuple[Device, int]] = {
     "celestion": (cabinet, 51),
     "mesa": (lambda x: cabinet(x, "mesa"), 11),
 }
-"""Devices and their onsets. All must be found within a sample."""
-KNOWN_MISSES = {
-    ("big-muff", "fear-guitar"): 4,
-    ("big-muff", "jazz-trot-guitar"): 3,
-    ("big-muff", "mayer-guitar"): 2,
-}
-"""Larger errors that were measured: the goal of a sample is missed here. A Big Muff rises over ten samples."""
+"""Devices and their onsets."""
+LARGEST = {"big-muff": 6}
+"""Largest errors that were measured where the goal of a sample is missed: a Big Muff rises over ten samples."""
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not DIS, reason="needs the shared recordings")
 @pytest.mark.parametrize("di", DIS)
-def test_latency_on_real_guitars(di: str) -> None:
+def test_latency_is_exact_through_curves_on_real_guitars(di: str) -> None:
     x = read_audio(AUDIO / "di" / f"{di}.flac")[0][0]
-    played = busiest(x, 48000, 10)
     for name, device in MEMORYLESS.items():
         assert estimate_latency(x, -noisy(delayed(device(x), 100))) == 100, name
-    wrong = []
-    for name, (device, begins) in MEMORY.items():
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not DIS, reason="needs the shared recordings")
+@pytest.mark.parametrize("name", MEMORY)
+def test_latency_through_devices_on_real_guitars(name: str) -> None:
+    """Within a sample; another processor may round one of the twenty the other way, so that it is off by two."""
+    device, begins = MEMORY[name]
+    errors = []
+    for di in DIS:
+        x = read_audio(AUDIO / "di" / f"{di}.flac")[0][0]
         y = np.asarray(device(x), np.float32)
+        played = busiest(x, 48000, 10)
         for dry, wet, late in [(x, -y, 100), (x[played], y[played], -50)]:
-            found = estimate_latency(dry, noisy(delayed(wet, late))) - late - begins
-            if abs(found) > KNOWN_MISSES.get((name, di), 1):
-                wrong.append((name, late, found))
-    assert not wrong
+            errors.append(estimate_latency(dry, noisy(delayed(wet, late))) - late - begins)
+    print(name, errors)
+    largest = LARGEST.get(name, 2)
+    assert max(map(abs, errors)) <= largest
+    assert sum(abs(error) > 1 for error in errors) <= (1 if largest == 2 else len(errors) // 2)
 
 
 @pytest.mark.parametrize(("apart", "remarked"), [(0.5, False), (4.0, True), (20.0, False)])
