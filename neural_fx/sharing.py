@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary
 import pedalboard
 
 from neural_fx.impulse import Convolution, response_path
+from neural_fx.native_ranges import native_knobs
 from neural_fx.processor import Processor
 
 _native_locks: WeakKeyDictionary[pedalboard.Plugin, threading.RLock] = WeakKeyDictionary()
@@ -160,7 +161,7 @@ def freeze(plugin: Any) -> Any:
                 "sample rate; use neural_fx.Convolution"
             )
         return NativeRecipe(kind, {"impulse_response_filename": str(path)}, {"mix": float(plugin.mix)})
-    return NativeRecipe(kind, {}, {name: getattr(plugin, name) for name in _settable(kind)})
+    return NativeRecipe(kind, {}, {name: getattr(plugin, name) for name in native_knobs(kind)})
 
 
 def _external_recipe(plugin: pedalboard.ExternalPlugin) -> NativeRecipe:
@@ -172,11 +173,6 @@ def _external_recipe(plugin: pedalboard.ExternalPlugin) -> NativeRecipe:
         )
     names = ("path_to_plugin_file", "name_in_plugin_file")
     return NativeRecipe(type(plugin), {name: known.get(name) for name in names}, {}, bytes(plugin.raw_state))
-
-
-def _settable(kind: type[pedalboard.Plugin]) -> list[str]:
-    properties = {name: getattr(kind, name) for name in dir(kind)}
-    return [name for name, found in properties.items() if isinstance(found, property) and found.fset is not None]
 
 
 def thaw(recipe: Any) -> Any:
