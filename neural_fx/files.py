@@ -42,10 +42,10 @@ def replacing(path: str | Path, mode: int = 0o666) -> Iterator[Path]:
     """
     path = Path(path)
     _clean_now_and_then(path.parent)
-    part: Path | None = None
+    part = _unused_part(path)
     lock = -1
+    _unfinished[part] = None
     try:
-        part = _unused_part(path)
         lock = _create_locked(part, mode)
         yield part
         if fcntl is None:
@@ -53,10 +53,21 @@ def replacing(path: str | Path, mode: int = 0o666) -> Iterator[Path]:
             lock = -1
         os.replace(part, path)
     finally:
-        if part is not None:
-            part.unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
+        _unfinished.pop(part, None)
         if lock >= 0:
             os.close(lock)
+
+
+_unfinished: dict[Path, None] = {}
+"""The temporary files of this process, of all its threads."""
+
+
+def remove_unfinished() -> None:
+    """Remove every file that this process is writing, because the process is about to end at once."""
+    for part in list(_unfinished):
+        with suppress(OSError):
+            part.unlink()
 
 
 def _unused_part(path: Path) -> Path:

@@ -275,6 +275,7 @@ def render_all(
     jobs: int = 1,
     advance: Callable[[float], None] = lambda seconds: None,
     finished: Callable[[Report], None] = lambda report: None,
+    stop: Callable[[], bool] = lambda: False,
 ) -> list[Report]:
     """Files through a board, `jobs` at a time. A bad file is reported and does not stop the others.
 
@@ -283,21 +284,24 @@ def render_all(
             threads would share one interpreter, and two of them run no faster than one (measured).
         advance: told seconds of audio done.
         finished: told each report as it comes.
+        stop: asked several times a second; once it says True, all renders end.
 
     Returns:
         reports in the order of `pairs`; `error` is set where a file failed.
 
     Raises:
         NeuralFXError: the board cannot be made.
-        KeyboardInterrupt: after every output in progress was removed.
+        Interrupted: `stop` said so; every output in progress was removed.
     """
     board = make_board()  # before any process starts: if it cannot be made, that is told once
     jobs = max(1, min(jobs, len(pairs)))
     if jobs > 1:
-        return _in_processes(pairs, make_board, output, jobs, advance, finished)
+        return _in_processes(pairs, make_board, output, jobs, advance, finished, stop)
     reports = []
     for source, target in pairs:
-        reports.append(_attempt(source, target, board, output, advance))
+        if stop():
+            raise Interrupted
+        reports.append(_attempt(source, target, board, output, advance, stop))
         finished(reports[-1])
     return reports
 
@@ -338,20 +342,24 @@ def _in_processes(
     jobs: int,
     advance: Callable[[float], None],
     finished: Callable[[Report], None],
+    stop: Callable[[], bool],
 ) -> list[Report]:
     _start_resource_tracker()
     context = multiprocessing.get_context("spawn")
-    tasks, news, stop = context.Queue(), context.Queue(), context.Event()
+    tasks, news, stopping = context.Queue(), context.Queue(), context.Event()
     for task in [*enumerate(pairs), *[None] * jobs]:
         tasks.put(task)
     workers = [
-        context.Process(target=_work, args=(make_board, output, tasks, news, stop), daemon=True) for _ in range(jobs)
+        context.Process(target=_work, args=(make_board, output, tasks, news, stopping), daemon=True)
+        for _ in range(jobs)
     ]
     reports: dict[int, Report] = {}
     try:
         for worker in workers:
             worker.start()
         while len(reports) < len(pairs):
+            if stop():
+                raise Interrupted
             alive = any(worker.is_alive() for worker in workers)
             try:
                 index, item = news.get(timeout=0.2)
@@ -365,7 +373,7 @@ def _in_processes(
             else:
                 advance(item)
     finally:
-        stop.set()
+        stopping.set()
         _end(workers)
     lost = "the process that rendered it died; there may be too little memory"
     for index, (source, target) in enumerate(pairs):

@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from bridge.cli.progress import Standing, say
+from bridge.cli.signals import Stopped, postponed
 
 
 def circuit(
@@ -37,10 +38,12 @@ def circuit(
     console = Console(stderr=True)
     made = 0
     try:
-        with Standing(console, "simulating") as standing:
+        with postponed() as ending, Standing(console, "simulating") as standing:
             for made in generate(CIRCUITS[name], out, Material(recordings), count, seed, jobs):
                 standing.show(made / count, f"{made} of {count} segments")
-    except KeyboardInterrupt:
+                if made < count:
+                    ending.check()
+    except Stopped:
         made = len(list(out.glob("[0-9]*.npz")))
         say(console, f"stopped; {out} keeps {made} of {count} segments, and the same command goes on from there")
         raise

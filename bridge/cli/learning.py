@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NoReturn, Protocol
 from rich.console import Console
 
 from bridge.cli.progress import say
+from bridge.cli.signals import Stopped, postponed
 from neural_fx.errors import TrainingError, reason
 from neural_fx.outputs import check_output
 
@@ -88,14 +89,24 @@ class Session:
 
         Raises:
             TrainingError: the training failed, or the file cannot be written; says what was kept.
-            KeyboardInterrupt: as it came, once what was learned is kept.
+            Stopped: Ctrl-C or a signal came, and what was learned is kept.
         """
+        with postponed() as ending:
+            self._run(train, ending.check)
+            ending.check()
+
+    def _run(self, train: Callable[[Callable[[], None]], None], check: Callable[[], None]) -> None:
         from neural_fx.training.keeping import Keeper
 
         keeper = Keeper(self.trainer.save, self.checkpoint, self.say, kept=self.resumed)
+
+        def after_step() -> None:
+            check()
+            keeper()
+
         try:
-            train(keeper)
-        except KeyboardInterrupt:
+            train(after_step)
+        except Stopped:
             self._keep_what_there_is(keeper.keep())
             raise
         except (RuntimeError, MemoryError, OSError) as error:  # torch, the device, the memory
@@ -107,10 +118,6 @@ class Session:
             self.write()
         except OSError as error:
             self._not_written(error, problem)
-        except KeyboardInterrupt:
-            if not problem:
-                self.say(f"{self.checkpoint} keeps the training; the same command with --resume writes {self.out}")
-            raise
         self.checkpoint.unlink(missing_ok=True)
 
     def _keep_what_there_is(self, problem: str) -> None:

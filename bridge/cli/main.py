@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 import warnings
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
 from bridge.cli import analyze, bench, circuit, info, play, plugin, render, serve, timbre, train
-from bridge.cli.signals import Terminated, raise_on_termination, uncaught_by_typer
+from bridge.cli.signals import Stopped, handled, released_on_error
 from neural_fx import __version__
 from neural_fx.errors import NeuralFXError
 from neural_fx.inputs import printable
@@ -58,29 +58,21 @@ def _print_warning(message: object, *_details: object, **_more: object) -> None:
     print(f"neural-fx: warning: {printable(str(message))}", file=sys.stderr)
 
 
-def _exit_interrupted(interruption: KeyboardInterrupt) -> NoReturn:
-    if isinstance(interruption, Terminated):
-        print(f"neural-fx: stopped by {interruption}", file=sys.stderr)
-        sys.exit(128 + interruption.number)
-    print("neural-fx: interrupted", file=sys.stderr)
-    sys.exit(130)
-
-
 def main() -> None:
     """Run the command line.
 
     The exit status is 2 for errors that input can cause, 130 after Ctrl-C, 143 after SIGTERM and 129 after SIGHUP.
     """
     warnings.showwarning = _print_warning
-    raise_on_termination()
     try:
-        with uncaught_by_typer():
+        with handled(), released_on_error():
             app()
     except NeuralFXError as error:
         print(f"neural-fx: error: {printable(str(error))}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt as interruption:
-        _exit_interrupted(interruption)
+    except Stopped as stopped:
+        print(f"neural-fx: {stopped}", file=sys.stderr)
+        sys.exit(stopped.status)
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)

@@ -17,6 +17,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from bridge.cli.signals import postponed
 from neural_fx.audio import open_audio
 from neural_fx.errors import NeuralFXError
 from neural_fx.neural import load
@@ -25,7 +26,7 @@ from neural_fx.pedalboard import Pedalboard
 from neural_fx.pedals import make_pedal
 from neural_fx.placement import check_device, has_cuda, is_gpu, offline_device, place
 from neural_fx.plans import plan
-from neural_fx.render import Output, Report, render_all
+from neural_fx.render import Interrupted, Output, Report, render_all
 from neural_fx.slots import apply_settings
 
 
@@ -137,8 +138,13 @@ def run(
     _one_thread_each()
     console = Console(stderr=True)
     began = time.perf_counter()
-    with _Bar(console, pairs) as bar:
-        reports = render_all(pairs, make, output, jobs, bar.advance, bar.finished)
+    with postponed() as ending:
+        try:
+            with _Bar(console, pairs) as bar:
+                reports = render_all(pairs, make, output, jobs, bar.advance, bar.finished, ending.arrived)
+        except Interrupted:
+            ending.check()
+            raise
     wall = time.perf_counter() - began
     if as_json:
         document = {

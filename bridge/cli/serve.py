@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import signal
-import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,6 +13,8 @@ import typer
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
+
+from bridge.cli.signals import Postponed, postponed
 
 
 def serve(
@@ -78,27 +80,28 @@ def serve(
         config=config,
         instruments=instruments,
     )
-    worker = Worker(options, lambda sentence: console.print(sentence, highlight=False, markup=False))
-    gc.collect()
-    gc.freeze()  # a collection that walks over all of this takes longer than a small block
-    ending, again = threading.Event(), threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: ending.set())
-    if hasattr(signal, "SIGHUP"):
-        signal.signal(signal.SIGHUP, lambda *_: again.set())
-    console.print(
-        f"boards {', '.join(worker.boards)}; audio on {host}:{worker.streams.port}, OSC on {host}:{worker.osc.port}, "
-        f"replies to port {osc_reply_port}, OSCQuery on http://{host}:{worker.query.port}",
-        highlight=False,
-    )
-    try:
-        if plain or not console.is_terminal:
-            _wait(worker, ending, again)
-        else:
-            with Live(_table(worker.status()), console=console, refresh_per_second=4) as screen:
-                _wait(worker, ending, again, lambda: screen.update(_table(worker.status())))
-    finally:
-        worker.close()
+    with postponed() as ending:
+        # A list, because a handler must not wait for a lock that the main thread may hold.
+        hangups: list[int] = []
+        if hasattr(signal, "SIGHUP"):
+            signal.signal(signal.SIGHUP, lambda number, frame: hangups.append(number))
+        worker = Worker(options, lambda sentence: console.print(sentence, highlight=False, markup=False))
+        try:
+            gc.collect()
+            gc.freeze()  # a collection that walks over all of this takes longer than a small block
+            console.print(
+                f"boards {', '.join(worker.boards)}; audio on {host}:{worker.streams.port}, "
+                f"OSC on {host}:{worker.osc.port}, replies to port {osc_reply_port}, "
+                f"OSCQuery on http://{host}:{worker.query.port}",
+                highlight=False,
+            )
+            if plain or not console.is_terminal:
+                _wait(worker, ending, hangups)
+            else:
+                with Live(_table(worker.status()), console=console, refresh_per_second=4) as screen:
+                    _wait(worker, ending, hangups, lambda: screen.update(_table(worker.status())))
+        finally:
+            worker.close()
 
 
 def _named(texts: list[str] | None, taken: Mapping[str, object], option: str, what: str) -> dict[str, str]:
@@ -114,12 +117,14 @@ def _named(texts: list[str] | None, taken: Mapping[str, object], option: str, wh
     return found
 
 
-def _wait(worker: Any, ending: threading.Event, again: threading.Event, show: Any = lambda: None) -> None:
-    while not ending.wait(0.25):
-        if again.is_set():
-            again.clear()
+def _wait(worker: Any, ending: Postponed, hangups: list[int], show: Any = lambda: None) -> None:
+    """Reload the boards after each SIGHUP, and return once the command is asked to end."""
+    while not ending.arrived():
+        if hangups:
+            hangups.clear()
             worker.reload()
         show()
+        time.sleep(0.1)
 
 
 def _table(status: list[dict[str, Any]]) -> Table:

@@ -21,9 +21,7 @@ import soundfile
 from rich.console import Console
 
 import neural_fx
-from bridge.cli import signals
 from bridge.cli.progress import Standing, say
-from bridge.cli.signals import Terminated
 from neural_fx.timbre.files import read_timbre
 from neural_fx.training.circuits import dataset
 from neural_fx.training.course import Due
@@ -35,12 +33,6 @@ from tests.neural_fx.timbre.makers import tone
 from tests.neural_fx.training.test_training import device, guitarish
 
 Command = list[object]
-
-
-@pytest.fixture(autouse=True)
-def alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The handlers of signals stay those of the tests."""
-    monkeypatch.setattr(signals.signal, "signal", lambda *_: None)
 
 
 @pytest.fixture
@@ -90,6 +82,18 @@ def stopping(error: BaseException, at: int) -> Callable[..., float]:
     return step
 
 
+def signalled(number: int, during: int) -> Callable[..., float]:
+    """A step, for either trainer, that receives a signal while it is the step of that number, counted from 1."""
+    plain = {Trainer: Trainer._step, TimbreTrainer: TimbreTrainer._step}
+
+    def step(self: Trainer, *arguments: object) -> float:
+        if self.step == during - 1:
+            os.kill(os.getpid(), number)
+        return plain[type(self)](self, *arguments)  # type: ignore[arg-type]
+
+    return step
+
+
 def hide(monkeypatch: pytest.MonkeyPatch, *modules: str) -> None:
     for module in modules:
         for name in [n for n in sys.modules if n == module or n.startswith(f"{module}.")]:
@@ -101,9 +105,8 @@ def hide(monkeypatch: pytest.MonkeyPatch, *modules: str) -> None:
 def test_a_stopped_training_says_what_it_keeps(
     number: int, run: Run, capture: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    error = KeyboardInterrupt() if number == signal.SIGINT else Terminated(number)
     with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "_step", stopping(error, 1))
+        patch.setattr(Trainer, "_step", signalled(number, 1))
         status, _, err = run(*capture)
     assert status == 128 + number
     assert "Traceback" not in err
@@ -123,7 +126,7 @@ def test_a_stopped_timbre_says_what_it_keeps(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(TimbreTrainer, "_step", stopping(Terminated(signal.SIGTERM), 2))
+        patch.setattr(TimbreTrainer, "_step", signalled(signal.SIGTERM, 2))
         status, _, err = run(*timbre, "--minutes", 10)
     assert status == 143, err
     (line,) = [line for line in err.splitlines() if line.startswith("stopped after 2 steps")]
@@ -146,7 +149,7 @@ def test_a_wrong_resume_is_refused(
     status, _, err = run(*capture, "--resume")
     assert (status, "mine.ckpt: no checkpoint to go on from" in err) == (2, True)
     with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "_step", stopping(KeyboardInterrupt(), 1))
+        patch.setattr(Trainer, "_step", signalled(signal.SIGINT, 1))
         run(*capture)
     kept = (tmp_path / "mine.ckpt").read_bytes()
     other: Command = [tmp_path / "dry.wav" if item == tmp_path / "wet.wav" else item for item in capture]
@@ -222,7 +225,7 @@ def test_all_disks_full_is_said_plainly(
     status, _, err = run(*capture)
     assert (status, "so the training is lost" in err) == (2, True), err
     with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "_step", stopping(KeyboardInterrupt(), 1))
+        patch.setattr(Trainer, "_step", signalled(signal.SIGINT, 1))
         status, _, err = run(*capture)
     assert status == 130
     (line,) = [line for line in err.splitlines() if line.startswith("stopped after")]
@@ -393,8 +396,13 @@ def test_a_data_set_that_is_stopped_or_full_says_what_it_keeps(
     assert status == 2
     assert "cannot be written: No space left on device" in err
     assert "of 4 segments, and the same command goes on from there" in err
+
+    def signalled_simulation(*arguments: object) -> np.ndarray:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return simulate(*arguments)  # type: ignore[arg-type]
+
     with monkeypatch.context() as patch:
-        patch.setattr(dataset, "as_completed", lambda futures: (_ for _ in ()).throw(Terminated(signal.SIGTERM)))
+        patch.setattr(dataset, "simulate", signalled_simulation)
         status, _, err = run(*command)
     assert status == 143
     assert re.search(r"stopped; .*data keeps \d of 4 segments, and the same command goes on from there", err)

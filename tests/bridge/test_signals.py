@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from bridge.cli.signals import Terminated, raise_on_termination
+from bridge.cli.signals import Stopped, handled, postponed
 from tests.conftest import noise, wavenet_document
 
-ENDINGS = [(signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+ENDINGS = [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
 
 
 @pytest.fixture
@@ -32,23 +32,124 @@ def handlers() -> Iterator[None]:
 
 @pytest.mark.parametrize("number", [number for number, _ in ENDINGS])
 @pytest.mark.usefixtures("handlers")
-def test_a_signal_becomes_an_exception(number: signal.Signals) -> None:
-    signal.signal(number, signal.SIG_DFL)
-    raise_on_termination()
-    with pytest.raises(Terminated, match=number.name) as caught:
+def test_a_signal_that_is_postponed_stops_the_work_where_it_asks(number: signal.Signals) -> None:
+    done = []
+    with handled(), pytest.raises(Stopped) as caught, postponed() as ending:  # noqa: PT012
+        done.append("before")
+        ending.check()
         os.kill(os.getpid(), number)
+        if number != signal.SIGINT:
+            os.kill(os.getpid(), signal.SIGTERM)  # a second one does not interrupt the cleanup
+        done.append("after")
+        assert ending.arrived()
+        ending.check()
+    assert done == ["before", "after"]
     assert caught.value.number == number
-    assert isinstance(caught.value, KeyboardInterrupt)
-    os.kill(os.getpid(), number)  # a second one does not interrupt the cleanup
+    assert not isinstance(caught.value, Exception)
+
+
+@pytest.mark.usefixtures("handlers")
+def test_handlers_are_put_back() -> None:
+    before = [signal.getsignal(number) for number, _ in ENDINGS]
+    with handled():
+        assert [signal.getsignal(number) for number, _ in ENDINGS] != before
+    assert [signal.getsignal(number) for number, _ in ENDINGS] == before
 
 
 @pytest.mark.usefixtures("handlers")
 def test_a_signal_that_is_ignored_stays_ignored() -> None:
     """As `nohup` wants it."""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    raise_on_termination()
-    os.kill(os.getpid(), signal.SIGHUP)
-    assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    with handled():
+        os.kill(os.getpid(), signal.SIGHUP)
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+
+
+ANYWHERE = """
+import ctypes, enum, os, signal, sys, threading
+from pathlib import Path
+
+from bridge.cli.signals import handled, postponed
+from neural_fx.files import replacing
+
+where, number, out = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
+hit = lambda *_: os.kill(os.getpid(), number)
+
+class Doomed:
+    def __del__(self):
+        hit()
+
+class Namespace(dict):
+    def __setitem__(self, key, value):
+        hit()
+        super().__setitem__(key, value)
+
+def destructor():
+    Doomed()
+
+def callback():  # exceptions in it are printed and lost
+    kind = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
+    numbers = (ctypes.c_int * 2)(2, 1)
+    ctypes.CDLL(None).qsort(numbers, 2, 4, kind(lambda a, b: hit() or 0))
+
+def swallowed():
+    try:
+        hit()
+    except BaseException:
+        pass
+
+def imported():
+    (out.parent / "half_imported.py").write_text("import os\\nos.kill(os.getpid(), %d)\\n" % number)
+    sys.path.insert(0, str(out.parent))
+    try:
+        import half_imported
+    except ImportError:
+        pass
+
+def printing():
+    class Slow(str):
+        def __str__(self):
+            hit()
+            return "x"
+    print(Slow())
+
+def twice():
+    with postponed():
+        hit()
+        hit()
+
+with handled(), replacing(out) as part:
+    part.write_text("half")
+    globals()[where]()
+    print("went on", file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize(("number", "status"), [*ENDINGS])
+@pytest.mark.parametrize("where", ["destructor", "callback", "swallowed", "imported", "printing"])
+def test_a_signal_ends_the_process_wherever_it_is(
+    where: str, number: signal.Signals, status: int, tmp_path: Path
+) -> None:
+    """Also where an exception would be lost, or would come out as something else."""
+    process = run_anywhere(where, number, tmp_path)
+    assert process.returncode == status
+    reason = "interrupted" if number == signal.SIGINT else f"stopped by {number.name}"
+    assert process.stderr == f"neural-fx: {reason}\n"
+    assert [path.name for path in tmp_path.iterdir() if path.suffix != ".py"] == []
+
+
+def test_a_second_interrupt_ends_what_postpones_the_first(tmp_path: Path) -> None:
+    process = run_anywhere("twice", signal.SIGINT, tmp_path)
+    assert (process.returncode, process.stderr) == (130, "neural-fx: interrupted\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+def run_anywhere(where: str, number: signal.Signals, folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", ANYWHERE, where, str(int(number)), str(folder / "out.txt")],
+        capture_output=True, text=True, timeout=120, check=False,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+    )  # fmt: skip
 
 
 def spawn(folder: Path, *args: object) -> subprocess.Popen[str]:
