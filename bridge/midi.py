@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from bridge.errors import BridgeError
 from bridge.held import Held, Sensing
-from bridge.hosting import BoardHost, board_from
+from bridge.host import BoardHost, board_from
 from neural_fx.errors import NeuralFXError, reason
 from neural_fx.schema import EmptyList
 from neural_fx.values import suggestion

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from bridge.errors import BridgeError
-from bridge.hosting import BoardHost
+from bridge.host import BoardHost
 from bridge.media import Media
 from neural_fx.audio import open_audio
 from neural_fx.inputs import printable

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from bridge.errors import ProtocolError
-from bridge.hosting import BoardHost, BoardStream, board_in
+from bridge.host import BoardHost, BoardStream, board_in
 from bridge.media import Media
 from bridge.priority import hurry
 from bridge.protocol import (

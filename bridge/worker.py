@@ -10,8 +10,7 @@ from typing import Any, cast
 
 from bridge.config import write_controls
 from bridge.errors import BridgeError
-from bridge.hosted_instruments import InstrumentHost, instrument_from
-from bridge.hosting import BoardHost, board_from
+from bridge.host import BoardHost, InstrumentHost, board_from, instrument_from
 from bridge.live.board import Kind, LiveBoard
 from bridge.media import Media
 from bridge.midi import MidiMap, MidiRouter, open_port

@@ -19,7 +19,7 @@ from typing import Literal
 import numpy as np
 
 from bridge.errors import BridgeError
-from bridge.hosting import BoardHost
+from bridge.host import BoardHost
 from bridge.live.exchange import MIDI, STATUS
 from bridge.live.ring import Ring, ring_file
 from bridge.priority import hurry

@@ -22,7 +22,7 @@ from websockets.http11 import Request, Response
 from websockets.sync.server import Server, ServerConnection, serve
 
 from bridge.errors import ProtocolError
-from bridge.hosted_instruments import InstrumentHost
+from bridge.host import InstrumentHost
 from bridge.osc.packets import MOST_BYTES, decode
 from bridge.osc.server import OscServer, Sender
 from bridge.osc.tree import wire

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bridge.errors import BridgeError
-from bridge.hosted_instruments import InstrumentHost, as_message
-from bridge.hosting import BoardHost, board_from
+from bridge.host import BoardHost, InstrumentHost, as_message, board_from
 from bridge.media import Media
 from bridge.osc.packets import Message
 from bridge.osc.patterns import is_pattern, matches

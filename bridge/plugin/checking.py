@@ -15,8 +15,7 @@ import numpy as np
 import pedalboard
 
 from bridge.errors import BridgeError
-from bridge.hosted_instruments import InstrumentHost, instrument_from
-from bridge.hosting import BoardHost
+from bridge.host import BoardHost, InstrumentHost, instrument_from
 from bridge.stream_server import StreamServer
 from neural_fx.errors import reason
 from neural_fx.pedalboard import Pedalboard

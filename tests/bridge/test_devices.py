@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import bridge
-from bridge.hosting import BoardHost, board_from
+from bridge.host import BoardHost, board_from
 from bridge.stream_server import StreamServer
 from neural_fx.engines.batched import scheduler
 from neural_fx.pedalboard import Pedalboard

@@ -20,7 +20,7 @@ import soundfile
 import neural_fx
 from bridge.cli import main
 from bridge.errors import BridgeError
-from bridge.hosting import BoardHost, board_from, board_in
+from bridge.host import BoardHost, board_from, board_in
 from bridge.media import Media
 from bridge.rendering import Renders
 from neural_fx.errors import BoardError, NeuralFXError

@@ -6,7 +6,7 @@ import pytest
 
 from bridge.config import read_config
 from bridge.errors import BridgeError
-from bridge.hosted_instruments import InstrumentHost
+from bridge.host import InstrumentHost
 from bridge.media import Media
 from bridge.midi import Keys, MidiMap, MidiRouter
 from bridge.osc.packets import Message
@@ -188,7 +188,7 @@ def test_a_client_plays_over_the_network(tmp_path):
 
 
 def test_a_board_with_an_instrument_and_effects_plays_notes(tmp_path, said):
-    from bridge.hosting import BoardHost, board_from
+    from bridge.host import BoardHost, board_from
 
     path = tmp_path / "solo.yaml"
     path.write_text("slots:\n- {instrument: violin, set: {breath: 0.5}}\n- {plugin: Gain, set: {gain_db: -6}}\n")

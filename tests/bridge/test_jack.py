@@ -15,7 +15,7 @@ import pytest
 
 import neural_fx
 from bridge.errors import BridgeError
-from bridge.hosting import BoardHost
+from bridge.host import BoardHost
 from bridge.live.board import LiveBoard
 from bridge.live.ring import BLOCKS, Ring, ring_file
 from bridge.midi import Binding, MidiMap, MidiRouter, open_port

@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 from bridge.config import read_config, write_controls
 from bridge.errors import BridgeError
 from bridge.held import SILENCE_SECONDS, Held, Sensing
-from bridge.hosted_instruments import InstrumentHost, as_message
-from bridge.hosting import BoardHost
+from bridge.host import BoardHost, InstrumentHost, as_message
 from bridge.midi import Binding, MidiMap, MidiRouter, Parser, Program, open_port
 from bridge.protocol import Event
 from instruments import DDSP

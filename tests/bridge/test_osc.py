@@ -23,7 +23,7 @@ from pythonosc.osc_bundle_builder import OscBundleBuilder
 from pythonosc.osc_message_builder import OscMessageBuilder
 
 from bridge.errors import BridgeError, ProtocolError
-from bridge.hosting import BoardHost
+from bridge.host import BoardHost
 from bridge.media import Media
 from bridge.osc.packets import Framing, decode, encode, sized, slip
 from bridge.osc.patterns import matches

@@ -14,7 +14,7 @@ import pytest
 from websockets.sync.client import connect
 
 import neural_fx
-from bridge.hosting import BoardHost
+from bridge.host import BoardHost
 from bridge.media import Media
 from bridge.osc.packets import decode, encode
 from bridge.osc.query import SERVICE, QueryServer

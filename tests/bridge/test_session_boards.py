@@ -15,8 +15,7 @@ import soundfile
 
 import bridge
 import neural_fx
-from bridge.hosted_instruments import InstrumentHost, instrument_from
-from bridge.hosting import BoardHost, board_in
+from bridge.host import BoardHost, InstrumentHost, board_in, instrument_from
 from bridge.media import Media
 from bridge.protocol import Kind, pack, pack_audio, pack_json, unpack_audio
 from bridge.stream_server import StreamServer, receive

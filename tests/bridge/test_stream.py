@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 import bridge
 import neural_fx
 from bridge.errors import BridgeError, ProtocolError
-from bridge.hosting import BoardHost, Change, _last_ones
+from bridge.host import BoardHost, Change, last_ones
 from bridge.protocol import HEADER, Event, Kind, pack, pack_audio, pack_json, unpack_audio, unpack_header, unpack_hello
 from bridge.stream_server import StreamServer, receive
 from neural_fx.pedalboard import Pedalboard
@@ -157,7 +157,7 @@ def test_of_many_changes_at_a_frame_the_last_counts(model: Path, monkeypatch: py
     stream.process(np.zeros((1, 256), np.float32), events)
     assert done == [("mix", 1.0), ("model/input_gain_db", 9.99), ("mix", 0.3)]
     notes = [mido.Message("note_on", note=60), mido.Message("note_on", note=60)]
-    assert [c.value for c in _last_ones([Change("", note) for note in notes])] == notes
+    assert [c.value for c in last_ones([Change("", note) for note in notes])] == notes
     host.close(stream)
 
 

@@ -18,8 +18,7 @@ from websockets.sync.client import connect
 import bridge
 from bridge.config import read_config, write_controls
 from bridge.errors import BridgeError
-from bridge.hosted_instruments import InstrumentHost, as_message, instrument_from
-from bridge.hosting import BoardHost
+from bridge.host import BoardHost, InstrumentHost, as_message, instrument_from
 from bridge.media import Media
 from bridge.midi import Binding, MidiMap
 from bridge.osc.packets import Message, decode, encode

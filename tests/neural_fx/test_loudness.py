@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import neural_fx
-from bridge.hosting import BoardHost, board_from
+from bridge.host import BoardHost, board_from
 from neural_fx import loudness
 from neural_fx.boards import load_board
 from neural_fx.cache import cache_folder, cached_number, keep_number

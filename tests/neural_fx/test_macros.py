@@ -8,7 +8,7 @@ import pedalboard
 import pytest
 
 import neural_fx
-from bridge.hosting import BoardHost, Hosted, board_from
+from bridge.host import BoardHost, Hosted, board_from
 from neural_fx.errors import BoardError, ParameterError
 from neural_fx.macros import MOST_MACROS, Macro, Target, default_macros
 from neural_fx.parameters import Parameter

@@ -12,8 +12,7 @@ import pedalboard
 import pytest
 
 from bridge.errors import BridgeError
-from bridge.hosted_instruments import InstrumentHost, instrument_from
-from bridge.hosting import BoardHost, board_from
+from bridge.host import BoardHost, InstrumentHost, board_from, instrument_from
 from bridge.plugin.building import build
 from bridge.stream_server import StreamServer
 

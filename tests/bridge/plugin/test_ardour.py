@@ -14,7 +14,7 @@ import pytest
 import soundfile
 
 import instruments
-from bridge.hosting import BoardHost
+from bridge.host import BoardHost
 from bridge.protocol import Event
 from bridge.stream_server import StreamServer
 from neural_fx.processor import Spec

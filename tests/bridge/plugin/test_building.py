@@ -10,7 +10,7 @@ import pedalboard
 import pytest
 
 from bridge.errors import BridgeError
-from bridge.hosting import BoardHost
+from bridge.host import BoardHost
 from bridge.plugin.building import NAMES, build, connect, install, settings_file
 from bridge.stream_server import StreamServer
 from neural_fx.pedalboard import Pedalboard

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import instruments
-from bridge.hosting import BoardHost
+from bridge.host import BoardHost
 from bridge.stream_server import StreamServer
 from tests.conftest import noise
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bridge.hosting import BoardHost
+from bridge.host import BoardHost
 from bridge.plugin.building import DPF
 from bridge.stream_server import StreamServer
 from tests.conftest import noise

@@ -12,7 +12,7 @@ import pytest
 
 import instruments
 import neural_fx
-from bridge.hosting import BoardHost
+from bridge.host import BoardHost
 from bridge.stream_server import StreamServer
 from neural_fx.processor import Spec
 from tests.bridge.plugin.conftest import Load, reading

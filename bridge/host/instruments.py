@@ -7,8 +7,9 @@ from collections.abc import Callable
 import mido
 
 from bridge.errors import BridgeError
-from bridge.hosting import BoardHost, Hosted
-from instruments import DDSP, Instrument, InstrumentPlayer
+from bridge.host.board import BoardHost
+from bridge.host.hosted import Hosted
+from instruments import Instrument, InstrumentPlayer
 from neural_fx.errors import ParameterError
 from neural_fx.parameters import Parameter
 from neural_fx.pedalboard import Pedalboard
@@ -60,16 +61,6 @@ class InstrumentHost(BoardHost):
         notify: Callable[[str, str], None] = lambda name, sentence: None,
     ) -> None:
         super().__init__(name, lambda: Pedalboard([InstrumentPlayer(make())]), notify)
-
-
-def instrument_from(timbre: str) -> Callable[[], Instrument]:
-    """A builder of instruments from the name of a bundled timbre or the path of a timbre file.
-
-    Raises:
-        NeuralFXError: there is no such timbre.
-    """
-    DDSP(timbre)
-    return lambda: DDSP(timbre)
 
 
 def as_message(kind: str, arguments: tuple[object, ...]) -> mido.Message:

@@ -1,0 +1,21 @@
+"""Boards and instruments that the worker hosts."""
+
+from bridge.host.board import BoardHost
+from bridge.host.changes import Change, last_ones
+from bridge.host.hosted import Hosted
+from bridge.host.instruments import InstrumentHost, as_message
+from bridge.host.sources import board_from, board_in, instrument_from
+from bridge.host.stream import BoardStream
+
+__all__ = [
+    "BoardHost",
+    "BoardStream",
+    "Change",
+    "Hosted",
+    "InstrumentHost",
+    "as_message",
+    "board_from",
+    "board_in",
+    "instrument_from",
+    "last_ones",
+]

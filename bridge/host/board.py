@@ -1,0 +1,200 @@
+"""Boards that the worker hosts: one table of parameters each, any number of streams, changed while they play."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import mido
+
+from bridge.host.changes import Change
+from bridge.host.hosted import SWITCH, Hosted, inside
+from bridge.host.stream import BoardStream
+from neural_fx.boards import board_text
+from neural_fx.errors import BoardError
+from neural_fx.parameters import Parameter
+from neural_fx.pedalboard import Pedalboard
+from neural_fx.placement import LivePlacement
+from neural_fx.processor import Spec
+from neural_fx.slots import parameter_values, set_parameter, slot_names
+
+
+class BoardHost:
+    """A named board.
+
+    Args:
+        name: as OSC addresses and clients say it.
+        make: builds the board; called once for the table and once for every stream.
+        notify: told (board name, sentence) when a stream's board fails.
+        placement: decides on which device its streams run; None: ``auto``, for this board alone.
+
+    Raises:
+        NeuralFXError: the board cannot be built.
+    """
+
+    hosted: type[Hosted] = Hosted
+
+    def __init__(
+        self,
+        name: str,
+        make: Callable[[], Pedalboard],
+        notify: Callable[[str, str], None] = lambda name, sentence: None,
+        placement: LivePlacement | None = None,
+    ) -> None:
+        self.name, self.make, self.notify = name, make, notify
+        self.placement = placement or LivePlacement()
+        self.lock = threading.RLock()
+        self.master = self.hosted(make())
+        self.bypassed = 0.0
+        self.changed: set[str] = set()
+        self.streams: list[BoardStream] = []
+
+    # -- parameters ------------------------------------------------------------------------------------------------
+
+    def table(self) -> dict[str, Parameter | None]:
+        """Every address below the board: ``bypass``, ``mix``, ``SLOT/bypass``, ``SLOT/PARAM``, with its parameter.
+
+        None stands for a choice such as a filter mode, and for a parameter of a VST3.
+        """
+        return {"bypass": SWITCH, **self.master.table()}
+
+    def canonical(self, address: str) -> str:
+        """The address as `table` has it; slots may also be given by number from 1.
+
+        Raises:
+            ParameterError: nothing at that address; lists what there is.
+        """
+        return address if address == "bypass" else self.master.canonical(address)
+
+    def value(self, address: str) -> object:
+        """The value at an address.
+
+        Raises:
+            ParameterError: nothing at that address; lists what there is.
+        """
+        address = self.canonical(address)
+        return self.bypassed if address == "bypass" else self.master.value(address)
+
+    def set(self, address: str, value: object, when: float = 0.0) -> None:
+        """Set a parameter of all streams, at once or, to the sample, at the time `when` (as `time.time` tells it).
+
+        Raises:
+            ParameterError: nothing at that address, or a value out of range.
+        """
+        with self.lock:
+            address = self.canonical(address)
+            if address == "bypass":
+                self.bypassed = float(round(SWITCH.check(value)))
+            else:
+                self.master.apply(address, value)
+            self.changed |= set(self.master.moved_by(address))
+            for stream in self.streams:
+                stream.change(Change(address, value, when=when))
+
+    @property
+    def output_level(self) -> str:
+        """The level of a capture that is to take the board's place: ``normalized`` if the board is, else ``raw``."""
+        return self.master.output_level
+
+    @property
+    def takes_notes(self) -> bool:
+        """Whether the board has an instrument."""
+        return self.master.takes_notes
+
+    def play(self, message: mido.Message, when: float = 0.0, offset: int = 0) -> None:
+        """Send a MIDI message to all streams: at once, `offset` frames into the next block, or at the time `when`."""
+        with self.lock:
+            for stream in self.streams:
+                stream.change(Change("", message, offset, when))
+
+    def panic(self) -> None:
+        """End all notes."""
+        for channel in range(16):
+            for number, value in ((64, 0), (123, 0), (121, 0)):
+                self.play(mido.Message("control_change", channel=channel, control=number, value=value))
+
+    # -- boards and streams ----------------------------------------------------------------------------------------
+
+    def load(self, make: Callable[[], Pedalboard]) -> None:
+        """Change to another board: built and prepared here, cross-faded by every stream. A failure changes nothing.
+
+        Raises:
+            NeuralFXError: the board cannot be built.
+        """
+        master = self.hosted(make())
+        with self.lock:
+            streams = list(self.streams)
+        prepared = [(stream, stream.prepared(self._placed(make(), stream))) for stream in streams]
+        with self.lock:
+            self.make, self.master, self.bypassed = make, master, 0.0
+            self.changed |= set(self.table())
+            newer = [stream for stream in self.streams if all(stream is not known for known, _ in prepared)]
+            late = ((stream, stream.prepared(self._placed(make(), stream))) for stream in newer)
+            for stream, voice in [*prepared, *late]:
+                stream.replace(voice)
+
+    def open(self, spec: Spec) -> BoardStream:
+        """A new stream, with the parameters as they stand.
+
+        Raises:
+            NeuralFXError: the board cannot be built or does not take this rate or number of channels.
+        """
+        made = self.make()
+        share = self.placement.put(made, spec.channels)
+        try:
+            board = self.hosted(made)
+            with self.lock:
+                for address in self.master.knobs():
+                    if board.value(address) != self.master.value(address):
+                        board.apply(address, self.master.value(address))
+                stream = BoardStream(board, spec, lambda sentence: self.notify(self.name, sentence))
+                stream.share, stream.bypass = share, self.bypassed
+                self.streams.append(stream)
+        except BaseException:
+            self.placement.end(share)
+            raise
+        return stream
+
+    def _placed(self, board: Pedalboard, stream: BoardStream) -> Pedalboard:
+        """A board that a stream is to change to, on the device that is right for it."""
+        self.placement.end(stream.share)
+        stream.share = self.placement.put(board, stream.spec.channels)
+        return board
+
+    def copy(self) -> Pedalboard:
+        """The board as a plain one, with the parameters as they stand (bypassed slots play)."""
+        board = self.make()
+        with self.lock:
+            board.mix = self.master.mix
+            for holder, plugin in zip(self.master, board, strict=True):
+                for name, value in parameter_values(inside(holder)).items():
+                    set_parameter(plugin, name, value)
+        return board
+
+    def text(self, folder: Path) -> str:
+        """The board with its parameters as they stand, as the YAML of a file in a folder; "" where it has none."""
+        with self.lock:
+            board = Pedalboard([inside(slot) for slot in self.master], mix=self.master.mix)
+            for name, plugin in zip(slot_names(self.master), board, strict=True):
+                board.name_slot(plugin, name)
+            board.name, board.macros = self.master.name, self.master.given
+            try:
+                return board_text(board, folder)
+            except BoardError:
+                return ""
+
+    def save(self, path: Path) -> None:
+        """Write the board, with the parameters as they stand, to a board file.
+
+        Raises:
+            BoardError: it has a plugin that a file cannot name.
+        """
+        self.copy().save(path, overwrite=True)
+
+    def close(self, stream: BoardStream) -> None:
+        """Forget a stream."""
+        with self.lock:
+            if stream in self.streams:
+                self.streams.remove(stream)
+                self.placement.end(stream.share)

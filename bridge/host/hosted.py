@@ -1,0 +1,146 @@
+"""A board whose slots can be switched, with one table of addresses for everything that can be turned."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import mido
+
+from instruments import InstrumentPlayer
+from neural_fx.errors import ParameterError
+from neural_fx.macros import Macro, default_macros
+from neural_fx.neural import NeuralProcessor
+from neural_fx.parameters import Parameter, unknown_parameter
+from neural_fx.pedalboard import Container, Pedalboard, Plugin
+from neural_fx.slots import find_slot, known_parameters, parameter_values, set_parameter, slot_names
+from neural_fx.values import shown, suggestion
+
+SWITCH = Parameter("bypass", 0, 1, 0, description="1 passes the dry input, in time")
+
+
+class Hosted(Pedalboard):
+    """A board whose slots can be bypassed: every plugin in a board of its own, whose mix is the switch.
+
+    Its macros, or those that it has by default, are at ``macro/1`` and so on.
+    """
+
+    def __init__(self, board: Pedalboard) -> None:
+        super().__init__(mix=board.mix)
+        self.name = board.name
+        self.players = [plugin for plugin in board if isinstance(plugin, InstrumentPlayer)]
+        for name, plugin in zip(slot_names(board), board, strict=True):
+            slot = Pedalboard([plugin])
+            self.append(slot)
+            self.name_slot(slot, name)
+        self.given = board.macros
+        self.macros = board.macros or default_macros(self.knobs())
+        shares = [macro.position(self.knobs(), self._value) for macro in self.macros]
+        self._macro_table = {
+            f"macro/{i}": Parameter(f"macro/{i}", 0, 1, share, description=macro.name)
+            for i, (macro, share) in enumerate(zip(self.macros, shares, strict=True), 1)
+        }
+
+    def table(self) -> dict[str, Parameter | None]:
+        """Addresses with their parameters; None for one whose range is not known."""
+        return {**self.knobs(), **self._macro_table}
+
+    def knobs(self) -> dict[str, Parameter | None]:
+        """`table` without the macros: what macros turn."""
+        found: dict[str, Parameter | None] = {"mix": self.parameters["mix"]}
+        for name, slot in zip(slot_names(self), self, strict=True):
+            found[f"{name}/bypass"] = SWITCH
+            known = known_parameters(inside(slot))
+            found |= {f"{name}/{parameter}": known.get(parameter) for parameter in parameter_values(inside(slot))}
+        return found
+
+    @property
+    def takes_notes(self) -> bool:
+        """Whether it has an instrument."""
+        return bool(self.players)
+
+    @property
+    def output_level(self) -> str:
+        """``normalized`` if one of its captures is, else ``raw``."""
+        return "normalized" if _normalized(self) else "raw"
+
+    def canonical(self, address: str) -> str:
+        """The address as `table` has it, for one whose slot is given by number.
+
+        Raises:
+            ParameterError: there is no such slot or parameter; lists what there is.
+        """
+        if address in self._macro_table:
+            return address
+        slot, slash, name = address.rpartition("/")
+        if not slash:
+            if name != "mix":
+                hint = suggestion(address, ["bypass", *self.table()])
+                raise ParameterError(f"nothing at {shown(address)}{hint}; there is bypass, mix and SLOT/PARAM")
+            return name
+        holder = find_slot(self, slot)
+        known = ["bypass", *parameter_values(inside(holder))]
+        if name not in known:
+            raise unknown_parameter(slot, name, known)
+        return f"{slot_names(self)[list(self).index(holder)]}/{name}"
+
+    def macro(self, address: str) -> Macro | None:
+        """The macro at a canonical address, if it is one's."""
+        return self.macros[list(self._macro_table).index(address)] if address in self._macro_table else None
+
+    def moved_by(self, address: str) -> list[str]:
+        """The addresses whose values change when a canonical address is set: its own, and what a macro turns."""
+        macro = self.macro(address)
+        return [address, *(target.address for target in macro.targets)] if macro is not None else [address]
+
+    def value(self, address: str) -> object:
+        """The value at a canonical address."""
+        macro = self.macro(address)
+        return macro.position(self.knobs(), self._value) if macro is not None else self._value(address)
+
+    def _value(self, address: str) -> object:
+        slot, _, name = address.rpartition("/")
+        if not slot:
+            return self.mix
+        holder = find_slot(self, slot)
+        if name == "bypass":
+            return 1.0 - cast("Pedalboard", holder).mix
+        return parameter_values(inside(holder))[name]
+
+    def apply(self, address: str, value: object) -> None:
+        """Set the value at a canonical address, or send a MIDI message to the board's instruments.
+
+        Raises:
+            ParameterError: out of range, or of the wrong type.
+        """
+        if isinstance(value, mido.Message):
+            for player in self.players:
+                player.send(value)
+            return
+        macro = self.macro(address)
+        if macro is None:
+            self._apply(address, value)
+            return
+        for place, target in macro.values(self.knobs(), self._macro_table[address].check(value)).items():
+            self._apply(place, target)
+
+    def _apply(self, address: str, value: object) -> None:
+        slot, _, name = address.rpartition("/")
+        if not slot:
+            self.set_parameter(name, value)
+            return
+        holder = find_slot(self, slot)
+        if name == "bypass":
+            cast("Pedalboard", holder).set_parameter("mix", 1.0 - round(SWITCH.check(value)))
+        else:
+            set_parameter(inside(holder), name, value)
+
+
+def _normalized(plugin: Plugin) -> bool:
+    if isinstance(plugin, Container):
+        return any(map(_normalized, plugin))
+    return isinstance(plugin, NeuralProcessor) and plugin.output_level == "normalized"
+
+
+def inside(slot: Plugin) -> Plugin:
+    """The plugin that a slot of a `Hosted` board holds."""
+    return cast("Pedalboard", slot)[0]

@@ -1,0 +1,207 @@
+"""One stream of a hosted board: blocks in, blocks out, whatever the board does."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import mido
+import numpy as np
+from numpy.typing import NDArray
+
+from bridge.host.changes import Change, change_of, last_ones
+from bridge.host.hosted import SWITCH, Hosted
+from bridge.protocol import Event
+from neural_fx.errors import NeuralFXError, ParameterError, reason
+from neural_fx.native_runs import Queue
+from neural_fx.parameters import Ramp
+from neural_fx.pedalboard import Pedalboard
+from neural_fx.processor import Spec
+
+Audio = NDArray[np.float32]
+
+FADE_SECONDS = 0.02
+WARM_SECONDS = 0.15
+"""A new board plays along, unheard, for this long before it fades in: longer than any common receptive field."""
+MOST_PENDING = 65536
+CLOCK_SLACK = 0.25
+"""Seconds by which a stream's own clock, which counts frames, may be off before it is set anew."""
+
+
+def _late(channels: int, samples: int) -> Queue:
+    """A queue whose output is `samples` behind its input."""
+    queue = Queue(channels)
+    queue.put(np.zeros((channels, samples), np.float32))
+    return queue
+
+
+class Voice:
+    """A board on one stream: as many samples out as in, `latency` samples late."""
+
+    def __init__(self, board: Hosted, spec: Spec) -> None:
+        self.board = board
+        board.open_stream(spec)
+        self.latency = board.latency_samples
+        self.ready = _late(spec.channels, self.latency)
+
+    def process(self, block: Audio) -> Audio:
+        """A block of any length up to the stream's."""
+        for part in self.board.push(block):
+            self.ready.put(part)
+        missing = block.shape[1] - len(self.ready)
+        if missing > 0:  # a member held back more than it had said: time stays, a gap is heard
+            self.ready.put(np.zeros((block.shape[0], missing), np.float32))
+        return self.ready.take(block.shape[1])
+
+
+class BoardStream:
+    """One stream of a hosted board. `process` belongs to one engine thread; everything else to any.
+
+    Attributes:
+        late: blocks that took longer to compute than to play.
+        load: share of the time that computing takes, smoothed.
+        peak: largest magnitudes (in, out) since last asked.
+        share: of the CPU's load, as `LivePlacement.put` told it.
+    """
+
+    def __init__(self, board: Hosted, spec: Spec, failed: Callable[[str], None]) -> None:
+        self.spec, self.failed = spec, failed
+        self.voice, self.next = Voice(board, spec), None
+        self.changes: deque[Change] = deque(maxlen=MOST_PENDING)
+        self.muted = False
+        self.bypass = 0.0
+        self.blocks = self.late = 0
+        self.load = self.share = 0.0
+        self.peak = [0.0, 0.0]
+        self._wet = Ramp(1.0, round(FADE_SECONDS * spec.sample_rate))
+        self._dry = _late(spec.channels, self.voice.latency)
+        self._warming = self._faded = 0
+        self._clock = 0.0
+
+    next: Voice | None
+
+    @property
+    def latency(self) -> int:
+        """Samples that the output is behind the input."""
+        return self.voice.latency
+
+    def change(self, change: Change) -> None:
+        """Queue a parameter change; thread-safe."""
+        self.changes.append(change)
+
+    def prepared(self, board: Pedalboard) -> Voice:
+        """A board made ready for this stream, off its thread."""
+        return Voice(type(self.voice.board)(board), self.spec)
+
+    def replace(self, voice: Voice) -> None:
+        """Play a prepared board along from the next block on, and fade over to it."""
+        self._warming = round(WARM_SECONDS * self.spec.sample_rate)
+        self._faded = 0
+        self.next = voice
+
+    def process(self, block: Audio, events: Sequence[Event] = ()) -> Audio:
+        """The next block (channels, frames); never raises, never returns another length."""
+        began = time.perf_counter()
+        try:
+            out = self._scheduled(block, events)
+        except Exception as error:  # a board of plugins by anyone can raise anything
+            self.muted = True
+            self.failed(f"the board failed and is bypassed: {type(error).__name__}: {reason(error)}")
+            self._dry = _late(self.spec.channels, self.voice.latency)
+            out = self._through(block)
+        self._count(block, out, time.perf_counter() - began)
+        return out
+
+    def _scheduled(self, block: Audio, events: Sequence[Event]) -> Audio:
+        changes = [c for event in events if (c := change_of(event, self.voice.board.takes_notes)) is not None]
+        changes += self._due(block.shape[1])
+        parts, at, count = [], 0, block.shape[1]
+        for change in last_ones(sorted(changes, key=lambda change: change.offset)):
+            place = min(max(change.offset, at), count)
+            if place > at:
+                parts.append(self._play(block[:, at:place]))
+                at = place
+            self._do(change)
+        if at < count or not parts:
+            parts.append(self._play(block[:, at:]))
+        return parts[0] if len(parts) == 1 else np.concatenate(parts, 1)
+
+    def _due(self, count: int) -> list[Change]:
+        """The queued changes that belong to the next `count` frames; those of later times stay queued."""
+        now = time.time()
+        if abs(now - self._clock) > CLOCK_SLACK:  # the first block, or the stream paused
+            self._clock = now
+        end, due = self._clock + count / self.spec.sample_rate, []
+        for _ in range(len(self.changes)):
+            change = self.changes.popleft()
+            if change.when >= end:
+                self.changes.append(change)
+                continue
+            if change.when > self._clock:
+                early = round((change.when - self._clock) * self.spec.sample_rate)
+                change = replace(change, offset=max(change.offset, early))
+            due.append(change)
+        self._clock = end
+        return due
+
+    def _do(self, change: Change) -> None:
+        if change.address == "bypass":
+            try:
+                self.bypass = SWITCH.check(change.value)
+            except ParameterError as error:
+                self.failed(str(error))
+            return
+        for voice in (self.voice, self.next):
+            if voice is not None:
+                try:
+                    notes = isinstance(change.value, mido.Message)
+                    voice.board.apply("" if notes else voice.board.canonical(change.address), change.value)
+                except NeuralFXError as error:
+                    self.failed(str(error))
+
+    def _play(self, block: Audio) -> Audio:
+        if self.muted and self.next is not None:  # what failed is not played again, so there is nothing to fade from
+            self.voice, self.next, self.muted = self.next, None, False
+        if self.muted:
+            return self._through(block)
+        wet = self.voice.process(block)
+        if self.next is not None:
+            wet = self._faded_over(wet, self.next.process(block))
+        self._dry.put(block)
+        dry = self._dry.take(block.shape[1])
+        self._wet.aim(1.0 - self.bypass)
+        amount = self._wet.next(block.shape[1])
+        return wet if np.ndim(amount) == 0 and amount == 1 else dry + amount * (wet - dry)
+
+    def _faded_over(self, old: Audio, new: Audio) -> Audio:
+        count = old.shape[1]
+        self._warming -= count
+        if self._warming > 0:
+            return old
+        length = round(FADE_SECONDS * self.spec.sample_rate)
+        weight = np.clip((self._faded + np.arange(1, count + 1)) / length, 0, 1).astype(np.float32)
+        self._faded += count
+        if self._faded >= length:
+            assert self.next is not None
+            longer = self.next.latency - self.voice.latency
+            if longer > 0:
+                self._dry.put(np.zeros((self.spec.channels, longer), np.float32))
+            elif longer < 0:
+                self._dry.take(-longer)
+            self.voice, self.next = self.next, None
+        return old + weight * (new - old)
+
+    def _through(self, block: Audio) -> Audio:
+        self._dry.put(block)
+        return self._dry.take(block.shape[1])
+
+    def _count(self, block: Audio, out: Audio, spent: float) -> None:
+        self.blocks += 1
+        due = max(block.shape[1], 1) / self.spec.sample_rate
+        self.late += spent > due
+        self.load += 0.05 * (spent / due - self.load)
+        for i, audio in enumerate((block, out)):
+            if audio.size:
+                self.peak[i] = max(self.peak[i], float(np.abs(audio).max()))
