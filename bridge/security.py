@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hmac
 import ipaddress
 import re
@@ -102,6 +103,16 @@ def clean(text: object, longest: int = LONGEST_LINE) -> str:
     return line if len(line) <= longest else line[: longest - 3] + "..."
 
 
+def cleaned(log: Callable[[str], None]) -> Callable[[str], None]:
+    """Return a log that shows only `clean` text, and that never raises."""
+
+    def write(sentence: str) -> None:
+        with contextlib.suppress(Exception):  # a closed terminal must not end the thread that reports
+            log(clean(sentence))
+
+    return write
+
+
 class Troubles:
     """Counts what went wrong, and logs each kind once, then at most once a minute.
 
@@ -113,7 +124,7 @@ class Troubles:
     def __init__(
         self, log: Callable[[str], None] = lambda sentence: None, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self.log, self.clock = log, clock
+        self.log, self.clock = cleaned(log), clock
         self.counts: Counter[str] = Counter()
         self._logged: dict[str, tuple[float, int]] = {}
         self._lock = threading.Lock()
@@ -134,11 +145,8 @@ class Troubles:
                 return
             more = self.counts[kind] - count
             self._logged[kind] = self.clock(), self.counts[kind]
-        line = clean(f"{kind}: {sentence}") + (f" ({more} times)" if more > 1 else "")
-        try:
-            self.log(line)
-        except Exception:  # a closed terminal must not end the thread that reports
-            self.counts["log"] += 1
+        times = f" ({more} times)" if more > 1 else ""
+        self.log(f"{kind}{times}: {sentence}")
 
 
 # -- tokens --------------------------------------------------------------------------------------------------------
@@ -189,11 +197,13 @@ class GuessLimiter:
         Args:
             peer: numeric address of the machine that sent it.
             given: what it sent.
-            token: what is right.
+            token: what is right; empty: none is needed.
 
         Returns:
             Why the peer is refused, as a sentence. Empty: the token is right.
         """
+        if not token:  # there is nothing to guess
+            return "wrong token: the worker has none" if given else ""
         remote = not is_loopback(peer)
         with self._lock:
             now = self.clock()
