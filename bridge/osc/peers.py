@@ -39,6 +39,26 @@ def _nothing() -> None:
 
 
 @dataclass
+class Allowance:
+    """How many messages a sender may still send in this second."""
+
+    second: int = 0
+    count: int = 0
+    dropped: int = 0
+
+    def take(self, messages: int) -> tuple[bool, int]:
+        """Return whether so many more messages are allowed, and how many were dropped in the last busy second."""
+        dropped, now = 0, int(time.monotonic())
+        if now != self.second:
+            dropped = self.dropped
+            self.second, self.count, self.dropped = now, 0, 0
+        self.count += messages
+        allowed = self.count <= MOST_PER_SECOND
+        self.dropped += 0 if allowed else messages
+        return allowed, dropped
+
+
+@dataclass
 class Peer:
     """Someone who sends messages and gets replies.
 
@@ -48,6 +68,7 @@ class Peer:
         trusted: whether it may do more than give the token.
         throttle: waits until replies that are queued have been read; only for the peer's own thread.
         heard: when its last packet came, on the monotonic clock.
+        allowance: of a TCP peer; every UDP port of a machine has one of its own.
     """
 
     put: Put
@@ -55,10 +76,8 @@ class Peer:
     trusted: bool = True
     throttle: Callable[[], None] = _nothing
     heard: float = field(default_factory=time.monotonic)
-    second: int = 0
-    count: int = 0
-    dropped: int = 0
-    complaints: int = 0
+    allowance: Allowance = field(default_factory=Allowance)
+    complaints: Allowance = field(default_factory=Allowance)
 
     def reply(self, address: str, *arguments: Any) -> None:
         """Queue a message back. Never waits and never raises, whatever the arguments are."""
@@ -70,27 +89,16 @@ class Peer:
 
     def complain(self, address: str, sentence: str) -> None:
         """Reply with an error, a few times a second at most."""
-        self._new_second()
-        self.complaints += 1
-        if self.complaints <= COMPLAINTS_PER_SECOND:
+        self.complaints.take(1)
+        if self.complaints.count <= COMPLAINTS_PER_SECOND:
             self.reply("/error", address, sentence)
 
-    def allow(self, messages: int) -> bool:
-        """Return whether the peer may send so many more messages now."""
-        self._new_second()
-        self.count += messages
-        if self.count > MOST_PER_SECOND:
-            self.dropped += messages
-            return False
-        return True
-
-    def _new_second(self) -> None:
-        now = int(time.monotonic())
-        if now != self.second:
-            dropped = self.dropped
-            self.second, self.count, self.dropped, self.complaints = now, 0, 0, 0
-            if dropped:
-                self.reply("/error", "/", f"{dropped} messages dropped: over {MOST_PER_SECOND} a second")
+    def allow(self, messages: int, allowance: Allowance | None = None) -> bool:
+        """Return whether so many more messages may come now, by an allowance or that of the peer."""
+        allowed, dropped = (allowance or self.allowance).take(messages)
+        if dropped:
+            self.reply("/error", "/", f"{dropped} messages dropped: over {MOST_PER_SECOND} a second")
+        return allowed
 
     def _send(self, key: object, address: str, arguments: tuple[Any, ...]) -> None:
         if address == "/error":
@@ -296,6 +304,7 @@ class Machines:
         self.make = make
         self._trusted: OrderedDict[str, Peer] = OrderedDict()
         self._strangers: OrderedDict[str, Peer] = OrderedDict()
+        self._allowances: OrderedDict[Any, Allowance] = OrderedDict()
 
     def get(self, address: Any) -> Peer:
         """Return the peer of an address; one peer for all ports of a machine."""
@@ -306,6 +315,14 @@ class Machines:
         if len(peers) > MOST_MACHINES:
             peers.popitem(last=False)
         return peer
+
+    def allowance(self, address: Any) -> Allowance:
+        """Return the allowance of one port, so that a program does not use up that of another."""
+        allowance = self._allowances.pop(address, None) or Allowance()
+        self._allowances[address] = allowance
+        if len(self._allowances) > MOST_MACHINES:
+            self._allowances.popitem(last=False)
+        return allowance
 
 
 @dataclass

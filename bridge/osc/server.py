@@ -16,7 +16,7 @@ from bridge.errors import BridgeError, ProtocolError
 from bridge.host import BoardHost
 from bridge.osc.packets import MOST_BYTES, Framing, Message, decode, too_far
 from bridge.osc.patterns import is_pattern
-from bridge.osc.peers import Datagrams, Deadlines, Machines, Outbox, Peer, Subscriber
+from bridge.osc.peers import Allowance, Datagrams, Deadlines, Machines, Outbox, Peer, Subscriber
 from bridge.osc.tree import Tree, wire
 from bridge.security import ConnectionLimit, GuessLimiter, Troubles, as_address, is_loopback
 from bridge.sockets import TICK_SECONDS, accept_all, bind_datagrams, hang_up, listen
@@ -110,7 +110,14 @@ class OscServer:
 
     # -- packets ---------------------------------------------------------------------------------------------------
 
-    def receive(self, data: bytes, peer: Peer, key: object, port: int | None = None) -> None:
+    def receive(
+        self,
+        data: bytes,
+        peer: Peer,
+        key: object,
+        port: int | None = None,
+        allowance: Allowance | None = None,
+    ) -> None:
         """Do what a packet says. Never raises: what goes wrong is counted, and the sender is informed.
 
         Args:
@@ -118,8 +125,11 @@ class OscServer:
             peer: who sent it.
             key: its connection, or for UDP its address as `socket.recvfrom` has it.
             port: for UDP, where a subscriber without a port of its own is served.
+            allowance: for UDP, that of the port that sent.
         """
         peer.heard = time.monotonic()
+        if not peer.allow(1, allowance):  # before it costs the time to read it
+            return
         try:
             messages = decode(data)
         except ProtocolError as error:
@@ -127,7 +137,8 @@ class OscServer:
             self.troubles.note("malformed OSC packet", f"from {peer.machine}: {reason(error)}")
             peer.complain("/", reason(error))
             return
-        if not peer.allow(sum(PATTERN_COST if is_pattern(message.address) else 1 for message in messages)):
+        cost = sum(PATTERN_COST if is_pattern(message.address) else 1 for message in messages)
+        if cost > 1 and not peer.allow(cost - 1, allowance):
             return
         for message in messages:
             peer.throttle()
@@ -240,7 +251,8 @@ class OscServer:
                     if waiting.select(TICK_SECONDS):
                         data, address = self.udp.recvfrom(MOST_BYTES)
                         if data:
-                            self.receive(data, self.machines.get(address), address, self.reply_port)
+                            peer, allowance = self.machines.get(address), self.machines.allowance(address)
+                            self.receive(data, peer, address, self.reply_port, allowance)
                 except BlockingIOError:
                     continue
                 except Exception as error:
