@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -92,7 +93,8 @@ class Worker:
             self.query = QueryServer(self.osc, options.oscquery_port, options.announce)
         except OSError as error:
             self.close()
-            raise BridgeError(f"a port cannot be opened: {reason(error)}; is a worker running already?") from None
+            hint = "; is a worker running already?" if error.errno == errno.EADDRINUSE else ""
+            raise BridgeError(f"a port of {options.host!r} cannot be opened: {reason(error)}{hint}") from None
         try:
             if options.midi_port:
                 self.port = open_port(options.midi_port, self.router)

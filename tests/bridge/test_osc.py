@@ -444,6 +444,16 @@ def test_no_packet_ends_a_thread(nasty: OscServer, packet: bytes) -> None:
     assert all(thread.is_alive() for thread in nasty.threads)
 
 
+@pytest.mark.parametrize("method", ["GET", "POST", "OPTIONS"])
+def test_browsers_cannot_speak_osc(osc: OscServer, method: str) -> None:
+    """A page may send any body to any port: the connection ends before it is read."""
+    tcp = Tcp(osc)
+    body = sized(encode("/lead/mix", 0.5)) + slip(encode("/lead/mix", 0.5))
+    tcp.socket.sendall(f"{method} / HTTP/1.1\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+    assert tcp.ended()
+    assert osc.tree.boards["lead"].value("mix") == 1.0
+
+
 def test_errors_of_any_kind_are_answered_and_counted(osc: OscServer, monkeypatch: pytest.MonkeyPatch) -> None:
     handle = osc.tree.handle
 

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from websockets.datastructures import Headers
 
-from bridge import security
+from bridge import connect, security
+from bridge.errors import BridgeError
 from bridge.security import (
     ConnectionLimit,
     GuessLimiter,
@@ -208,6 +209,25 @@ def test_guesses_from_many_threads_are_all_counted() -> None:
     for thread in threads:
         thread.join()
     assert found.count("wrong token") == security.GUESSES_AT_ONCE
+
+
+def test_guesses_of_audio_clients_are_slowed_down() -> None:
+    """All transports of a worker share one limiter: guessing by turns does not help."""
+    worker = Worker(Options({}, token=TOKEN, osc_port=0, stream_port=0, oscquery_port=0, announce=False))
+    try:
+        guesses, now = worker.osc.guesses, 1000.0
+        guesses.clock = lambda: now
+        assert worker.streams.guesses is guesses
+        address = f"127.0.0.1:{worker.streams.port}"
+        for _ in range(security.GUESSES_AT_ONCE):
+            with pytest.raises(BridgeError, match="wrong token"):
+                connect(address, "board", token="guess")
+        with pytest.raises(BridgeError, match="too many wrong tokens; wait 1"):
+            connect(address, "board", token=TOKEN)
+        now += 2
+        connect(address, "board", token=TOKEN).close()
+    finally:
+        worker.close()
 
 
 # -- connections ---------------------------------------------------------------------------------------------------
