@@ -167,8 +167,9 @@ class Outbox:
             if self._cost > MOST_QUEUED + MOST_QUEUED // 4:
                 self._stop("too many replies wait for it")
             elif self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="osc-send", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._run, name="osc-send", daemon=True)
+                thread.start()
+                self._thread = thread
             self._changed.notify_all()
 
     def throttle(self) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 from bridge.errors import BridgeError, ProtocolError
 from bridge.host import BoardHost
-from bridge.osc.packets import MOST_BYTES, Framing, Message, decode, too_far
+from bridge.osc.packets import MOST_BYTES, Framing, Message, decode, encode, sized, too_far
 from bridge.osc.patterns import is_pattern
 from bridge.osc.peers import Allowance, Datagrams, Deadlines, Machines, Outbox, Peer, Subscriber
 from bridge.osc.tree import Tree, wire
@@ -267,6 +267,9 @@ class OscServer:
         machine = _plain(address[0])
         if not self.limit.enter(machine):
             self.troubles.note("OSC connection refused", f"from {machine}: too many are open")
+            with contextlib.suppress(OSError):
+                connection.send(sized(encode("/error", "/", "too many connections are open; close one first")))
+                connection.shutdown(socket.SHUT_WR)
             connection.close()
             return
         try:
