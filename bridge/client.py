@@ -27,6 +27,7 @@ from bridge.protocol import (
     unpack_audio,
     unpack_json,
 )
+from bridge.security import clean
 from bridge.stream_server import receive, send
 from neural_fx.errors import reason
 from neural_fx.parameters import Parameter
@@ -233,4 +234,4 @@ class RemoteBoard(Processor):
 
 def _refused(found: dict[str, Any]) -> BridgeError:
     """The error for what a REFUSE says."""
-    return BridgeError(f"the worker refuses: {found.get('reason')}", str(found.get("code")))
+    return BridgeError(f"the worker refuses: {clean(found.get('reason'))}", str(found.get("code")))

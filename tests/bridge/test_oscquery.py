@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
+import struct
 import time
 import urllib.error
 import urllib.request
@@ -359,6 +360,26 @@ def test_nodes_that_cannot_be_read_are_answered(query: QueryServer, monkeypatch:
     assert ask(query) == 500
     monkeypatch.undo()
     assert ask(query) == 200
+
+
+def test_a_listener_that_leaves_takes_nobodys_echoes(query: QueryServer) -> None:
+    host = query.osc.tree.boards["lead"]
+    listen = json.dumps({"COMMAND": "LISTEN", "DATA": "/lead/mix"})
+    with open_websocket(query) as staying, open_websocket(query) as leaving:
+        breaking = bare_websocket(query)
+        for peer in (staying, leaving):
+            peer.send(listen)
+        until(lambda: sum(bool(listened) for _, listened in list(query.osc.listeners.values())) == 2)
+        host.set("mix", 0.25)
+        for peer in (staying, leaving):
+            assert decode(bytes(peer.recv(timeout=20)))[0].arguments == (0.25,)
+        leaving.close()
+        breaking.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        breaking.close()
+        until(lambda: len(query.osc.listeners) == 1)
+        host.set("mix", 0.75)
+        while decode(bytes(staying.recv(timeout=20)))[0].arguments != (0.75,):
+            pass
 
 
 def bare_websocket(query: QueryServer) -> socket.socket:
