@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import socket
 import threading
 import time
@@ -138,10 +139,12 @@ class Outbox:
         ended: nothing more is sent; whoever reads from the connection must hang up.
         problem: why it ended, if the peer is to blame.
         dropped: updates that were not queued.
+        sent: when the peer last took something, on the monotonic clock.
     """
 
     def __init__(self, connection: socket.socket) -> None:
         self.connection = connection
+        self.sent = -math.inf
         self.ended = False
         self.problem = ""
         self.dropped = 0
@@ -201,6 +204,7 @@ class Outbox:
         try:
             while (batch := self._next()) is not None:
                 send_within(self.connection, b"".join(batch), SEND_SECONDS)
+                self.sent = time.monotonic()
                 with self._changed:
                     self._cost = max(0, self._cost - sum(len(data) + OVERHEAD for data in batch))
                     self._changed.notify_all()
@@ -355,8 +359,13 @@ class Deadlines:
         elif packets or self.partial is None:
             self.partial = now
 
-    def problem(self, trusted: bool, subscribed: bool) -> str:
-        """Return which time is over, as a sentence; empty if none is."""
+    def problem(self, trusted: bool, busy: bool) -> str:
+        """Return which time is over, as a sentence; empty if none is.
+
+        Args:
+            trusted: whether the peer needs no token any more.
+            busy: whether it is idle only because it reads, such as a subscriber.
+        """
         now = time.monotonic()
         if self.heard is None and now > self.began + self.first:
             return f"no complete packet within {self.first:g} s"
@@ -364,6 +373,6 @@ class Deadlines:
             return f"a packet took longer than {self.whole:g} s"
         if not trusted and now > self.began + self.token:
             return f"no token within {self.token:g} s"
-        if self.heard is not None and not subscribed and now > self.heard + self.idle:
+        if self.heard is not None and not busy and now > self.heard + self.idle:
             return f"idle for {self.idle:g} s"
         return ""

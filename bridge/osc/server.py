@@ -34,8 +34,11 @@ FIRST_PACKET_SECONDS = 10.0
 PACKET_SECONDS = 10.0
 TOKEN_SECONDS = 30.0
 IDLE_SECONDS = 600.0
-PATTERN_COST = 100
-"""What a message with wildcards counts for, against `MOST_PER_SECOND`: it is compared with every address."""
+ALL_COST = 100
+"""What a message counts for, against `MOST_PER_SECOND`, that visits every address: wildcards, and ``/subscribe``."""
+FILE_COST = 500
+"""What a message counts for that names files."""
+FILE_COMMANDS = ("load", "save", "render")
 SILENCE_DB = -120.0
 BIND_ATTEMPTS = 8
 
@@ -137,7 +140,7 @@ class OscServer:
             self.troubles.note("malformed OSC packet", f"from {peer.machine}: {reason(error)}")
             peer.complain("/", reason(error))
             return
-        cost = sum(PATTERN_COST if is_pattern(message.address) else 1 for message in messages)
+        cost = sum(_cost(message.address) for message in messages)
         if cost > 1 and not peer.allow(cost - 1, allowance):
             return
         for message in messages:
@@ -309,7 +312,8 @@ class OscServer:
         """Handle packets until the peer leaves, or return why it is disconnected."""
         deadlines = Deadlines(FIRST_PACKET_SECONDS, PACKET_SECONDS, IDLE_SECONDS, TOKEN_SECONDS)
         while not self.closing.is_set():
-            problem = outbox.problem or deadlines.problem(peer.trusted, connection in self.subscribers)
+            busy = connection in self.subscribers or time.monotonic() < outbox.sent + IDLE_SECONDS
+            problem = outbox.problem or deadlines.problem(peer.trusted, busy)
             if problem or outbox.ended:
                 return problem
             try:
@@ -387,6 +391,13 @@ def _bind(host: str, port: int) -> tuple[socket.socket, socket.socket]:
             if port or attempt == BIND_ATTEMPTS - 1:
                 raise
     raise OSError("no free port for both UDP and TCP")
+
+
+def _cost(address: str) -> int:
+    """Return what a message counts for."""
+    if is_pattern(address) or address == "/subscribe":
+        return ALL_COST
+    return FILE_COST if address.rpartition("/")[2] in FILE_COMMANDS else 1
 
 
 def _plain(address: str) -> str:

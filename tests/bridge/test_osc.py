@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import shutil
@@ -762,10 +763,39 @@ def test_idle_connections_end_but_subscribers_stay(osc: OscServer, monkeypatch: 
     subscriber.socket.close()
 
 
+def test_a_peer_that_waits_for_replies_is_not_idle(osc: OscServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A render may take longer than a peer may be silent; its progress keeps the connection open."""
+    monkeypatch.setattr(server, "IDLE_SECONDS", 0.1)
+    found: list[Any] = []
+    monkeypatch.setattr(osc.tree, "handle", lambda message, reply: found.append(reply))
+    tcp = Tcp(osc)
+    (outbox,) = until(lambda: list(osc.connections.values()))
+    outbox.sent = math.inf  # as if something were sent at every moment
+    tcp.send("/render", "in.wav", "out.wav", "lead")
+    (reply,) = until(lambda: found)
+    time.sleep(1.0)
+    reply("/render/done", 1, "out.wav")
+    assert tcp.next("/render/done") == (1, "out.wav")
+    assert tcp.ended(), "then it is idle"
+    assert outbox.sent < math.inf
+
+
+def test_expensive_messages_count_for_more(osc: OscServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(peers.time, "monotonic", lambda: 100.0)
+    handled: list[str] = []
+    monkeypatch.setattr(osc.tree, "handle", lambda message, reply: handled.append(message.address))
+    for address, most in (("/*/mix", 500), ("/lead/load", 100), ("/render", 100)):
+        handled.clear()
+        peer = Peer(lambda packet, key: None)
+        for _ in range(600):
+            osc.receive(encode(address, "x"), peer, None)
+        assert len(handled) == most
+
+
 def test_deadlines_are_total() -> None:
-    def problem(trusted: bool = True, subscribed: bool = False, **times: Any) -> str:
+    def problem(trusted: bool = True, busy: bool = False, **times: Any) -> str:
         now = time.monotonic()
-        return Deadlines(10, 20, 300, 40, **{k: now - t for k, t in times.items()}).problem(trusted, subscribed)
+        return Deadlines(10, 20, 300, 40, **{k: now - t for k, t in times.items()}).problem(trusted, busy)
 
     assert problem(began=5) == ""
     assert "first" not in problem(began=100, heard=50)
@@ -773,7 +803,7 @@ def test_deadlines_are_total() -> None:
     assert problem(began=100, heard=1, partial=21) == "a packet took longer than 20 s"
     assert problem(began=41, heard=1, trusted=False) == "no token within 40 s"
     assert problem(began=999, heard=301) == "idle for 300 s"
-    assert problem(began=999, heard=301, subscribed=True) == ""
+    assert problem(began=999, heard=301, busy=True) == ""
     deadlines = Deadlines(10, 20, 300, 40)
     deadlines.received(0, True)
     begun = deadlines.partial
