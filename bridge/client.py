@@ -41,7 +41,7 @@ def connect(
     """A board of a running worker (`neural-fx serve`), to be called or put into a `Pedalboard` like any processor.
 
     Args:
-        address: ``HOST:PORT`` or ``HOST``.
+        address: ``HOST:PORT`` or ``HOST``; IPv6 as ``[::1]:9010``.
         board: its name there.
         token: the worker's, if it wants one.
         timeout: seconds to wait for the worker, also when it has to be reached again.
@@ -63,7 +63,7 @@ class RemoteBoard(Processor):
         host, _, port = address.rpartition(":") if ":" in address else (address, "", str(PORT))
         if not port.isdecimal():
             raise BridgeError(f"{address!r}: expected HOST:PORT")
-        self.address, self.board, self.token, self.timeout = (host, int(port)), board, token, timeout
+        self.address, self.board, self.token, self.timeout = (host.strip("[]"), int(port)), board, token, timeout
         self.round_trips: deque[float] = deque(maxlen=4096)
         self.reconnects = 0
         self._socket: socket.socket | None = None

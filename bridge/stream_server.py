@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hmac
 import socket
 import threading
 from collections.abc import Callable
@@ -26,6 +25,8 @@ from bridge.protocol import (
     unpack_header,
     unpack_hello,
 )
+from bridge.security import GuessLimiter
+from bridge.sockets import listen
 from neural_fx.errors import NeuralFXError
 from neural_fx.placement import LivePlacement
 from neural_fx.processor import Spec
@@ -57,6 +58,7 @@ class StreamServer:
         token: what clients must say; empty: nothing.
         media: the files that boards sent by clients may use.
         placement: decides on which device those boards run, as for `BoardHost`.
+        guesses: slows down those who guess the token.
 
     Raises:
         OSError: the port cannot be bound.
@@ -70,9 +72,10 @@ class StreamServer:
     log: Callable[[str], None] = lambda sentence: None
     placement: LivePlacement | None = None
     sessions: dict[socket.socket, Session] = field(default_factory=dict)
+    guesses: GuessLimiter = field(default_factory=GuessLimiter)
 
     def __post_init__(self) -> None:
-        self.listener = socket.create_server((self.host, self.port), backlog=64)
+        self.listener = listen(self.host, self.port)
         self.port = self.listener.getsockname()[1]
         self.closing = threading.Event()
         self.connections: set[socket.socket] = set()
@@ -145,8 +148,8 @@ class StreamServer:
         if kind is not Kind.HELLO:
             raise ProtocolError(f"expected HELLO first, found {kind.name}", Refusal.MALFORMED)
         hello = unpack_hello(bytes(payload))
-        if not hmac.compare_digest(hello.token.encode(), self.token.encode()):
-            raise ProtocolError("a token is needed, and this is not it", Refusal.TOKEN)
+        if problem := self.guesses.problem(connection.getpeername()[0], hello.token, self.token):
+            raise ProtocolError(f"{problem}; give the token of the worker", Refusal.TOKEN)
         return hello
 
     def _host(self, hello: Hello) -> BoardHost:

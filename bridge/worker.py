@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -18,13 +19,13 @@ from bridge.midi import MidiMap, MidiRouter, open_port
 from bridge.osc.query import QueryServer
 from bridge.osc.server import OscServer
 from bridge.osc.tree import Tree
+from bridge.security import GuessLimiter, cleaned, is_loopback
 from bridge.stream_server import StreamServer
 from neural_fx.errors import reason
 from neural_fx.pedalboard import Pedalboard
 from neural_fx.placement import LivePlacement
 from neural_fx.slots import slug
 
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 RESERVED = ("render", "midi", "token", "ping", "pong", "subscribe", "unsubscribe", "error")
 
 
@@ -60,11 +61,12 @@ class Worker:
     """
 
     def __init__(self, options: Options, log: Callable[[str], None] = lambda sentence: None) -> None:
-        if options.host not in LOOPBACK and not options.token:
+        if not is_loopback(options.host) and not options.token:
             raise BridgeError(f"--host {options.host} can be reached from other machines; choose a --token for it")
         if options.live == "portaudio" and len(options.boards) + len(options.instruments) > 1:
             raise BridgeError("an audio interface plays one board or instrument with --live portaudio; say only one")
-        self.options, self.log = options, log
+        self.options = options
+        self.log = log = cleaned(log)  # sentences may quote text from the network
         self.port: Any = None
         self.live: list[LiveBoard] = []
         self.reports = Reports(self._report)
@@ -78,13 +80,23 @@ class Worker:
         try:
             media = Media(options.media, options.overwrite)
             address = options.host, options.stream_port, options.token
-            self.streams = StreamServer(self.boards, *address, media, log, self.placement)
+            guesses = GuessLimiter()
+            self.streams = StreamServer(self.boards, *address, media, log, self.placement, guesses=guesses)
             tree = Tree(self.boards, media, self.router.learn)
-            self.osc = OscServer(tree, options.host, options.osc_port, options.osc_reply_port, options.token)
+            self.osc = OscServer(
+                tree,
+                options.host,
+                options.osc_port,
+                options.osc_reply_port,
+                options.token,
+                log=log,
+                guesses=guesses,
+            )
             self.query = QueryServer(self.osc, options.oscquery_port, options.announce)
         except OSError as error:
             self.close()
-            raise BridgeError(f"a port cannot be opened: {reason(error)}; is a worker running already?") from None
+            hint = "; is a worker running already?" if error.errno == errno.EADDRINUSE else ""
+            raise BridgeError(f"a port of {options.host!r} cannot be opened: {reason(error)}{hint}") from None
         try:
             if options.midi_port:
                 self.port = open_port(options.midi_port, self.router)
