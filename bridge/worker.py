@@ -49,6 +49,7 @@ class Options:
     midi: MidiMap = field(default_factory=MidiMap)
     config: Path | None = None
     instruments: Mapping[str, str] = field(default_factory=dict)
+    allow_plugins: bool = False
 
 
 class Worker:
@@ -74,11 +75,11 @@ class Worker:
         self.router = MidiRouter(self.boards, options.midi, log, self._learned)
         sys.setswitchinterval(0.0001)  # engine threads take turns soon, not after 5 ms
         try:
-            media = Media(options.media, options.overwrite)
+            media = Media(options.media, options.overwrite, options.allow_plugins)
             address = options.host, options.stream_port, options.token
             self.streams = StreamServer(self.boards, *address, media, log, self.placement)
-            tree = Tree(self.boards, media, self.router.learn)
-            self.osc = OscServer(tree, options.host, options.osc_port, options.osc_reply_port, options.token)
+            self.tree = Tree(self.boards, media, self.router.learn)
+            self.osc = OscServer(self.tree, options.host, options.osc_port, options.osc_reply_port, options.token)
             self.query = QueryServer(self.osc, options.oscquery_port, options.announce)
         except OSError as error:
             self.close()
@@ -164,6 +165,8 @@ class Worker:
         for server in ("query", "osc", "streams"):
             if hasattr(self, server):
                 getattr(self, server).close()
+        if hasattr(self, "tree"):
+            self.tree.close()
 
 
 def _check_name(name: str) -> None:

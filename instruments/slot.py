@@ -7,7 +7,7 @@ from typing import Any
 
 from instruments.ddsp import DDSP
 from instruments.player import InstrumentPlayer
-from neural_fx.boards import FileName, Slot, add_slot, relative, timbre_files
+from neural_fx.boards import Slot, TimbreName, add_slot, relative
 from neural_fx.pedalboard import Plugin
 from neural_fx.timbre.library import timbre_in
 
@@ -20,11 +20,8 @@ class InstrumentSlot(Slot):
         morph_to: another one.
     """
 
-    instrument: FileName
-    morph_to: FileName | None = None
-
-    def files(self, folder: Path) -> list[Path]:
-        return timbre_files(folder, self.instrument, self.morph_to)
+    instrument: TimbreName
+    morph_to: TimbreName | None = None
 
 
 def _fill(slot: InstrumentSlot, folder: Path) -> Plugin:
