@@ -85,7 +85,9 @@ class Media:
         self._check_folders()
         place = self._inside(name, self.folders[0])
         if place is None or not os.path.isdir(place.parent):
-            raise BridgeError(f"{shown(name)}: no such folder among the media folders, or the name leads out of them")
+            raise BridgeError(
+                f"{shown(name)}: no such folder among the media folders, or the name leads out of them or is hidden"
+            )
         if os.path.isdir(place):
             raise BridgeError(f"{shown(name)} is a folder; name the file to write")
         if suffixes is not None and not {Path(name).suffix.lower(), place.suffix.lower()} <= set(suffixes):

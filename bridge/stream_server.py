@@ -157,7 +157,7 @@ class StreamServer:
             return host
         if hello.text:
             try:
-                make = board_in(hello.text, self.media, Spec(hello.sample_rate, hello.channels, hello.block))
+                make = board_in(hello.text, self.media)
                 return BoardHost(hello.board, make, lambda _, said: self.log(said), self.placement)
             except (NeuralFXError, ValueError, RuntimeError) as error:
                 raise ProtocolError(f"the session's board: {error}", Refusal.BOARD) from None
