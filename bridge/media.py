@@ -125,7 +125,9 @@ class Media:
 
 def _is_plain(name: str) -> bool:
     """Return whether a text can be a file's name on every system: no control characters, drives or backslashes."""
-    if not name.strip() or len(name) > LONGEST_NAME or "\\" in name or PureWindowsPath(name).drive:
+    if not name.strip() or name.endswith("/") or len(name) > LONGEST_NAME:
+        return False
+    if "\\" in name or PureWindowsPath(name).drive:
         return False
     if any(ord(character) < 32 or ord(character) == 127 for character in name):
         return False

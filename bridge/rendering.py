@@ -184,7 +184,7 @@ class Renders:
             done += seconds
             render.reply("/render/progress", render.number, min(1.0, done / max(total, 1e-9)))
 
-        board = self.boards[render.board].copy_for(spec)
+        board = self.boards[render.board].copy(spec)
         output = Output(overwrite=self.media.overwrite)
         return render_file(render.source, render.target, board, output, advance, render.stop).remarks
 

@@ -177,21 +177,35 @@ class BoardHost:
             NeuralFXError: the board cannot be built or does not take this rate or number of channels, or one from
                 the network did not pass its trial.
         """
-        try_out(self.make, [spec])
-        made = self.make()
+        while True:
+            make = self.make
+            try_out(make, [spec])
+            stream = self._opened(make, spec)
+            if stream is not None:
+                return stream
+
+    def _opened(self, make: Callable[[], Pedalboard], spec: Spec) -> BoardStream | None:
+        """Return a new stream of a board, or None if another board was loaded meanwhile."""
+        made = make()
         share = self.placement.put(made, spec.channels)
         try:
             board = self.hosted(made)
             with self.lock:
-                for address in self.master.knobs():
-                    if board.value(address) != self.master.value(address):
-                        board.apply(address, self.master.value(address))
-                stream = BoardStream(board, spec, lambda sentence: self.notify(self.name, sentence))
-                stream.share, stream.bypass = share, self.bypassed
-                self.streams.append(stream)
+                if self.make is make:
+                    return self._added(board, spec, share)
         except BaseException:
             self.placement.end(share)
             raise
+        self.placement.end(share)
+        return None
+
+    def _added(self, board: Hosted, spec: Spec, share: float) -> BoardStream:
+        for address in self.master.knobs():
+            if board.value(address) != self.master.value(address):
+                board.apply(address, self.master.value(address))
+        stream = BoardStream(board, spec, lambda sentence: self.notify(self.name, sentence))
+        stream.share, stream.bypass = share, self.bypassed
+        self.streams.append(stream)
         return stream
 
     def _placed(self, board: Pedalboard, stream: BoardStream) -> Pedalboard:
@@ -200,24 +214,26 @@ class BoardHost:
         stream.share = self.placement.put(board, stream.spec.channels)
         return board
 
-    def copy(self) -> Pedalboard:
-        """The board as a plain one, with the parameters as they stand (bypassed slots play)."""
-        board = self.make()
+    def copy(self, spec: Spec | None = None) -> Pedalboard:
+        """The board as a plain one, with the parameters as they stand (bypassed slots play).
+
+        Args:
+            spec: how it will be played; a board from the network is tried out at that first.
+
+        Raises:
+            NeuralFXError: it cannot be built, or did not pass its trial.
+        """
         with self.lock:
-            board.mix = self.master.mix
-            for holder, plugin in zip(self.master, board, strict=True):
+            make, master = self.make, self.master
+        if spec is not None:
+            try_out(make, [spec])
+        board = make()
+        with self.lock:
+            board.mix = master.mix
+            for holder, plugin in zip(master, board, strict=True):
                 for name, value in parameter_values(inside(holder)).items():
                     set_parameter(plugin, name, value)
         return board
-
-    def copy_for(self, spec: Spec) -> Pedalboard:
-        """Return a `copy` to play at a rate and number of channels, at which one from the network is tried out first.
-
-        Raises:
-            NeuralFXError: it did not pass its trial.
-        """
-        try_out(self.make, [spec])
-        return self.copy()
 
     def text(self, folder: Path) -> str:
         """The board with its parameters as they stand, as the YAML of a file in a folder; "" where it has none."""
@@ -235,7 +251,8 @@ class BoardHost:
             BoardError: it has a plugin that a file cannot name.
         """
         with self.lock:
-            save_board(self._plain(self.master.given_names), path, overwrite=True)
+            board = self._plain(self.master.given_names)
+        save_board(board, path, overwrite=True)
 
     def _plain(self, names: Iterable[str | None]) -> Pedalboard:
         """Return a board of the plugins whose values `master` keeps, which is not to be played."""

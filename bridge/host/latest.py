@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 
@@ -30,16 +31,25 @@ class Latest:
         """Run a job after the one that is running, instead of the one that waits.
 
         Args:
-            work: the job, which raises nothing.
+            work: the job, which reports its failures itself.
             dropped: called instead if another job comes before this one began.
         """
         with self._lock:
             replaced, self._waiting = self._waiting, _Job(work, dropped)
             begins, self._busy = not self._busy, True
         if begins:
-            threading.Thread(target=self._run, name=self._name, daemon=True).start()
+            self._begin()
         if replaced is not None:
             replaced.dropped()
+
+    def _begin(self) -> None:
+        try:
+            threading.Thread(target=self._run, name=self._name, daemon=True).start()
+        except RuntimeError:  # the system has no more threads
+            with self._lock:
+                job, self._waiting, self._busy = self._waiting, None, False
+            if job is not None:
+                job.dropped()
 
     def _run(self) -> None:
         while True:
@@ -48,4 +58,5 @@ class Latest:
                 self._busy = job is not None
             if job is None:
                 return
-            job.work()
+            with suppress(Exception):  # a job reports its own failures, and the next one must run
+                job.work()
