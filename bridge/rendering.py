@@ -140,11 +140,11 @@ class Renders:
         return [render.number for render in found]
 
     def close(self) -> None:
-        """End all renders; the one that runs ends at its next block."""
+        """End all renders; the one that runs ends at its next block, and those that wait tell their peers."""
         with self.lock:
             for render in self.renders.values():
                 render.cancelled.set()
-        self.pool.shutdown(wait=False, cancel_futures=True)
+        self.pool.shutdown(wait=False)
 
     def _run(self, render: Render) -> None:
         try:
