@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,8 @@ from neural_fx.processor import Spec
 
 MOST_SAMPLES = 1 << 17
 """Of all channels together: a second of stereo at 48 kHz, and less time for more channels."""
+MOST_IN_BLOCK = 1 << 20
+"""Samples of the first block, which is as large as blocks may get, of all channels together."""
 LEAST_BLOCKS = 4
 LEVEL = 0.5
 """Standard deviation of the noise: as loud as a hot guitar."""
@@ -98,15 +101,22 @@ def play(board: Hosted, spec: Spec) -> None:
         BoardError: the output is not finite.
     """
     voice = Voice(board, spec)
-    frames = max(min(MOST_SAMPLES // spec.channels, round(spec.sample_rate)), LEAST_BLOCKS * spec.buffer_size)
     if board.takes_notes:
         board.apply("", mido.Message("note_on", note=60, velocity=100))
     random = np.random.default_rng(0)
-    for done in range(0, frames, spec.buffer_size):
-        size = (spec.channels, spec.buffer_size)
-        audio = LEVEL * random.standard_normal(size) if done < frames // 2 else np.zeros(size)
+    for frames, level in _blocks(spec):
+        audio = level * random.standard_normal((spec.channels, frames))
         if not np.isfinite(voice.process(audio.astype(np.float32))).all():
             raise BoardError("refused: the board's output for a test signal is not finite")
+
+
+def _blocks(spec: Spec) -> Iterator[tuple[int, float]]:
+    """Yield the length of each block and the level of the noise in it: the largest block, noise, silence."""
+    yield max(1, min(spec.buffer_size, MOST_IN_BLOCK // spec.channels)), LEVEL
+    total = min(MOST_SAMPLES // spec.channels, round(spec.sample_rate))
+    size = max(1, min(spec.buffer_size, total // LEAST_BLOCKS))
+    for done in range(0, total, size):
+        yield size, LEVEL if done < total // 2 else 0.0
 
 
 if __name__ == "__main__":
