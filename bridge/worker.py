@@ -51,6 +51,7 @@ class Options:
     midi: MidiMap = field(default_factory=MidiMap)
     config: Path | None = None
     instruments: Mapping[str, str] = field(default_factory=dict)
+    allow_plugins: bool = False
 
 
 class Worker:
@@ -78,13 +79,13 @@ class Worker:
         self.router = MidiRouter(self.boards, options.midi, log, self._learned)
         sys.setswitchinterval(0.0001)  # engine threads take turns soon, not after 5 ms
         try:
-            media = Media(options.media, options.overwrite)
+            media = Media(options.media, options.overwrite, options.allow_plugins)
             address = options.host, options.stream_port, options.token
             guesses = GuessLimiter()
             self.streams = StreamServer(self.boards, *address, media, log, self.placement, guesses=guesses)
-            tree = Tree(self.boards, media, self.router.learn)
+            self.tree = Tree(self.boards, media, self.router.learn)
             self.osc = OscServer(
-                tree,
+                self.tree,
                 options.host,
                 options.osc_port,
                 options.osc_reply_port,
@@ -178,6 +179,8 @@ class Worker:
         for server in ("query", "osc", "streams"):
             if hasattr(self, server):
                 getattr(self, server).close()
+        if hasattr(self, "tree"):
+            self.tree.close()
         self.reports.close()
 
 

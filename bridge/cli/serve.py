@@ -35,6 +35,9 @@ def serve(
     ] = "",
     media: Annotated[list[Path] | None, typer.Option(help="Folder whose files OSC may name. Repeat for more.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="OSC may replace files there.")] = False,
+    allow_plugins: Annotated[
+        bool, typer.Option("--allow-plugins", help="Boards from the network may load VST3 plugins: native code.")
+    ] = False,
     device: Annotated[
         str,
         typer.Option(help="Of all streams: cpu, cpu-fast, cuda, mps, torch; auto: cpu, later ones cuda."),
@@ -82,6 +85,7 @@ def serve(
         midi=file.midi,
         config=config,
         instruments=instruments,
+        allow_plugins=allow_plugins,
     )
     with postponed() as ending:
         # A list, because a handler must not wait for a lock that the main thread may hold.
