@@ -37,6 +37,7 @@ from neural_fx.errors import BoardError, ModelError, NeuralFXError, ParameterErr
 from neural_fx.files import replacing, same_file
 from neural_fx.impulse import Convolution, response_path
 from neural_fx.inputs import content_problem, read_bytes
+from neural_fx.interruption import checkpoint
 from neural_fx.macros import MOST_MACROS, Macro, Target
 from neural_fx.neural import NeuralProcessor, load
 from neural_fx.outputs import board_files
@@ -277,6 +278,7 @@ def _fill(container: Container, slots: list[Any], source: _Source, where: tuple[
         source.fail(where, f"slots nested more than {MAX_DEPTH} deep")
     names: set[str] = set()
     for i, raw in enumerate(slots):
+        checkpoint()
         place = (*where, i)
         kinds = [k for k in _SLOTS if isinstance(raw, dict) and k in raw]
         if len(kinds) != 1:

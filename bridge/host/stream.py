@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import mido
@@ -15,6 +15,7 @@ from bridge.host.changes import Change, change_of, last_ones
 from bridge.host.hosted import SWITCH, Hosted
 from bridge.protocol import Event
 from neural_fx.errors import NeuralFXError, ParameterError, reason
+from neural_fx.interruption import checkpoint
 from neural_fx.native_runs import Queue
 from neural_fx.parameters import Ramp
 from neural_fx.pedalboard import Pedalboard
@@ -47,8 +48,9 @@ class Voice:
         self.ready = _late(spec.channels, self.latency)
 
     def process(self, block: Audio) -> Audio:
-        """A block of any length up to the stream's."""
+        """A block of any length. Stops with `Interrupted` where nobody waits for it any more."""
         for part in self.board.push(block):
+            checkpoint()
             self.ready.put(part)
         missing = block.shape[1] - len(self.ready)
         if missing > 0:  # a member held back more than it had said: time stays, a gap is heard
@@ -64,12 +66,15 @@ class BoardStream:
         load: share of the time that computing takes, smoothed.
         peak: largest magnitudes (in, out) since last asked.
         share: of the CPU's load, as `LivePlacement.put` told it.
+        refused: called with (address, sentence) for a change that cannot be made; "" is the address of MIDI. None:
+            `failed` gets the sentence, except for MIDI.
     """
 
     def __init__(self, board: Hosted, spec: Spec, failed: Callable[[str], None]) -> None:
         self.spec, self.failed = spec, failed
         self.voice, self.next = Voice(board, spec), None
         self.changes: deque[Change] = deque(maxlen=MOST_PENDING)
+        self.refused: Callable[[str, str], None] | None = None
         self.muted = False
         self.bypass = 0.0
         self.blocks = self.late = 0
@@ -115,8 +120,7 @@ class BoardStream:
         return out
 
     def _scheduled(self, block: Audio, events: Sequence[Event]) -> Audio:
-        changes = [c for event in events if (c := change_of(event, self.voice.board.takes_notes)) is not None]
-        changes += self._due(block.shape[1])
+        changes = [*self._asked(events), *self._due(block.shape[1])]
         parts, at, count = [], 0, block.shape[1]
         for change in last_ones(sorted(changes, key=lambda change: change.offset)):
             place = min(max(change.offset, at), count)
@@ -127,6 +131,19 @@ class BoardStream:
         if at < count or not parts:
             parts.append(self._play(block[:, at:]))
         return parts[0] if len(parts) == 1 else np.concatenate(parts, 1)
+
+    def _asked(self, events: Sequence[Event]) -> Iterator[Change]:
+        for event in events:
+            try:
+                yield change_of(event, self.voice.board.takes_notes)
+            except ParameterError as error:
+                self._refuse(event.address, str(error))
+
+    def _refuse(self, address: str, sentence: str) -> None:
+        if self.refused is not None:
+            self.refused(address, sentence)
+        elif address:
+            self.failed(sentence)
 
     def _due(self, count: int) -> list[Change]:
         """The queued changes that belong to the next `count` frames; those of later times stay queued."""
@@ -151,7 +168,7 @@ class BoardStream:
             try:
                 self.bypass = SWITCH.check(change.value)
             except ParameterError as error:
-                self.failed(str(error))
+                self._refuse(change.address, str(error))
             return
         for voice in (self.voice, self.next):
             if voice is not None:
@@ -159,7 +176,7 @@ class BoardStream:
                     notes = isinstance(change.value, mido.Message)
                     voice.board.apply("" if notes else voice.board.canonical(change.address), change.value)
                 except NeuralFXError as error:
-                    self.failed(str(error))
+                    self._refuse(change.address, str(error))
 
     def _play(self, block: Audio) -> Audio:
         if self.muted and self.next is not None:  # what failed is not played again, so there is nothing to fade from
