@@ -38,6 +38,7 @@ from neural_fx.files import replacing, same_file
 from neural_fx.foreign import Rules
 from neural_fx.impulse import Convolution, response_path
 from neural_fx.inputs import content_problem, read_bytes
+from neural_fx.interruption import checkpoint
 from neural_fx.macros import MOST_MACROS, Macro, Target
 from neural_fx.neural import NeuralProcessor, load
 from neural_fx.outputs import board_files
@@ -372,6 +373,7 @@ def _plan(slots: list[Any], source: _Source, where: tuple[str | int, ...], files
     names: set[str] = set()
     planned = []
     for i, raw in enumerate(slots):
+        checkpoint()
         place = (*where, i)
         kind = _kind(raw, source, place)
         slot: Slot = source.validate(_SLOTS[kind], raw, place)
