@@ -16,8 +16,9 @@ import signal
 import struct
 import sys
 import threading
+import time
 from collections.abc import Callable
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,15 +44,16 @@ class Exchange:
         rate: Hz.
         channels, frames: of a period.
         files: the `SharedFile` names of the ring to the worker, the ring from it, and the counters.
+        output: from `prepare`.
 
     Attributes:
         connections: the port connections that the worker wants remade, as (own port, other port).
         ended: set when there is no more audio, or nobody to play it.
     """
 
-    def __init__(self, name: str, rate: float, channels: int, frames: int, files: list[str | int]) -> None:
+    def __init__(self, name: str, rate: float, channels: int, frames: int, files: list[str | int], output: int) -> None:
         hurry()
-        self.output = _private_output()
+        self.output = output
         os.write(self.output, json.dumps({"name": name, "rate": rate, "frames": frames}).encode() + b"\n")
         answer = _read_line(sys.stdin.fileno())
         if not answer:  # the worker ended, or wants no audio any more
@@ -127,10 +129,7 @@ class Exchange:
             tend: called every `TEND_SECONDS`.
         """
         threading.Thread(target=self._wait_for_worker, daemon=True).start()
-        parent = os.getppid()
         while not self.ended.wait(TEND_SECONDS):
-            if os.getppid() != parent:  # standard input may still be open: in another child of a killed worker
-                self.end()
             tend()
         if self.reason:
             leave(self.reason)
@@ -162,12 +161,29 @@ def leave(reason: str) -> NoReturn:
     os._exit(1)
 
 
-def _private_output() -> int:
-    """Return a descriptor of standard output for messages only, and send what libraries print to standard error."""
+def prepare() -> tuple[dict[str, Any], int]:
+    """Make ready to be an I/O process, before an audio library is used, and return the settings and the output.
+
+    Returns:
+        The settings of the command line. A descriptor for messages to the worker: standard output becomes standard
+        error, because a verbose JACK server makes its clients print.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the worker, which closes standard input
+    wanted = json.loads(sys.argv[1])
+    threading.Thread(target=_end_with, args=(wanted["parent"],), daemon=True).start()
     output = os.dup(sys.stdout.fileno())
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    return output
+    return wanted, output
+
+
+def _end_with(parent: int) -> None:
+    """End the process soon after its worker, even where another child of the worker holds standard input open."""
+    if sys.platform == "win32":  # a virtual environment's Python runs between the two
+        return
+    while os.getppid() == parent:
+        time.sleep(TEND_SECONDS)
+    time.sleep(LEAVE_SECONDS)  # usually standard input is closed too, and the client is being closed properly
+    os._exit(0)
 
 
 def _read_line(descriptor: int) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -69,8 +70,9 @@ class IOProcess:
     def _started(self, wanted: dict[str, object]) -> subprocess.Popen[bytes]:
         """Start the process in a session of its own: Ctrl-C and Ctrl-Z at a terminal are for the worker."""
         names = [file.name for file in self._files]
+        settings = json.dumps({**wanted, "files": names, "parent": os.getpid()})
         return subprocess.Popen(
-            [sys.executable, "-m", f"bridge.live.{self.kind}_process", json.dumps({**wanted, "files": names})],
+            [sys.executable, "-m", f"bridge.live.{self.kind}_process", settings],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

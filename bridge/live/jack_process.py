@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from typing import Any
 
 import numpy as np
 
-from bridge.live.exchange import Exchange
+from bridge.live.exchange import Exchange, prepare
 
 
 class Connections:
@@ -67,12 +65,12 @@ class Connections:
 
 def main() -> None:
     """Serve until standard input closes. Argument: JSON with name, channels, device (the JACK server's name), files."""
+    wanted, output = prepare()
     import jack  # type: ignore[import-untyped, unused-ignore]
 
-    wanted = json.loads(sys.argv[1])
     channels = wanted["channels"]
     client = jack.Client(wanted["name"], no_start_server=True, servername=wanted["device"] or None)
-    exchange = Exchange(client.name, client.samplerate, channels, client.blocksize, wanted["files"])
+    exchange = Exchange(client.name, client.samplerate, channels, client.blocksize, wanted["files"], output)
     inputs = [client.inports.register(f"in_{i + 1}") for i in range(channels)]
     outputs = [client.outports.register(f"out_{i + 1}") for i in range(channels)]
     midi = client.midi_inports.register("midi_in")

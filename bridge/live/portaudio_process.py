@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import sys
 import time
 from typing import Any
 
 import numpy as np
 
-from bridge.live.exchange import Exchange
+from bridge.live.exchange import Exchange, prepare
 
 SILENT_SECONDS = 5.0
 """An interface that asks for no audio for so long is gone: some systems do not report one that is unplugged."""
@@ -34,14 +32,14 @@ class Watch:
 
 def main() -> None:
     """Serve until standard input closes. Argument: JSON with channels, device (part of a name), frames, rate, files."""
+    wanted, output = prepare()
     import sounddevice  # type: ignore[import-untyped, unused-ignore]
 
-    wanted = json.loads(sys.argv[1])
     channels, frames, rate = wanted["channels"], wanted["frames"], wanted["rate"]
     device = wanted["device"] or None
     sounddevice.check_input_settings(device, channels, "float32", samplerate=rate)
     sounddevice.check_output_settings(device, channels, "float32", samplerate=rate)
-    exchange = Exchange(device or "default", rate, channels, frames, wanted["files"])
+    exchange = Exchange(device or "default", rate, channels, frames, wanted["files"], output)
     block = np.zeros((channels, frames), np.float32)
 
     def process(incoming: Any, outgoing: Any, count: int, times: Any, status: Any) -> None:
