@@ -102,6 +102,7 @@ def serve(
                     _wait(worker, ending, hangups, lambda: screen.update(_table(worker.status())))
         finally:
             worker.close()
+            gc.unfreeze()
 
 
 def _named(texts: list[str] | None, taken: Mapping[str, object], option: str, what: str) -> dict[str, str]:

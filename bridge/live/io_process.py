@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Iterable
 from typing import Literal
@@ -18,8 +19,8 @@ from bridge.live.ring import Counters, Ring, SharedFile, ring_size
 Kind = Literal["jack", "portaudio"]
 START_SECONDS = 30.0
 """How long an audio system may take to accept a client; a server that is stopped never answers."""
-END_SECONDS = 1.0
-"""How long the process may take to leave the audio system before it is killed."""
+END_SECONDS = 0.75
+"""How long the process may take to leave the audio system, after it was asked, before it is killed."""
 _MISSING = {
     "jack": "is a JACK server running, and JACK-Client installed (pip install 'neural-fx[live]')?",
     "portaudio": "is the device there, and sounddevice installed (pip install 'neural-fx[live]')?",
@@ -56,6 +57,7 @@ class IOProcess:
         self.channels = int(str(wanted["channels"]))
         self._files: list[SharedFile] = []
         self._unanswered = False
+        self._hung_up = 0.0
         try:
             for _ in range(3):
                 self._files.append(SharedFile())
@@ -128,6 +130,7 @@ class IOProcess:
     def hang_up(self) -> None:
         """Ask the process to leave the audio system and end."""
         assert self.process.stdin is not None
+        self._hung_up = self._hung_up or time.monotonic()
         with contextlib.suppress(OSError):
             self.process.stdin.close()
 
@@ -140,7 +143,7 @@ class IOProcess:
         """Wait for the process to end, or kill it."""
         self.hang_up()
         try:
-            self.process.wait(END_SECONDS)
+            self.process.wait(max(0.0, self._hung_up + END_SECONDS - time.monotonic()))
         except subprocess.TimeoutExpired:
             self.kill()
             self.process.wait()
