@@ -103,7 +103,7 @@ class Worker:
                 self.port = open_port(options.midi_port, self.router)
             for host in self.boards.values() if options.live != "none" else ():
                 self.live.append(self._live(host))
-        except BridgeError:
+        except BaseException:
             self.close()
             raise
 
@@ -126,7 +126,9 @@ class Worker:
 
         options = self.options
         kind = cast("Kind", options.live)
-        made = LiveBoard(host, kind, options.live_channels, options.live_device, midi, unplugged=unplugged)
+        made = LiveBoard(
+            host, kind, options.live_channels, options.live_device, midi, unplugged=unplugged, log=self.log
+        )
         self.log(f"{host.name}: {made.client} ({options.live}), {made.latency} frames late")
         return made
 
@@ -154,8 +156,12 @@ class Worker:
                 self.log(f"{name}: stays as it was: {reason(error)}")
 
     def status(self) -> list[dict[str, object]]:
-        """For every board: its streams, load, late blocks and latency."""
+        """For every board: its streams, load, late blocks and latency, and whether it is on live audio.
+
+        ``live`` is "connected", "not connected", or empty for a worker without live audio.
+        """
         found: list[dict[str, object]] = []
+        live = {board.host.name: "connected" if board.connected else "not connected" for board in self.live}
         for name, host in self.boards.items():
             streams = list(host.streams)
             found.append(
@@ -166,12 +172,15 @@ class Worker:
                     "late": sum(s.late for s in streams),
                     "latency": max((s.latency for s in streams), default=0),
                     "muted": sum(s.muted for s in streams),
+                    "live": live.get(name, ""),
                 }
             )
         return found
 
     def close(self) -> None:
         """Hang up on everybody and free the ports."""
+        for board in self.live:
+            board.hang_up()
         for board in self.live:
             board.close()
         if self.port is not None:
