@@ -112,7 +112,7 @@ class Worker:
         options = self.options
         kind = cast("Kind", options.live)
         made = LiveBoard(host, kind, options.live_channels, options.live_device, midi, unplugged=unplugged)
-        self.log(f"{host.name}: {made.client} ({options.live}), {made.latency} frames late")
+        self.log(f"{host.name}: {made.client} ({options.live}), {made.latency} frames late, {made.path}")
         return made
 
     def _learned(self, midi: MidiMap) -> None:

@@ -30,6 +30,10 @@ CLOCK_SLACK = 0.25
 """Seconds by which a stream's own clock, which counts frames, may be off before it is set anew."""
 
 
+def _nothing() -> None:
+    """Do nothing."""
+
+
 def _late(channels: int, samples: int) -> Queue:
     """A queue whose output is `samples` behind its input."""
     queue = Queue(channels)
@@ -64,6 +68,7 @@ class BoardStream:
         load: share of the time that computing takes, smoothed.
         peak: largest magnitudes (in, out) since last asked.
         share: of the CPU's load, as `LivePlacement.put` told it.
+        wake: called after a change was queued or another board was set, for an engine that does not look by itself.
     """
 
     def __init__(self, board: Hosted, spec: Spec, failed: Callable[[str], None]) -> None:
@@ -79,6 +84,7 @@ class BoardStream:
         self._dry = _late(spec.channels, self.voice.latency)
         self._warming = self._faded = 0
         self._clock = 0.0
+        self.wake: Callable[[], None] = _nothing
 
     next: Voice | None
 
@@ -90,6 +96,7 @@ class BoardStream:
     def change(self, change: Change) -> None:
         """Queue a parameter change; thread-safe."""
         self.changes.append(change)
+        self.wake()
 
     def prepared(self, board: Pedalboard) -> Voice:
         """A board made ready for this stream, off its thread."""
@@ -100,6 +107,7 @@ class BoardStream:
         self._warming = round(WARM_SECONDS * self.spec.sample_rate)
         self._faded = 0
         self.next = voice
+        self.wake()
 
     def process(self, block: Audio, events: Sequence[Event] = ()) -> Audio:
         """The next block (channels, frames); never raises, never returns another length."""

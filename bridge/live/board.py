@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import queue
 import subprocess
 import sys
@@ -21,6 +20,7 @@ import numpy as np
 from bridge.errors import BridgeError
 from bridge.host import BoardHost
 from bridge.live.exchange import MIDI, STATUS
+from bridge.live.native import LiveEngine
 from bridge.live.ring import Ring, ring_file
 from bridge.priority import hurry
 from neural_fx.processor import Spec
@@ -90,10 +90,10 @@ class LiveBoard:
         for _ in range(EXTRA_PERIODS):
             self.outgoing.put(np.zeros((channels, self.frames), np.float32))
         self.stream = host.open(Spec(self.sample_rate, channels, self.frames))
-        self._block = np.zeros((channels, self.frames), np.float32)
         self._statuses: queue.Queue[tuple[int, int]] = queue.Queue()
         rings = dict(zip(("in", "out"), map(str, self._files), strict=True))
         self.process.stdin.write(json.dumps(rings).encode() + b"\n")
+        self.engine = LiveEngine(self.stream, self.incoming, self.outgoing, self.process.stdout.fileno())
         self.thread = threading.Thread(target=self._engine, name=f"live-{host.name}", daemon=True)
         self.thread.start()
 
@@ -101,6 +101,16 @@ class LiveBoard:
     def latency(self) -> int:
         """Frames from input to output: the extra period and the board's own."""
         return EXTRA_PERIODS * self.frames + self.stream.latency
+
+    @property
+    def native(self) -> bool:
+        """Whether the native loop plays, which never waits for the interpreter."""
+        return self.engine.native
+
+    @property
+    def path(self) -> str:
+        """What plays: ``native loop``, or ``in Python`` and why."""
+        return "native loop" if self.native else f"in Python: {self.engine.reason}"
 
     def status(self) -> dict[str, int]:
         """Periods whose audio had not come back in time (`dropouts`), and the system's own `xruns`.
@@ -127,6 +137,7 @@ class LiveBoard:
             self.process.kill()
             self.process.wait()
         self.thread.join(2)
+        self.engine.close()
         for pipe in (self.process.stdout, self.process.stderr):
             assert pipe is not None
             pipe.close()
@@ -146,12 +157,7 @@ class LiveBoard:
 
     def _engine(self) -> None:
         hurry()
-        assert self.process.stdout is not None
-        output, held = self.process.stdout.fileno(), b""
-        while data := os.read(output, 65536):
-            held = self._messages(held + data)
-            while self.incoming.take(self._block):
-                self.outgoing.put(self.stream.process(self._block))
+        self.engine.serve(self._messages)
 
     def _messages(self, data: bytes) -> bytes:
         """Take MIDI and statuses out of what the I/O process says; what is not complete yet comes back."""
