@@ -228,7 +228,7 @@ def _setter(capture: NeuralProcessor, name: str) -> Callable[[float], None]:
 
 def _described(plugin: Plugin) -> str:
     if isinstance(plugin, Processor):
-        return f"a {type(plugin).__name__}"
+        return f"the Python processor {type(plugin).__name__}"
     if isinstance(plugin, pedalboard.ExternalPlugin):
         return f"the plugin {plugin.name}"
     return f"a pedalboard {type(plugin).__name__}"

@@ -172,6 +172,7 @@ public:
         program = &next;
         clock = at;
         failed = false;
+        at_boundary = true;
         state = State::playing;
         control.knock();
         return true;
