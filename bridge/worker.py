@@ -11,6 +11,7 @@ from typing import Any, cast
 from bridge.config import write_controls
 from bridge.errors import BridgeError
 from bridge.host import BoardHost, InstrumentHost, board_from, instrument_from
+from bridge.host.reports import Reports
 from bridge.live.board import Kind, LiveBoard
 from bridge.media import Media
 from bridge.midi import MidiMap, MidiRouter, open_port
@@ -66,11 +67,12 @@ class Worker:
         self.options, self.log = options, log
         self.port: Any = None
         self.live: list[LiveBoard] = []
+        self.reports = Reports(self._report)
         self.placement = LivePlacement(options.device)
         self.boards = {name: self._board(name, path) for name, path in options.boards.items()}
         for name, timbre in options.instruments.items():
             self.boards[name] = self._instrument(name, timbre)
-        self.boards = self.boards or {"board": BoardHost("board", Pedalboard, self._failed, self.placement)}
+        self.boards = self.boards or {"board": BoardHost("board", Pedalboard, self.reports, self.placement)}
         self.router = MidiRouter(self.boards, options.midi, log, self._learned)
         sys.setswitchinterval(0.0001)  # engine threads take turns soon, not after 5 ms
         try:
@@ -94,13 +96,13 @@ class Worker:
 
     def _board(self, name: str, path: Path) -> BoardHost:
         _check_name(name)
-        return BoardHost(name, board_from(path), self._failed, self.placement)
+        return BoardHost(name, board_from(path), self.reports, self.placement)
 
     def _instrument(self, name: str, timbre: str) -> BoardHost:
         _check_name(name)
         if name in self.boards:
             raise BridgeError(f"{name!r} is a board already; call the instrument something else")
-        return InstrumentHost(name, instrument_from(timbre), self._failed)
+        return InstrumentHost(name, instrument_from(timbre), self.reports)
 
     def _live(self, host: BoardHost) -> LiveBoard:
         def midi(offset: int, data: bytes) -> None:
@@ -123,7 +125,7 @@ class Worker:
             except (BridgeError, OSError) as error:
                 self.log(f"MIDI: the map could not be kept: {reason(error)}")
 
-    def _failed(self, name: str, sentence: str) -> None:
+    def _report(self, name: str, sentence: str) -> None:
         self.log(f"{name}: {sentence}")
         osc = getattr(self, "osc", None)
         for subscriber in list(osc.subscribers.values()) if osc else []:
@@ -164,6 +166,7 @@ class Worker:
         for server in ("query", "osc", "streams"):
             if hasattr(self, server):
                 getattr(self, server).close()
+        self.reports.close()
 
 
 def _check_name(name: str) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import neural_fx
 from bridge.media import Media
-from instruments import DDSP, Instrument
+from instruments import Instrument, open_instrument
 from neural_fx.boards import MAX_BYTES, load_board
 from neural_fx.errors import BoardError
 from neural_fx.inputs import read_bytes
@@ -51,5 +51,5 @@ def instrument_from(timbre: str) -> Callable[[], Instrument]:
     Raises:
         NeuralFXError: there is no such timbre.
     """
-    DDSP(timbre)
-    return lambda: DDSP(timbre)
+    open_instrument(timbre)
+    return lambda: open_instrument(timbre)

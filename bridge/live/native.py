@@ -14,7 +14,6 @@ import threading
 from collections.abc import Callable
 from typing import Any, cast
 
-import mido
 import numpy as np
 
 from bridge.host.changes import Change
@@ -29,7 +28,9 @@ from neural_fx.slots import find_slot
 
 METER_SECONDS = 0.05
 """How often the loop's meters are read: more often than any display shows them."""
-_NOT_FINITE = "the board's output was not finite (NaN or infinite); it is bypassed"
+MOST_HANDED_OVER = 256
+"""Changes that may wait when a stream goes to the loop: Python sends them one by one while blocks wait."""
+_NOT_FINITE = "the board failed and is bypassed: its output is not finite (NaN or infinite)"
 
 Aim = tuple[int, int, float, float, float]
 """A change as the loop takes it: ramp, frame offset, value, what the ramp goes to, and the time."""
@@ -49,7 +50,7 @@ class Addresses:
         Raises:
             NeuralFXError: an unknown address or a value out of range.
         """
-        if isinstance(change.value, mido.Message):
+        if change.is_note:
             return []  # there is no instrument that could play it
         found = []
         for address, value in self._single(change.address, change.value):
@@ -220,12 +221,12 @@ class LiveEngine:
         assert self._addresses is not None
         if self.stream.next is not None:
             return False
-        waiting = self.stream.changes
-        while waiting:
-            aims = self._aims(waiting[0])
+        waiting = self.stream.schedule.take_all()
+        for number, change in enumerate(waiting):
+            aims = self._aims(change)
             if aims is None or not all(self._loop.change(self._addresses.plan.program, *aim) for aim in aims):
+                self.stream.schedule.put_back(waiting[number:])
                 return False
-            waiting.popleft()
         return True
 
     def _aims(self, change: Change) -> list[Aim] | None:
@@ -240,6 +241,8 @@ class LiveEngine:
         stream = self.stream
         if stream.next is not None or stream.muted or stream.voice is self._judged:
             return
+        if len(stream.schedule) > MOST_HANDED_OVER:
+            return
         plan = self._plan()
         if isinstance(plan, str):
             self._judged, self.reason = stream.voice, plan
@@ -248,7 +251,7 @@ class LiveEngine:
         if not self._forward():
             self._recall()  # Python makes those changes first
             return
-        if self._loop.start(plan.program, stream._clock):
+        if self._loop.start(plan.program, stream.schedule.now):
             self._loop.load = stream.load
             self.native, self.reason = True, ""
 
@@ -276,8 +279,7 @@ class LiveEngine:
     def _recall(self) -> None:
         """Take back the changes that the loop has not made."""
         assert self._addresses is not None
-        changes = [self._addresses.change(*aim) for aim in self._loop.unmade()]
-        self.stream.changes.extendleft(reversed(changes))
+        self.stream.schedule.put_back(self._addresses.change(*aim) for aim in self._loop.unmade())
 
     def _read_meters(self) -> None:
         stream, (blocks, late) = self.stream, self._counted

@@ -172,10 +172,10 @@ def test_a_change_in_the_future_waits_wherever_the_stream_is(folder: Path, value
         for address in ("bypass", "mix", "2/bypass", "tube-screamer/drive"):
             host.set(address, value, when=later)
         rig.play(noise(256, 1))
-        assert not rig.stream.changes
+        assert len(rig.stream.schedule) == 0
         host.load(host.make)
         assert not rig.engine.native
-        found = [(change.address, change.value, change.when) for change in rig.stream.changes]
+        found = [(change.address, change.value, change.when) for change in rig.stream.schedule.take_all()]
         assert found == [
             ("bypass", value, later), ("mix", value, later), ("wavenet/bypass", value, later),
             ("tube-screamer/drive", value, later),
@@ -209,13 +209,14 @@ def test_changes_at_frames_of_a_block_are_made_there(folder: Path) -> None:
 def test_more_changes_than_the_loop_can_hold_are_all_made(folder: Path) -> None:
     host = BoardHost("lead", boards(folder)["wavenet"])
     with Rig(host) as rig:
-        for i in range(10_000):
+        for i in range(8_400):
             host.set("mix", (i % 100) / 100, when=time.time() + 1e6)
         host.set("mix", 0.25)
         for i in range(30):
             rig.play(noise(64, 1, i))
         rig.end()
-        assert len(rig.stream.changes) == 10_000
+        assert len(rig.stream.schedule) + rig.stream.schedule.dropped == 8_400
+        assert not rig.engine.native
         assert rig.stream.voice.board.mix == 0.25
 
 
@@ -459,7 +460,7 @@ def test_a_stream_can_be_changed_after_the_end(folder: Path) -> None:
         rig.engine.close()
         host.set("mix", 0.5)
         host.load(host.make)
-        assert [change.address for change in rig.stream.changes] == ["mix"]
+        assert [change.address for change in rig.stream.schedule.take_all()] == ["mix"]
 
 
 EXIT = """

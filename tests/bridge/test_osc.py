@@ -306,7 +306,7 @@ def test_time_tags_are_kept_to_the_sample(osc: OscServer) -> None:
     stream = host.open(Spec(48000, 1, 480))
     x = np.ones((1, 480), np.float32)
     stream.process(x)
-    when = stream._clock + 0.0555
+    when = stream.schedule.now + 0.0555
     for message in decode(bundle(when, ("/lead/gain/gain_db", -40.0))):
         osc.tree.handle(message, lambda *reply: None)
     out = np.concatenate([stream.process(x) for _ in range(12)], 1)[0]
