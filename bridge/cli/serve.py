@@ -132,7 +132,9 @@ def _table(status: list[dict[str, Any]]) -> Table:
     for heading in ("board", "streams", "load", "late blocks", "latency", ""):
         table.add_column(heading)
     for row in status:
-        muted = "[red]failed: bypassed[/red]" if row["muted"] else ""
-        cells = (row["board"], row["streams"], f"{100 * row['load']:.0f} %", row["late"], row["latency"], muted)
+        problems = ["failed: bypassed"] * bool(row["muted"])
+        problems += ["live audio: not connected"] * (row["live"] == "not connected")
+        problem = f"[red]{', '.join(problems)}[/red]" if problems else ""
+        cells = (row["board"], row["streams"], f"{100 * row['load']:.0f} %", row["late"], row["latency"], problem)
         table.add_row(*map(str, cells))
     return table
