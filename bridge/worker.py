@@ -129,7 +129,7 @@ class Worker:
         made = LiveBoard(
             host, kind, options.live_channels, options.live_device, midi, unplugged=unplugged, log=self.log
         )
-        self.log(f"{host.name}: {made.client} ({options.live}), {made.latency} frames late")
+        self.log(f"{host.name}: {made.client} ({options.live}), {made.latency} frames late, {made.path}")
         return made
 
     def _learned(self, midi: MidiMap) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import itertools
 import time
@@ -101,6 +102,19 @@ class Schedule:
             self._notes_lost = False
             found += [Change("", message) for message in all_notes_off()]
         return found
+
+    def take_all(self) -> list[Change]:
+        """Remove all changes that wait and return them, in their order, to be made elsewhere."""
+        found = []
+        with contextlib.suppress(IndexError):
+            while True:
+                found.append(self._inbox.popleft())
+        timed, self._timed = [change for _, _, change in sorted(self._timed, key=lambda item: item[:2])], []
+        return timed + found
+
+    def put_back(self, changes: Iterable[Change]) -> None:
+        """Keep changes of `take_all` again, before those that came meanwhile."""
+        self._inbox.extendleft(reversed(list(changes)))
 
     def _sort_inbox(self, found: list[Change]) -> None:
         for _ in range(min(len(self._inbox), MOST_PER_BLOCK)):

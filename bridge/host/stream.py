@@ -32,6 +32,10 @@ def _late(channels: int, samples: int) -> Queue:
     return queue
 
 
+def _nothing() -> None:
+    """Do nothing."""
+
+
 def _why(error: Exception) -> str:
     known = isinstance(error, (NotFiniteError, NeuralFXError))
     return reason(error) if known else f"{type(error).__name__}: {reason(error)}"
@@ -79,6 +83,7 @@ class BoardStream:
         share: of the CPU's load, as `LivePlacement.put` told it.
         refused: called with (address, sentence) for a change that cannot be made; "" is the address of MIDI. None:
             `failed` gets the sentence, except for MIDI.
+        wake: called after a change was kept or another board was set, for an engine that does not look by itself.
     """
 
     def __init__(self, board: Hosted, spec: Spec, failed: Callable[[str], None]) -> None:
@@ -95,6 +100,7 @@ class BoardStream:
         self._wet = Ramp(1.0, round(FADE_SECONDS * spec.sample_rate))
         self._dry = _late(spec.channels, self.voice.latency)
         self._warming = self._faded = 0
+        self.wake: Callable[[], None] = _nothing
 
     next: Voice | None
 
@@ -106,6 +112,7 @@ class BoardStream:
     def change(self, change: Change) -> None:
         """Keep a change for its block. Any thread may call this, one at a time."""
         self.schedule.add(change)
+        self.wake()
 
     def prepared(self, board: Pedalboard) -> Voice:
         """A board made ready for this stream, off its thread."""
@@ -116,6 +123,7 @@ class BoardStream:
         self._warming = round(WARM_SECONDS * self.spec.sample_rate)
         self._faded = 0
         self.next = voice
+        self.wake()
 
     def process(self, block: Audio, events: Sequence[Event] = ()) -> Audio:
         """The next block (channels, frames); never raises, never returns another length."""
