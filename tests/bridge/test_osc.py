@@ -580,6 +580,8 @@ def test_replies_that_nobody_reads_end_the_connection(osc: OscServer, monkeypatc
     monkeypatch.setattr(peers, "SEND_SECONDS", 0.5)
     monkeypatch.setattr(peers, "MOST_QUEUED", 1 << 14)
     deaf, tcp = Tcp(osc), Tcp(osc)
+    tcp.send("/ping")  # or it would be a connection that never says anything
+    assert tcp.next("/pong")
     deaf.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     with pytest.raises((ConnectionError, TimeoutError)):
         deaf.socket.sendall(sized(encode("/lead/reverb/room_size")) * 1_000_000)
