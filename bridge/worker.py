@@ -12,6 +12,7 @@ from typing import Any, cast
 from bridge.config import write_controls
 from bridge.errors import BridgeError
 from bridge.host import BoardHost, InstrumentHost, board_from, instrument_from
+from bridge.host.reports import Reports
 from bridge.live.board import Kind, LiveBoard
 from bridge.media import Media
 from bridge.midi import MidiMap, MidiRouter, open_port
@@ -50,6 +51,7 @@ class Options:
     midi: MidiMap = field(default_factory=MidiMap)
     config: Path | None = None
     instruments: Mapping[str, str] = field(default_factory=dict)
+    allow_plugins: bool = False
 
 
 class Worker:
@@ -68,21 +70,22 @@ class Worker:
         self.log = log = cleaned(log)  # sentences may quote text from the network
         self.port: Any = None
         self.live: list[LiveBoard] = []
+        self.reports = Reports(self._report)
         self.placement = LivePlacement(options.device)
         self.boards = {name: self._board(name, path) for name, path in options.boards.items()}
         for name, timbre in options.instruments.items():
             self.boards[name] = self._instrument(name, timbre)
-        self.boards = self.boards or {"board": BoardHost("board", Pedalboard, self._failed, self.placement)}
+        self.boards = self.boards or {"board": BoardHost("board", Pedalboard, self.reports, self.placement)}
         self.router = MidiRouter(self.boards, options.midi, log, self._learned)
         sys.setswitchinterval(0.0001)  # engine threads take turns soon, not after 5 ms
         try:
-            media = Media(options.media, options.overwrite)
+            media = Media(options.media, options.overwrite, options.allow_plugins)
             address = options.host, options.stream_port, options.token
             guesses = GuessLimiter()
             self.streams = StreamServer(self.boards, *address, media, log, self.placement, guesses=guesses)
-            tree = Tree(self.boards, media, self.router.learn)
+            self.tree = Tree(self.boards, media, self.router.learn)
             self.osc = OscServer(
-                tree,
+                self.tree,
                 options.host,
                 options.osc_port,
                 options.osc_reply_port,
@@ -100,19 +103,19 @@ class Worker:
                 self.port = open_port(options.midi_port, self.router)
             for host in self.boards.values() if options.live != "none" else ():
                 self.live.append(self._live(host))
-        except BridgeError:
+        except BaseException:
             self.close()
             raise
 
     def _board(self, name: str, path: Path) -> BoardHost:
         _check_name(name)
-        return BoardHost(name, board_from(path), self._failed, self.placement)
+        return BoardHost(name, board_from(path), self.reports, self.placement)
 
     def _instrument(self, name: str, timbre: str) -> BoardHost:
         _check_name(name)
         if name in self.boards:
             raise BridgeError(f"{name!r} is a board already; call the instrument something else")
-        return InstrumentHost(name, instrument_from(timbre), self._failed)
+        return InstrumentHost(name, instrument_from(timbre), self.reports)
 
     def _live(self, host: BoardHost) -> LiveBoard:
         def midi(offset: int, data: bytes) -> None:
@@ -123,8 +126,10 @@ class Worker:
 
         options = self.options
         kind = cast("Kind", options.live)
-        made = LiveBoard(host, kind, options.live_channels, options.live_device, midi, unplugged=unplugged)
-        self.log(f"{host.name}: {made.client} ({options.live}), {made.latency} frames late")
+        made = LiveBoard(
+            host, kind, options.live_channels, options.live_device, midi, unplugged=unplugged, log=self.log
+        )
+        self.log(f"{host.name}: {made.client} ({options.live}), {made.latency} frames late, {made.path}")
         return made
 
     def _learned(self, midi: MidiMap) -> None:
@@ -135,7 +140,7 @@ class Worker:
             except (BridgeError, OSError) as error:
                 self.log(f"MIDI: the map could not be kept: {reason(error)}")
 
-    def _failed(self, name: str, sentence: str) -> None:
+    def _report(self, name: str, sentence: str) -> None:
         self.log(f"{name}: {sentence}")
         osc = getattr(self, "osc", None)
         for subscriber in list(osc.subscribers.values()) if osc else []:
@@ -151,8 +156,12 @@ class Worker:
                 self.log(f"{name}: stays as it was: {reason(error)}")
 
     def status(self) -> list[dict[str, object]]:
-        """For every board: its streams, load, late blocks and latency."""
+        """For every board: its streams, load, late blocks and latency, and whether it is on live audio.
+
+        ``live`` is "connected", "not connected", or empty for a worker without live audio.
+        """
         found: list[dict[str, object]] = []
+        live = {board.host.name: "connected" if board.connected else "not connected" for board in self.live}
         for name, host in self.boards.items():
             streams = list(host.streams)
             found.append(
@@ -163,6 +172,7 @@ class Worker:
                     "late": sum(s.late for s in streams),
                     "latency": max((s.latency for s in streams), default=0),
                     "muted": sum(s.muted for s in streams),
+                    "live": live.get(name, ""),
                 }
             )
         return found
@@ -170,12 +180,17 @@ class Worker:
     def close(self) -> None:
         """Hang up on everybody and free the ports."""
         for board in self.live:
+            board.hang_up()
+        for board in self.live:
             board.close()
         if self.port is not None:
             self.port.close()
         for server in ("query", "osc", "streams"):
             if hasattr(self, server):
                 getattr(self, server).close()
+        if hasattr(self, "tree"):
+            self.tree.close()
+        self.reports.close()
 
 
 def _check_name(name: str) -> None:

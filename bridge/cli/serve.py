@@ -35,6 +35,9 @@ def serve(
     ] = "",
     media: Annotated[list[Path] | None, typer.Option(help="Folder whose files OSC may name. Repeat for more.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="OSC may replace files there.")] = False,
+    allow_plugins: Annotated[
+        bool, typer.Option("--allow-plugins", help="Boards from the network may load VST3 plugins: native code.")
+    ] = False,
     device: Annotated[
         str,
         typer.Option(help="Of all streams: cpu, cpu-fast, cuda, mps, torch; auto: cpu, later ones cuda."),
@@ -82,6 +85,7 @@ def serve(
         midi=file.midi,
         config=config,
         instruments=instruments,
+        allow_plugins=allow_plugins,
     )
     with postponed() as ending:
         # A list, because a handler must not wait for a lock that the main thread may hold.
@@ -106,6 +110,7 @@ def serve(
                     _wait(worker, ending, hangups, lambda: screen.update(_table(worker.status())))
         finally:
             worker.close()
+            gc.unfreeze()
 
 
 def _named(texts: list[str] | None, taken: Mapping[str, object], option: str, what: str) -> dict[str, str]:
@@ -136,7 +141,9 @@ def _table(status: list[dict[str, Any]]) -> Table:
     for heading in ("board", "streams", "load", "late blocks", "latency", ""):
         table.add_column(heading)
     for row in status:
-        muted = "[red]failed: bypassed[/red]" if row["muted"] else ""
-        cells = (row["board"], row["streams"], f"{100 * row['load']:.0f} %", row["late"], row["latency"], muted)
+        problems = ["failed: bypassed"] * bool(row["muted"])
+        problems += ["live audio: not connected"] * (row["live"] == "not connected")
+        problem = f"[red]{', '.join(problems)}[/red]" if problems else ""
+        cells = (row["board"], row["streams"], f"{100 * row['load']:.0f} %", row["late"], row["latency"], problem)
         table.add_row(*map(str, cells))
     return table

@@ -311,7 +311,7 @@ def test_time_tags_are_kept_to_the_sample(osc: OscServer) -> None:
     stream = host.open(Spec(48000, 1, 480))
     x = np.ones((1, 480), np.float32)
     stream.process(x)
-    when = stream._clock + 0.0555
+    when = stream.schedule.now + 0.0555
     for message in decode(bundle(when, ("/lead/gain/gain_db", -40.0))):
         osc.tree.handle(message, lambda *reply: None)
     out = np.concatenate([stream.process(x) for _ in range(12)], 1)[0]
@@ -581,6 +581,8 @@ def test_replies_that_nobody_reads_end_the_connection(osc: OscServer, monkeypatc
     monkeypatch.setattr(peers, "SEND_SECONDS", 0.5)
     monkeypatch.setattr(peers, "MOST_QUEUED", 1 << 14)
     deaf, tcp = Tcp(osc), Tcp(osc)
+    tcp.send("/ping")  # or it would be a connection that never says anything
+    assert tcp.next("/pong")
     deaf.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     with pytest.raises((ConnectionError, TimeoutError)):
         deaf.socket.sendall(sized(encode("/lead/reverb/room_size")) * 1_000_000)

@@ -20,9 +20,8 @@ import bridge
 from bridge.errors import BridgeError
 from bridge.osc.packets import encode, sized
 from bridge.worker import Options, Worker
-from tests.bridge.test_cli import Run, run  # noqa: F401
 from tests.bridge.test_stream import settled
-from tests.conftest import noise
+from tests.conftest import Run, noise
 
 BOARD = "board: 1\nslots:\n  - plugin: Gain\n    set: {{gain_db: {}}}\n"
 
@@ -103,7 +102,7 @@ def test_open_connections_do_not_keep_it_from_ending(ending: signal.Signals) -> 
         process.stderr.close()
 
 
-def test_it_refuses_what_is_unsafe_or_taken(run: Run, tmp_path: Path) -> None:  # noqa: F811
+def test_it_refuses_what_is_unsafe_or_taken(run: Run, tmp_path: Path) -> None:
     path = tmp_path / "lead.yaml"
     path.write_text(BOARD.format(0))
     worker = Worker(Options({"lead": path}, osc_port=0, stream_port=0, oscquery_port=0, announce=False))
