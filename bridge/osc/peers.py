@@ -39,6 +39,11 @@ def _nothing() -> None:
     """Do nothing."""
 
 
+def _never() -> bool:
+    """Return False: a UDP peer is never known to be gone."""
+    return False
+
+
 @dataclass
 class Allowance:
     """How many messages a sender may still send in this second."""
@@ -59,7 +64,7 @@ class Allowance:
         return allowed, dropped
 
 
-@dataclass
+@dataclass(eq=False)
 class Peer:
     """Someone who sends messages and gets replies.
 
@@ -68,6 +73,7 @@ class Peer:
         machine: its numeric address.
         trusted: whether it may do more than give the token.
         throttle: waits until replies that are queued have been read; only for the peer's own thread.
+        gone: returns whether it has left, which ends what it started.
         heard: when its last packet came, on the monotonic clock.
         allowance: of a TCP peer; every UDP port of a machine has one of its own.
     """
@@ -76,6 +82,7 @@ class Peer:
     machine: str = ""
     trusted: bool = True
     throttle: Callable[[], None] = _nothing
+    gone: Callable[[], bool] = _never
     heard: float = field(default_factory=time.monotonic)
     allowance: Allowance = field(default_factory=Allowance)
     complaints: Allowance = field(default_factory=Allowance)
@@ -110,7 +117,7 @@ class Peer:
             return
 
 
-@dataclass
+@dataclass(eq=False)
 class Subscriber(Peer):
     """A UDP port that meters go to.
 

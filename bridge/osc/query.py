@@ -144,7 +144,8 @@ class QueryServer:
     # -- websocket -------------------------------------------------------------------------------------------------
 
     def _listen(self, websocket: WebSocket) -> None:
-        peer = Peer(websocket.send, websocket.machine, throttle=websocket.outbox.throttle)
+        outbox = websocket.outbox
+        peer = Peer(websocket.send, websocket.machine, throttle=outbox.throttle, gone=lambda: outbox.ended)
         listened: set[str] = set()
         with self.osc.lock:
             self.osc.listeners[websocket] = (peer, listened)

@@ -168,7 +168,7 @@ class OscServer:
             elif problem := too_far(message):
                 peer.complain(message.address, problem)
             else:
-                self.tree.handle(message, peer.reply)
+                self.tree.handle(message, peer.reply, peer.gone, peer)
         except Exception as error:
             self._report(message, peer, error)
 
@@ -287,7 +287,7 @@ class OscServer:
         def put(packet: bytes, key: object) -> None:
             outbox.put(framing.frame(packet), key)
 
-        peer = Peer(put, machine, self.trusts(machine), outbox.throttle)
+        peer = Peer(put, machine, self.trusts(machine), outbox.throttle, lambda: outbox.ended)
         with self.lock:
             self.connections[connection] = outbox
         try:

@@ -458,10 +458,10 @@ def test_browsers_cannot_speak_osc(osc: OscServer, method: str) -> None:
 def test_errors_of_any_kind_are_answered_and_counted(osc: OscServer, monkeypatch: pytest.MonkeyPatch) -> None:
     handle = osc.tree.handle
 
-    def broken(message: Any, reply: Any) -> None:
+    def broken(message: Any, reply: Any, *who: Any) -> None:
         if message.address == "/lead/mix":
             raise RuntimeError("Symlink loop from '/tmp'\x1b[2J")
-        handle(message, reply)
+        handle(message, reply, *who)
 
     monkeypatch.setattr(osc.tree, "handle", broken)
     lines: list[str] = []
@@ -769,7 +769,7 @@ def test_a_peer_that_waits_for_replies_is_not_idle(osc: OscServer, monkeypatch: 
     """A render may take longer than a peer may be silent; its progress keeps the connection open."""
     monkeypatch.setattr(server, "IDLE_SECONDS", 0.1)
     found: list[Any] = []
-    monkeypatch.setattr(osc.tree, "handle", lambda message, reply: found.append(reply))
+    monkeypatch.setattr(osc.tree, "handle", lambda message, reply, *who: found.append(reply))
     tcp = Tcp(osc)
     (outbox,) = until(lambda: list(osc.connections.values()))
     outbox.sent = math.inf  # as if something were sent at every moment
@@ -782,10 +782,24 @@ def test_a_peer_that_waits_for_replies_is_not_idle(osc: OscServer, monkeypatch: 
     assert outbox.sent < math.inf
 
 
+def test_what_a_peer_started_learns_that_it_left(osc: OscServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    found: list[Any] = []
+    monkeypatch.setattr(osc.tree, "handle", lambda message, reply, gone, peer: found.append((gone, peer)))
+    first, second = Tcp(osc), Tcp(osc)
+    first.send("/render", "in.wav", "out.wav", "lead")
+    second.send("/render", "in.wav", "out.wav", "lead")
+    (gone, one), (_, other) = until(lambda: found[1:] and found)
+    assert one != other, "each has a limit of its own"
+    assert not gone()
+    first.socket.close()
+    second.socket.close()
+    until(gone)
+
+
 def test_expensive_messages_count_for_more(osc: OscServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(peers.time, "monotonic", lambda: 100.0)
     handled: list[str] = []
-    monkeypatch.setattr(osc.tree, "handle", lambda message, reply: handled.append(message.address))
+    monkeypatch.setattr(osc.tree, "handle", lambda message, *who: handled.append(message.address))
     for address, most in (("/*/mix", 500), ("/lead/load", 100), ("/render", 100)):
         handled.clear()
         peer = Peer(lambda packet, key: None)
