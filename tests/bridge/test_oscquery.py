@@ -297,7 +297,7 @@ def test_too_many_connections_are_refused_with_a_sentence(query: QueryServer) ->
 
 
 def test_too_many_websockets_are_refused_and_places_come_back(query: QueryServer) -> None:
-    crowd = [open_websocket(query, ping_interval=None) for _ in range(web.MOST_WEBSOCKETS)]
+    crowd = [open_websocket(query) for _ in range(web.MOST_WEBSOCKETS)]
     with pytest.raises(InvalidStatus) as error:
         open_websocket(query)
     assert error.value.response.status_code == 503
