@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import select
 import socket
 import time
@@ -15,6 +16,7 @@ MESSAGE_SECONDS = 10.0
 """Time for the rest of a message, once its first byte is there."""
 SEND_SECONDS = 5.0
 REFUSE_SECONDS = 1.0
+LOOK_SECONDS = 0.005
 CHUNK = 1 << 16
 """Bytes taken from a socket at once: memory grows with what arrives, not with what a header announces."""
 
@@ -85,14 +87,19 @@ def remaining(deadline: float) -> float:
     return left
 
 
-def send(connection: socket.socket, message: bytes, seconds: float = SEND_SECONDS) -> None:
-    """Send a whole message within so many seconds in total.
+def send(connection: socket.socket, message: bytes, seconds: float | None = None) -> None:
+    """Send a whole message.
+
+    Args:
+        connection: the socket.
+        message: what to send.
+        seconds: for all of it; None stands for `SEND_SECONDS`.
 
     Raises:
         OSError: the connection is broken, or the other side does not read (TimeoutError).
     """
     before = connection.gettimeout()
-    connection.settimeout(seconds)
+    connection.settimeout(SEND_SECONDS if seconds is None else seconds)
     connection.sendall(message)
     connection.settimeout(before)
 
@@ -120,13 +127,25 @@ class Presence:
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
+        self._asked = -math.inf
+        self._left = False
         self._poll = None
         if hasattr(select, "POLLRDHUP"):  # Linux: seen at once, also behind messages that are not read yet
             self._poll = select.poll()
             self._poll.register(connection, select.POLLRDHUP)
 
     def left(self) -> bool:
-        """Return whether the other side has left."""
+        """Return whether the other side has left. Quick: the system is asked every `LOOK_SECONDS` at most.
+
+        Asking lets other threads run, which costs time that a block does not have.
+        """
+        now = time.monotonic()
+        if not self._left and now - self._asked >= LOOK_SECONDS:
+            self._asked = now
+            self._left = self._look()
+        return self._left
+
+    def _look(self) -> bool:
         try:
             if self._poll is not None:
                 return bool(self._poll.poll(0))
