@@ -47,7 +47,7 @@ ALIVE_SECONDS = 1.0
 """A worker that was heard this recently is connected; another one is asked."""
 ANSWER_SECONDS = 2.0
 """Time that a worker has to answer whether it is there."""
-EVENT_BYTES = 1 << 16
+EVENT_BYTES = 1 << 17
 """Room for events in the largest block; what does not fit goes with the next block."""
 MOST_WAITING = 1 << 16
 """MIDI messages that wait for the next block."""
@@ -210,7 +210,7 @@ class RemoteBoard(Processor):
     def _next_events(self) -> dict[object, Event]:
         """Take the events that fit into the next block; parameters may be set by another thread meanwhile."""
         found: dict[object, Event] = {}
-        room = EVENT_BYTES
+        room = EVENT_BYTES - 8  # what stands before the events
         for key in list(self._waiting)[:MOST_EVENTS]:
             room -= len(pack_event(self._waiting[key]))
             if room < 0 and found:
@@ -343,6 +343,7 @@ class RemoteBoard(Processor):
                 raise ProtocolError(f"parameter {shown(place)}: expected a mapping", Refusal.MALFORMED)
             if not _is_number(about.get("value")):
                 continue  # a choice, which has a name for its value
+            pack_event(Event(0, place))  # an address that could not be sent
             name = self._free_name(place, table, used)
             table[name], values[name] = _parameter(name, about)
             places[name] = place

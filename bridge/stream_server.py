@@ -12,7 +12,7 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
 
 from bridge.errors import ProtocolError
@@ -48,7 +48,7 @@ HANDSHAKE_SECONDS = 5.0
 """From the connection to the end of HELLO, in total."""
 IDLE_SECONDS = 60.0
 """A client that sends nothing for this long, not even a PING, is gone."""
-CLOSE_SECONDS = 2.0
+CLOSE_SECONDS = 1.0
 """Time that `StreamServer.close` gives clients to be told."""
 MOST_CLIENTS = 256
 MOST_GREETING = 64
@@ -78,14 +78,20 @@ class Session:
         """Play a stream from now on, and let its problems reach the client."""
         self.stream = stream
         self.latency = stream.latency
-        failed = stream.failed
-
-        def fail(sentence: str) -> None:
-            failed(sentence)
-            self._note("", sentence)
-
-        stream.failed = fail
+        self._failed = stream.failed
+        stream.failed = self.fail
         stream.refused = self.refuse_event
+
+    def release(self) -> BoardStream:
+        """Return the stream, with nothing of this session in it: in a circle it would outlive its client."""
+        self.stream.failed = self._failed
+        self.stream.refused = None
+        return self.stream
+
+    def fail(self, sentence: str) -> None:
+        """Report a failure of the board, as its host does, and to the client."""
+        self._failed(sentence)
+        self._note("", sentence, key=("board", sentence))
 
     def refuse_event(self, address: str, sentence: str) -> None:
         """Tell the client and the log of an event that cannot happen: once a second for each address."""
@@ -93,8 +99,8 @@ class Session:
         if self._note(address, sentence):
             self.log(f"{self.peer}: {self.host.name}: {sentence}")
 
-    def _note(self, address: str, sentence: str) -> bool:
-        if not self._throttle.passes(address):
+    def _note(self, address: str, sentence: str, key: Hashable = None) -> bool:
+        if not self._throttle.passes(key or address):
             return False
         self.notices.append(pack_reason(Kind.NOTICE, sentence, address=address[:256], refused=self.refused))
         return True
@@ -165,7 +171,8 @@ class StreamServer:
         with self.lock:
             threads = [self.thread, *self._threads]
         for thread in threads:
-            thread.join(max(deadline - time.monotonic(), 0))
+            if thread.is_alive():
+                thread.join(max(deadline - time.monotonic(), 0))
         self._hang_up(socket.SHUT_RDWR)
 
     def _hang_up(self, direction: int) -> None:
@@ -203,7 +210,12 @@ class StreamServer:
         """Return the seconds to wait after an error of `accept`; a client that gave up is no reason to wait."""
         if isinstance(error, ConnectionAbortedError):
             return 0.0
-        hint = "; raise the limit of open files (ulimit -n)" if getattr(error, "errno", 0) in _CROWDED else ""
+        hint = ""
+        if getattr(error, "errno", 0) in _CROWDED:
+            hint = "; raise the limit of open files (ulimit -n)"
+            with self.lock:
+                crowding = self._crowding(most=0)
+            self._wake(crowding)
         self._say_once("accept", f"no client can connect just now: {reason(error)}{hint}")
         return min(max(2 * before, 0.02), _LONGEST_PAUSE)
 
@@ -220,9 +232,7 @@ class StreamServer:
             self._greeting[connection] = peer
             crowding = self._crowding()
             self._threads.add(thread)
-        if crowding is not None:
-            with contextlib.suppress(OSError):  # its thread wakes up
-                crowding.shutdown(socket.SHUT_RD)
+        self._wake(crowding)
         try:
             thread.start()
         except BaseException:
@@ -230,12 +240,21 @@ class StreamServer:
                 self._threads.discard(thread)
             raise
         if self.closing.is_set():  # `close` may not have seen it
+            self._wake(connection)
+
+    def _wake(self, connection: socket.socket | None) -> None:
+        """Let the thread of a connection find that nothing more comes."""
+        if connection is not None:
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RD)
 
-    def _crowding(self) -> socket.socket | None:
-        """Return a connection that must go if too many have sent no HELLO: the oldest of the peer with most of them."""
-        if len(self._greeting) <= MOST_GREETING:
+    def _crowding(self, most: int | None = None) -> socket.socket | None:
+        """Return a connection that must go if too many have sent no HELLO: the oldest of the peer with most of them.
+
+        Args:
+            most: how many may stay; None stands for `MOST_GREETING`.
+        """
+        if len(self._greeting) <= (MOST_GREETING if most is None else most):
             return None
         (worst, _), *_ = Counter(self._greeting.values()).most_common(1)
         oldest = next(connection for connection, peer in self._greeting.items() if peer == worst)
@@ -302,8 +321,9 @@ class StreamServer:
                 self._play(connection, session, presence)
             finally:
                 self.sessions.pop(connection, None)
-                host.close(session.stream)
-                self._say(f"{peer} left {host.name}: {session.stream.blocks} blocks, {session.stream.late} late")
+                stream = session.release()
+                host.close(stream)
+                self._say(f"{peer} left {host.name}: {stream.blocks} blocks, {stream.late} late")
 
     def _hello(self, connection: socket.socket) -> Hello:
         deadline = time.monotonic() + HANDSHAKE_SECONDS
@@ -384,9 +404,9 @@ class StreamServer:
         return session.stream.process(audio, events)
 
     def _restart(self, session: Session) -> None:
-        before = session.stream
-        session.adopt(self._open(session.host, session.hello))
-        session.host.close(before)
+        stream = self._open(session.host, session.hello)
+        session.host.close(session.release())
+        session.adopt(stream)
 
 
 @contextlib.contextmanager

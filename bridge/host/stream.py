@@ -111,6 +111,8 @@ class BoardStream:
         began = time.perf_counter()
         try:
             out = self._scheduled(block, events)
+            if not np.isfinite(out).all():
+                raise ArithmeticError("its output is not finite")
         except Exception as error:  # a board of plugins by anyone can raise anything
             self.muted = True
             self.failed(f"the board failed and is bypassed: {type(error).__name__}: {reason(error)}")

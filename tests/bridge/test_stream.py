@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import functools
+import gc
 import itertools
 import os
 import random
@@ -16,6 +17,7 @@ import sys
 import threading
 import time
 import tracemalloc
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -531,6 +533,41 @@ def test_no_error_of_accept_ends_listening(worker: StreamServer, monkeypatch: py
     assert sum("ulimit" in line for line in said) == 1
 
 
+LIMITED = """
+import resource, sys, time
+from bridge.host import BoardHost
+from bridge.stream_server import StreamServer
+from neural_fx.pedalboard import Pedalboard
+boards = {"empty": BoardHost("empty", Pedalboard)}
+server = StreamServer(boards, log=print)
+resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))
+print(server.port, flush=True)
+sys.stdin.read()
+server.close()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs the limits of Linux")
+def test_a_worker_without_files_left_goes_on() -> None:
+    """Connections that say nothing take all its files; a client gets in while they are there, and afterwards."""
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", LIMITED], text=True, **pipes) as process:
+        assert process.stdout is not None
+        port = int(process.stdout.readline())
+        x = noise(64)[None]
+        for _ in range(2):
+            idle = [socket.create_connection(("127.0.0.1", port), 60) for _ in range(60)]
+            remote = bridge.connect(f"127.0.0.1:{port}", "empty", timeout=60.0)
+            np.testing.assert_array_equal(remote(x, 48000), x)
+            for connection in idle:
+                connection.close()
+        remote = bridge.connect(f"127.0.0.1:{port}", "empty", timeout=60.0)
+        np.testing.assert_array_equal(remote(x, 48000), x)
+        said, _ = process.communicate("")
+        assert process.returncode == 0
+    assert "ulimit" in said
+
+
 def test_a_thread_that_cannot_start_costs_one_client(worker: StreamServer, monkeypatch: pytest.MonkeyPatch) -> None:
     start, failed = threading.Thread.start, threading.Event()
 
@@ -587,6 +624,43 @@ def test_our_own_errors_end_only_their_client(
     assert worker.failures in (0, 3)
     if place != "close":
         assert not host.streams
+
+
+def test_a_board_of_the_clients_own_goes_with_it(worker: StreamServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However it leaves: also after RESETs, and in the middle of a block."""
+    made: list[weakref.ref[BoardHost]] = []
+
+    class Watched(BoardHost):
+        def __init__(self, *args: Any) -> None:
+            super().__init__(*args)
+            made.append(weakref.ref(self))
+
+    monkeypatch.setattr(stream_server, "BoardHost", Watched)
+    block = pack(Kind.BLOCK, pack_audio(noise(64)[None], [Event(0, "nothing", 1.0)]), 1)
+    for last in (pack(Kind.BYE), b"", block[:50], pack(Kind.BLOCK, b"junk"), pack(Kind.RESET) * 3):
+        with raw(worker) as connection:
+            connection.sendall(hello(board="mine", text="slots:\n- plugin: Gain\n") + block)
+            while receive(connection)[0] is not Kind.AUDIO:
+                pass
+            connection.sendall(last)
+    assert settled(lambda: not worker.connections)
+    gc.collect()
+    assert len(made) == 5
+    assert settled(lambda: all(host() is None for host in made))
+
+
+def test_output_that_is_not_finite_is_a_failure_of_the_board() -> None:
+    def broken(self: Processor, block: Audio) -> Audio:
+        return np.full_like(block, np.nan)
+
+    kind = type("Broken", (Processor,), {"process_block": broken})
+    server = StreamServer({"bad": BoardHost("bad", lambda: Pedalboard([kind()]))})
+    remote = client(server, "bad")
+    x = noise(64)[None]
+    np.testing.assert_array_equal(remote.process(x, 48000, reset=False), x)
+    assert "not finite" in remote.problems[0]
+    remote.close()
+    server.close()
 
 
 def test_a_log_that_fails_ends_nothing(worker: StreamServer) -> None:
@@ -992,7 +1066,7 @@ HOSTILE: dict[str, Callable[[socket.socket], None]] = {
         for latency in ("1e18", "NaN", "-1", "1e999", "null", "true", '"9"', "9" * 5000, str(MOST_LATENCY + 1), "[]")
     },
     **{
-        f"parameters {parameters}": sends(welcome_text(f'{{"latency": 0, "parameters": {parameters}}}'))
+        f"parameters {parameters[:60]}": sends(welcome_text(f'{{"latency": 0, "parameters": {parameters}}}'))
         for parameters in (
             "3",
             '{"a": 3}',
@@ -1001,6 +1075,8 @@ HOSTILE: dict[str, Callable[[socket.socket], None]] = {
             '{"a": {"value": 1, "min": "low"}}',
             '{"a": {"value": 1, "max": NaN}}',
             '{"a": {"value": 1, "default": []}}',
+            f'{{"{"a" * 70_000}": {{"value": 1}}}}',
+            '{"\\ud800": {"value": 1}}',
             '{"a": {"value": ' + "9" * 400 + "}}",
         )
     },
