@@ -145,9 +145,10 @@ class BoardHost:
         try:
             board = self.hosted(made)
             with self.lock:
+                fresh, wanted = board.values(), self.master.values()
                 for address in self.master.knobs():
-                    if board.value(address) != self.master.value(address):
-                        board.apply(address, self.master.value(address))
+                    if fresh[address] != wanted[address]:
+                        board.apply(address, wanted[address])
                 stream = BoardStream(board, spec, lambda sentence: self.notify(self.name, sentence))
                 stream.share, stream.bypass = share, self.bypassed
                 self.streams.append(stream)

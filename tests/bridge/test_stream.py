@@ -363,6 +363,7 @@ def test_ten_thousand_random_messages(worker: StreamServer) -> None:
             before = process.memory_info().rss
     assert settled(lambda: not worker.sessions)
     assert process.memory_info().rss - before < 30e6
+    assert worker.failures == 0
     x = noise(100)[None]
     np.testing.assert_array_equal(client(worker, "empty")(x, 48000), x)
 
