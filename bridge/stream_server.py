@@ -29,6 +29,7 @@ from bridge.protocol import (
     pack_audio,
     pack_json,
     pack_reason,
+    shortened,
     unpack_audio,
     unpack_hello,
 )
@@ -185,7 +186,7 @@ class StreamServer:
     def _say(self, sentence: str) -> None:
         """Log a sentence; a log that fails is no reason to end anything."""
         with contextlib.suppress(Exception):
-            self.log("".join(c if c.isprintable() else ascii(c)[1:-1] for c in printable(sentence)))
+            self.log("".join(c if c.isprintable() else ascii(c)[1:-1] for c in printable(shortened(sentence))))
 
     # -- connections -----------------------------------------------------------------------------------------------
 
@@ -334,10 +335,10 @@ class StreamServer:
         return hello
 
     def _admit(self, connection: socket.socket) -> None:
-        """Give a connection a client's place.
+        """Count a connection as a client.
 
         Raises:
-            ProtocolError: there is none.
+            ProtocolError: there are too many.
         """
         with self.lock:
             clients = len(self.connections) - len(self._greeting) - len(self._evicted)

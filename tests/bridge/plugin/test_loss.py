@@ -12,10 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pedalboard
 import pytest
 
+from bridge.host import BoardHost
 from bridge.protocol import Kind, pack, pack_audio, pack_json, unpack_audio
+from bridge.stream_server import StreamServer
 from bridge.wire import receive
+from neural_fx.pedalboard import Pedalboard
 from tests.bridge.plugin.conftest import Load, reading
 
 AMPLITUDE, PERIOD = 0.5, 480  # 100 Hz
@@ -191,6 +195,16 @@ def test_goodbyes_and_refusals_are_not_connected(load: Load, half: Path) -> None
             worker.terminate()
             worker.wait(60)
         assert reaches(plugin, 0)
+
+
+def test_a_board_of_160_compressors_reaches_the_plugin(load: Load) -> None:
+    """Its WELCOME is longer than most messages may be, and its text longer than a HELLO may hold."""
+    many = BoardHost("many", lambda: Pedalboard([pedalboard.Compressor(threshold_db=-20) for _ in range(160)]))
+    server = StreamServer({"many": many})
+    plugin = load(server.port, "many")
+    plugin.wait_for_worker = "Never"
+    assert reaches(plugin, 1)
+    server.close()
 
 
 @pytest.mark.parametrize("sample", [np.nan, np.inf, -np.inf])
