@@ -36,7 +36,6 @@ from bridge.protocol import (
 )
 from bridge.wire import Presence, receive, remaining, send
 from neural_fx.errors import ParameterError, reason
-from neural_fx.inputs import printable
 from neural_fx.parameters import Parameter
 from neural_fx.processor import Processor, Spec
 from neural_fx.values import shown
@@ -458,7 +457,7 @@ def _sentence(text: object) -> str:
     """Return text of a worker in a form that any terminal can show; "" for anything that is not text."""
     if not isinstance(text, str):
         return ""
-    return "".join(c if c.isprintable() else " " for c in printable(shortened(text)))
+    return "".join(c if c.isprintable() else " " for c in shortened(text))
 
 
 def _refused(found: dict[str, Any]) -> BridgeError:

@@ -37,7 +37,6 @@ from bridge.throttle import Throttle
 from bridge.welcome import welcome
 from bridge.wire import Presence, receive, refuse, send
 from neural_fx.errors import NeuralFXError, reason
-from neural_fx.inputs import printable
 from neural_fx.interruption import Interrupted, interruptible
 from neural_fx.placement import LivePlacement, has_cuda
 from neural_fx.processor import Spec
@@ -186,7 +185,7 @@ class StreamServer:
     def _say(self, sentence: str) -> None:
         """Log a sentence; a log that fails is no reason to end anything."""
         with contextlib.suppress(Exception):
-            self.log("".join(c if c.isprintable() else ascii(c)[1:-1] for c in printable(shortened(sentence))))
+            self.log("".join(c if c.isprintable() else ascii(c)[1:-1] for c in shortened(sentence)))
 
     # -- connections -----------------------------------------------------------------------------------------------
 

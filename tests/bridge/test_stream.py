@@ -7,6 +7,7 @@ import errno
 import functools
 import gc
 import itertools
+import json
 import os
 import random
 import signal
@@ -1090,6 +1091,45 @@ def test_hostile_servers_are_bridge_errors(name: str) -> None:
         bridge.connect(address, timeout=0.5)
     assert len(str(refused.value)) < 5000
     assert str(refused.value).isprintable()
+
+
+ODD = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.sampled_from(["", "dB", "\ud800", "\x1b[2J", "9" * 50, 10**400, -(10**400), [], {}]),
+)
+PLACES = st.sampled_from(["a/b", "a_b", "x-y/z", "é", "close", "", "_socket", "board", "\ud800", "macro/1"])
+ABOUT = st.dictionaries(st.sampled_from(["value", "min", "max", "default", "unit", "description"]), ODD)
+
+
+class Unconnected(bridge.RemoteBoard):
+    def _greet(self, spec: Spec, deadline: float) -> None:
+        pass
+
+
+@settings(max_examples=300)
+@given(st.one_of(st.just(0), ODD), st.one_of(ODD, st.dictionaries(PLACES, st.one_of(ABOUT, ODD))))
+def test_any_welcome_is_learnt_or_refused(latency: object, parameters: object) -> None:
+    remote = Unconnected("localhost", "x")
+    found = unpack_json(json.dumps({"latency": latency, "parameters": parameters}).encode())
+    try:
+        remote._learn(found)
+    except BridgeError as error:
+        assert str(error).isprintable()
+    else:
+        assert all(isinstance(getattr(remote, name), float) for name in remote.parameters)
+
+
+@settings(max_examples=300)
+@given(st.dictionaries(st.sampled_from(["version", "board", "sample_rate", "channels", "block", "token", "text"]), ODD))
+def test_any_hello_is_read_or_refused(changes: dict[str, object]) -> None:
+    try:
+        unpack_hello(hello(**changes)[HEADER.size :]).token.encode()
+    except ProtocolError as error:
+        assert error.code
+        assert str(error).isprintable()
 
 
 def answers_blocks_with(message: Callable[[np.ndarray], bytes]) -> Callable[[socket.socket], None]:
