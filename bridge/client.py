@@ -34,7 +34,7 @@ from bridge.protocol import (
     unpack_json,
     unpack_latency,
 )
-from bridge.wire import Presence, receive, remaining, send
+from bridge.wire import Inbox, Presence, remaining, send
 from neural_fx.errors import ParameterError, reason
 from neural_fx.parameters import Parameter
 from neural_fx.processor import Processor, Spec
@@ -111,7 +111,9 @@ class RemoteBoard(Processor):
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the address and the settings; a copy makes a connection of its own."""
-        return {**super().__getstate__(), "_socket": None, "_waiting": {}, "round_trips": deque(maxlen=4096)}
+        state = {**super().__getstate__(), "_socket": None, "_waiting": {}, "round_trips": deque(maxlen=4096)}
+        state.pop("_inbox", None)
+        return state
 
     @property
     def latency_samples(self) -> int:
@@ -239,7 +241,7 @@ class RemoteBoard(Processor):
             BridgeError: the worker refuses.
             EOFError: it says goodbye.
         """
-        kind, sequence, payload = receive(connection, deadline=deadline)
+        kind, sequence, payload = self._inbox.receive(deadline=deadline)
         self._heard = time.monotonic()
         if kind is Kind.NOTICE:
             self._notice(unpack_json(bytes(payload)))
@@ -274,6 +276,7 @@ class RemoteBoard(Processor):
         most = (MOST_BYTES - EVENT_BYTES) // (4 * spec.channels)
         self._agreed = Spec(spec.sample_rate, spec.channels, min(spec.buffer_size, most, MOST_FRAMES))
         connection = self._dial(deadline)
+        self._inbox = Inbox(connection)
         try:
             self._learn(self._welcome(connection, deadline))
         except (OSError, EOFError) as error:
@@ -312,7 +315,7 @@ class RemoteBoard(Processor):
             "token": self.token,
         }
         send(connection, pack_json(Kind.HELLO, hello), remaining(deadline))
-        kind, _, payload = receive(connection, deadline=deadline)
+        kind, _, payload = self._inbox.receive(deadline=deadline)
         self._heard = time.monotonic()
         if kind is Kind.REFUSE:
             raise _refused(unpack_json(bytes(payload)))
@@ -399,6 +402,7 @@ class RemoteBoard(Processor):
         return f"{self.address[0]}:{self.address[1]}"
 
     _agreed: Spec
+    _inbox: Inbox
 
 
 def _host_and_port(address: str) -> tuple[str, int]:

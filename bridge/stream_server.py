@@ -35,7 +35,7 @@ from bridge.protocol import (
 )
 from bridge.throttle import Throttle
 from bridge.welcome import welcome
-from bridge.wire import Presence, receive, refuse, send
+from bridge.wire import Inbox, Presence, receive, refuse, send
 from neural_fx.errors import NeuralFXError, reason
 from neural_fx.interruption import Interrupted, interruptible
 from neural_fx.placement import LivePlacement, has_cuda
@@ -307,7 +307,8 @@ class StreamServer:
     def _attend(self, connection: socket.socket, peer: str) -> None:
         """Greet a client and play until it leaves."""
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        hello = self._hello(connection)
+        inbox = Inbox(connection)
+        hello = self._hello(inbox)
         self._admit(connection)
         presence = Presence(connection)
         with interruptible(presence.left):
@@ -318,16 +319,16 @@ class StreamServer:
                 send(connection, welcome(host, session.stream, self.boards, self.media.base))
                 self._say(f"{peer} plays through {host.name}: {hello.channels} channels, {hello.sample_rate:g} Hz")
                 hurry()
-                self._play(connection, session, presence)
+                self._play(connection, inbox, session, presence)
             finally:
                 self.sessions.pop(connection, None)
                 stream = session.release()
                 host.close(stream)
                 self._say(f"{peer} left {host.name}: {stream.blocks} blocks, {stream.late} late")
 
-    def _hello(self, connection: socket.socket) -> Hello:
+    def _hello(self, inbox: Inbox) -> Hello:
         deadline = time.monotonic() + HANDSHAKE_SECONDS
-        _, _, payload = receive(connection, deadline=deadline, allowed=(Kind.HELLO,))
+        _, _, payload = inbox.receive(deadline=deadline, allowed=(Kind.HELLO,))
         hello = unpack_hello(bytes(payload))
         if not hmac.compare_digest(hello.token.encode(), self.token.encode()):
             raise ProtocolError("a token is needed, and this is not it", Refusal.TOKEN)
@@ -373,9 +374,9 @@ class StreamServer:
         with _refusing(Refusal.FORMAT, f"{shown(hello.board)} cannot play this"):
             return host.open(Spec(hello.sample_rate, hello.channels, _piece(host, hello)))
 
-    def _play(self, connection: socket.socket, session: Session, presence: Presence) -> None:
+    def _play(self, connection: socket.socket, inbox: Inbox, session: Session, presence: Presence) -> None:
         while not self.closing.is_set():
-            kind, sequence, payload = receive(connection, idle=IDLE_SECONDS)
+            kind, sequence, payload = inbox.receive(idle=IDLE_SECONDS)
             if kind is Kind.BLOCK:
                 if presence.left():
                     return
