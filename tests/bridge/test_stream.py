@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import errno
 import functools
 import gc
 import itertools
 import json
 import os
+import pickle
 import random
 import signal
 import socket
@@ -747,6 +749,36 @@ def test_every_message_has_one_deadline(worker: StreamServer, monkeypatch: pytes
     assert settled(lambda: not worker.sessions)
 
 
+def test_a_client_that_says_nothing_is_hung_up_on(worker: StreamServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream_server, "IDLE_SECONDS", 0.3)
+    with raw(worker) as connection:
+        connection.settimeout(60)
+        connection.sendall(hello())
+        receive(connection)
+        assert connection.recv(1) == b""
+    assert settled(lambda: not worker.sessions)
+
+
+def test_messages_may_arrive_in_any_pieces(worker: StreamServer) -> None:
+    parts = [noise(count)[None] for count in (1, 256, 0, 100)]
+    blocks = [pack(Kind.BLOCK, pack_audio(part), i) for i, part in enumerate(parts)]
+    stream = hello() + blocks[0] + pack(Kind.PING, b"x" * 100, 9) + b"".join(blocks[1:])
+    with raw(worker) as connection:
+        connection.settimeout(60)
+        for at in range(0, len(stream), 37):
+            connection.sendall(stream[at : at + 37])
+        found = [receive(connection) for _ in range(6)]
+    assert [(kind, number) for kind, number, _ in found[1:]] == [
+        (Kind.AUDIO, 0),
+        (Kind.PONG, 9),
+        (Kind.AUDIO, 1),
+        (Kind.AUDIO, 2),
+        (Kind.AUDIO, 3),
+    ]
+    heard = [unpack_audio(payload)[0] for kind, _, payload in found if kind is Kind.AUDIO]
+    np.testing.assert_array_equal(np.concatenate(heard, 1), np.concatenate(parts, 1))
+
+
 def keep_sending(connection: socket.socket, message: bytes) -> None:
     for _ in range(10_000):
         connection.sendall(message)
@@ -1201,6 +1233,19 @@ def test_wrong_addresses_say_what_is_expected(address: str) -> None:
 def test_hosts_that_cannot_be_looked_up(host: str) -> None:
     with pytest.raises(BridgeError, match="no worker at"):
         bridge.connect(f"{host}:9010", timeout=0.5)
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda remote: pickle.loads(pickle.dumps(remote))])
+def test_a_copy_has_a_connection_of_its_own(worker: StreamServer, copied: Callable[[Any], Any]) -> None:
+    remote = client(worker, "empty")
+    x = noise(64)[None]
+    remote.process(x, 48000, reset=False)
+    other = copied(remote)
+    assert not other.connected
+    np.testing.assert_array_equal(other.process(x, 48000, reset=False), x)
+    remote.close()
+    assert other.connected
+    other.close()
 
 
 def test_what_cannot_be_sent_is_refused_at_once(worker: StreamServer) -> None:
