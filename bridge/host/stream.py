@@ -129,6 +129,7 @@ class BoardStream:
             if place > at:
                 parts.append(self._play(block[:, at:place]))
                 at = place
+            checkpoint()
             self._do(change)
         if at < count or not parts:
             parts.append(self._play(block[:, at:]))
