@@ -12,6 +12,7 @@ import json
 import os
 import pickle
 import random
+import select
 import signal
 import socket
 import struct
@@ -954,6 +955,22 @@ def test_a_board_stops_being_built_when_its_client_leaves(
     go.set()
     assert settled(lambda: not worker.connections)
     assert len(built) == 3
+
+
+@pytest.mark.parametrize("system", ["linux", "other"])
+def test_presence(system: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if system == "other":
+        monkeypatch.delattr(select, "POLLRDHUP", raising=False)
+    monkeypatch.setattr(wire, "LOOK_SECONDS", 0.0)
+    here, there = socket.socketpair()
+    with here, there:
+        presence = wire.Presence(here)
+        assert not presence.left()
+        there.sendall(b"x")
+        assert not presence.left()
+        assert here.recv(1) == b"x", "looking takes nothing away"
+        there.shutdown(socket.SHUT_WR)
+        assert presence.left()
 
 
 def test_long_blocks_are_computed_in_pieces_that_add_up(worker: StreamServer, model: Path) -> None:
