@@ -57,7 +57,7 @@ _UNLIMITED = 1e9
 def connect(
     address: str = f"localhost:{PORT}", board: str = "board", *, token: str = "", timeout: float = 5.0
 ) -> RemoteBoard:
-    """Return a board of a running worker (`neural-fx serve`), to be called or put into a `Pedalboard` like any processor.
+    """Return a board of a running worker (`neural-fx serve`), to be used like any processor.
 
     Args:
         address: ``HOST:PORT`` or ``HOST``.
