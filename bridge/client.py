@@ -34,9 +34,8 @@ from bridge.protocol import (
     unpack_json,
     unpack_latency,
 )
-from bridge.wire import Presence, receive, remaining, send
+from bridge.wire import Inbox, Presence, remaining, send
 from neural_fx.errors import ParameterError, reason
-from neural_fx.inputs import printable
 from neural_fx.parameters import Parameter
 from neural_fx.processor import Processor, Spec
 from neural_fx.values import shown
@@ -47,7 +46,7 @@ ALIVE_SECONDS = 1.0
 """A worker that was heard this recently is connected; another one is asked."""
 ANSWER_SECONDS = 2.0
 """Time that a worker has to answer whether it is there."""
-EVENT_BYTES = 1 << 16
+EVENT_BYTES = 1 << 17
 """Room for events in the largest block; what does not fit goes with the next block."""
 MOST_WAITING = 1 << 16
 """MIDI messages that wait for the next block."""
@@ -58,7 +57,7 @@ _UNLIMITED = 1e9
 def connect(
     address: str = f"localhost:{PORT}", board: str = "board", *, token: str = "", timeout: float = 5.0
 ) -> RemoteBoard:
-    """A board of a running worker (`neural-fx serve`), to be called or put into a `Pedalboard` like any processor.
+    """Return a board of a running worker (`neural-fx serve`), to be used like any processor.
 
     Args:
         address: ``HOST:PORT`` or ``HOST``; IPv6 as ``[::1]:9010``.
@@ -112,7 +111,9 @@ class RemoteBoard(Processor):
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the address and the settings; a copy makes a connection of its own."""
-        return {**super().__getstate__(), "_socket": None, "_waiting": {}, "round_trips": deque(maxlen=4096)}
+        state = {**super().__getstate__(), "_socket": None, "_waiting": {}, "round_trips": deque(maxlen=4096)}
+        state.pop("_inbox", None)
+        return state
 
     @property
     def latency_samples(self) -> int:
@@ -210,7 +211,7 @@ class RemoteBoard(Processor):
     def _next_events(self) -> dict[object, Event]:
         """Take the events that fit into the next block; parameters may be set by another thread meanwhile."""
         found: dict[object, Event] = {}
-        room = EVENT_BYTES
+        room = EVENT_BYTES - 8  # what stands before the events
         for key in list(self._waiting)[:MOST_EVENTS]:
             room -= len(pack_event(self._waiting[key]))
             if room < 0 and found:
@@ -240,7 +241,7 @@ class RemoteBoard(Processor):
             BridgeError: the worker refuses.
             EOFError: it says goodbye.
         """
-        kind, sequence, payload = receive(connection, deadline=deadline)
+        kind, sequence, payload = self._inbox.receive(deadline=deadline)
         self._heard = time.monotonic()
         if kind is Kind.NOTICE:
             self._notice(unpack_json(bytes(payload)))
@@ -275,6 +276,7 @@ class RemoteBoard(Processor):
         most = (MOST_BYTES - EVENT_BYTES) // (4 * spec.channels)
         self._agreed = Spec(spec.sample_rate, spec.channels, min(spec.buffer_size, most, MOST_FRAMES))
         connection = self._dial(deadline)
+        self._inbox = Inbox(connection)
         try:
             self._learn(self._welcome(connection, deadline))
         except (OSError, EOFError) as error:
@@ -313,7 +315,7 @@ class RemoteBoard(Processor):
             "token": self.token,
         }
         send(connection, pack_json(Kind.HELLO, hello), remaining(deadline))
-        kind, _, payload = receive(connection, deadline=deadline)
+        kind, _, payload = self._inbox.receive(deadline=deadline)
         self._heard = time.monotonic()
         if kind is Kind.REFUSE:
             raise _refused(unpack_json(bytes(payload)))
@@ -343,6 +345,7 @@ class RemoteBoard(Processor):
                 raise ProtocolError(f"parameter {shown(place)}: expected a mapping", Refusal.MALFORMED)
             if not _is_number(about.get("value")):
                 continue  # a choice, which has a name for its value
+            pack_event(Event(0, place))  # an address that could not be sent
             name = self._free_name(place, table, used)
             table[name], values[name] = _parameter(name, about)
             places[name] = place
@@ -399,6 +402,7 @@ class RemoteBoard(Processor):
         return f"{self.address[0]}:{self.address[1]}"
 
     _agreed: Spec
+    _inbox: Inbox
 
 
 def _host_and_port(address: str) -> tuple[str, int]:
@@ -457,7 +461,7 @@ def _sentence(text: object) -> str:
     """Return text of a worker in a form that any terminal can show; "" for anything that is not text."""
     if not isinstance(text, str):
         return ""
-    return "".join(c if c.isprintable() else " " for c in printable(shortened(text)))
+    return "".join(c if c.isprintable() else " " for c in shortened(text))
 
 
 def _refused(found: dict[str, Any]) -> BridgeError:

@@ -11,7 +11,7 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
 
 from bridge.errors import ProtocolError
@@ -28,6 +28,7 @@ from bridge.protocol import (
     pack_audio,
     pack_json,
     pack_reason,
+    shortened,
     unpack_audio,
     unpack_hello,
 )
@@ -35,9 +36,8 @@ from bridge.security import GuessLimiter
 from bridge.sockets import listen
 from bridge.throttle import Throttle
 from bridge.welcome import welcome
-from bridge.wire import Presence, receive, refuse, send
+from bridge.wire import Inbox, Presence, receive, refuse, send
 from neural_fx.errors import NeuralFXError, reason
-from neural_fx.inputs import printable
 from neural_fx.interruption import Interrupted, interruptible
 from neural_fx.placement import LivePlacement, has_cuda
 from neural_fx.processor import Spec
@@ -49,7 +49,7 @@ HANDSHAKE_SECONDS = 5.0
 """From the connection to the end of HELLO, in total."""
 IDLE_SECONDS = 60.0
 """A client that sends nothing for this long, not even a PING, is gone."""
-CLOSE_SECONDS = 2.0
+CLOSE_SECONDS = 1.0
 """Time that `StreamServer.close` gives clients to be told."""
 MOST_CLIENTS = 256
 MOST_GREETING = 64
@@ -79,14 +79,20 @@ class Session:
         """Play a stream from now on, and let its problems reach the client."""
         self.stream = stream
         self.latency = stream.latency
-        failed = stream.failed
-
-        def fail(sentence: str) -> None:
-            failed(sentence)
-            self._note("", sentence)
-
-        stream.failed = fail
+        self._failed = stream.failed
+        stream.failed = self.fail
         stream.refused = self.refuse_event
+
+    def release(self) -> BoardStream:
+        """Return the stream, with nothing of this session in it: in a circle it would outlive its client."""
+        self.stream.failed = self._failed
+        self.stream.refused = None
+        return self.stream
+
+    def fail(self, sentence: str) -> None:
+        """Report a failure of the board, as its host does, and to the client."""
+        self._failed(sentence)
+        self._note("", sentence, key=("board", sentence))
 
     def refuse_event(self, address: str, sentence: str) -> None:
         """Tell the client and the log of an event that cannot happen: once a second for each address."""
@@ -94,8 +100,8 @@ class Session:
         if self._note(address, sentence):
             self.log(f"{self.peer}: {self.host.name}: {sentence}")
 
-    def _note(self, address: str, sentence: str) -> bool:
-        if not self._throttle.passes(address):
+    def _note(self, address: str, sentence: str, key: Hashable = None) -> bool:
+        if not self._throttle.passes(key or address):
             return False
         self.notices.append(pack_reason(Kind.NOTICE, sentence, address=address[:256], refused=self.refused))
         return True
@@ -168,7 +174,8 @@ class StreamServer:
         with self.lock:
             threads = [self.thread, *self._threads]
         for thread in threads:
-            thread.join(max(deadline - time.monotonic(), 0))
+            if thread.is_alive():
+                thread.join(max(deadline - time.monotonic(), 0))
         self._hang_up(socket.SHUT_RDWR)
 
     def _hang_up(self, direction: int) -> None:
@@ -181,7 +188,7 @@ class StreamServer:
     def _say(self, sentence: str) -> None:
         """Log a sentence; a log that fails is no reason to end anything."""
         with contextlib.suppress(Exception):
-            self.log("".join(c if c.isprintable() else ascii(c)[1:-1] for c in printable(sentence)))
+            self.log("".join(c if c.isprintable() else ascii(c)[1:-1] for c in shortened(sentence)))
 
     # -- connections -----------------------------------------------------------------------------------------------
 
@@ -206,7 +213,12 @@ class StreamServer:
         """Return the seconds to wait after an error of `accept`; a client that gave up is no reason to wait."""
         if isinstance(error, ConnectionAbortedError):
             return 0.0
-        hint = "; raise the limit of open files (ulimit -n)" if getattr(error, "errno", 0) in _CROWDED else ""
+        hint = ""
+        if getattr(error, "errno", 0) in _CROWDED:
+            hint = "; raise the limit of open files (ulimit -n)"
+            with self.lock:
+                crowding = self._crowding(most=0)
+            self._wake(crowding)
         self._say_once("accept", f"no client can connect just now: {reason(error)}{hint}")
         return min(max(2 * before, 0.02), _LONGEST_PAUSE)
 
@@ -223,9 +235,7 @@ class StreamServer:
             self._greeting[connection] = peer
             crowding = self._crowding()
             self._threads.add(thread)
-        if crowding is not None:
-            with contextlib.suppress(OSError):  # its thread wakes up
-                crowding.shutdown(socket.SHUT_RD)
+        self._wake(crowding)
         try:
             thread.start()
         except BaseException:
@@ -233,12 +243,21 @@ class StreamServer:
                 self._threads.discard(thread)
             raise
         if self.closing.is_set():  # `close` may not have seen it
+            self._wake(connection)
+
+    def _wake(self, connection: socket.socket | None) -> None:
+        """Let the thread of a connection find that nothing more comes."""
+        if connection is not None:
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RD)
 
-    def _crowding(self) -> socket.socket | None:
-        """Return a connection that must go if too many have sent no HELLO: the oldest of the peer with most of them."""
-        if len(self._greeting) <= MOST_GREETING:
+    def _crowding(self, most: int | None = None) -> socket.socket | None:
+        """Return a connection that must go if too many have sent no HELLO: the oldest of the peer with most of them.
+
+        Args:
+            most: how many may stay; None stands for `MOST_GREETING`.
+        """
+        if len(self._greeting) <= (MOST_GREETING if most is None else most):
             return None
         (worst, _), *_ = Counter(self._greeting.values()).most_common(1)
         oldest = next(connection for connection, peer in self._greeting.items() if peer == worst)
@@ -291,7 +310,8 @@ class StreamServer:
     def _attend(self, connection: socket.socket, peer: str) -> None:
         """Greet a client and play until it leaves."""
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        hello = self._hello(connection)
+        inbox = Inbox(connection)
+        hello = self._hello(inbox)
         self._admit(connection)
         presence = Presence(connection)
         with interruptible(presence.left):
@@ -302,25 +322,26 @@ class StreamServer:
                 send(connection, welcome(host, session.stream, self.boards, self.media.base))
                 self._say(f"{peer} plays through {host.name}: {hello.channels} channels, {hello.sample_rate:g} Hz")
                 hurry()
-                self._play(connection, session, presence)
+                self._play(connection, inbox, session, presence)
             finally:
                 self.sessions.pop(connection, None)
-                host.close(session.stream)
-                self._say(f"{peer} left {host.name}: {session.stream.blocks} blocks, {session.stream.late} late")
+                stream = session.release()
+                host.close(stream)
+                self._say(f"{peer} left {host.name}: {stream.blocks} blocks, {stream.late} late")
 
-    def _hello(self, connection: socket.socket) -> Hello:
+    def _hello(self, inbox: Inbox) -> Hello:
         deadline = time.monotonic() + HANDSHAKE_SECONDS
-        _, _, payload = receive(connection, deadline=deadline, allowed=(Kind.HELLO,))
+        _, _, payload = inbox.receive(deadline=deadline, allowed=(Kind.HELLO,))
         hello = unpack_hello(bytes(payload))
         if problem := self.guesses.problem(connection.getpeername()[0], hello.token, self.token):
             raise ProtocolError(f"{problem}; give the token of the worker", Refusal.TOKEN)
         return hello
 
     def _admit(self, connection: socket.socket) -> None:
-        """Give a connection a client's place.
+        """Count a connection as a client.
 
         Raises:
-            ProtocolError: there is none.
+            ProtocolError: there are too many.
         """
         with self.lock:
             clients = len(self.connections) - len(self._greeting) - len(self._evicted)
@@ -356,9 +377,9 @@ class StreamServer:
         with _refusing(Refusal.FORMAT, f"{shown(hello.board)} cannot play this"):
             return host.open(Spec(hello.sample_rate, hello.channels, _piece(host, hello)))
 
-    def _play(self, connection: socket.socket, session: Session, presence: Presence) -> None:
+    def _play(self, connection: socket.socket, inbox: Inbox, session: Session, presence: Presence) -> None:
         while not self.closing.is_set():
-            kind, sequence, payload = receive(connection, idle=IDLE_SECONDS)
+            kind, sequence, payload = inbox.receive(idle=IDLE_SECONDS)
             if kind is Kind.BLOCK:
                 if presence.left():
                     return
@@ -387,9 +408,9 @@ class StreamServer:
         return session.stream.process(audio, events)
 
     def _restart(self, session: Session) -> None:
-        before = session.stream
-        session.adopt(self._open(session.host, session.hello))
-        session.host.close(before)
+        stream = self._open(session.host, session.hello)
+        session.host.close(session.release())
+        session.adopt(stream)
 
 
 @contextlib.contextmanager

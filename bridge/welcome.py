@@ -26,12 +26,13 @@ def welcome(host: BoardHost, stream: BoardStream, boards: Mapping[str, BoardHost
         folder: what paths in the board's text are relative to.
     """
     with host.lock:  # `load` may change the board
+        values = {"bypass": host.bypassed, **host.master.values()}
         fields: Fields = {
             "version": VERSION,
             "board": host.name,
             "boards": {name: other.takes_notes for name, other in boards.items()},
             "latency": stream.latency,
-            "parameters": {address: _about(host.value(address), known) for address, known in host.table().items()},
+            "parameters": {address: _about(values[address], known) for address, known in host.table().items()},
             "macros": macros(host),
             "text": host.text(folder),
         }

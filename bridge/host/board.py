@@ -199,9 +199,10 @@ class BoardHost:
         return None
 
     def _added(self, board: Hosted, spec: Spec, share: float) -> BoardStream:
+        fresh, wanted = board.values(), self.master.values()
         for address in self.master.knobs():
-            if board.value(address) != self.master.value(address):
-                board.apply(address, self.master.value(address))
+            if fresh[address] != wanted[address]:
+                board.apply(address, wanted[address])
         stream = BoardStream(board, spec, lambda sentence: self.notify(self.name, sentence))
         stream.share, stream.bypass = share, self.bypassed
         self.streams.append(stream)

@@ -102,6 +102,17 @@ class Hosted(Pedalboard):
         macro = self.macro(address)
         return macro.position(self.knobs(), self._value) if macro is not None else self._value(address)
 
+    def values(self) -> dict[str, object]:
+        """Return the values at all addresses of `table`; much quicker than one by one on a long board."""
+        return {**self._knob_values(), **{address: self.value(address) for address in self._macro_table}}
+
+    def _knob_values(self) -> dict[str, object]:
+        found: dict[str, object] = {"mix": self.mix}
+        for name, slot in zip(slot_names(self), self, strict=True):
+            found[f"{name}/bypass"] = 1.0 - cast("Pedalboard", slot).mix
+            found |= {f"{name}/{parameter}": value for parameter, value in parameter_values(inside(slot)).items()}
+        return found
+
     def _value(self, address: str) -> object:
         slot, _, name = address.rpartition("/")
         if not slot:

@@ -33,6 +33,9 @@ class HostedInstrument(Hosted):
             raise ParameterError(f"nothing at {shown(address)}{hint}; there is: bypass, {', '.join(self.table())}")
         return address
 
+    def _knob_values(self) -> dict[str, object]:
+        return {address: self._value(address) for address in self.knobs()}
+
     def _value(self, address: str) -> object:
         return self.mix if address == "mix" else getattr(self.player, address)
 

@@ -130,6 +130,8 @@ class BoardStream:
         began = time.perf_counter()
         try:
             out = self._scheduled(block, events)
+            if not np.isfinite(out).all():
+                raise ArithmeticError("its output is not finite")
         except Exception as error:  # a board of plugins by anyone can raise anything
             self.muted = True
             self.failed(f"the board failed and is bypassed: {_why(error)}")
@@ -147,6 +149,7 @@ class BoardStream:
             if place > at:
                 parts.append(self._play(block[:, at:place]))
                 at = place
+            checkpoint()
             self._do(change)
         if at < count or not parts:
             parts.append(self._play(block[:, at:]))

@@ -46,6 +46,8 @@ void Engine::wish(const std::string& address, const std::string& token, const st
     const Wish before = now;
     now.host = address.substr(0, colon);
     now.port = colon == std::string::npos ? "9010" : address.substr(colon + 1);
+    if (now.host.size() > 2 && now.host.front() == '[' && now.host.back() == ']')  // IPv6, as in [::1]:9010
+        now.host = now.host.substr(1, now.host.size() - 2);
     if (now.host.empty()) now.host = "127.0.0.1";
     now.token = token, now.board = board, now.text = text;
     const bool first = link->wish_number.load() == 0;

@@ -84,7 +84,8 @@ class Engine {
     // ---- anybody's
     Knobs knobs;
     std::uint32_t latency() const;  // frames, of the way to the worker and back and of its board
-    bool connected() const { return link->up(); }
+    // Whether the worker is there: false at once where it hangs up, and within three seconds where it falls silent.
+    bool connected() const { return link->up() && link->answers.load(); }
     float round_trip_ms() const { return link->round_trip_ms.load(); }
     std::uint32_t dropouts() const { return dropped.load(); }
     std::atomic<float> peak_in{0}, peak_out{0};

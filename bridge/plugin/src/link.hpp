@@ -80,6 +80,7 @@ struct Link {
     std::atomic<Phase> phase{Phase::idle};
     std::atomic<bool> was_up{false};     // since the wish last changed
     std::atomic<bool> fresh{false};      // up, and nothing was played yet
+    std::atomic<bool> answers{false};    // up, and heard from lately
     std::atomic<std::uint32_t> latency{0};
     std::atomic<float> round_trip_ms{0};
     std::atomic<std::uint32_t> connections{0};

@@ -1,5 +1,7 @@
 #include "messages.hpp"
 
+#include <algorithm>
+
 #include <nlohmann/json.hpp>
 
 namespace nfx::messages {
@@ -33,7 +35,11 @@ std::string hello_json(const Wish& wish) {
     json hello = {{"version", 1},          {"board", wish.board},       {"sample_rate", wish.rate},
                   {"channels", wish.channels}, {"block", kMostFrames}, {"token", wish.token},
                   {"text", wish.text.size() > kMostText ? "" : wish.text}, {"notes", wish.notes}};
-    return hello.dump(-1, ' ', true, json::error_handler_t::replace);
+    const auto written = [&hello] { return hello.dump(-1, ' ', true, json::error_handler_t::replace); };
+    const std::string whole = written();
+    if (whole.size() <= kMostJson) return whole;
+    hello["text"] = "";  // letters beyond ASCII take more room as JSON than in the text
+    return written();
 }
 
 bool read_welcome(const std::string& text, bool notes, Welcome& welcome, std::uint32_t& latency) {
@@ -48,7 +54,8 @@ bool read_welcome(const std::string& text, bool notes, Welcome& welcome, std::ui
     const json macros = list_at(found, "macros", json::array());
     for (const json& macro : macros) {
         if (!macro.is_object() || welcome.macros.size() == kMacros) continue;
-        welcome.macros.push_back({text_at(macro, "name"), text_at(macro, "unit"), number_at(macro, "value", 0.5),
+        welcome.macros.push_back({text_at(macro, "name"), text_at(macro, "unit"),
+                                  std::min(std::max(number_at(macro, "value", 0.5), 0.0), 1.0),
                                   number_at(macro, "min", 0), number_at(macro, "max", 1)});
     }
     return true;

@@ -38,6 +38,13 @@ template <class T> T read(const std::uint8_t* from) {
     return value;
 }
 
+// Whether so many little-endian float32 samples can be played.
+inline bool all_finite(const std::uint8_t* samples, std::size_t count) {
+    for (std::size_t i = 0; i < count; ++i)
+        if ((read<std::uint32_t>(samples + 4 * i) & 0x7f800000u) == 0x7f800000u) return false;
+    return true;
+}
+
 inline void append_header(Bytes& to, Kind kind, std::size_t length, std::uint64_t sequence = 0) {
     append<std::uint32_t>(to, kind);
     append<std::uint32_t>(to, std::uint32_t(length));

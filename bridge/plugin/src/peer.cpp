@@ -13,7 +13,8 @@ constexpr auto kSettle = 5ms;       // a session sets address, board and text on
 constexpr auto kDialLimit = 1s, kGreetLimit = 15s;
 constexpr auto kRetry = 250ms, kRefusedRetry = 1000ms;
 constexpr auto kHung = 10s;         // without the answer to a block
-constexpr auto kPing = 10s;
+constexpr auto kQuiet = 1s;         // nothing heard for this long: a PING asks whether the worker is there
+constexpr auto kSilent = 2s;        // without an answer to the PING: not connected, as far as anybody is told
 constexpr std::size_t kMostUnsent = 1 << 21;
 
 }  // namespace
@@ -30,6 +31,7 @@ void Peer::start_over(Clock::time_point now) {
     state = State::off;
     next_try = now;
     link->fresh.store(false);
+    link->answers.store(false);
 }
 
 void Peer::lose(Clock::time_point now, bool answered) {
@@ -145,6 +147,7 @@ bool Peer::understand(const messages::Header& header, const std::uint8_t* payloa
             ++link->connections;
             state = State::up;
             link->fresh.store(true);
+            link->answers.store(true);
             link->was_up.store(true);
             set_phase(Phase::up);
             return true;
@@ -181,7 +184,8 @@ bool Peer::deliver(const messages::Header& header, const std::uint8_t* payload, 
     const std::size_t channels = std::size_t(wish.channels);
     const bool fits = !sent.empty() && sent.front().sequence == header.sequence &&
                       header.length == 8 + 4 * channels * sent.front().frames &&
-                      messages::read<std::uint32_t>(payload) == sent.front().frames;
+                      messages::read<std::uint32_t>(payload) == sent.front().frames &&
+                      messages::all_finite(payload + 8, channels * sent.front().frames);
     if (!fits) {
         lose(now, true);
         return false;
@@ -272,10 +276,19 @@ void Peer::pump(Clock::time_point now) {
     while (state == State::up && out.size() - out_done < kMostUnsent && next_block(now)) {}
     if (state != State::up) return;
     if (!sent.empty() && now - sent.front().when > kHung) return lose(now, false);
-    if (now - pinged > kPing) {
+    check_presence(now);
+}
+
+// A worker that is stopped or out of reach does not hang up. The time counts from our question, not from its last word:
+// this process may have been stopped itself.
+void Peer::check_presence(Clock::time_point now) {
+    if (pinged <= heard && now - heard > kQuiet) {
         messages::append_header(out, messages::ping, 0);
         pinged = now;
     }
+    const Clock::duration silent = pinged > heard ? now - pinged : Clock::duration::zero();
+    if (silent > kHung) return lose(now, false);
+    link->answers.store(silent <= kSilent);
 }
 
 void Peer::flush(Clock::time_point now) {

@@ -61,6 +61,7 @@ class Peer {
     bool understand(const messages::Header& header, const std::uint8_t* payload, Clock::time_point now);
     bool deliver(const messages::Header& header, const std::uint8_t* payload, Clock::time_point now);
     void pump(Clock::time_point now);
+    void check_presence(Clock::time_point now);
     bool next_block(Clock::time_point now);
     void flush(Clock::time_point now);
     void set_phase(Phase phase);

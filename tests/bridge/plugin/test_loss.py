@@ -6,13 +6,20 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pedalboard
 import pytest
 
+from bridge.host import BoardHost
+from bridge.protocol import Kind, pack, pack_audio, pack_json, unpack_audio
+from bridge.stream_server import StreamServer
+from bridge.wire import receive
+from neural_fx.pedalboard import Pedalboard
 from tests.bridge.plugin.conftest import Load, reading
 
 AMPLITUDE, PERIOD = 0.5, 480  # 100 Hz
@@ -25,8 +32,8 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def serve(board: Path, port: int) -> subprocess.Popen[str]:
-    options = ["--stream-port", port, "--osc-port", 0, "--oscquery-port", 0, "--no-announce", "--plain"]
+def serve(board: Path, port: int, *more: str) -> subprocess.Popen[str]:
+    options = ["--stream-port", port, "--osc-port", 0, "--oscquery-port", 0, "--no-announce", "--plain", *more]
     command = [sys.executable, "-m", "bridge.cli", "serve", "--board", f"half={board}", *map(str, options)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     limit = time.monotonic() + 60
@@ -125,3 +132,115 @@ def test_a_worker_that_comes_later(load: Load, tmp_path: Path) -> None:
     sizes = np.abs(stage.circle())
     np.testing.assert_allclose(sizes[round(0.5 * RATE) : round(0.9 * RATE)], AMPLITUDE, atol=0.005)
     np.testing.assert_allclose(sizes[-round(0.5 * RATE) :], 0.25 * AMPLITUDE, atol=0.005)
+
+
+def reaches(plugin: Any, connected: int) -> bool:
+    """Return whether the plugin comes to report a state; far later than it should, so that no busy machine fails."""
+    limit = time.monotonic() + 60
+    while time.monotonic() < limit:
+        if now(plugin) == connected:
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def now(plugin: Any) -> float:
+    """Return what the plugin reports; a host learns it with the next block."""
+    plugin.process(np.zeros((2, BLOCK), np.float32), RATE, buffer_size=BLOCK, reset=False)
+    return reading(plugin, "connected")
+
+
+@pytest.fixture
+def half(tmp_path: Path) -> Path:
+    board = tmp_path / "half.yaml"
+    board.write_text("slots:\n- plugin: Gain\n  set: {gain_db: -12.0412}\n")
+    return board
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("playing", [False, True])
+def test_a_stopped_worker_is_not_connected(load: Load, half: Path, playing: bool) -> None:
+    """Its connections stay open: only silence shows it. Also while the host plays nothing."""
+    port = free_port()
+    worker = serve(half, port)
+    try:
+        plugin = load(port, "half")
+        plugin.wait_for_worker = "Never"
+        assert reaches(plugin, 1)
+        worker.send_signal(signal.SIGSTOP)
+        if not playing:
+            time.sleep(5)
+        assert reaches(plugin, 0)
+        worker.send_signal(signal.SIGCONT)
+        assert reaches(plugin, 1)
+    finally:
+        worker.kill()
+        worker.wait()
+    assert reaches(plugin, 0)
+
+
+@pytest.mark.slow
+def test_goodbyes_and_refusals_are_not_connected(load: Load, half: Path) -> None:
+    port = free_port()
+    plugin = load(port, "half")
+    plugin.wait_for_worker = "Never"
+    assert now(plugin) == 0
+    for options, connected in (((), 1), (("--token", "secret"), 0), ((), 1)):
+        worker = serve(half, port, *options)
+        try:
+            if not connected:
+                time.sleep(2)  # it tries several times
+            assert reaches(plugin, connected)
+        finally:
+            worker.terminate()
+            worker.wait(60)
+        assert reaches(plugin, 0)
+
+
+def test_a_board_of_160_compressors_reaches_the_plugin(load: Load) -> None:
+    """Its WELCOME is longer than most messages may be, and its text longer than a HELLO may hold."""
+    many = BoardHost("many", lambda: Pedalboard([pedalboard.Compressor(threshold_db=-20) for _ in range(160)]))
+    server = StreamServer({"many": many})
+    plugin = load(server.port, "many")
+    plugin.wait_for_worker = "Never"
+    assert reaches(plugin, 1)
+    server.close()
+
+
+@pytest.mark.parametrize("sample", [np.nan, np.inf, -np.inf])
+def test_audio_that_is_none_is_not_played(load: Load, sample: float) -> None:
+    """A server that answers with NaN loses the plugin, and nobody hears it."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    loaded, hung_up = threading.Event(), threading.Event()
+
+    def answer() -> None:
+        while not hung_up.is_set():
+            connection, _ = listener.accept()
+            spoiled = False
+            try:
+                receive(connection)
+                connection.sendall(pack_json(Kind.WELCOME, {"version": 1, "board": "", "latency": 0}))
+                while True:
+                    kind, sequence, payload = receive(connection)
+                    if kind is Kind.BLOCK:
+                        audio = unpack_audio(payload)[0].copy()
+                        spoiled = loaded.is_set()
+                        audio[:, -1] = sample if spoiled else 0
+                        connection.sendall(pack(Kind.AUDIO, pack_audio(audio), sequence))
+            except (OSError, EOFError):
+                if spoiled:
+                    hung_up.set()
+
+    thread = threading.Thread(target=answer, daemon=True)
+    thread.start()
+    plugin = load(listener.getsockname()[1])
+    plugin.wait_for_worker = "Never"
+    loaded.set()
+    heard = []
+    limit = time.monotonic() + 60
+    while not hung_up.is_set() and time.monotonic() < limit:
+        heard.append(plugin.process(np.ones((2, BLOCK), np.float32), RATE, buffer_size=BLOCK, reset=False))
+        time.sleep(0.01)
+    assert hung_up.is_set()
+    assert np.isfinite(np.concatenate(heard, 1)).all()
+    listener.close()
