@@ -65,6 +65,11 @@ def special_problem(path: str | Path) -> str | None:
     return next((problem for matches, problem in _SPECIAL if matches(mode)), None)
 
 
+def without_waiting(path: str, flags: int) -> int:
+    """Open a file, and do not wait if it has become a pipe since it was checked; for `open` as its `opener`."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0))
+
+
 def content_problem(head: bytes) -> str | None:
     """Return what a file is, if its first bytes are those of something that is often taken for the file itself.
 
@@ -101,7 +106,7 @@ def read_bytes(path: str | Path, most: int, error: type[NeuralFXError] = NeuralF
     if problem is not None:
         raise error(f"{path}: {problem}")
     try:
-        with open(path, "rb") as file:
+        with open(path, "rb", opener=without_waiting) as file:
             data = file.read(most + 1)
     except OSError as failure:
         raise error(f"{path}: cannot be read: {reason(failure)}") from None

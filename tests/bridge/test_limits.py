@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pedalboard
 import pytest
 import soundfile
 
@@ -412,8 +413,20 @@ def test_long_files_are_refused(renders: Queue, media: Path, monkeypatch: pytest
     until(lambda: bool(renders.ended()))
     ((address, _, sentence),) = renders.ended()
     assert address == "/render/error"
-    assert "at most" in sentence
+    assert "cut it into parts" in sentence
     assert not (media / "a.wav").exists()
+
+
+def test_plugins_that_keep_all_audio_get_less_of_it(media: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    soundfile.write(media / "in.wav", np.zeros(96000), 48000)
+    renders = Renders(Media([media]), {"lead": BoardHost("lead", lambda: Pedalboard([pedalboard.PitchShift(3)]))})
+    for limit, end in ((1.0, "/render/error"), (2.0, "/render/done")):
+        replies: list[tuple[Any, ...]] = []
+        monkeypatch.setattr(rendering, "MOST_SECONDS_AT_ONCE", limit)
+        renders.start("in.wav", "a.wav", "lead", lambda *reply, replies=replies: replies.append(reply))
+        until(lambda: not renders.renders)
+        assert replies[-1][0] == end
+    renders.pool.shutdown()
 
 
 def test_renders_are_cancelled_over_osc(media: Path) -> None:

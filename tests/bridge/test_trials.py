@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -25,6 +26,7 @@ from neural_fx.processor import Spec
 from tests.bridge.test_media import asked
 from tests.bridge.test_session_boards import greet, play
 from tests.conftest import noise, wavenet_document
+from tests.neural_fx.test_vst3 import late_gain  # noqa: F401
 
 DEEDS = '''
 """Makes native plugins of every trial do what the environment says. This process stands for one that loads them."""
@@ -197,6 +199,20 @@ def test_the_users_own_boards_are_not_tried(media: Path, started: list[list[str]
     host.load(board_from(media / "mine.yaml"))
     assert len(host.copy(Spec(44100, 1))) == 1
     assert started == []
+
+
+def test_a_real_plugin_with_leave(late_gain: Path, media: Path) -> None:  # noqa: F811
+    shutil.copytree(late_gain, media / "LateGain.vst3")
+    (media / "link.vst3").symlink_to(late_gain)
+    text = "slots:\n- vst3: LateGain.vst3\n  set: {gain: 0.5}\n"
+    board = board_in(text, Media([media], plugins=True))()
+    x = noise(3000, 2)
+    np.testing.assert_allclose(board(x, 48000), 2 * x, atol=1e-6)
+    for name in (late_gain, "link.vst3"):
+        with pytest.raises(BoardError, match="outside the folders"):
+            board_in(f"slots: [{{vst3: {name}}}]", Media([media], plugins=True))
+    with pytest.raises(BoardError, match="--allow-plugins"):
+        board_in(text, Media([media]))
 
 
 # -- verdicts ------------------------------------------------------------------------------------------------------
