@@ -8,6 +8,8 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from bridge.cli.serve import serve
 from bridge.config import Config, read_config
 from bridge.errors import BridgeError
 from bridge.host import BoardHost, board_from, board_in
@@ -22,6 +25,7 @@ from bridge.media import Media
 from bridge.midi import MidiMap, MidiRouter, Program
 from bridge.osc.packets import decode, encode
 from bridge.osc.tree import Tree
+from bridge.worker import Options, Worker
 from neural_fx.errors import BoardError, NeuralFXError
 from neural_fx.formats import read
 from neural_fx.inputs import printable
@@ -408,3 +412,39 @@ def test_no_file_is_opened_for_long(media: Path, tree: Tree) -> None:
     if before:
         assert len(os.listdir("/proc/self/fd")) <= before + 8  # other threads may open some
     assert threading.active_count() < 50
+
+
+# -- the worker ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+def test_the_option_reaches_boards_from_the_network(media: Path, allowed: bool) -> None:
+    (media / "board.yaml").write_text("slots: [{vst3: None.vst3}]")
+    options = Options({}, osc_port=0, stream_port=0, oscquery_port=0, announce=False, media=(media,))
+    worker = Worker(replace(options, allow_plugins=allowed))
+    try:
+        ((_, _, sentence),) = asked(worker.tree, "/board/load", "board.yaml")
+        assert ("--allow-plugins" in sentence) != allowed
+        assert "outside the folders that this board may use" in sentence
+    finally:
+        worker.close()
+
+
+def test_the_command_has_the_option() -> None:
+    assert signature(serve).parameters["allow_plugins"].default is False
+
+
+def test_a_worker_ends_its_renders(media: Path) -> None:
+    """Files that a closed worker was asked for do not keep the process, and leave nothing behind."""
+    soundfile.write(media / "long.wav", np.zeros(48000 * 60, np.float32), 48000)
+    (media / "slow.yaml").write_text("slots: [" + "{pedal: big-muff, oversample: 8}, " * 4 + "]")
+    before = sorted(media.glob("[!.]*"))
+    options = Options({"lead": media / "slow.yaml"}, osc_port=0, stream_port=0, oscquery_port=0, announce=False)
+    worker = Worker(replace(options, media=(media,)))
+    replies: list[Any] = []
+    for i in range(3):
+        worker.tree.renders.start("long.wav", f"{i}.wav", "lead", lambda *reply: replies.append(reply))
+    worker.close()
+    until(lambda: not worker.tree.renders.renders)
+    assert [reply[0] for reply in replies if reply[0] != "/render/progress"] == ["/render/error"] * 3
+    assert sorted(media.glob("[!.]*")) == before
