@@ -19,6 +19,9 @@ LONGEST_NAME = 1024
 BOARD_SUFFIXES = (".yaml", ".yml")
 """What a board file's name ends in."""
 
+BUNDLE_SUFFIXES = (".vst3", ".component")
+"""What the folder of a plugin ends in."""
+
 _DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)
 """Names that Windows reserves for devices in every folder."""
 
@@ -41,7 +44,12 @@ class Media:
     @property
     def base(self) -> Path:
         """What paths in boards from the network are relative to: the first folder."""
-        return self.folders[0] if self.folders else Path.cwd()
+        if self.folders:
+            return self.folders[0]
+        try:
+            return Path.cwd()
+        except OSError:  # the working directory was removed
+            return Path(os.sep)
 
     def existing(self, name: str) -> Path:
         """Return the regular, readable file of a name, in the first folder that has it.
@@ -67,7 +75,7 @@ class Media:
         place = self._inside(name, folder)
         if place is None:
             return None
-        if bundle and os.path.isdir(place):
+        if bundle and place.suffix.lower() in BUNDLE_SUFFIXES and os.path.isdir(place):
             return place
         return place if _is_readable_file(place) else None
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 
 import neural_fx
@@ -90,15 +91,15 @@ class ForeignBoard:
             raise self._cleaned(error) from None
 
     def _cleaned(self, error: NeuralFXError) -> BoardError:
-        """Return an error that does not tell where the media folders are."""
-        return BoardError(self.media.without_folders(str(error)))
+        """Return an error that does not tell where the media folders are, or the worker."""
+        return BoardError(self.media.without_folders(str(error)).replace(str(self.path), self.path.name))
 
 
 def _identities(files: Iterable[Path]) -> Iterator[str]:
     """Yield texts that change when the content of a file, or of a plugin's folder, does."""
     for file in files:
-        inside = sorted(file.rglob("*"))[:_MOST_IN_BUNDLE] if os.path.isdir(file) else []
-        for path in (file, *inside):
+        inside = (Path(folder) / name for folder, _, names in os.walk(file) for name in names)
+        for path in (file, *sorted(islice(inside, _MOST_IN_BUNDLE))):
             try:
                 found = os.stat(path)
             except OSError:

@@ -165,11 +165,12 @@ def _death(status: int) -> str:
 
 
 def _environment() -> dict[str, str]:
-    """Return the environment of a trial: the same modules, one thread, no GPU."""
+    """Return the environment of a trial: the same modules, one thread, no GPU, and not the worker's token."""
     paths = os.pathsep.join(path for path in sys.path if path)
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     safe = {"PYTHONPATH": paths, "PYTHONSAFEPATH": "1", "CUDA_VISIBLE_DEVICES": ""}
-    return {**os.environ, **threads, **safe}
+    inherited = {name: value for name, value in os.environ.items() if name != "NEURAL_FX_TOKEN"}
+    return {**inherited, **threads, **safe}
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

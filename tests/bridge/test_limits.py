@@ -107,7 +107,7 @@ def test_networks_and_responses_count(write: Callable[[Any, str], Path], tmp_pat
     assert stored_values(load(write(wavenet_document(), "amp.nam"), oversample=8)) > stored_values(amp)
     assert stored_values(Convolution(np.ones((2, 500), np.float32), sample_rate=48000)) == 1000
     assert stored_values(TubeScreamer()) > 1000
-    assert stored_values(Pedalboard([amp])) == 0, "a container has nothing of its own"
+    assert stored_values(Pedalboard([pedalboard.Reverb(), Pedalboard([amp])])) == stored_values(amp)
     soundfile.write(tmp_path / "cab.wav", np.ones(500), 48000)
     media = Media([tmp_path])
     rules = Rules(media.find, most_values=1200)

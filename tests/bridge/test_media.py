@@ -190,7 +190,7 @@ def test_boards_name_files_under_the_same_rules(media: Path, field: str, monkeyp
     fence = Media([media], plugins=True)
     found = set()
     for name in [*names_that_are_refused(media), "pipe.wav", "cab"]:
-        if name == "sub" or name != name.strip() or not name:  # a plugin may be a folder; boards strip the names
+        if name != name.strip() or not name:  # boards strip the names
             continue
         with pytest.raises(BoardError, match="outside the folders") as refused:
             board_in(slot(field, name), fence)
@@ -244,6 +244,25 @@ def test_the_answer_does_not_tell_where_the_folder_is(media: Path) -> None:
     for reply in replies:
         assert reply[0] in ("/error", "/render/error")
         assert str(media.parent) not in str(reply)
+
+
+@pytest.mark.parametrize("text", ["slots: [", "slots: 3", "slots: [{ir: x.wav}]", "slots: [{plugin: PitchShift}]"])
+def test_nor_where_the_worker_runs(text: str, media: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(media)
+    with pytest.raises(BoardError) as refused:
+        board_in(text, Media())
+    assert str(media) not in str(refused.value)
+
+
+def test_a_working_directory_that_is_gone(media: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert len(board_in("slots: [{plugin: Gain}]", Media())()) == 1
+    with pytest.raises(BoardError, match="outside the folders"):
+        board_in("slots: [{ir: cab.wav}]", Media())
+    assert len(board_in("slots: [{ir: cab.wav}]", Media([media]))()) == 1
 
 
 def test_names_in_a_board_are_relative_to_its_folder(media: Path) -> None:
