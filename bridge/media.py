@@ -109,8 +109,9 @@ class Media:
 
     def without_folders(self, text: str) -> str:
         """Return a sentence with the files in the media folders named as the network names them."""
-        for folder in sorted({*map(str, self.folders), *map(str, self._given)}, key=len, reverse=True):
-            text = text.replace(folder.rstrip(os.sep) + os.sep, "")
+        known = {str(folder) for folder in (*self.folders, *self._given) if folder != Path(folder.anchor)}
+        for folder in sorted(known, key=len, reverse=True):
+            text = text.replace(folder + os.sep, "")
         return text
 
     def _check_folders(self) -> None:

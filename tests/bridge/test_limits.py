@@ -19,6 +19,7 @@ from bridge.host import BoardHost, ForeignBoard, board_in
 from bridge.host.latest import Latest
 from bridge.host.sources import rules_of
 from bridge.media import Media
+from bridge.midi import MidiMap, MidiRouter
 from bridge.osc import patterns
 from bridge.osc.packets import decode, encode
 from bridge.osc.tree import MOST_MATCHES, Tree
@@ -302,6 +303,22 @@ def test_a_pattern_stands_for_a_bounded_number_of_addresses(monkeypatch: pytest.
     assert reply == ("/error", "/lead/*/*", f"matches {len(many)} addresses; a message may match {MOST_MATCHES}")
     (reply,) = asked(tree, HARD[0])
     assert "simpler pattern" in reply[2] or "matches no address" in reply[2]
+
+
+def test_learned_addresses_fit_the_map() -> None:
+    """A long one is refused when it is sent, not when the controller moves."""
+    router = MidiRouter({"lead": BoardHost("lead", Pedalboard)}, MidiMap())
+    tree = Tree(router.boards, Media(), router.learn)  # type: ignore[arg-type]
+    for message in decode(encode("/midi/learn", "/" * 900 + "lead/mix" + "/" * 900)):
+        tree.handle(message, lambda *reply: pytest.fail(str(reply)))
+    router.feed(bytes([0xB0, 7, 64]))
+    assert [binding.to for binding in router.midi.controls] == ["lead/mix"]
+    host = BoardHost("lead", lambda: Pedalboard([pedalboard.Gain()]))
+    for slot in host.master:
+        host.master.name_slot(slot, "s" * 300)
+    router.boards = {"lead": host}
+    with pytest.raises(BridgeError, match="at most 256 can be learned"):
+        router.learn("lead/" + "s" * 300 + "/gain_db")
 
 
 def test_any_error_of_a_plugin_is_a_reply() -> None:

@@ -265,6 +265,10 @@ def test_a_working_directory_that_is_gone(media: Path, tmp_path: Path, monkeypat
     assert len(board_in("slots: [{ir: cab.wav}]", Media([media]))()) == 1
 
 
+def test_sentences_about_a_media_folder_that_is_the_whole_disk() -> None:
+    assert Media([Path("/")]).without_folders("/lead/load: a/b") == "/lead/load: a/b"
+
+
 def test_names_in_a_board_are_relative_to_its_folder(media: Path) -> None:
     tree = Tree({"lead": BoardHost("lead", Pedalboard)}, Media([media]))
     (media / "sub" / "board.yaml").write_text(
