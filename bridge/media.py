@@ -13,6 +13,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path, PureWindowsPath
 
 from bridge.errors import BridgeError
+from neural_fx.files import same_file
 from neural_fx.values import shown
 
 LONGEST_NAME = 1024
@@ -33,12 +34,20 @@ class Media:
         folders: none: no file can be named at all.
         overwrite: whether existing files may be replaced.
         plugins: whether boards from the network may load VST3 and Audio Unit plugins, which are native code.
+        kept: files that are never replaced, such as the worker's config.
     """
 
-    def __init__(self, folders: Sequence[Path] = (), overwrite: bool = False, plugins: bool = False) -> None:
+    def __init__(
+        self,
+        folders: Sequence[Path] = (),
+        overwrite: bool = False,
+        plugins: bool = False,
+        kept: Sequence[Path] = (),
+    ) -> None:
         self.folders = [_resolved(Path(folder)) for folder in folders]
         self.overwrite = overwrite
         self.plugins = plugins
+        self.kept = tuple(kept)
         self._given = [Path(os.path.abspath(folder)) for folder in folders]
 
     @property
@@ -105,6 +114,8 @@ class Media:
                 raise BridgeError(f"{shown(name)} exists already; the worker was not started with --overwrite")
             if not os.path.isfile(place):
                 raise BridgeError(f"{shown(name)} is not a file; choose another name")
+            if any(same_file(place, kept) for kept in self.kept):
+                raise BridgeError(f"{shown(name)} is a file of the worker itself; choose another name")
         return place
 
     def without_folders(self, text: str) -> str:

@@ -75,7 +75,8 @@ class Worker:
         self.router = MidiRouter(self.boards, options.midi, log, self._learned)
         sys.setswitchinterval(0.0001)  # engine threads take turns soon, not after 5 ms
         try:
-            media = Media(options.media, options.overwrite, options.allow_plugins)
+            kept = () if options.config is None else (options.config,)
+            media = Media(options.media, options.overwrite, options.allow_plugins, kept)
             address = options.host, options.stream_port, options.token
             self.streams = StreamServer(self.boards, *address, media, log, self.placement)
             self.tree = Tree(self.boards, media, self.router.learn)

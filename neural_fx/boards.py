@@ -199,6 +199,14 @@ _SLOTS: dict[str, type[Slot]] = {
 _COMMON = tuple(Slot.model_fields)
 
 
+_LONGEST_KEY = 64
+"""Characters of a field's name that an error quotes."""
+
+
+def _short(key: str) -> str:
+    return key if len(key) <= _LONGEST_KEY else key[: _LONGEST_KEY - 3] + "..."
+
+
 @dataclass
 class _Source:
     """A board file while it is read: where it is, and on which line every field stands.
@@ -215,7 +223,7 @@ class _Source:
         known = where
         while known and known not in self.lines:
             known = known[:-1]
-        spelled = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in where).lstrip(".")
+        spelled = "".join(f"[{p}]" if isinstance(p, int) else f".{_short(p)}" for p in where).lstrip(".")
         line = f"line {self.lines.get(known, 1)}"
         raise BoardError(": ".join(part for part in (f"{self.path}, {line}", spelled, problem) if part))
 

@@ -19,13 +19,15 @@ from instruments import DDSP, Instrument
 from neural_fx.boards import MAX_BYTES, BoardPlan, load_board, plan_board
 from neural_fx.errors import BoardError, NeuralFXError
 from neural_fx.foreign import Rules
-from neural_fx.inputs import read_bytes
+from neural_fx.inputs import printable, read_bytes
 from neural_fx.pedalboard import Pedalboard
 from neural_fx.processor import Spec
 from neural_fx.yaml_text import write_yaml
 
 _MOST_IN_BUNDLE = 1000
 """Files of a plugin's folder that are looked at to tell whether it changed."""
+_MOST_ERROR = 1000
+"""Characters of an error: a text from the network can have fields with names of any length."""
 
 
 def rules_of(media: Media) -> Rules:
@@ -91,8 +93,9 @@ class ForeignBoard:
             raise self._cleaned(error) from None
 
     def _cleaned(self, error: NeuralFXError) -> BoardError:
-        """Return an error that does not tell where the media folders are, or the worker."""
-        return BoardError(self.media.without_folders(str(error)).replace(str(self.path), self.path.name))
+        """Return an error for the network: short, printable, and not telling where the folders are."""
+        text = printable(self.media.without_folders(str(error)).replace(str(self.path), self.path.name))
+        return BoardError(text if len(text) <= _MOST_ERROR else text[: _MOST_ERROR - 3] + "...")
 
 
 def _identities(files: Iterable[Path]) -> Iterator[str]:

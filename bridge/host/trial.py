@@ -32,6 +32,8 @@ MOST_SAMPLES = 1 << 17
 MOST_IN_BLOCK = 1 << 20
 """Samples of the first block, which is as large as blocks may get, of all channels together."""
 LEAST_BLOCKS = 4
+MOST_ANSWER = 4000
+"""Characters of an answer."""
 LEVEL = 0.5
 """Standard deviation of the noise: as loud as a hot guitar."""
 
@@ -50,7 +52,7 @@ def main() -> None:
         refused = "refused: the board takes too much memory"
     except Exception as error:  # plugins by anyone can raise anything
         refused = f"refused: {type(error).__name__}: {reason(error)}"
-    answer.write(json.dumps({"refused": printable(refused)}).encode())
+    answer.write(json.dumps({"refused": printable(refused)[:MOST_ANSWER]}).encode())
     answer.flush()
     os._exit(0)  # plugins that crash at exit have done what they are wanted for
 
@@ -69,7 +71,7 @@ def _limit(seconds: float, memory_bytes: int) -> None:
     if hasattr(signal, "alarm"):
         signal.alarm(int(seconds) + 10)  # for a worker that is gone
     if hasattr(os, "nice"):
-        os.nice(5)
+        os.nice(10)  # streams go first
     try:
         import resource
     except ImportError:  # Windows

@@ -15,7 +15,7 @@ import sys
 import threading
 from collections import OrderedDict
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -64,11 +64,12 @@ def try_out(trial: Trial, spec: Spec) -> None:
 
     Args:
         trial: the board.
-        spec: how to play it.
+        spec: how to play it. What passes with blocks of some size passes with smaller ones, so sizes are rounded up.
 
     Raises:
         BoardError: the board is refused; says why.
     """
+    spec = replace(spec, buffer_size=_rounded(spec.buffer_size))
     key = _key(trial, spec)
     refusal = _known(key)
     if refusal is None:
@@ -83,6 +84,11 @@ def try_out(trial: Trial, spec: Spec) -> None:
             _turns.release()
     if refusal:
         raise BoardError(refusal)
+
+
+def _rounded(buffer_size: int) -> int:
+    """Return the next power of two, at least that of `STANDARD`: fewer sizes need fewer trials."""
+    return max(STANDARD.buffer_size, 1 << (buffer_size - 1).bit_length())
 
 
 def _key(trial: Trial, spec: Spec) -> str:

@@ -148,6 +148,18 @@ def test_a_link_does_not_lend_its_suffix(media: Path) -> None:
         Media([media], overwrite=True).new("song.wav", [".wav"])
 
 
+def test_the_config_is_never_replaced(media: Path) -> None:
+    (media / "worker.yaml").write_text("media: [.]\n")
+    (media / "link.yaml").symlink_to("worker.yaml")
+    os.link(media / "worker.yaml", media / "hard.yaml")
+    fence = Media([media], overwrite=True, kept=[media / "worker.yaml"])
+    for name in ("worker.yaml", "link.yaml", "hard.yaml"):
+        with pytest.raises(BridgeError, match="of the worker itself"):
+            fence.new(name, [".yaml"])
+    (media / "other.yaml").write_text("")
+    assert fence.new("other.yaml", [".yaml"]) == media / "other.yaml"
+
+
 def test_a_media_folder_that_is_a_link_or_missing(media: Path, tmp_path: Path) -> None:
     (tmp_path / "alias").symlink_to(media)
     fence = Media([tmp_path / "alias"])

@@ -262,12 +262,12 @@ def test_a_load_is_tried_at_the_rates_of_its_streams(
     monkeypatch.setattr(trials, "_run", lambda trial, spec: specs.append(spec) or run(trial, spec))
     (media / "a.yaml").write_text(GAIN)
     host = BoardHost("lead", Pedalboard)
-    for spec in (Spec(44100, 1, 64), Spec(96000, 2, 128), Spec(96000, 2, 128)):
+    for spec in (Spec(44100, 1, 64), Spec(96000, 2, 700), Spec(96000, 2, 1024)):
         host.open(spec)
     host.load(ForeignBoard(media / "a.yaml", GAIN.encode(), Media([media])))
-    assert specs == [Spec(44100, 1, 64), Spec(96000, 2, 128)]
+    assert specs == [Spec(44100, 1, 512), Spec(96000, 2, 1024)], "the sizes of blocks are rounded up"
     host.copy(Spec(22050, 1))
-    assert specs[2:] == [Spec(22050, 1)], "a render's file has a rate of its own"
+    assert specs[2:] == [Spec(22050, 1, 8192)], "a render's file has a rate of its own"
 
 
 def test_a_board_is_never_built_untried(started: list[list[str]]) -> None:
