@@ -35,6 +35,9 @@ class Media:
         overwrite: whether existing files may be replaced.
         plugins: whether boards from the network may load VST3 and Audio Unit plugins, which are native code.
         kept: files that are never replaced, such as the worker's config.
+
+    Raises:
+        BridgeError: no folder can have such a name.
     """
 
     def __init__(
@@ -44,6 +47,9 @@ class Media:
         plugins: bool = False,
         kept: Sequence[Path] = (),
     ) -> None:
+        for folder in folders:
+            if "\0" in str(folder) or not _is_encodable(str(folder)):
+                raise BridgeError(f"media folder {shown(str(folder))}: no folder can have this name")
         self.folders = [_resolved(Path(folder)) for folder in folders]
         self.overwrite = overwrite
         self.plugins = plugins
@@ -153,6 +159,11 @@ def _is_plain(name: str) -> bool:
         return False
     if os.name == "nt" and (":" in name or any(_DEVICES.match(part) for part in name.split("/"))):
         return False
+    return _is_encodable(name)
+
+
+def _is_encodable(name: str) -> bool:
+    """Return whether the file system can be asked for a name: halves of characters cannot."""
     try:
         os.fsencode(name)
     except UnicodeEncodeError:

@@ -57,11 +57,17 @@ def file_problem(path: str | Path, kind: str = "a file") -> str | None:
 
 
 def special_problem(path: str | Path) -> str | None:
-    """Return what a path is if it is neither a file nor a folder: opening a pipe would wait for its other end."""
+    """Return why a path is neither a file nor a folder, or cannot be one: opening a pipe would wait for its other end.
+
+    Returns:
+        None for a file or a folder, and where that is not known.
+    """
     try:
         mode = os.stat(path).st_mode
-    except (OSError, ValueError):
+    except OSError:
         return None
+    except ValueError:
+        return "no file can have this name"
     return next((problem for matches, problem in _SPECIAL if matches(mode)), None)
 
 

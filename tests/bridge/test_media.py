@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import socket
@@ -20,12 +21,13 @@ import soundfile
 from bridge.cli.serve import serve
 from bridge.config import Config, read_config
 from bridge.errors import BridgeError
-from bridge.host import BoardHost, board_from, board_in
+from bridge.host import BoardHost, board_from, board_in, instrument_from
 from bridge.media import Media
 from bridge.midi import MidiMap, MidiRouter, Program
 from bridge.osc.packets import decode, encode
 from bridge.osc.tree import Tree
 from bridge.worker import Options, Worker
+from neural_fx.boards import load_board
 from neural_fx.errors import BoardError, NeuralFXError
 from neural_fx.formats import read
 from neural_fx.inputs import printable
@@ -354,6 +356,32 @@ def test_a_user_who_does_not_exist_is_no_traceback(media: Path) -> None:
     config = read_config(media / "worker.yaml")
     assert isinstance(config, Config)
     assert "nobody-of-that-name" in config.instruments["solo"]
+
+
+@pytest.mark.usefixtures("specials")
+def test_names_that_the_user_gives_end_in_a_sentence(media: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the name and wherever it is written: a `NeuralFXError`, and no waiting for a pipe."""
+    monkeypatch.chdir(media)
+    (media / "folder.yaml").mkdir()
+    os.mkfifo(media / "pipe.yaml")
+    names = ["a\0.nam", "a\0.yaml", "circle", "circle/x.wav", "pipe.wav", "pipe.yaml", "socket.wav", "folder.yaml",
+             "n" * 300, "n" * 5000 + ".yaml", "/dev/null", "sub", "\ud800.wav", "\ud800.yaml", "\udce9.wav",
+             "~nobody-of-that-name/x.wav", "missing.wav", "broken.wav"]  # fmt: skip
+    path = media / "mine.txt"
+    for name, field in itertools.product(names, FIELDS):
+        path.write_bytes(slot(field, name).encode("utf-8", "surrogateescape"))
+        with pytest.raises(NeuralFXError):
+            load_board(path)
+    for name in names:
+        with pytest.raises(NeuralFXError):
+            board_from(name)()
+        with pytest.raises(NeuralFXError):
+            instrument_from(name)
+        with pytest.raises(NeuralFXError):
+            read_config(Path(name))
+    for name in ("a\0", "\ud800"):
+        with pytest.raises(BridgeError, match="no folder can have this name"):
+            Media([Path(name)])
 
 
 def test_programs_of_the_config_are_the_users_own(media: Path) -> None:
