@@ -497,6 +497,26 @@ def test_the_command_has_the_option() -> None:
     assert signature(serve).parameters["allow_plugins"].default is False
 
 
+def test_a_reload_reads_every_board_again(media: Path) -> None:
+    """A board that takes long to load does not keep the worker from hearing signals."""
+    said: list[str] = []
+    paths = {name: media / f"{name}.yaml" for name in ("lead", "bass")}
+    for path in paths.values():
+        path.write_text("slots: []")
+    worker = Worker(Options(paths, osc_port=0, stream_port=0, oscquery_port=0, announce=False), said.append)
+    try:
+        paths["lead"].write_text("slots: [{ir: ../secret/cab.wav}]")
+        paths["bass"].write_text("slots: 3")
+        with worker.boards["bass"]._loading:
+            worker.reload()  # does not wait for the load that is running
+        until(lambda: len(said) == 2)
+        assert sorted(said)[0].startswith("bass: stays as it was: ")
+        assert sorted(said)[1] == "lead: loaded again"
+        assert len(worker.boards["lead"].master) == 1
+    finally:
+        worker.close()
+
+
 def test_a_worker_ends_its_renders(media: Path) -> None:
     """Files that a closed worker was asked for do not keep the process, and leave nothing behind."""
     soundfile.write(media / "long.wav", np.zeros(48000 * 60, np.float32), 48000)
