@@ -76,9 +76,13 @@ def _limit(seconds: float, memory_bytes: int) -> None:
         import resource
     except ImportError:  # Windows
         return
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    limits = {resource.RLIMIT_CORE: 0}
     if sys.platform == "linux":
-        resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, memory_bytes))
+        limits[resource.RLIMIT_DATA] = memory_bytes
+    for kind, limit in limits.items():
+        _, hard = resource.getrlimit(kind)
+        lowest = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
+        resource.setrlimit(kind, (lowest, lowest))
 
 
 def _try(request: dict[str, Any]) -> None:

@@ -115,6 +115,23 @@ def test_what_may_not_be_read_is_not_there(media: Path) -> None:
         assert fence.existing(name).name == "cab.wav"
 
 
+def test_what_cannot_be_read_is_not_there_either(media: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the tests run as the superuser, who reads everything."""
+
+    def denied(*ignored: object) -> int:
+        raise PermissionError(13, "Permission denied")
+
+    answers = set()
+    for name, works in (("cab.wav", False), ("nothing.wav", True)):
+        with monkeypatch.context() as patched:
+            if not works:
+                patched.setattr(os, "open", denied)
+            with pytest.raises(BridgeError) as refused:
+                Media([media]).existing(name)
+            answers.add(without_name(str(refused.value), name))
+    assert len(answers) == 1
+
+
 @pytest.mark.usefixtures("specials")
 def test_what_may_not_be_written(media: Path) -> None:
     before = sorted(media.rglob("*"))

@@ -135,6 +135,20 @@ def test_a_plugin_that_takes_all_memory_is_refused(does: Callable[[str], None]) 
         board_in(GAIN, Media())
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="the memory of a process is bounded on Linux only")
+def test_limits_of_the_user_are_kept() -> None:
+    """A trial in a shell with a lower limit of its own runs under that."""
+    script = (
+        "import resource\n"
+        "resource.setrlimit(resource.RLIMIT_DATA, (2**30, 2**30))\n"
+        "from bridge.host import board_in\n"
+        "from bridge.media import Media\n"
+        f"print(len(board_in({GAIN!r}, Media())()))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.stdout == "1\n", done.stderr
+
+
 def test_a_plugin_cannot_answer_for_the_trial(does: Callable[[str], None]) -> None:
     does("talk")
     assert len(board_in(GAIN, Media())()) == 1
