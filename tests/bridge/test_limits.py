@@ -469,6 +469,26 @@ def test_renders_are_cancelled_over_osc(media: Path) -> None:
     tree.close()
 
 
+def test_a_transport_says_whose_render_it_is(media: Path) -> None:
+    soundfile.write(media / "in.wav", np.zeros(100), 48000)
+    slow = Slow()
+    board = Pedalboard([slow])
+    tree = Tree({"lead": BoardHost("lead", lambda: board)}, Media([media]))
+    tree.boards["lead"].copy = lambda spec=None: board  # type: ignore[method-assign]
+    gone = threading.Event()
+    replies: list[Any] = []
+    for i in range(rendering.MOST_OF_ONE_PEER + 1):
+        for message in decode(encode("/render", "in.wav", f"{i}.wav", "lead")):
+            tree.handle(message, lambda *reply: replies.append(reply), gone.is_set, "peer")
+    assert [reply[2] for reply in replies if reply[0] == "/error"] == ["16 renders of yours are waiting already"]
+    assert slow.began.wait(SECONDS)
+    gone.set()
+    slow.go_on.release(1000)
+    until(lambda: not tree.renders.renders)
+    assert [path.name for path in media.iterdir()] == ["in.wav"]
+    tree.close()
+
+
 def test_nothing_is_built_by_a_save(media: Path) -> None:
     built: list[int] = []
 
