@@ -25,7 +25,7 @@ macros:                       # knobs of the whole board, eight at most: see `ne
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, NoReturn, get_args
@@ -38,6 +38,7 @@ from neural_fx.files import replacing, same_file
 from neural_fx.foreign import Rules, stored_values
 from neural_fx.impulse import Convolution, response_path
 from neural_fx.inputs import content_problem, read_bytes
+from neural_fx.interruption import checkpoint
 from neural_fx.macros import MOST_MACROS, Macro, Target
 from neural_fx.neural import NeuralProcessor, load
 from neural_fx.outputs import board_files
@@ -53,7 +54,7 @@ MAX_BYTES = 2**20
 MAX_DEPTH = 16
 
 
-def _path_text(value: object) -> str:
+def path_text(value: object) -> str:
     """Accept text, also with bytes that are not UTF-8, which pydantic's own strings refuse."""
     if not isinstance(value, str):
         raise ValueError("Input should be a valid string")
@@ -65,16 +66,23 @@ class NamesFile:
     """Marks the fields of a slot that name files, so that boards from elsewhere are held to their folders.
 
     Attributes:
-        bundled: whether the names of bundled timbres stand for those.
+        bundled: returns the names that stand for something that comes with the package, and not for a file.
     """
 
-    bundled: bool = False
+    bundled: Callable[[], Sequence[str]] = tuple
 
 
-FileName = Annotated[str, PlainValidator(_path_text), NamesFile()]
+FileName = Annotated[str, PlainValidator(path_text), NamesFile()]
 """The name of a file in a board."""
 
-TimbreName = Annotated[str, PlainValidator(_path_text), NamesFile(bundled=True)]
+
+def _timbres() -> tuple[str, ...]:
+    from neural_fx.timbre.library import TIMBRES
+
+    return TIMBRES
+
+
+TimbreName = Annotated[str, PlainValidator(path_text), NamesFile(_timbres)]
 """The name of a bundled timbre or of a timbre file in a board."""
 
 
@@ -378,6 +386,7 @@ def _plan(slots: list[Any], source: _Source, where: tuple[str | int, ...], files
     names: set[str] = set()
     planned = []
     for i, raw in enumerate(slots):
+        checkpoint()
         place = (*where, i)
         kind = _kind(raw, source, place)
         slot: Slot = source.validate(_SLOTS[kind], raw, place)
@@ -419,22 +428,18 @@ def _located(slot: Slot, source: _Source, rules: Rules, place: tuple[str | int, 
     found: dict[str, str] = {}
     for name, mark in slot.file_fields().items():
         value = getattr(slot, name)
-        if value is None or (mark.bundled and value in _timbres()):
+        bundled = mark.bundled()
+        if value is None or value in bundled:
             continue
         file = rules.locate(value, source.path.parent, slot.NATIVE)
         if file is None:
-            bundled = f"{suggestion(value, _timbres())}; bundled: {', '.join(_timbres())}" if mark.bundled else ""
+            plain = [known for known in bundled if ":" not in known]
+            hint = f"{suggestion(value, plain)}; bundled: {', '.join(plain)}" if bundled else ""
             problem = "no such file, or it is outside the folders that this board may use"
-            source.fail((*place, name), f"{shown(value)}: {problem}{bundled}")
+            source.fail((*place, name), f"{shown(value)}: {problem}{hint}")
         files.append(file)
         found[name] = str(file)
     return slot.model_copy(update=found)
-
-
-def _timbres() -> tuple[str, ...]:
-    from neural_fx.timbre.library import TIMBRES
-
-    return TIMBRES
 
 
 def _fill(container: Container, slots: tuple[_Planned, ...], source: _Source) -> None:

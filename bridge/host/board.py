@@ -8,7 +8,7 @@ from pathlib import Path
 
 import mido
 
-from bridge.host.changes import Change
+from bridge.host.changes import Change, all_notes_off
 from bridge.host.hosted import SWITCH, Hosted, inside
 from bridge.host.latest import Latest
 from bridge.host.sources import ForeignBoard
@@ -115,9 +115,8 @@ class BoardHost:
 
     def panic(self) -> None:
         """End all notes."""
-        for channel in range(16):
-            for number, value in ((64, 0), (123, 0), (121, 0)):
-                self.play(mido.Message("control_change", channel=channel, control=number, value=value))
+        for message in all_notes_off():
+            self.play(message)
 
     # -- boards and streams ----------------------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import neural_fx
 from bridge.host.trials import STANDARD, Trial, try_out
 from bridge.media import BOARD_SUFFIXES, Media
-from instruments import DDSP, Instrument
+from instruments import Instrument, open_instrument
 from neural_fx.boards import MAX_BYTES, BoardPlan, load_board, plan_board
 from neural_fx.errors import BoardError, NeuralFXError
 from neural_fx.foreign import Rules
@@ -174,5 +174,5 @@ def instrument_from(timbre: str) -> Callable[[], Instrument]:
     Raises:
         NeuralFXError: there is no such timbre.
     """
-    DDSP(timbre)
-    return lambda: DDSP(timbre)
+    open_instrument(timbre)
+    return lambda: open_instrument(timbre)
