@@ -86,7 +86,8 @@ def names_that_are_refused(media: Path) -> list[str]:
         "~/cab.wav", "~root/cab.wav", "~nobody-of-that-name/cab.wav", ".hidden.wav", "shown.wav", "./.hidden.wav",
         ".neural-fx-0123.part.wav", "nothing.wav", "n" * 300 + ".wav", "n/" * 400 + "x", "n" * 5000, "cab.wav\0",
         "cab.wav\n", "\x1b[31mcab.wav", "C:cab.wav", "C:\\cab.wav", "\\\\server\\share\\cab.wav", "//server/share/cab",
-        "sub\\cab.wav", "ddsp:/dev/zero", "ddsp:../secret/cab.wav", ".", "..", "/", "", " ", "sub", "sub/", "\ud800.wav", "cab.wav/", "cab.wav/x",
+        "sub\\cab.wav", "ddsp:/dev/zero", "ddsp:../secret/cab.wav", ".", "..", "/", "", " ", "sub", "sub/",
+        "\ud800.wav", "cab.wav/", "cab.wav/x",
     ]  # fmt: skip
 
 
