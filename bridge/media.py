@@ -13,11 +13,15 @@ from collections.abc import Collection, Sequence
 from pathlib import Path, PureWindowsPath
 
 from bridge.errors import BridgeError
+from neural_fx.files import same_file
 from neural_fx.values import shown
 
 LONGEST_NAME = 1024
 BOARD_SUFFIXES = (".yaml", ".yml")
 """What a board file's name ends in."""
+
+BUNDLE_SUFFIXES = (".vst3", ".component")
+"""What the folder of a plugin ends in."""
 
 _DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)
 """Names that Windows reserves for devices in every folder."""
@@ -30,18 +34,37 @@ class Media:
         folders: none: no file can be named at all.
         overwrite: whether existing files may be replaced.
         plugins: whether boards from the network may load VST3 and Audio Unit plugins, which are native code.
+        kept: files that are never replaced, such as the worker's config.
+
+    Raises:
+        BridgeError: no folder can have such a name.
     """
 
-    def __init__(self, folders: Sequence[Path] = (), overwrite: bool = False, plugins: bool = False) -> None:
+    def __init__(
+        self,
+        folders: Sequence[Path] = (),
+        overwrite: bool = False,
+        plugins: bool = False,
+        kept: Sequence[Path] = (),
+    ) -> None:
+        for folder in folders:
+            if "\0" in str(folder) or not _is_encodable(str(folder)):
+                raise BridgeError(f"media folder {shown(str(folder))}: no folder can have this name")
         self.folders = [_resolved(Path(folder)) for folder in folders]
         self.overwrite = overwrite
         self.plugins = plugins
+        self.kept = tuple(kept)
         self._given = [Path(os.path.abspath(folder)) for folder in folders]
 
     @property
     def base(self) -> Path:
         """What paths in boards from the network are relative to: the first folder."""
-        return self.folders[0] if self.folders else Path.cwd()
+        if self.folders:
+            return self.folders[0]
+        try:
+            return Path.cwd()
+        except OSError:  # the working directory was removed
+            return Path(os.sep)
 
     def existing(self, name: str) -> Path:
         """Return the regular, readable file of a name, in the first folder that has it.
@@ -67,7 +90,7 @@ class Media:
         place = self._inside(name, folder)
         if place is None:
             return None
-        if bundle and os.path.isdir(place):
+        if bundle and place.suffix.lower() in BUNDLE_SUFFIXES and os.path.isdir(place):
             return place
         return place if _is_readable_file(place) else None
 
@@ -97,12 +120,15 @@ class Media:
                 raise BridgeError(f"{shown(name)} exists already; the worker was not started with --overwrite")
             if not os.path.isfile(place):
                 raise BridgeError(f"{shown(name)} is not a file; choose another name")
+            if any(same_file(place, kept) for kept in self.kept):
+                raise BridgeError(f"{shown(name)} is a file of the worker itself; choose another name")
         return place
 
     def without_folders(self, text: str) -> str:
         """Return a sentence with the files in the media folders named as the network names them."""
-        for folder in sorted({*map(str, self.folders), *map(str, self._given)}, key=len, reverse=True):
-            text = text.replace(folder.rstrip(os.sep) + os.sep, "")
+        known = {str(folder) for folder in (*self.folders, *self._given) if folder != Path(folder.anchor)}
+        for folder in sorted(known, key=len, reverse=True):
+            text = text.replace(folder + os.sep, "")
         return text
 
     def _check_folders(self) -> None:
@@ -133,6 +159,11 @@ def _is_plain(name: str) -> bool:
         return False
     if os.name == "nt" and (":" in name or any(_DEVICES.match(part) for part in name.split("/"))):
         return False
+    return _is_encodable(name)
+
+
+def _is_encodable(name: str) -> bool:
+    """Return whether the file system can be asked for a name: halves of characters cannot."""
     try:
         os.fsencode(name)
     except UnicodeEncodeError:

@@ -15,7 +15,9 @@ from bridge.host import BoardHost, board_from
 from neural_fx.errors import NeuralFXError, reason
 from neural_fx.inputs import printable
 from neural_fx.schema import EmptyList
-from neural_fx.values import suggestion
+from neural_fx.values import shown, suggestion
+
+LONGEST_ADDRESS = 256
 
 
 class Binding(BaseModel):
@@ -32,7 +34,7 @@ class Binding(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     cc: int = Field(ge=0, le=127)
-    to: str = Field(min_length=3, max_length=256)
+    to: str = Field(min_length=3, max_length=LONGEST_ADDRESS)
     channel: int | None = Field(None, ge=1, le=16)
     low: float = Field(default=0.0, ge=0, le=1)
     high: float = Field(default=1.0, ge=0, le=1)
@@ -134,8 +136,11 @@ class MidiRouter:
         Raises:
             NeuralFXError: there is no such address.
         """
+        address = address.strip("/")
         host, place = self._find(address)
         host.canonical(place)
+        if len(address) > LONGEST_ADDRESS:
+            raise BridgeError(f"an address of {len(address)} characters; at most {LONGEST_ADDRESS} can be learned")
         self.learning = address
 
     def feed(self, data: bytes, source: object = None, offset: int = 0) -> None:
@@ -245,7 +250,9 @@ class MidiRouter:
     def _find(self, address: str) -> tuple[BoardHost, str]:
         name, _, place = address.strip("/").partition("/")
         if name not in self.boards or not place:
-            raise BridgeError(f"{address!r}: expected BOARD/SLOT/PARAM; boards: {', '.join(self.boards) or 'none'}")
+            raise BridgeError(
+                f"{shown(address)}: expected BOARD/SLOT/PARAM; boards: {', '.join(self.boards) or 'none'}"
+            )
         return self.boards[name], place
 
 

@@ -15,6 +15,7 @@ from bridge.host import BoardHost
 from bridge.media import Media
 from neural_fx.audio import open_audio
 from neural_fx.errors import reason
+from neural_fx.foreign import not_streaming
 from neural_fx.inputs import printable
 from neural_fx.plans import FORMATS
 from neural_fx.processor import Spec
@@ -26,6 +27,8 @@ MOST_WAITING = 64
 MOST_OF_ONE_PEER = 16
 MOST_SECONDS = 4 * 3600.0
 """The longest audio: a compressed file of a few megabytes can be silence for days and fill the disk."""
+MOST_SECONDS_AT_ONCE = 1200.0
+"""The longest audio for boards with plugins such as PitchShift, which keep all of it in memory."""
 
 
 def never() -> bool:
@@ -172,11 +175,10 @@ class Renders:
         with open_audio(render.source) as reader:
             total = reader.frames / reader.sample_rate
             spec = Spec(reader.sample_rate, reader.channels)
-        if total > MOST_SECONDS:
-            raise BridgeError(
-                f"{render.source.name} lasts {total / 3600:.1f} h; a render on request is of at most "
-                f"{MOST_SECONDS / 3600:g} h, so cut it into parts"
-            )
+        _check_length(total, MOST_SECONDS, "a render on request")
+        board = self.boards[render.board].copy(spec)
+        for name in not_streaming(board):
+            _check_length(total, MOST_SECONDS_AT_ONCE, f"a render with {name}, which needs all audio at once,")
         done = 0.0
 
         def advance(seconds: float) -> None:
@@ -184,7 +186,6 @@ class Renders:
             done += seconds
             render.reply("/render/progress", render.number, min(1.0, done / max(total, 1e-9)))
 
-        board = self.boards[render.board].copy(spec)
         output = Output(overwrite=self.media.overwrite)
         return render_file(render.source, render.target, board, output, advance, render.stop).remarks
 
@@ -194,6 +195,13 @@ class Renders:
     def _forget(self, render: Render) -> None:
         with self.lock:
             self.renders.pop(render.number, None)
+
+
+def _check_length(seconds: float, most: float, what: str) -> None:
+    if seconds > most:
+        raise BridgeError(
+            f"the input lasts {seconds / 60:.0f} minutes; {what} may be of {most / 60:g} minutes; cut it into parts"
+        )
 
 
 _NUMBERS = itertools.count(1)

@@ -79,7 +79,8 @@ class Worker:
         self.router = MidiRouter(self.boards, options.midi, log, self._learned)
         sys.setswitchinterval(0.0001)  # engine threads take turns soon, not after 5 ms
         try:
-            media = Media(options.media, options.overwrite, options.allow_plugins)
+            kept = () if options.config is None else (options.config,)
+            media = Media(options.media, options.overwrite, options.allow_plugins, kept)
             address = options.host, options.stream_port, options.token
             guesses = GuessLimiter()
             self.streams = StreamServer(self.boards, *address, media, log, self.placement, guesses=guesses)
@@ -147,13 +148,16 @@ class Worker:
             subscriber.reply("/error", f"/{name}", sentence)
 
     def reload(self) -> None:
-        """Read all board files again; one with an error stays as it was, and the log says so."""
+        """Read all board files again, on threads; one with an error stays as it was, and the log says so."""
         for name, path in self.options.boards.items():
-            try:
-                self.boards[name].load(board_from(path))
-                self.log(f"{name}: loaded again")
-            except Exception as error:  # any plugin may raise anything; the others go on
-                self.log(f"{name}: stays as it was: {reason(error)}")
+            self._reload(name, path)
+
+    def _reload(self, name: str, path: Path) -> None:
+        self.boards[name].load_soon(
+            lambda: board_from(path),
+            lambda: self.log(f"{name}: loaded again"),
+            lambda sentence: self.log(f"{name}: stays as it was: {sentence}"),
+        )
 
     def status(self) -> list[dict[str, object]]:
         """For every board: its streams, load, late blocks and latency, and whether it is on live audio.

@@ -35,7 +35,7 @@ from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationErr
 
 from neural_fx.errors import BoardError, ModelError, NeuralFXError, ParameterError, reason
 from neural_fx.files import replacing, same_file
-from neural_fx.foreign import Rules
+from neural_fx.foreign import Rules, stored_values
 from neural_fx.impulse import Convolution, response_path
 from neural_fx.inputs import content_problem, read_bytes
 from neural_fx.interruption import checkpoint
@@ -207,19 +207,31 @@ _SLOTS: dict[str, type[Slot]] = {
 _COMMON = tuple(Slot.model_fields)
 
 
+_LONGEST_KEY = 64
+"""Characters of a field's name that an error quotes."""
+
+
+def _short(key: str) -> str:
+    return key if len(key) <= _LONGEST_KEY else key[: _LONGEST_KEY - 3] + "..."
+
+
 @dataclass
 class _Source:
-    """A board file while it is read: where it is, and on which line every field stands."""
+    """A board file while it is read: where it is, and on which line every field stands.
+
+    `stored` counts the numbers in the plugins that are built, for `Rules.check_size`.
+    """
 
     path: Path
     lines: dict[tuple[str | int, ...], int] = field(default_factory=dict)
     rules: Rules | None = None
+    stored: int = 0
 
     def fail(self, where: tuple[str | int, ...], problem: str) -> NoReturn:
         known = where
         while known and known not in self.lines:
             known = known[:-1]
-        spelled = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in where).lstrip(".")
+        spelled = "".join(f"[{p}]" if isinstance(p, int) else f".{_short(p)}" for p in where).lstrip(".")
         line = f"line {self.lines.get(known, 1)}"
         raise BoardError(": ".join(part for part in (f"{self.path}, {line}", spelled, problem) if part))
 
@@ -263,7 +275,8 @@ class BoardPlan:
         """
         result = Pedalboard(mix=self._board.mix)
         result.name = self._board.name
-        _fill(result, self._slots, self._source, result)
+        self._source.stored = 0
+        _fill(result, self._slots, self._source)
         table = parameter_table(result)
         if self._source.rules is not None and len(table) > self._source.rules.most_parameters:
             most = self._source.rules.most_parameters
@@ -429,18 +442,19 @@ def _located(slot: Slot, source: _Source, rules: Rules, place: tuple[str | int, 
     return slot.model_copy(update=found)
 
 
-def _fill(container: Container, slots: tuple[_Planned, ...], source: _Source, whole: Pedalboard) -> None:
-    """Build the plugins of some slots into a container, which is in `whole` already."""
+def _fill(container: Container, slots: tuple[_Planned, ...], source: _Source) -> None:
+    """Build the plugins of some slots into a container."""
     for planned in slots:
         plugin = _built(planned, source)
-        container.append(plugin)
-        if isinstance(plugin, Container):
-            _fill(plugin, planned.inside, source, whole)
         if source.rules is not None:
+            source.stored += stored_values(plugin)
             try:
-                source.rules.check_size(whole)
+                source.rules.check_size(source.stored)
             except BoardError as error:
                 source.fail(planned.place, str(error))
+        container.append(plugin)
+        if isinstance(plugin, Container):
+            _fill(plugin, planned.inside, source)
         if planned.slot.name is not None:
             container.name_slot(plugin, planned.slot.name)
 

@@ -5,7 +5,7 @@ A board of the user's own has no limits. A board from the network is built by a 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,13 +46,15 @@ class Rules:
     most_parameters: int = 4096
     most_values: int = 2**24
 
-    def check_size(self, board: Iterable[object]) -> None:
+    def check_size(self, values: int) -> None:
         """Check what a board, built or in the making, takes in memory.
 
+        Args:
+            values: the sum of `stored_values` of its plugins.
+
         Raises:
-            BoardError: it takes more than `most_values`; names the limit.
+            BoardError: it is more than `most_values`; names the limit.
         """
-        values = sum(stored_values(plugin) for plugin in everything_in(board))
         if values > self.most_values:
             raise BoardError(
                 f"the board holds {values / 2**20:.0f} million numbers in networks and impulse responses; "
@@ -61,7 +63,11 @@ class Rules:
 
 
 def stored_values(plugin: object) -> int:
-    """Return how many 32-bit numbers a plugin stores for one channel; 0 for containers and native plugins."""
+    """Return how many 32-bit numbers a plugin, and what is in it, stores for one channel; 0 for native plugins."""
+    return sum(map(_own_values, everything_in(plugin)))
+
+
+def _own_values(plugin: object) -> int:
     if isinstance(plugin, NeuralProcessor):
         return _network_values(plugin)
     if isinstance(plugin, Convolution):

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
+from neural_fx.inputs import without_waiting
+
 _MOST_CHUNKS = 10000
 """Chunks read before the search for the audio ends: real files have a few dozen at most."""
 _OGG_PAGE = 65307
@@ -53,7 +55,7 @@ def audio_size(path: str | Path) -> Size | None:
         OSError: the file cannot be read.
     """
     total = os.stat(path).st_size
-    with open(path, "rb") as file:
+    with open(path, "rb", opener=without_waiting) as file:
         head = file.read(16)
         try:
             if head[:4] in (b"RIFF", b"RF64", b"BW64", b"RIFX") and head[8:12] == b"WAVE":
@@ -259,7 +261,7 @@ def ogg_lacks_end(path: str | Path) -> bool:
     Raises:
         OSError: the file cannot be read.
     """
-    with open(path, "rb") as file:
+    with open(path, "rb", opener=without_waiting) as file:
         if file.read(4) != b"OggS":
             return False
         file.seek(max(0, os.stat(path).st_size - _OGG_PAGE))

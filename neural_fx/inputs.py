@@ -57,12 +57,23 @@ def file_problem(path: str | Path, kind: str = "a file") -> str | None:
 
 
 def special_problem(path: str | Path) -> str | None:
-    """Return what a path is if it is neither a file nor a folder: opening a pipe would wait for its other end."""
+    """Return why a path is neither a file nor a folder, or cannot be one: opening a pipe would wait for its other end.
+
+    Returns:
+        None for a file or a folder, and where that is not known.
+    """
     try:
         mode = os.stat(path).st_mode
-    except (OSError, ValueError):
+    except OSError:
         return None
+    except ValueError:
+        return "no file can have this name"
     return next((problem for matches, problem in _SPECIAL if matches(mode)), None)
+
+
+def without_waiting(path: str, flags: int) -> int:
+    """Open a file, and do not wait if it has become a pipe since it was checked; for `open` as its `opener`."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0))
 
 
 def content_problem(head: bytes) -> str | None:
@@ -101,7 +112,7 @@ def read_bytes(path: str | Path, most: int, error: type[NeuralFXError] = NeuralF
     if problem is not None:
         raise error(f"{path}: {problem}")
     try:
-        with open(path, "rb") as file:
+        with open(path, "rb", opener=without_waiting) as file:
             data = file.read(most + 1)
     except OSError as failure:
         raise error(f"{path}: cannot be read: {reason(failure)}") from None

@@ -15,6 +15,7 @@ from bridge.host.sources import ForeignBoard
 from bridge.host.stream import BoardStream, Voice
 from neural_fx.boards import board_text, save_board
 from neural_fx.errors import BoardError, reason
+from neural_fx.inputs import printable
 from neural_fx.parameters import Parameter
 from neural_fx.pedalboard import Pedalboard
 from neural_fx.placement import LivePlacement
@@ -203,7 +204,7 @@ class BoardHost:
         for address in self.master.knobs():
             if fresh[address] != wanted[address]:
                 board.apply(address, wanted[address])
-        stream = BoardStream(board, spec, lambda sentence: self.notify(self.name, sentence))
+        stream = BoardStream(board, spec, lambda sentence: self.notify(self.name, printable(sentence)))
         stream.share, stream.bypass = share, self.bypassed
         self.streams.append(stream)
         return stream

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 
 import neural_fx
@@ -18,13 +19,15 @@ from instruments import Instrument, open_instrument
 from neural_fx.boards import MAX_BYTES, BoardPlan, load_board, plan_board
 from neural_fx.errors import BoardError, NeuralFXError
 from neural_fx.foreign import Rules
-from neural_fx.inputs import read_bytes
+from neural_fx.inputs import printable, read_bytes
 from neural_fx.pedalboard import Pedalboard
 from neural_fx.processor import Spec
 from neural_fx.yaml_text import write_yaml
 
 _MOST_IN_BUNDLE = 1000
 """Files of a plugin's folder that are looked at to tell whether it changed."""
+_MOST_ERROR = 1000
+"""Characters of an error: a text from the network can have fields with names of any length."""
 
 
 def rules_of(media: Media) -> Rules:
@@ -90,15 +93,16 @@ class ForeignBoard:
             raise self._cleaned(error) from None
 
     def _cleaned(self, error: NeuralFXError) -> BoardError:
-        """Return an error that does not tell where the media folders are."""
-        return BoardError(self.media.without_folders(str(error)))
+        """Return an error for the network: short, printable, and not telling where the folders are."""
+        text = printable(self.media.without_folders(str(error)).replace(str(self.path), self.path.name))
+        return BoardError(text if len(text) <= _MOST_ERROR else text[: _MOST_ERROR - 3] + "...")
 
 
 def _identities(files: Iterable[Path]) -> Iterator[str]:
     """Yield texts that change when the content of a file, or of a plugin's folder, does."""
     for file in files:
-        inside = sorted(file.rglob("*"))[:_MOST_IN_BUNDLE] if os.path.isdir(file) else []
-        for path in (file, *inside):
+        inside = (Path(folder) / name for folder, _, names in os.walk(file) for name in names)
+        for path in (file, *sorted(islice(inside, _MOST_IN_BUNDLE))):
             try:
                 found = os.stat(path)
             except OSError:

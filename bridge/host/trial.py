@@ -32,6 +32,8 @@ MOST_SAMPLES = 1 << 17
 MOST_IN_BLOCK = 1 << 20
 """Samples of the first block, which is as large as blocks may get, of all channels together."""
 LEAST_BLOCKS = 4
+MOST_ANSWER = 4000
+"""Characters of an answer."""
 LEVEL = 0.5
 """Standard deviation of the noise: as loud as a hot guitar."""
 
@@ -50,7 +52,7 @@ def main() -> None:
         refused = "refused: the board takes too much memory"
     except Exception as error:  # plugins by anyone can raise anything
         refused = f"refused: {type(error).__name__}: {reason(error)}"
-    answer.write(json.dumps({"refused": printable(refused)}).encode())
+    answer.write(json.dumps({"refused": printable(refused)[:MOST_ANSWER]}).encode())
     answer.flush()
     os._exit(0)  # plugins that crash at exit have done what they are wanted for
 
@@ -69,14 +71,18 @@ def _limit(seconds: float, memory_bytes: int) -> None:
     if hasattr(signal, "alarm"):
         signal.alarm(int(seconds) + 10)  # for a worker that is gone
     if hasattr(os, "nice"):
-        os.nice(5)
+        os.nice(10)  # streams go first
     try:
         import resource
     except ImportError:  # Windows
         return
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    limits = {resource.RLIMIT_CORE: 0}
     if sys.platform == "linux":
-        resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, memory_bytes))
+        limits[resource.RLIMIT_DATA] = memory_bytes
+    for kind, limit in limits.items():
+        _, hard = resource.getrlimit(kind)
+        lowest = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
+        resource.setrlimit(kind, (lowest, lowest))
 
 
 def _try(request: dict[str, Any]) -> None:

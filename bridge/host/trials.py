@@ -15,7 +15,7 @@ import sys
 import threading
 from collections import OrderedDict
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -64,11 +64,12 @@ def try_out(trial: Trial, spec: Spec) -> None:
 
     Args:
         trial: the board.
-        spec: how to play it.
+        spec: how to play it. What passes with blocks of some size passes with smaller ones, so sizes are rounded up.
 
     Raises:
         BoardError: the board is refused; says why.
     """
+    spec = replace(spec, buffer_size=_rounded(spec.buffer_size))
     key = _key(trial, spec)
     refusal = _known(key)
     if refusal is None:
@@ -83,6 +84,11 @@ def try_out(trial: Trial, spec: Spec) -> None:
             _turns.release()
     if refusal:
         raise BoardError(refusal)
+
+
+def _rounded(buffer_size: int) -> int:
+    """Return the next power of two, at least that of `STANDARD`: fewer sizes need fewer trials."""
+    return max(STANDARD.buffer_size, 1 << (buffer_size - 1).bit_length())
 
 
 def _key(trial: Trial, spec: Spec) -> str:
@@ -165,11 +171,12 @@ def _death(status: int) -> str:
 
 
 def _environment() -> dict[str, str]:
-    """Return the environment of a trial: the same modules, one thread, no GPU."""
+    """Return the environment of a trial: the same modules, one thread, no GPU, and not the worker's token."""
     paths = os.pathsep.join(path for path in sys.path if path)
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     safe = {"PYTHONPATH": paths, "PYTHONSAFEPATH": "1", "CUDA_VISIBLE_DEVICES": ""}
-    return {**os.environ, **threads, **safe}
+    inherited = {name: value for name, value in os.environ.items() if name != "NEURAL_FX_TOKEN"}
+    return {**inherited, **threads, **safe}
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

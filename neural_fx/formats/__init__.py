@@ -17,7 +17,7 @@ from neural_fx.formats.capture import Capture, Metadata
 from neural_fx.formats.network import Network
 from neural_fx.formats.reader import MAX_BYTES
 from neural_fx.formats.registry import FORMATS, Content, Format
-from neural_fx.inputs import content_problem, special_problem
+from neural_fx.inputs import content_problem, special_problem, without_waiting
 
 __all__ = ["FORMATS", "Capture", "Content", "Format", "Metadata", "Network", "parse", "read"]
 
@@ -48,7 +48,7 @@ def read(path: str | Path) -> Capture:
         size = path.stat().st_size
         if path.is_file() and size > MAX_BYTES:
             raise ModelError(f"is {size / 2**20:.0f} MB; model files here are at most {MAX_BYTES // 2**20} MB")
-        with path.open("rb") as file:
+        with open(path, "rb", opener=without_waiting) as file:
             data = file.read(MAX_BYTES + 1)
         return replace(parse(data), path=path.absolute())
     except OSError as error:

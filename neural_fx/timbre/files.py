@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from neural_fx.errors import ModelError, reason
 from neural_fx.formats.archive import archive_bytes, matches, open_archive
-from neural_fx.inputs import content_problem, special_problem
+from neural_fx.inputs import content_problem, special_problem, without_waiting
 from neural_fx.timbre.decoder import Decoder, Shape, weight_shapes
 
 FORMAT = "neural-fx-timbre"
@@ -93,7 +93,8 @@ def read_timbre(path: str | Path) -> Timbre:
     try:
         if path.stat().st_size > MAX_BYTES:
             raise ModelError(f"is over {MAX_BYTES // 2**20} MB, too large for a timbre")
-        return _parse(path.read_bytes(), path.stem)
+        with open(path, "rb", opener=without_waiting) as file:
+            return _parse(file.read(MAX_BYTES), path.stem)
     except OSError as error:
         raise ModelError(f"cannot be read: {reason(error)}").inside(path) from None
     except ModelError as error:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +18,16 @@ import numpy as np
 import pytest
 import soundfile
 
+from bridge.cli.serve import serve
 from bridge.config import Config, read_config
 from bridge.errors import BridgeError
-from bridge.host import BoardHost, board_from, board_in
+from bridge.host import BoardHost, board_from, board_in, instrument_from
 from bridge.media import Media
 from bridge.midi import MidiMap, MidiRouter, Program
 from bridge.osc.packets import decode, encode
 from bridge.osc.tree import Tree
+from bridge.worker import Options, Worker
+from neural_fx.boards import load_board
 from neural_fx.errors import BoardError, NeuralFXError
 from neural_fx.formats import read
 from neural_fx.inputs import printable
@@ -80,7 +86,8 @@ def names_that_are_refused(media: Path) -> list[str]:
         "~/cab.wav", "~root/cab.wav", "~nobody-of-that-name/cab.wav", ".hidden.wav", "shown.wav", "./.hidden.wav",
         ".neural-fx-0123.part.wav", "nothing.wav", "n" * 300 + ".wav", "n/" * 400 + "x", "n" * 5000, "cab.wav\0",
         "cab.wav\n", "\x1b[31mcab.wav", "C:cab.wav", "C:\\cab.wav", "\\\\server\\share\\cab.wav", "//server/share/cab",
-        "sub\\cab.wav", ".", "..", "/", "", " ", "sub", "sub/", "\ud800.wav", "cab.wav/", "cab.wav/x",
+        "sub\\cab.wav", "ddsp:/dev/zero", "ddsp:../secret/cab.wav", ".", "..", "/", "", " ", "sub", "sub/",
+        "\ud800.wav", "cab.wav/", "cab.wav/x",
     ]  # fmt: skip
 
 
@@ -107,6 +114,23 @@ def test_what_may_not_be_read_is_not_there(media: Path) -> None:
     assert sentences == {""}
     for name in ("cab.wav", "sub/cab.wav", "./sub/../cab.wav", str(media / "cab.wav"), f"../{media.name}/cab.wav"):
         assert fence.existing(name).name == "cab.wav"
+
+
+def test_what_cannot_be_read_is_not_there_either(media: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the tests run as the superuser, who reads everything."""
+
+    def denied(*ignored: object) -> int:
+        raise PermissionError(13, "Permission denied")
+
+    answers = set()
+    for name, works in (("cab.wav", False), ("nothing.wav", True)):
+        with monkeypatch.context() as patched:
+            if not works:
+                patched.setattr(os, "open", denied)
+            with pytest.raises(BridgeError) as refused:
+                Media([media]).existing(name)
+            answers.add(without_name(str(refused.value), name))
+    assert len(answers) == 1
 
 
 @pytest.mark.usefixtures("specials")
@@ -142,6 +166,18 @@ def test_a_link_does_not_lend_its_suffix(media: Path) -> None:
     (media / "song.wav").symlink_to("board.yaml")
     with pytest.raises(BridgeError, match=r"must end in \.wav"):
         Media([media], overwrite=True).new("song.wav", [".wav"])
+
+
+def test_the_config_is_never_replaced(media: Path) -> None:
+    (media / "worker.yaml").write_text("media: [.]\n")
+    (media / "link.yaml").symlink_to("worker.yaml")
+    os.link(media / "worker.yaml", media / "hard.yaml")
+    fence = Media([media], overwrite=True, kept=[media / "worker.yaml"])
+    for name in ("worker.yaml", "link.yaml", "hard.yaml"):
+        with pytest.raises(BridgeError, match="of the worker itself"):
+            fence.new(name, [".yaml"])
+    (media / "other.yaml").write_text("")
+    assert fence.new("other.yaml", [".yaml"]) == media / "other.yaml"
 
 
 def test_a_media_folder_that_is_a_link_or_missing(media: Path, tmp_path: Path) -> None:
@@ -186,7 +222,7 @@ def test_boards_name_files_under_the_same_rules(media: Path, field: str, monkeyp
     fence = Media([media], plugins=True)
     found = set()
     for name in [*names_that_are_refused(media), "pipe.wav", "cab"]:
-        if name == "sub" or name != name.strip() or not name:  # a plugin may be a folder; boards strip the names
+        if name != name.strip() or not name:  # boards strip the names
             continue
         with pytest.raises(BoardError, match="outside the folders") as refused:
             board_in(slot(field, name), fence)
@@ -240,6 +276,29 @@ def test_the_answer_does_not_tell_where_the_folder_is(media: Path) -> None:
     for reply in replies:
         assert reply[0] in ("/error", "/render/error")
         assert str(media.parent) not in str(reply)
+
+
+@pytest.mark.parametrize("text", ["slots: [", "slots: 3", "slots: [{ir: x.wav}]", "slots: [{plugin: PitchShift}]"])
+def test_nor_where_the_worker_runs(text: str, media: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(media)
+    with pytest.raises(BoardError) as refused:
+        board_in(text, Media())
+    assert str(media) not in str(refused.value)
+
+
+def test_a_working_directory_that_is_gone(media: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert len(board_in("slots: [{plugin: Gain}]", Media())()) == 1
+    with pytest.raises(BoardError, match="outside the folders"):
+        board_in("slots: [{ir: cab.wav}]", Media())
+    assert len(board_in("slots: [{ir: cab.wav}]", Media([media]))()) == 1
+
+
+def test_sentences_about_a_media_folder_that_is_the_whole_disk() -> None:
+    assert Media([Path("/")]).without_folders("/lead/load: a/b") == "/lead/load: a/b"
 
 
 def test_names_in_a_board_are_relative_to_its_folder(media: Path) -> None:
@@ -315,6 +374,32 @@ def test_a_user_who_does_not_exist_is_no_traceback(media: Path) -> None:
     config = read_config(media / "worker.yaml")
     assert isinstance(config, Config)
     assert "nobody-of-that-name" in config.instruments["solo"]
+
+
+@pytest.mark.usefixtures("specials")
+def test_names_that_the_user_gives_end_in_a_sentence(media: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the name and wherever it is written: a `NeuralFXError`, and no waiting for a pipe."""
+    monkeypatch.chdir(media)
+    (media / "folder.yaml").mkdir()
+    os.mkfifo(media / "pipe.yaml")
+    names = ["a\0.nam", "a\0.yaml", "circle", "circle/x.wav", "pipe.wav", "pipe.yaml", "socket.wav", "folder.yaml",
+             "n" * 300, "n" * 5000 + ".yaml", "/dev/null", "sub", "\ud800.wav", "\ud800.yaml", "\udce9.wav",
+             "~nobody-of-that-name/x.wav", "missing.wav", "broken.wav"]  # fmt: skip
+    path = media / "mine.txt"
+    for name, field in itertools.product(names, FIELDS):
+        path.write_bytes(slot(field, name).encode("utf-8", "surrogateescape"))
+        with pytest.raises(NeuralFXError):
+            load_board(path)
+    for name in names:
+        with pytest.raises(NeuralFXError):
+            board_from(name)()
+        with pytest.raises(NeuralFXError):
+            instrument_from(name)
+        with pytest.raises(NeuralFXError):
+            read_config(Path(name))
+    for name in ("a\0", "\ud800"):
+        with pytest.raises(BridgeError, match="no folder can have this name"):
+            Media([Path(name)])
 
 
 def test_programs_of_the_config_are_the_users_own(media: Path) -> None:
@@ -408,3 +493,59 @@ def test_no_file_is_opened_for_long(media: Path, tree: Tree) -> None:
     if before:
         assert len(os.listdir("/proc/self/fd")) <= before + 8  # other threads may open some
     assert threading.active_count() < 50
+
+
+# -- the worker ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+def test_the_option_reaches_boards_from_the_network(media: Path, allowed: bool) -> None:
+    (media / "board.yaml").write_text("slots: [{vst3: None.vst3}]")
+    options = Options({}, osc_port=0, stream_port=0, oscquery_port=0, announce=False, media=(media,))
+    worker = Worker(replace(options, allow_plugins=allowed))
+    try:
+        ((_, _, sentence),) = asked(worker.tree, "/board/load", "board.yaml")
+        assert ("--allow-plugins" in sentence) != allowed
+        assert "outside the folders that this board may use" in sentence
+    finally:
+        worker.close()
+
+
+def test_the_command_has_the_option() -> None:
+    assert signature(serve).parameters["allow_plugins"].default is False
+
+
+def test_a_reload_reads_every_board_again(media: Path) -> None:
+    """A board that takes long to load does not keep the worker from hearing signals."""
+    said: list[str] = []
+    paths = {name: media / f"{name}.yaml" for name in ("lead", "bass")}
+    for path in paths.values():
+        path.write_text("slots: []")
+    worker = Worker(Options(paths, osc_port=0, stream_port=0, oscquery_port=0, announce=False), said.append)
+    try:
+        paths["lead"].write_text("slots: [{ir: ../secret/cab.wav}]")
+        paths["bass"].write_text("slots: 3")
+        with worker.boards["bass"]._loading:
+            worker.reload()  # does not wait for the load that is running
+        until(lambda: len(said) == 2)
+        assert sorted(said)[0].startswith("bass: stays as it was: ")
+        assert sorted(said)[1] == "lead: loaded again"
+        assert len(worker.boards["lead"].master) == 1
+    finally:
+        worker.close()
+
+
+def test_a_worker_ends_its_renders(media: Path) -> None:
+    """Files that a closed worker was asked for do not keep the process, and leave nothing behind."""
+    soundfile.write(media / "long.wav", np.zeros(48000 * 60, np.float32), 48000)
+    (media / "slow.yaml").write_text("slots: [" + "{pedal: big-muff, oversample: 8}, " * 4 + "]")
+    before = sorted(media.glob("[!.]*"))
+    options = Options({"lead": media / "slow.yaml"}, osc_port=0, stream_port=0, oscquery_port=0, announce=False)
+    worker = Worker(replace(options, media=(media,)))
+    replies: list[Any] = []
+    for i in range(3):
+        worker.tree.renders.start("long.wav", f"{i}.wav", "lead", lambda *reply: replies.append(reply))
+    worker.close()
+    until(lambda: not worker.tree.renders.renders)
+    assert [reply[0] for reply in replies if reply[0] != "/render/progress"] == ["/render/error"] * 3
+    assert sorted(media.glob("[!.]*")) == before

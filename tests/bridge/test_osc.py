@@ -212,11 +212,11 @@ def test_boards_are_saved_and_loaded(osc: OscServer, media: Path) -> None:
     ask(osc.tree, "/lead/gain/gain_db", -12.0)
     assert ask(osc.tree, "/lead/save", "mine.yaml") == [("/lead/save", "mine.yaml")]
     found = ask(osc.tree, "/bass/load", "mine.yaml")
-    assert until(lambda: found) == [("/bass/load", "mine.yaml")]
+    assert until(lambda: found, 60) == [("/bass/load", "mine.yaml")]
     assert osc.tree.boards["bass"].value("gain/gain_db") == -12.0
     (media / "bad.yaml").write_text("slots: 3")
     found = ask(osc.tree, "/bass/load", "bad.yaml")
-    assert until(lambda: found)[0][:2] == ("/error", "/bass/load")
+    assert until(lambda: found, 60)[0][:2] == ("/error", "/bass/load")
     assert osc.tree.boards["bass"].value("gain/gain_db") == -12.0, "a failed load changes nothing"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -25,6 +26,7 @@ from neural_fx.processor import Spec
 from tests.bridge.test_media import asked
 from tests.bridge.test_session_boards import greet, play
 from tests.conftest import noise, wavenet_document
+from tests.neural_fx.test_vst3 import late_gain  # noqa: F401
 
 DEEDS = '''
 """Makes native plugins of every trial do what the environment says. This process stands for one that loads them."""
@@ -133,6 +135,20 @@ def test_a_plugin_that_takes_all_memory_is_refused(does: Callable[[str], None]) 
         board_in(GAIN, Media())
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="the memory of a process is bounded on Linux only")
+def test_limits_of_the_user_are_kept() -> None:
+    """A trial in a shell with a lower limit of its own runs under that."""
+    script = (
+        "import resource\n"
+        "resource.setrlimit(resource.RLIMIT_DATA, (2**30, 2**30))\n"
+        "from bridge.host import board_in\n"
+        "from bridge.media import Media\n"
+        f"print(len(board_in({GAIN!r}, Media())()))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.stdout == "1\n", done.stderr
+
+
 def test_a_plugin_cannot_answer_for_the_trial(does: Callable[[str], None]) -> None:
     does("talk")
     assert len(board_in(GAIN, Media())()) == 1
@@ -199,6 +215,20 @@ def test_the_users_own_boards_are_not_tried(media: Path, started: list[list[str]
     assert started == []
 
 
+def test_a_real_plugin_with_leave(late_gain: Path, media: Path) -> None:  # noqa: F811
+    shutil.copytree(late_gain, media / "LateGain.vst3")
+    (media / "link.vst3").symlink_to(late_gain)
+    text = "slots:\n- vst3: LateGain.vst3\n  set: {gain: 0.5}\n"
+    board = board_in(text, Media([media], plugins=True))()
+    x = noise(3000, 2)
+    np.testing.assert_allclose(board(x, 48000), 2 * x, atol=1e-6)
+    for name in (late_gain, "link.vst3"):
+        with pytest.raises(BoardError, match="outside the folders"):
+            board_in(f"slots: [{{vst3: {name}}}]", Media([media], plugins=True))
+    with pytest.raises(BoardError, match="--allow-plugins"):
+        board_in(text, Media([media]))
+
+
 # -- verdicts ------------------------------------------------------------------------------------------------------
 
 
@@ -246,12 +276,12 @@ def test_a_load_is_tried_at_the_rates_of_its_streams(
     monkeypatch.setattr(trials, "_run", lambda trial, spec: specs.append(spec) or run(trial, spec))
     (media / "a.yaml").write_text(GAIN)
     host = BoardHost("lead", Pedalboard)
-    for spec in (Spec(44100, 1, 64), Spec(96000, 2, 128), Spec(96000, 2, 128)):
+    for spec in (Spec(44100, 1, 64), Spec(96000, 2, 700), Spec(96000, 2, 1024)):
         host.open(spec)
     host.load(ForeignBoard(media / "a.yaml", GAIN.encode(), Media([media])))
-    assert specs == [Spec(44100, 1, 64), Spec(96000, 2, 128)]
+    assert specs == [Spec(44100, 1, 512), Spec(96000, 2, 1024)], "the sizes of blocks are rounded up"
     host.copy(Spec(22050, 1))
-    assert specs[2:] == [Spec(22050, 1)], "a render's file has a rate of its own"
+    assert specs[2:] == [Spec(22050, 1, 8192)], "a render's file has a rate of its own"
 
 
 def test_a_board_is_never_built_untried(started: list[list[str]]) -> None:
