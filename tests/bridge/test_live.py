@@ -35,6 +35,7 @@ from bridge.live.ring import BLOCKS, Counters, Ring, SharedFile, remove_leftover
 from bridge.worker import Options, Worker
 from neural_fx.pedalboard import Pedalboard
 from neural_fx.processor import Spec
+from tests.bridge.jack_servers import jack_server
 from tests.conftest import noise
 
 ROOT = Path(__file__).parents[2]
@@ -313,40 +314,11 @@ def test_an_interface_that_asks_for_no_more_audio_is_gone(monkeypatch: pytest.Mo
 
 try:
     import jack
-
-    jack.set_error_function(lambda message: None)
 except Exception:  # the package or the system's library is missing
     jack = None
 needs_jack = pytest.mark.skipif(
     jack is None or shutil.which("jackd") is None, reason="jackd, JACK-Client or libjack is not installed"
 )
-
-
-@contextlib.contextmanager
-def jack_server(name: str, *options: str, rate: int = 48000, frames: int = 256) -> Iterator[subprocess.Popen[bytes]]:
-    """A JACK server without hardware that accepts clients."""
-    driver = ["-d", "dummy", "-r", str(rate), "-p", str(frames)]
-    process = subprocess.Popen(
-        ["jackd", "-n", name, "--no-realtime", *options, *driver], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    try:
-        wait_until(lambda: answers(name))
-        yield process
-    finally:
-        process.terminate()
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def answers(name: str) -> bool:
-    try:
-        jack.Client("neural-fx-ask", no_start_server=True, servername=name).close()
-    except jack.JackOpenError:
-        return False
-    return True
 
 
 @contextlib.contextmanager
