@@ -55,6 +55,7 @@ def main() -> None:
         rate, frames, device, channels, "float32", latency="low", callback=process, finished_callback=finished
     )
     with stream:
+        exchange.start()
         exchange.serve(Watch(exchange).tend)
 
 

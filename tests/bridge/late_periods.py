@@ -32,7 +32,7 @@ class Late:
     """What a run counted.
 
     Attributes:
-        periods: that went through the board.
+        periods: that the server asked for.
         dropouts: of these, the ones whose audio came back late.
         xruns: that the server reported.
     """
@@ -81,20 +81,20 @@ def late_periods(server: str, make: Callable[[], Pedalboard], periods: int, busy
     """
     board = LiveBoard(BoardHost("late", make), "jack", 1, server)
     try:
-        _wait_for(board, warm)
-        before, start = board.status(), board.stream.blocks
+        before = _counts_after(board, warm)
         with busy_interpreter(busy):
-            _wait_for(board, start + periods)
-            after, end = board.status(), board.stream.blocks
+            after = _counts_after(board, before["periods"] + periods)
     finally:
         board.close()
-    return Late(end - start, after["dropouts"] - before["dropouts"], after["xruns"] - before["xruns"])
+    return Late(**{name: after[name] - before[name] for name in ("periods", "dropouts", "xruns")})
 
 
-def _wait_for(board: LiveBoard, blocks: int) -> None:
-    while board.stream.blocks < blocks:
+def _counts_after(board: LiveBoard, periods: int) -> dict[str, int]:
+    """Wait for a count of periods, and return all counts."""
+    while (counts := board.io.counters.read())["periods"] < periods:
         board.status()  # raises if the board is not connected
         time.sleep(0.05)
+    return counts
 
 
 def main() -> None:
