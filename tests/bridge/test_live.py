@@ -682,6 +682,29 @@ def test_a_new_period_of_the_server_opens_the_board_anew() -> None:
 
 
 @needs_jack
+def test_an_interface_that_went_away_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """PortAudio, whose only interface here is the JACK server."""
+    pytest.importorskip("sounddevice", reason="sounddevice or libportaudio is missing", exc_type=Exception)
+    name, sentences = "nfx-interface", []
+    monkeypatch.setenv("JACK_DEFAULT_SERVER", name)
+    with contextlib.ExitStack() as stack:
+        with jack_server(name) as server:
+            board = LiveBoard(BoardHost("interface", Pedalboard), "portaudio", 2, log=sentences.append)
+            stack.callback(board.close)
+            wait_until(lambda: board.stream.blocks > 10)
+            server.kill()
+            server.wait()
+            wait_until(lambda: bool(sentences))
+            assert "live audio ended: the audio interface" in sentences[0]
+            with pytest.raises(BridgeError, match="not connected"):
+                board.status()
+        stack.enter_context(jack_server(name))
+        wait_until(lambda: len(sentences) == 2)
+        assert "is back, 256 frames late" in sentences[1]
+        wait_until(lambda: board.stream.blocks > 10)
+
+
+@needs_jack
 @pytest.mark.parametrize("moment", ["waiting", "starting"])
 def test_a_board_closes_while_it_connects_again(moment: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also in the middle of an attempt that the server does not answer."""
