@@ -5,12 +5,26 @@
 >>> DDSP("violin")(notes, duration=0.5, sample_rate=48000).shape
 (2, 24000)
 
-`base` holds what all families share; a family is a file beside it (`ddsp`).
+`base` holds what all families share. Each family is one file (`ddsp`) with one object for the registry `FAMILIES`;
+other packages add theirs through the entry-point group ``neural_fx.instruments``.
 """
 
 from instruments.base import Family, Instrument, MidiEvent, Touch
 from instruments.ddsp import DDSP
+from instruments.families import FAMILIES, InstrumentFamily, open_instrument, sound_names
 from instruments.player import InstrumentPlayer
 from instruments.slot import InstrumentSlot
 
-__all__ = ["DDSP", "Family", "Instrument", "InstrumentPlayer", "InstrumentSlot", "MidiEvent", "Touch"]
+__all__ = [
+    "DDSP",
+    "FAMILIES",
+    "Family",
+    "Instrument",
+    "InstrumentFamily",
+    "InstrumentPlayer",
+    "InstrumentSlot",
+    "MidiEvent",
+    "Touch",
+    "open_instrument",
+    "sound_names",
+]

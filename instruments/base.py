@@ -118,6 +118,11 @@ class Instrument(Parametric):
         super().__init__(**parameters)
         self._stream: Performance | None = None
 
+    @property
+    def sound(self) -> str:
+        """Name of what is heard, for lists and reports; the class's name unless a family says otherwise."""
+        return type(self).__name__
+
     @abstractmethod
     def open_family(self) -> Family:
         """Voices that have played nothing."""

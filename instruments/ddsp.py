@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from instruments.base import PLAYING, VOICES, Family, Instrument, Touch, note_hz
+from instruments.families import InstrumentFamily
 from neural_fx.parameters import Parameter, Ramp
 from neural_fx.timbre.analysis import HOP, RATE
 from neural_fx.timbre.files import Habits, Timbre
-from neural_fx.timbre.library import chosen
+from neural_fx.timbre.library import TIMBRES, chosen, timbre_card
 from neural_fx.timbre.synthesizer import BREATH, BRIGHTNESS, MORPH, REVERB, Rooms, Score, Synthesizer
 
 Audio = NDArray[np.float32]
@@ -72,6 +73,10 @@ class DDSP(Instrument):
 
     def open_family(self) -> Family:
         return _Voices(self)
+
+    @property
+    def sound(self) -> str:
+        return self.timbres[0].name
 
     def __repr__(self) -> str:
         return self.described(f"instruments.DDSP {' to '.join(t.name for t in self.timbres)!r}")
@@ -198,3 +203,24 @@ class _Voices:
         volume = 40 * np.log10(max(controls.get(7, 1.0), 1e-3))
         bright = self.knobs["brightness"] + 8 * (controls.get(74, 0.5) - 0.5)
         return touch.pitch + swing, _CLEAR - 0.3 * rising, loudness, volume, bright
+
+
+def _sources(instrument: DDSP) -> dict[str, str | Path]:
+    return dict(zip(("instrument", "morph_to"), instrument.sources, strict=False))
+
+
+def _is_archive(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(10)[8:] == b'{"'
+
+
+FAMILY = InstrumentFamily(
+    name="ddsp",
+    kind=DDSP,
+    sounds=lambda: TIMBRES,
+    open=DDSP,
+    matches=_is_archive,
+    options=("morph_to",),
+    sources=_sources,
+    card=timbre_card,
+)

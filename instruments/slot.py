@@ -3,40 +3,59 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from instruments.ddsp import DDSP
+from pydantic import PlainValidator
+
+from instruments.families import FAMILIES, family_of, open_instrument, sound_names, sound_path
 from instruments.player import InstrumentPlayer
-from neural_fx.boards import FileName, Slot, add_slot, relative, timbre_files
+from neural_fx.boards import NamesFile, Slot, add_slot, path_text, relative
 from neural_fx.pedalboard import Plugin
-from neural_fx.timbre.library import timbre_in
+
+
+def _bundled() -> list[str]:
+    """Return every name that stands for a sound and not for a file."""
+    return sound_names() + [f"{family.name}:{sound}" for family in FAMILIES for sound in family.sounds()]
+
+
+SoundName = Annotated[str, PlainValidator(path_text), NamesFile(_bundled)]
+"""The name of a sound, or of an instrument's file, in a board."""
 
 
 class InstrumentSlot(Slot):
-    """A timbre that plays notes.
+    """An instrument of any family.
 
     Attributes:
-        instrument: a bundled timbre, or the path of a timbre file.
-        morph_to: another one.
+        instrument: a sound's name, ``FAMILY:NAME``, or the path of a file.
+        morph_to: another one, for families that morph.
     """
 
-    instrument: FileName
-    morph_to: FileName | None = None
-
-    def files(self, folder: Path) -> list[Path]:
-        return timbre_files(folder, self.instrument, self.morph_to)
+    instrument: SoundName
+    morph_to: SoundName | None = None
 
 
 def _fill(slot: InstrumentSlot, folder: Path) -> Plugin:
-    timbre, morph_to = (timbre_in(name, folder) for name in (slot.instrument, slot.morph_to))
-    return InstrumentPlayer(DDSP(timbre or "", morph_to=morph_to))
+    instrument = sound_path(slot.instrument, folder)
+    morph_to = sound_path(slot.morph_to, folder) if slot.morph_to else None
+    return InstrumentPlayer(open_instrument(instrument, morph_to=morph_to))
 
 
 def _describe(plugin: Plugin, folder: Path) -> dict[str, Any] | None:
-    if not isinstance(plugin, InstrumentPlayer) or not isinstance(plugin.instrument, DDSP):
+    if not isinstance(plugin, InstrumentPlayer):
         return None
-    names = [name if isinstance(name, str) else relative(name, folder) for name in plugin.instrument.sources]
-    return {"instrument": names[0], **({"morph_to": names[1]} if len(names) > 1 else {})}
+    family = family_of(plugin.instrument)
+    if family is None or family.sources is None:
+        return None
+    found: dict[str, Any] = {}
+    for field, source in family.sources(plugin.instrument).items():
+        found[field] = relative(source, folder) if isinstance(source, Path) else _unique(family.name, source)
+    return found
+
+
+def _unique(family: str, sound: str) -> str:
+    """Return a sound's name, with its family if another family that is asked first has the same name."""
+    first = next((known.name for known in FAMILIES if sound in known.sounds()), family)
+    return sound if first == family else f"{family}:{sound}"
 
 
 add_slot("instrument", InstrumentSlot, _fill, _describe)

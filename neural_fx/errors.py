@@ -55,6 +55,10 @@ class BoardError(NeuralFXError, ValueError):
     """A board file that does not fit the schema; names the line and the field."""
 
 
+class MissingPackageError(NeuralFXError, ImportError):
+    """An optional package that is needed is not installed; says which command installs it."""
+
+
 class AudioError(NeuralFXError, ValueError):
     """An audio file that cannot be read, written, or processed."""
 

@@ -23,6 +23,7 @@ import numpy as np
 
 from neural_fx.errors import NeuralFXError
 from neural_fx.neural import NeuralProcessor
+from neural_fx.optional import is_installed, need
 
 LIVE_SHARE = 0.5
 """Of the cores, that live streams may need before new ones go to the GPU."""
@@ -41,12 +42,12 @@ def check_device(device: str) -> str:
 
     Raises:
         DeviceError: unknown, or not there.
+        MissingPackageError: the device takes torch, which is not installed.
     """
     if _kind(device) not in DEVICES:
         raise DeviceError(f"unknown device {device!r}; known: {', '.join(DEVICES)}")
     if is_gpu(device):
-        import torch
-
+        torch = need("torch", f"device {device}")
         try:
             torch.empty(0, device=device)
         except (RuntimeError, AssertionError) as error:
@@ -68,9 +69,7 @@ def has_cuda() -> bool:
     """Whether there is a CUDA device; torch is asked only where the system has a driver for one."""
     if not any(map(os.path.exists, ("/dev/nvidia0", "/dev/dxg", "C:/Windows/System32/nvcuda.dll"))):
         return False
-    import torch
-
-    return torch.cuda.is_available()
+    return is_installed("torch") and bool(need("torch", "CUDA").cuda.is_available())
 
 
 def captures(part: object) -> Iterator[NeuralProcessor]:

@@ -10,8 +10,8 @@ from typing import Annotated
 
 import typer
 
-from bridge.cli.learning import INSTALL, importable
 from neural_fx.errors import NeuralFXError
+from neural_fx.optional import install_command, is_installed, need
 
 
 def analyze(
@@ -37,14 +37,16 @@ def analyze(
 
     if method not in ("offline", "live", None):
         raise NeuralFXError(f"--method {method}: expected offline or live")
-    if plot is not None and not importable("matplotlib.figure"):
-        raise NeuralFXError(f"--plot needs matplotlib: {INSTALL}")
-    if method == "offline" and not importable("swift_f0"):
-        raise NeuralFXError(f"--method offline needs swift-f0: {INSTALL}; --method live goes without")
+    if plot is not None:
+        need("matplotlib.figure", "--plot")
+    if method == "offline" and not is_installed("swift_f0"):
+        install = install_command("swift_f0")
+        raise NeuralFXError(f"--method offline needs swift-f0: {install}; --method live works without it")
     if method is None:
         method = best_method()
         if method == "live":
-            text = f"the live tracker decides on the octaves, because swift-f0 is missing: {INSTALL}"
+            install = install_command("swift_f0")
+            text = f"the live tracker decides on the octaves, because swift-f0 is missing: {install}"
             print(f"neural-fx: {text}", file=sys.stderr)
     picture = None if plot is None else output_file(plot, f"{file.stem}.png")
     if picture is not None:

@@ -13,6 +13,7 @@ from rich.console import Console
 from bridge.cli.progress import say
 from bridge.cli.signals import Stopped, postponed
 from neural_fx.errors import TrainingError, reason
+from neural_fx.optional import install_command, is_installed
 from neural_fx.outputs import check_output
 
 if TYPE_CHECKING:
@@ -183,21 +184,6 @@ def check_start(out: Path, resume: bool, overwrite: bool) -> None:
         )
 
 
-def importable(module: str) -> bool:
-    """Return whether an optional module can be used: installed, and not broken."""
-    from importlib import import_module
-
-    try:
-        import_module(module)
-    except ImportError:
-        return False
-    return True
-
-
-INSTALL = "pip install 'neural-fx[train]'"
-"""What brings the optional modules."""
-
-
 def wants_report(report: bool | None, console: Console) -> bool:
     """Return whether to write a report: as asked for, else if matplotlib is there.
 
@@ -206,9 +192,9 @@ def wants_report(report: bool | None, console: Console) -> bool:
     """
     if report is False:
         return False
-    if importable("matplotlib.figure"):
+    if is_installed("matplotlib.figure"):
         return True
     if report:
-        raise TrainingError(f"--report needs matplotlib: {INSTALL}")
-    say(console, f"there will be no report, because matplotlib is missing: {INSTALL}")
+        raise TrainingError(f"--report needs matplotlib: {install_command('matplotlib')}")
+    say(console, f"there will be no report, because matplotlib is missing: {install_command('matplotlib')}")
     return False

@@ -1,4 +1,4 @@
-"""`neural-fx play` and `neural-fx timbres`: MIDI files played by neural instruments."""
+"""`neural-fx play`, `instruments` and `timbres`: MIDI files played by neural instruments."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ def play(
     song: Annotated[Path, typer.Argument(help="A MIDI file.")],
     out: Annotated[str, typer.Option("-o", "--out", help="The audio file to write, or a folder (NAME/).")],
     instrument: Annotated[
-        str | None, typer.Option(help="A timbre for every channel that --channel does not name; see `timbres`.")
+        str | None,
+        typer.Option(help="The instrument of every channel that --channel does not name; see `neural-fx instruments`."),
     ] = None,
     channel: Annotated[
-        list[str] | None, typer.Option(help="N=TIMBRE, N from 1 to 16: who plays a channel. May be repeated.")
+        list[str] | None, typer.Option(help="N=INSTRUMENT, N from 1 to 16: what plays a channel. May be repeated.")
     ] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="PARAM=VALUE for all, or N.PARAM=VALUE for channel N.")
@@ -34,7 +35,7 @@ def play(
     """Render a multi-track MIDI file with neural instruments. Drums (channel 10) are skipped."""
     import numpy as np
 
-    from instruments.ddsp import DDSP
+    from instruments import open_instrument
     from instruments.song import DRUMS, TAIL, perform, read_song
     from neural_fx.inputs import printable, special_problem
     from neural_fx.outputs import check_output, output_file
@@ -61,7 +62,7 @@ def play(
         if timbre is None:
             silent.append(number)
         else:
-            players[number] = DDSP(timbre)
+            players[number] = open_instrument(timbre)
     if not players:
         raise NeuralFXError(
             f"nobody plays: the song has notes on {_list(music.channels)}; "
@@ -92,7 +93,7 @@ def play(
         "output": printable(target),
         "seconds": round(seconds, 3),
         "wall_seconds": round(wall, 3),
-        "channels": {str(n + 1): p.timbres[0].name for n, p in players.items()},
+        "channels": {str(n + 1): p.sound for n, p in players.items()},
         "silent_channels": [n + 1 for n in silent],
         "remarks": list(music.remarks),
         "peak": round(peak, 4),
@@ -129,6 +130,22 @@ def timbres(as_json: Annotated[bool, typer.Option("--json", help="For scripts.")
             f"{own['spectral_loss']:.1f}",
             card["recordings"],
         )
+    Console().print(table)
+
+
+def instruments(as_json: Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")] = False) -> None:
+    """List the sounds of all instrument families, those of installed packages included."""
+    from instruments import FAMILIES
+
+    families = {family.name: list(family.sounds()) for family in FAMILIES}
+    if as_json:
+        print(json.dumps(families, indent=2))
+        return
+    table = Table(box=None, pad_edge=False)
+    table.add_column("family")
+    table.add_column("sounds")
+    for name, sounds in families.items():
+        table.add_row(name, ", ".join(sounds))
     Console().print(table)
 
 

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from bridge.cli.learning import INSTALL, Session, check_start, importable, wants_report
+from bridge.cli.learning import Session, check_start, wants_report
 from bridge.cli.progress import Standing, say
 from neural_fx.errors import AudioError, TrainingError, reason
+from neural_fx.optional import install_command, is_installed, need
 
 if TYPE_CHECKING:
     from neural_fx.training.timbre.loop import Progress, Trainer
@@ -52,6 +53,7 @@ def train_timbre(
         raise TrainingError(f"{folder}: no such folder")
 
     console = Console(stderr=True)
+    torch = need("torch", "training")
     reported = wants_report(report, console)
 
     from neural_fx.timbre.decoder import Shape
@@ -64,8 +66,6 @@ def train_timbre(
     lowest = min(float(solo.analysis.f0_hz[solo.analysis.voiced].min(initial=1e9)) for solo in solos)
     shape = Shape(hidden, harmonics or int(min(200, max(20, 20000 / lowest))), round(reverb * 48000) + 1)
     if device == "auto":
-        import torch
-
         device = "cuda" if torch.cuda.is_available() else "cpu"
     settings = Settings(minutes, batch=batch, device=device, threads=threads or os.cpu_count() or 1, seed=seed)
     trainer = Trainer(shape, solos, settings)
@@ -89,10 +89,11 @@ def _listen(folder: Path, out: Path, console: Console) -> list[Solo]:
     from neural_fx.training.timbre.recordings import find, load
 
     files = find(folder)
-    if not importable("swift_f0"):
+    if not is_installed("swift_f0"):
         say(
             console,
-            f"the pitch comes from the live tracker, which errs more often, because swift-f0 is missing: {INSTALL}",
+            "the pitch comes from the live tracker, which errs more often, because swift-f0 is missing: "
+            + install_command("swift_f0"),
         )
     with Standing(console, "listening") as standing:
         solos = load(

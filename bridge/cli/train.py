@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from bridge.cli.learning import INSTALL, Session, check_start, importable, wants_report
+from bridge.cli.learning import Session, check_start, wants_report
 from bridge.cli.progress import Standing
 from neural_fx.errors import TrainingError, reason
+from neural_fx.optional import need
 from neural_fx.outputs import check_output
 
 if TYPE_CHECKING:
@@ -69,8 +70,9 @@ def train(
     check_output(out, True, recordings)
     pairs = _pairs(recordings, positions)
     console = Console(stderr=True)
-    if stft and not importable("auraloss.freq"):
-        raise TrainingError(f"--stft needs auraloss: {INSTALL}")
+    need("torch", "training")
+    if stft:
+        need("auraloss.freq", "--stft")
     reported = wants_report(report, console)
 
     from neural_fx.formats.network import WaveNet

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
 
-import mido
 import numpy as np
 from numpy.typing import NDArray
 
-from bridge.host.changes import Change, change_of, last_ones
+from bridge.host.changes import Change, Schedule, change_of, last_ones
 from bridge.host.hosted import SWITCH, Hosted
 from bridge.protocol import Event
 from neural_fx.errors import NeuralFXError, ParameterError, reason
+from neural_fx.interruption import checkpoint
 from neural_fx.native_runs import Queue
 from neural_fx.parameters import Ramp
 from neural_fx.pedalboard import Pedalboard
@@ -25,9 +23,6 @@ Audio = NDArray[np.float32]
 FADE_SECONDS = 0.02
 WARM_SECONDS = 0.15
 """A new board plays along, unheard, for this long before it fades in: longer than any common receptive field."""
-MOST_PENDING = 65536
-CLOCK_SLACK = 0.25
-"""Seconds by which a stream's own clock, which counts frames, may be off before it is set anew."""
 
 
 def _late(channels: int, samples: int) -> Queue:
@@ -35,6 +30,19 @@ def _late(channels: int, samples: int) -> Queue:
     queue = Queue(channels)
     queue.put(np.zeros((channels, samples), np.float32))
     return queue
+
+
+def _nothing() -> None:
+    """Do nothing."""
+
+
+def _why(error: Exception) -> str:
+    known = isinstance(error, (NotFiniteError, NeuralFXError))
+    return reason(error) if known else f"{type(error).__name__}: {reason(error)}"
+
+
+class NotFiniteError(Exception):
+    """A board made NaN or infinite samples."""
 
 
 class Voice:
@@ -47,13 +55,22 @@ class Voice:
         self.ready = _late(spec.channels, self.latency)
 
     def process(self, block: Audio) -> Audio:
-        """A block of any length up to the stream's."""
+        """Return the output for a block (channels, frames) of any length up to the stream's.
+
+        Raises:
+            NotFiniteError: the board made NaN or infinite samples.
+            Interrupted: nobody waits for the block any more.
+        """
         for part in self.board.push(block):
+            checkpoint()
             self.ready.put(part)
         missing = block.shape[1] - len(self.ready)
         if missing > 0:  # a member held back more than it had said: time stays, a gap is heard
             self.ready.put(np.zeros((block.shape[0], missing), np.float32))
-        return self.ready.take(block.shape[1])
+        out = self.ready.take(block.shape[1])
+        if not np.isfinite(out).all():
+            raise NotFiniteError("its output is not finite (NaN or infinite)")
+        return out
 
 
 class BoardStream:
@@ -64,12 +81,17 @@ class BoardStream:
         load: share of the time that computing takes, smoothed.
         peak: largest magnitudes (in, out) since last asked.
         share: of the CPU's load, as `LivePlacement.put` told it.
+        refused: called with (address, sentence) for a change that cannot be made; "" is the address of MIDI. None:
+            `failed` gets the sentence, except for MIDI.
+        wake: called after a change was kept or another board was set, for an engine that does not look by itself.
     """
 
     def __init__(self, board: Hosted, spec: Spec, failed: Callable[[str], None]) -> None:
         self.spec, self.failed = spec, failed
         self.voice, self.next = Voice(board, spec), None
-        self.changes: deque[Change] = deque(maxlen=MOST_PENDING)
+        self.schedule = Schedule(spec.sample_rate)
+        self._dropped = 0
+        self.refused: Callable[[str, str], None] | None = None
         self.muted = False
         self.bypass = 0.0
         self.blocks = self.late = 0
@@ -78,7 +100,7 @@ class BoardStream:
         self._wet = Ramp(1.0, round(FADE_SECONDS * spec.sample_rate))
         self._dry = _late(spec.channels, self.voice.latency)
         self._warming = self._faded = 0
-        self._clock = 0.0
+        self.wake: Callable[[], None] = _nothing
 
     next: Voice | None
 
@@ -88,8 +110,9 @@ class BoardStream:
         return self.voice.latency
 
     def change(self, change: Change) -> None:
-        """Queue a parameter change; thread-safe."""
-        self.changes.append(change)
+        """Keep a change for its block. Any thread may call this, one at a time."""
+        self.schedule.add(change)
+        self.wake()
 
     def prepared(self, board: Pedalboard) -> Voice:
         """A board made ready for this stream, off its thread."""
@@ -100,6 +123,7 @@ class BoardStream:
         self._warming = round(WARM_SECONDS * self.spec.sample_rate)
         self._faded = 0
         self.next = voice
+        self.wake()
 
     def process(self, block: Audio, events: Sequence[Event] = ()) -> Audio:
         """The next block (channels, frames); never raises, never returns another length."""
@@ -108,15 +132,15 @@ class BoardStream:
             out = self._scheduled(block, events)
         except Exception as error:  # a board of plugins by anyone can raise anything
             self.muted = True
-            self.failed(f"the board failed and is bypassed: {type(error).__name__}: {reason(error)}")
+            self.failed(f"the board failed and is bypassed: {_why(error)}")
             self._dry = _late(self.spec.channels, self.voice.latency)
             out = self._through(block)
         self._count(block, out, time.perf_counter() - began)
         return out
 
     def _scheduled(self, block: Audio, events: Sequence[Event]) -> Audio:
-        changes = [c for event in events if (c := change_of(event, self.voice.board.takes_notes)) is not None]
-        changes += self._due(block.shape[1])
+        changes = [*self._asked(events), *self.schedule.due(block.shape[1])]
+        self._report_dropped()
         parts, at, count = [], 0, block.shape[1]
         for change in last_ones(sorted(changes, key=lambda change: change.offset)):
             place = min(max(change.offset, at), count)
@@ -128,38 +152,38 @@ class BoardStream:
             parts.append(self._play(block[:, at:]))
         return parts[0] if len(parts) == 1 else np.concatenate(parts, 1)
 
-    def _due(self, count: int) -> list[Change]:
-        """The queued changes that belong to the next `count` frames; those of later times stay queued."""
-        now = time.time()
-        if abs(now - self._clock) > CLOCK_SLACK:  # the first block, or the stream paused
-            self._clock = now
-        end, due = self._clock + count / self.spec.sample_rate, []
-        for _ in range(len(self.changes)):
-            change = self.changes.popleft()
-            if change.when >= end:
-                self.changes.append(change)
-                continue
-            if change.when > self._clock:
-                early = round((change.when - self._clock) * self.spec.sample_rate)
-                change = replace(change, offset=max(change.offset, early))
-            due.append(change)
-        self._clock = end
-        return due
+    def _report_dropped(self) -> None:
+        dropped = self.schedule.dropped
+        if dropped > self._dropped:
+            self.failed(f"{dropped - self._dropped} changes dropped: too many wait for one stream")
+            self._dropped = dropped
+
+    def _asked(self, events: Sequence[Event]) -> Iterator[Change]:
+        for event in events:
+            try:
+                yield change_of(event, self.voice.board.takes_notes)
+            except ParameterError as error:
+                self._refuse(event.address, str(error))
+
+    def _refuse(self, address: str, sentence: str) -> None:
+        if self.refused is not None:
+            self.refused(address, sentence)
+        elif address:
+            self.failed(sentence)
 
     def _do(self, change: Change) -> None:
         if change.address == "bypass":
             try:
                 self.bypass = SWITCH.check(change.value)
             except ParameterError as error:
-                self.failed(str(error))
+                self._refuse(change.address, str(error))
             return
         for voice in (self.voice, self.next):
             if voice is not None:
                 try:
-                    notes = isinstance(change.value, mido.Message)
-                    voice.board.apply("" if notes else voice.board.canonical(change.address), change.value)
+                    voice.board.apply("" if change.is_note else voice.board.canonical(change.address), change.value)
                 except NeuralFXError as error:
-                    self.failed(str(error))
+                    self._refuse(change.address, str(error))
 
     def _play(self, block: Audio) -> Audio:
         if self.muted and self.next is not None:  # what failed is not played again, so there is nothing to fade from
@@ -167,13 +191,25 @@ class BoardStream:
         if self.muted:
             return self._through(block)
         wet = self.voice.process(block)
-        if self.next is not None:
-            wet = self._faded_over(wet, self.next.process(block))
+        newer = self._next_block(block)
+        if newer is not None:
+            wet = self._faded_over(wet, newer)
         self._dry.put(block)
         dry = self._dry.take(block.shape[1])
         self._wet.aim(1.0 - self.bypass)
         amount = self._wet.next(block.shape[1])
         return wet if np.ndim(amount) == 0 and amount == 1 else dry + amount * (wet - dry)
+
+    def _next_block(self, block: Audio) -> Audio | None:
+        """Return what the board that fades in makes of a block; one that fails is given up, and the old one stays."""
+        if self.next is None:
+            return None
+        try:
+            return self.next.process(block)
+        except Exception as error:
+            self.next = None
+            self.failed(f"the new board failed, and the old one stays: {_why(error)}")
+            return None
 
     def _faded_over(self, old: Audio, new: Audio) -> Audio:
         count = old.shape[1]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import threading
 import time
 from collections.abc import Callable
@@ -21,9 +20,10 @@ from bridge.host.stream import BoardStream
 from bridge.live.exchange import CONNECTION, MIDI
 from bridge.live.io_process import IOProcess
 from bridge.live.io_process import Kind as Kind
+from bridge.live.native import LiveEngine
 from bridge.live.ring import remove_leftovers
 from bridge.priority import hurry
-from neural_fx.errors import NeuralFXError, reason
+from neural_fx.errors import reason
 from neural_fx.processor import Spec
 
 EXTRA_PERIODS = 1
@@ -94,6 +94,16 @@ class LiveBoard:
         """Frames from input to output: the extra period and the board's own."""
         return EXTRA_PERIODS * self.frames + self.stream.latency
 
+    @property
+    def native(self) -> bool:
+        """Whether the native loop plays, which never waits for the interpreter."""
+        return self.engine.native
+
+    @property
+    def path(self) -> str:
+        """What plays: ``native loop``, or ``in Python`` and why."""
+        return "native loop" if self.native else f"in Python: {self.engine.reason}"
+
     def status(self) -> dict[str, int]:
         """Return what went wrong since the start.
 
@@ -154,18 +164,21 @@ class LiveBoard:
         self.frames, self.sample_rate = io.frames, io.sample_rate
         self.incoming, self.outgoing = io.incoming, io.outgoing
         self.stream = stream
-        self._block = np.zeros((self.channels, self.frames), np.float32)
         for _ in range(EXTRA_PERIODS):
             self.outgoing.put(np.zeros((self.channels, self.frames), np.float32))
         try:
             io.begin(self.connections)
+            assert io.process.stdout is not None
+            self.engine = LiveEngine(stream, io.incoming, io.outgoing, io.process.stdout.fileno())
         except BaseException:
-            self.host.close(stream)
+            self._put_away(io, stream)
             raise
+        io.play()
         self._since = time.monotonic()
         with self._lock:
             self.connected = not self._closing.is_set()
         if not self.connected:
+            self.engine.close()
             self._put_away(io, stream)
             raise BridgeError("closed")
 
@@ -179,7 +192,11 @@ class LiveBoard:
     def _run(self) -> None:
         """Compute blocks while the I/O process lives, and start another one when it ends, until `close`."""
         while True:
-            self._engine()
+            try:
+                self._engine()
+            except Exception as error:  # no error may end the thread: the board would be silent for good
+                self._set_problem(f"{type(error).__name__}: {reason(error)}")
+                self.io.kill()
             if self._closing.is_set():
                 return
             self._disconnect()
@@ -207,10 +224,10 @@ class LiveBoard:
             self._wait = min(2 * self._wait, LONGEST_WAIT)
             try:
                 self._connect()
-            except NeuralFXError as error:
+            except Exception as error:  # a board of plugins by anyone can raise anything
                 self._set_problem(reason(error))
                 continue
-            self.log(f"{self.host.name}: {self.client} ({self.kind}) is back, {self.latency} frames late")
+            self.log(f"{self.host.name}: {self.client} ({self.kind}) is back, {self.latency} frames late, {self.path}")
             return True
         return False
 
@@ -229,12 +246,10 @@ class LiveBoard:
     def _engine(self) -> None:
         """Compute blocks until the I/O process ends."""
         hurry()
-        assert self.process.stdout is not None
-        output, held = self.process.stdout.fileno(), b""
-        while data := os.read(output, 65536):
-            held = self._messages(held + data)
-            while self.incoming.take(self._block):
-                self.outgoing.put(self.stream.process(self._block))
+        try:
+            self.engine.serve(self._messages)
+        finally:
+            self.engine.close()
 
     def _messages(self, data: bytes) -> bytes:
         """Take MIDI and connections out of what the I/O process sends; what is not complete yet comes back."""

@@ -131,9 +131,12 @@ class Exchange:
             self.ended.set()
 
     def start(self) -> None:
-        """Tell the worker that the audio system runs, and exchange periods from now on."""
+        """Tell the worker that the audio system runs the client, and exchange periods when it says so."""
         self._send(b"\n")
-        self.playing = not self.ended.is_set()
+        if _read_line(sys.stdin.fileno()):
+            self.playing = not self.ended.is_set()
+        else:
+            self.end()
 
     def serve(self, tend: Callable[[], None] = lambda: None) -> None:
         """Wait until the worker hangs up or dies, and return then. Where the audio system fails, end the process.

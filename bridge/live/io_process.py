@@ -104,7 +104,7 @@ class IOProcess:
             raise BridgeError(f"no live audio: no memory for {self.frames} frames a period: {error}") from None
 
     def begin(self, connections: Iterable[tuple[str, str]]) -> None:
-        """Let the audio begin, and return when it has.
+        """Let the audio system run the client, still without audio, and return when it does.
 
         Args:
             connections: of ports, to remake, as (own port, other port).
@@ -112,10 +112,17 @@ class IOProcess:
         Raises:
             BridgeError: the audio system does not start the client.
         """
+        self._tell(json.dumps({"connections": sorted(connections)}))
+        self._answer()
+
+    def play(self) -> None:
+        """Exchange blocks from now on: somebody reads the output."""
+        self._tell("play")
+
+    def _tell(self, line: str) -> None:
         assert self.process.stdin is not None
         with contextlib.suppress(OSError):  # it has ended, and its output says so
-            self.process.stdin.write(json.dumps({"connections": sorted(connections)}).encode() + b"\n")
-        self._answer()
+            self.process.stdin.write(line.encode() + b"\n")
 
     def _answer(self) -> bytes:
         """Wait for a line of the process.

@@ -116,6 +116,13 @@ class Ring:
         samples = np.frombuffer(self._memory, np.float32, channels * frames * BLOCKS, 2 * _HEAD)
         self._slots = samples.reshape(BLOCKS, channels, frames)
 
+    HEAD = _HEAD
+    """Bytes before the blocks for each of the two counters."""
+
+    def memory(self) -> NDArray[np.uint8]:
+        """Return the bytes that both processes share."""
+        return np.frombuffer(self._memory, np.uint8)
+
     def __len__(self) -> int:
         """Blocks that wait."""
         return int(self._written[0]) - int(self._read[0])

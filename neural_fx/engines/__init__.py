@@ -10,6 +10,7 @@ import warnings
 from typing import Protocol
 
 from neural_fx.formats.network import Array, Network
+from neural_fx.optional import need
 
 
 class Stream(Protocol):
@@ -46,14 +47,20 @@ def open_engine(network: Network, device: str = "auto", rate: float = 48000.0) -
 
     Raises:
         RuntimeError: the device is not there (torch's own message).
+        MissingPackageError: it takes torch, which is not installed.
     """
     from neural_fx.engines import cpu
 
     if device in ("auto", "cpu", "cpu-fast"):
         if cpu.supports(network):
             return cpu.CpuEngine(network, fast=device == "cpu-fast")
-        if not cpu.available():
+        if cpu.available():
+            need("torch", "this model has parts that the compiled engine cannot run, so it")
+        else:
+            need("torch", "the compiled engine was not built when neural-fx was installed (no C++ compiler?), so this")
             warnings.warn(_NOT_COMPILED, stacklevel=2)
+    else:
+        need("torch", f"device {device}")
     if device in ("auto", "cpu", "cpu-fast", "torch"):
         from neural_fx.engines.torch import TorchEngine
 

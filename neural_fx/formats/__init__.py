@@ -1,25 +1,25 @@
 """Model files: bytes in, a plain validated description out. No torch, no audio, nothing executed.
 
-`read(path)` looks at the content, not at the file name. One module per format: `nam`, `guitarml`, `rtneural`
-(also AIDA-X), `wavenetva` (the SMC-2019 paper's own models) and `pedal` (ours, with knobs); `network` is what they all
-describe.
+`read(path)` looks at the content, not at the file name. Each format is one module: `nam`, `guitarml`, `rtneural`
+(also AIDA-X), `wavenetva` (the SMC-2019 paper's own models) and `pedal` (ours, with knobs). `network` is what they all
+describe. `FORMATS` is their registry; other packages add formats to it through the entry-point group
+``neural_fx.formats``.
 """
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
 from neural_fx.errors import ModelError, reason
-from neural_fx.formats import archive, guitarml, nam, pedal, rtneural, wavenetva
 from neural_fx.formats.capture import Capture, Metadata
 from neural_fx.formats.network import Network
-from neural_fx.formats.reader import MAX_BYTES, Node, parse_json
+from neural_fx.formats.reader import MAX_BYTES
+from neural_fx.formats.registry import FORMATS, Content, Format
 from neural_fx.inputs import content_problem, special_problem
 
-__all__ = ["Capture", "Metadata", "Network", "parse", "read"]
-
-_FORMATS = (nam, guitarml, rtneural, wavenetva)
+__all__ = ["FORMATS", "Capture", "Content", "Format", "Metadata", "Network", "parse", "read"]
 
 _FOREIGN = (
     (b"PK\x03\x04", "is a zip archive, as PyTorch and Neutone write them: a program, not data, so it is never opened"),
@@ -58,27 +58,44 @@ def read(path: str | Path) -> Capture:
 
 
 def parse(data: bytes) -> Capture:
-    """The capture in the bytes of a model file.
+    """Read the capture in the bytes of a model file.
+
+    Args:
+        data: the whole file.
 
     Raises:
         ModelError: as `read`.
     """
     if not data.strip():
         raise ModelError("is empty")
-    if archive.matches(data):
-        return pedal.read(data)
+    content = Content(data)
+    try:
+        for format in FORMATS:
+            if _matches(format, content):
+                return format.read(content)
+    except RecursionError:
+        raise ModelError("is nested too deeply to be a model") from None
+    raise _problem(content)
+
+
+def _matches(format: Format, content: Content) -> bool:
+    """Return whether a file is of a format; one that fails to say so is another package's fault, and is passed over."""
+    try:
+        return format.matches(content)
+    except RecursionError:
+        raise
+    except Exception as error:
+        problem = f"{type(error).__name__}: {reason(error)}"
+        warnings.warn(f"format {format.name} failed to look at a file: {problem}", stacklevel=4)
+        return False
+
+
+def _problem(content: Content) -> ModelError:
+    """Return the error for a file that matches no format; it says what the file is, where that is known."""
     for magic, what in _FOREIGN:
-        if data.lstrip().startswith(magic):
-            raise ModelError(what)
-    problem = content_problem(data[:256])
+        if content.data.lstrip().startswith(magic):
+            return ModelError(what)
+    problem = content_problem(content.data[:256])
     if problem is not None:
-        raise ModelError(problem)
-    value = parse_json(data)
-    for format in _FORMATS:
-        if format.matches(value):
-            try:
-                capture: Capture = format.read(Node(value))
-                return capture
-            except RecursionError:
-                raise ModelError("is nested too deeply to be a model") from None
-    raise ModelError("is JSON, but none of the known models: .nam, GuitarML, RTNeural / AIDA-X, SMC-2019 WaveNet")
+        return ModelError(problem)
+    return content.problem or ModelError(f"is JSON, but none of the known models: {', '.join(FORMATS.names())}")

@@ -12,14 +12,15 @@ from neural_fx.errors import ModelError
 from neural_fx.formats.capture import Capture, Metadata
 from neural_fx.formats.network import Conv, Recurrent, RecurrentLayer, Sequential
 from neural_fx.formats.reader import MAX_CHANNELS, Node, count_numbers
+from neural_fx.formats.registry import Content, Format
 
 SAMPLE_RATE = 44100.0
 KNOBS = ("gain", "master")
 
 
-def matches(value: object) -> bool:
-    """Whether a JSON value looks like a GuitarML file."""
-    return isinstance(value, dict) and "model_data" in value and "state_dict" in value
+def matches(content: Content) -> bool:
+    """Return whether a file looks like a GuitarML file."""
+    return content.has_keys("model_data", "state_dict")
 
 
 def read(root: Node) -> Capture:
@@ -74,3 +75,6 @@ def _layer(state: Node, index: int, width: int, hidden: int, gates: int) -> Recu
         start,
         start if gates == 4 else None,
     )
+
+
+FORMAT = Format("GuitarML", matches, lambda content: read(content.root))

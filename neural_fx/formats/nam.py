@@ -28,14 +28,15 @@ from neural_fx.formats.network import (
     is_recurrent,
 )
 from neural_fx.formats.reader import MAX_BYTES, MAX_CHANNELS, MAX_DEPTH, MAX_DILATION, MAX_KERNEL, Node, Weights
+from neural_fx.formats.registry import Content, Format
 
 LATEST = (0, 7)
 DEFAULT_RATE = 48000.0
 
 
-def matches(value: object) -> bool:
-    """Whether a JSON value looks like a `.nam` file."""
-    return isinstance(value, dict) and "architecture" in value and ("weights" in value or "config" in value)
+def matches(content: Content) -> bool:
+    """Return whether a file looks like a `.nam` file."""
+    return content.has_keys("architecture", "weights") or content.has_keys("architecture", "config")
 
 
 def read(root: Node) -> Capture:
@@ -198,3 +199,6 @@ _SEQUENTIAL: dict[str, Callable[[Node, Weights], Sequential]] = {
     "ConvNet": _convnet,
     "Linear": _linear,
 }
+
+
+FORMAT = Format(".nam", matches, lambda content: read(content.root), suffixes=(".nam",))

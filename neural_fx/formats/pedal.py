@@ -22,12 +22,14 @@ import numpy as np
 
 from neural_fx.errors import ModelError
 from neural_fx.formats.archive import Tensors, archive_bytes, open_archive
+from neural_fx.formats.archive import matches as archive_matches
 from neural_fx.formats.capture import Capture, Metadata
 from neural_fx.formats.knobbed import modulation_sizes
 from neural_fx.formats.network import Activation, Array, Conv, Dense, Knobbed, Layer, LayerArray, Level, WaveNet
 from neural_fx.formats.reader import MAX_CHANNELS, MAX_DILATION, MAX_KERNEL, Node
+from neural_fx.formats.registry import Content, Format
 
-FORMAT = "neural-fx-pedal"
+KIND = "neural-fx-pedal"
 MOST_KNOBS = 32
 
 
@@ -37,7 +39,7 @@ def read(data: bytes) -> Capture:
     Raises:
         ModelError: the archive or its description is damaged, incomplete or contradictory; names the field.
     """
-    root, tensors = open_archive(data, FORMAT)
+    root, tensors = open_archive(data, KIND)
     stacks = root["stacks"].items(16, 1)
     network = WaveNet(
         tuple(_stack(tensors, i, node) for i, node in enumerate(stacks)), root["head_scale"].number(-1e6, 1e6)
@@ -115,7 +117,7 @@ def pedal_bytes(
         "stacks": [_describe(stack) for stack in network.network.arrays],
         "metadata": dict(metadata or {}),
     }
-    return archive_bytes(FORMAT, about, tensors)
+    return archive_bytes(KIND, about, tensors)
 
 
 def _describe(stack: LayerArray) -> dict[str, Any]:
@@ -194,3 +196,11 @@ def _name(node: Node) -> str:
     if not name.isidentifier() or name in ("input_gain_db", "output_gain_db", "size"):
         node["name"].fail("a knob's name: letters, digits and underscores")
     return name
+
+
+def matches(content: Content) -> bool:
+    """Return whether a file is an archive, as pedals are."""
+    return archive_matches(content.data)
+
+
+FORMAT = Format("pedal", matches, lambda content: read(content.data), suffixes=(".safetensors",))

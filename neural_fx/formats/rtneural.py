@@ -16,6 +16,7 @@ from neural_fx.formats.guitarml import knob_names
 from neural_fx.formats.nam import affine
 from neural_fx.formats.network import Activation, Array, Conv, Recurrent, RecurrentLayer, Sequential, Stage
 from neural_fx.formats.reader import MAX_DILATION, MAX_HISTORY, MAX_KERNEL, Node, count_numbers
+from neural_fx.formats.registry import Content, Format
 
 DEFAULT_RATE = 48000.0
 KNOBS = ("param1", "param2")
@@ -23,9 +24,9 @@ AIDA_KEYS = ("in_skip", "in_gain", "out_gain", "input_batch", "metadata")
 AIDA_PREWARM = 2048
 
 
-def matches(value: object) -> bool:
-    """Whether a JSON value looks like an RTNeural or AIDA-X file."""
-    return isinstance(value, dict) and "in_shape" in value and "layers" in value
+def matches(content: Content) -> bool:
+    """Return whether a file looks like an RTNeural or AIDA-X file."""
+    return content.has_keys("in_shape", "layers")
 
 
 def read(root: Node) -> Capture:
@@ -207,3 +208,6 @@ _LAYERS: dict[str, Callable[[Node, int, int], list[Stage]]] = {
     "batchnorm": _batchnorm,
     "activation": _activation,
 }
+
+
+FORMAT = Format("RTNeural / AIDA-X", matches, lambda content: read(content.root), suffixes=(".json", ".aidax"))

@@ -15,14 +15,15 @@ from neural_fx.formats.capture import Capture
 from neural_fx.formats.guitarml import knob_names
 from neural_fx.formats.network import Activation, Array, Conv, Layer, LayerArray, WaveNet
 from neural_fx.formats.reader import MAX_DILATION, MAX_HISTORY, MAX_KERNEL, MAX_LAYERS, Node, count_numbers
+from neural_fx.formats.registry import Content, Format
 
 SAMPLE_RATE = 44100.0
 KNOBS = ("gain", "master")
 
 
-def matches(value: object) -> bool:
-    """Whether a JSON value looks like an SMC-2019 WaveNet file."""
-    return isinstance(value, dict) and "residual_channels" in value and "variables" in value
+def matches(content: Content) -> bool:
+    """Return whether a file looks like an SMC-2019 WaveNet file."""
+    return content.has_keys("residual_channels", "variables")
 
 
 def read(root: Node) -> Capture:
@@ -116,3 +117,6 @@ def _network(
     variables.done()
     through = Conv(np.ones((1, 1, 1), np.float32))
     return WaveNet((LayerArray(Conv(np.ascontiguousarray(enter)), tuple(layers), through),))
+
+
+FORMAT = Format("SMC-2019 WaveNet", matches, lambda content: read(content.root))

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from neural_fx.audio import resample
 from neural_fx.engines import cpu
-from neural_fx.errors import NeuralFXError, ParameterError
+from neural_fx.errors import ParameterError
 from neural_fx.layout import channels_first
+from neural_fx.optional import is_installed, need
 from neural_fx.values import positive_number, shown, suggestion
 
 Array = NDArray[Any]
@@ -135,7 +136,7 @@ def analyze(audio: Array, sample_rate: float, method: str = "offline") -> Analys
         (1 + samples * 48000 / sample_rate // 192) frames; frame k is at k * 4 ms.
 
     Raises:
-        NeuralFXError: offline, and swift-f0 is not installed.
+        MissingPackageError: offline, and swift-f0 is not installed.
         TypeError: not a numpy array of 32- or 64-bit floats.
         RuntimeError: not one- or two-dimensional, or square.
         ParameterError: an unknown method, or a sample rate that is not a positive number.
@@ -264,23 +265,16 @@ class _CompiledTracker:
 
 def best_method() -> str:
     """Return ``offline`` if swift-f0 is installed, else ``live``."""
-    try:
-        import swift_f0  # noqa: F401
-    except ImportError:
-        return "live"
-    return "offline"
+    return "offline" if is_installed("swift_f0") else "live"
 
 
 def _repaired(signal: Array, f0: Array, confidence: Array, peaks: _Peaks) -> tuple[Array, Array]:
     """The candidates nearest to swift-f0's estimate where that is sure; its own estimate where none is near."""
-    try:
-        from swift_f0 import SwiftF0
-    except ImportError:
-        raise NeuralFXError("offline analysis needs swift-f0: pip install 'neural-fx[train]'") from None
+    swift_f0 = need("swift_f0", "offline analysis")
     coarse = resample(np.asarray(signal, np.float32)[None], RATE, 16000)[0]
     if len(coarse) < 1024:
         return f0, confidence
-    detected = SwiftF0(threads=1, spin=False).detect(coarse, 16000)
+    detected = swift_f0.SwiftF0(threads=1, spin=False).detect(coarse, 16000)
     times = np.arange(len(f0)) * HOP / RATE
     nearest = np.abs(times[:, None] - _around(times, detected.timestamps)).argmin(1)
     index = np.clip(np.searchsorted(detected.timestamps, times) - 1 + nearest, 0, len(detected.timestamps) - 1)

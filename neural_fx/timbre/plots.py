@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neural_fx.errors import NeuralFXError
 from neural_fx.files import replacing
 from neural_fx.layout import channels_first
+from neural_fx.optional import need
 from neural_fx.timbre.analysis import HOP, RATE, Analysis
 
 
@@ -23,16 +23,12 @@ def plot_analysis(
         audio: (samples,), (channels, samples) or (samples, channels) at `sample_rate` Hz, floats.
 
     Raises:
-        NeuralFXError: matplotlib is not installed.
+        MissingPackageError: matplotlib is not installed.
         TypeError: not a numpy array of 32- or 64-bit floats.
         RuntimeError: not one- or two-dimensional, or square.
     """
     signal = channels_first(audio).mean(0, dtype=np.float64)
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise NeuralFXError("plots need matplotlib: pip install 'neural-fx[train]'") from None
-    figure = Figure((11, 8), layout="constrained")
+    figure = need("matplotlib.figure", "a plot").Figure((11, 8), layout="constrained")
     axes = figure.subplots(3, 1, sharex=True, height_ratios=(3, 2, 2))
     strip(axes[0], signal, title, sample_rate)
     times = np.arange(len(analysis.f0_hz)) * HOP / RATE

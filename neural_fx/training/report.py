@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neural_fx.errors import TrainingError
 from neural_fx.files import replacing
 from neural_fx.formats.network import Network
+from neural_fx.optional import need
 from neural_fx.training.advice import advice
 from neural_fx.training.course import Course
 from neural_fx.training.excerpts import frames, loudest_stretch
@@ -102,13 +102,10 @@ def write_report(
         enough: steps that such a training needs as a rule.
 
     Raises:
-        TrainingError: matplotlib is not installed.
+        MissingPackageError: matplotlib is not installed.
         OSError: a file cannot be written.
     """
-    try:
-        import matplotlib.figure  # noqa: F401
-    except ImportError:
-        raise TrainingError("a report needs matplotlib: pip install 'neural-fx[train]'") from None
+    need("matplotlib.figure", "a report")
     from neural_fx.training.pictures import picture
 
     output = play(network, pair)

@@ -63,7 +63,7 @@ def test_notes_sound_and_end(host, tell):
 def test_a_bundle_of_the_future_plays_to_the_sample(host, tell):
     stream = host.open(Spec(RATE, 2, 480))
     played(stream, 1)
-    tell("/solo/note", 69, 100, when=stream._clock + 0.025)
+    tell("/solo/note", 69, 100, when=stream.schedule.now + 0.025)
     audio = played(stream, 6)
     first = np.flatnonzero(audio)[0]
     assert abs(first - 1200) <= 2

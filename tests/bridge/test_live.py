@@ -114,6 +114,7 @@ class Worked:
         assert self.process.stdout is not None
         self.process.stdin.write(b'{"connections": []}\n')
         assert self.process.stdout.readline() == b"\n"
+        self.process.stdin.write(b"play\n")
 
     def close(self) -> None:
         self.process.kill()
@@ -339,6 +340,9 @@ class FakeProcess:
     def begin(self, connections: Iterable[tuple[str, str]]) -> None:
         self.connections = sorted(connections)
 
+    def play(self) -> None:
+        pass
+
     def kill(self) -> None:
         if self.alive:
             self.alive = False
@@ -372,10 +376,8 @@ def test_a_board_connects_again_with_what_it_knew(fake: type[FakeProcess], monke
     wait_until(lambda: len(sentences) == 2)
     last = fake.made[2]
     last.counters.add("dropouts", 4)
-    assert sentences == [
-        "fake: live audio ended: process 0 ended; trying again until it is back",
-        "fake: fake (jack) is back, 34 frames late",
-    ]
+    assert sentences[0] == "fake: live audio ended: process 0 ended; trying again until it is back"
+    assert sentences[1] == f"fake: fake (jack) is back, 34 frames late, {board.path}"
     assert board.status() == {"dropouts": 7, "xruns": 0, "midi_lost": 0}
     assert last.connections == [("in_1", "guitar")]
     assert board.stream.spec == Spec(44102, 1, 34)

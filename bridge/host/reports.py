@@ -1,0 +1,79 @@
+"""Sentences from audio threads to people, without making an audio thread wait."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+
+MOST_WAITING = 1024
+"""Reports that wait to be delivered; more are counted and dropped."""
+REPEAT_SECONDS = 5.0
+"""The same sentence about the same board is delivered once in this time, with the number of repetitions."""
+_MOST_REMEMBERED = 256
+
+
+class Reports:
+    """Delivers reports on a thread of its own.
+
+    Args:
+        deliver: called with (board name, sentence). It may take its time, and may raise.
+        clock: seconds, rising.
+    """
+
+    def __init__(self, deliver: Callable[[str, str], None], clock: Callable[[], float] = time.monotonic) -> None:
+        self.deliver = deliver
+        self.clock = clock
+        self.dropped = 0
+        self._queue: SimpleQueue[tuple[str, str] | None] = SimpleQueue()
+        self._delivered: dict[tuple[str, str], float] = {}
+        self._repeated: dict[tuple[str, str], int] = {}
+        self._thread = threading.Thread(target=self._run, name="reports", daemon=True)
+        self._thread.start()
+
+    def __call__(self, name: str, sentence: str) -> None:
+        """Queue a report. Any thread may call this; it never waits and never raises."""
+        if self._queue.qsize() < MOST_WAITING:
+            self._queue.put((name, sentence))
+        else:
+            self.dropped += 1
+
+    def close(self, seconds: float = 1.0) -> None:
+        """Deliver what waits and stop; give up after so many seconds."""
+        self._queue.put(None)
+        self._thread.join(seconds)
+
+    def _run(self) -> None:
+        while True:
+            try:
+                report = self._queue.get(timeout=REPEAT_SECONDS)
+            except Empty:
+                self._tell_repetitions()
+                continue
+            if report is None:
+                self._tell_repetitions()
+                return
+            self._take(report)
+
+    def _take(self, report: tuple[str, str]) -> None:
+        now = self.clock()
+        last = self._delivered.get(report)
+        if last is not None and now - last < REPEAT_SECONDS:
+            self._repeated[report] = self._repeated.get(report, 0) + 1
+            return
+        if len(self._delivered) >= _MOST_REMEMBERED:
+            self._tell_repetitions()
+            self._delivered.clear()
+        self._delivered[report] = now
+        self._send(*report, self._repeated.pop(report, 0))
+
+    def _tell_repetitions(self) -> None:
+        for report, count in self._repeated.items():
+            self._send(*report, count)
+        self._repeated.clear()
+
+    def _send(self, name: str, sentence: str, repeated: int) -> None:
+        with suppress(Exception):  # a broken log or listener must not end the reports
+            self.deliver(name, f"{sentence} ({repeated} more times)" if repeated else sentence)

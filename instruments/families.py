@@ -1,0 +1,129 @@
+"""The instrument families' registry: where an instrument's sounds come from, whatever family it is of.
+
+>>> open_instrument("violin").sound
+'violin'
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from instruments.base import Instrument
+from neural_fx.errors import NeuralFXError
+from neural_fx.inputs import content_problem, file_problem, printable
+from neural_fx.registry import Registry
+from neural_fx.values import suggestion
+
+
+def _no_card(sound: str) -> Mapping[str, Any]:
+    return {}
+
+
+def _no_file(path: Path) -> bool:
+    return False
+
+
+@dataclass(frozen=True)
+class InstrumentFamily:
+    """A family of instruments: one way of making sound, with any number of sounds.
+
+    Attributes:
+        name: such as ``ddsp``. ``NAME:SOUND`` names a sound whose name another family has as well.
+        kind: the class of its instruments.
+        sounds: returns the names of the sounds that come with it.
+        open: makes an instrument. It is called with the name of a sound or the path of a file, and with options and
+            parameters by name.
+        matches: whether an existing file is a sound of this family.
+        options: what `open` takes besides parameters and a board file may say. Each names another sound or file, such
+            as ``morph_to``.
+        sources: returns what the instrument was made from, by field: ``instrument`` and the options that were used. A
+            `Path` is a file.
+        card: returns what is known of a sound that comes with it: what it was made from, its licence, its quality.
+    """
+
+    name: str
+    kind: type[Instrument]
+    sounds: Callable[[], Sequence[str]]
+    open: Callable[..., Instrument]
+    matches: Callable[[Path], bool] = _no_file
+    options: tuple[str, ...] = ()
+    sources: Callable[[Any], Mapping[str, str | Path]] | None = None
+    card: Callable[[str], Mapping[str, Any]] = _no_card
+
+
+FAMILIES = Registry("neural_fx.instruments", InstrumentFamily, built_in=("instruments.ddsp:FAMILY",))
+"""All families, in the order in which they are asked for a sound."""
+
+
+def sound_names() -> list[str]:
+    """Return the names of all sounds that come with the families, each once."""
+    return list(dict.fromkeys(sound for family in FAMILIES for sound in family.sounds()))
+
+
+def open_instrument(sound: str | Path, **settings: Any) -> Instrument:
+    """Make an instrument of any family.
+
+    Args:
+        sound: a sound's name, ``FAMILY:NAME``, or the path of a sound's file.
+        settings: options of the family, such as ``morph_to``, and parameters.
+
+    Raises:
+        NeuralFXError: there is no such sound, its file cannot be read, or the family has no such option.
+        ParameterError: an unknown parameter, or a value out of range.
+    """
+    family, name = _resolve(sound)
+    for option in _all_options():
+        if option in settings and settings[option] is None:
+            del settings[option]
+        elif option in settings and option not in family.options:
+            raise NeuralFXError(f"{sound}: instruments of the family {family.name} have no {option}")
+    return family.open(name, **settings)
+
+
+def family_of(instrument: Instrument) -> InstrumentFamily | None:
+    """Return the family of an instrument; None for one that no family made."""
+    return next((family for family in FAMILIES if type(instrument) is family.kind), None)
+
+
+def sound_path(name: str, folder: Path) -> str | Path:
+    """Return a sound as a file in a folder names it: a name as it is, a path relative to that folder."""
+    if name in sound_names() or name.partition(":")[0] in FAMILIES:
+        return name
+    return folder / os.path.expanduser(name) if Path(name).suffix or "/" in name else name
+
+
+def _all_options() -> list[str]:
+    return list(dict.fromkeys(option for family in FAMILIES for option in family.options))
+
+
+def _resolve(sound: str | Path) -> tuple[InstrumentFamily, str | Path]:
+    """Return the family of a sound, and the sound as the family knows it."""
+    prefix, colon, rest = str(sound).partition(":")
+    if colon and prefix in FAMILIES:
+        return FAMILIES[prefix], rest
+    for family in FAMILIES:
+        if str(sound) in family.sounds():
+            return family, str(sound)
+    path = Path(sound)
+    if path.suffix or os.path.lexists(path):
+        return _family_of_file(path), path
+    hint = suggestion(str(sound), sound_names())
+    raise NeuralFXError(
+        f"unknown instrument {str(sound)!r}{hint}; bundled: {', '.join(sound_names())}; or the path of a file"
+    )
+
+
+def _family_of_file(path: Path) -> InstrumentFamily:
+    problem = file_problem(path, "an instrument's file")
+    if problem is None:
+        for family in FAMILIES:
+            if family.matches(path):
+                return family
+        with path.open("rb") as file:
+            problem = content_problem(file.read(256))
+    known = ", ".join(FAMILIES.names())
+    raise NeuralFXError(f"{printable(path)}: {problem or f'not the file of an instrument; known families: {known}'}")

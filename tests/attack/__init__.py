@@ -1,0 +1,1 @@
+"""Attacks on a running worker: `python -m tests.attack.run --minutes 10`."""
