@@ -87,12 +87,13 @@ def serve(
         instruments=instruments,
         allow_plugins=allow_plugins,
     )
+    # A list, because a handler must not wait for a lock that the main thread may hold.
+    hangups: list[int] = []
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, lambda number, frame: hangups.append(number))
+    # Until the worker runs, a signal ends the command at once: an audio server may not answer for a long time.
+    worker = Worker(options, lambda sentence: console.print(sentence, highlight=False, markup=False))
     with postponed() as ending:
-        # A list, because a handler must not wait for a lock that the main thread may hold.
-        hangups: list[int] = []
-        if hasattr(signal, "SIGHUP"):
-            signal.signal(signal.SIGHUP, lambda number, frame: hangups.append(number))
-        worker = Worker(options, lambda sentence: console.print(sentence, highlight=False, markup=False))
         try:
             gc.collect()
             gc.freeze()  # a collection that walks over all of this takes longer than a small block

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
+import time
 from collections.abc import Callable
 
 import numpy as np
@@ -22,7 +23,7 @@ from bridge.live.io_process import Kind as Kind
 from bridge.live.native import LiveEngine
 from bridge.live.ring import remove_leftovers
 from bridge.priority import hurry
-from neural_fx.errors import NeuralFXError, reason
+from neural_fx.errors import reason
 from neural_fx.processor import Spec
 
 EXTRA_PERIODS = 1
@@ -79,6 +80,7 @@ class LiveBoard:
         self.connected = False
         self.connections: set[tuple[str, str]] = set()
         self._problem = "not started"
+        self._wait = FIRST_WAIT
         self._counted = dict.fromkeys(_COUNTED, 0)
         self._lock = threading.Lock()
         self._closing = threading.Event()
@@ -164,9 +166,15 @@ class LiveBoard:
         self.stream = stream
         for _ in range(EXTRA_PERIODS):
             self.outgoing.put(np.zeros((self.channels, self.frames), np.float32))
-        assert io.process.stdout is not None
-        self.engine = LiveEngine(stream, io.incoming, io.outgoing, io.process.stdout.fileno())
-        io.begin(self.connections)
+        try:
+            io.begin(self.connections)
+            assert io.process.stdout is not None
+            self.engine = LiveEngine(stream, io.incoming, io.outgoing, io.process.stdout.fileno())
+        except BaseException:
+            self._put_away(io, stream)
+            raise
+        io.play()
+        self._since = time.monotonic()
         with self._lock:
             self.connected = not self._closing.is_set()
         if not self.connected:
@@ -184,7 +192,11 @@ class LiveBoard:
     def _run(self) -> None:
         """Compute blocks while the I/O process lives, and start another one when it ends, until `close`."""
         while True:
-            self._engine()
+            try:
+                self._engine()
+            except Exception as error:  # no error may end the thread: the board would be silent for good
+                self._set_problem(f"{type(error).__name__}: {reason(error)}")
+                self.io.kill()
             if self._closing.is_set():
                 return
             self._disconnect()
@@ -206,13 +218,14 @@ class LiveBoard:
 
     def _connect_again(self) -> bool:
         """Try until it works, or return False once the board is closed."""
-        wait = FIRST_WAIT
-        while not self._closing.wait(wait):
+        if time.monotonic() - self._since > LONGEST_WAIT:  # a process that ends at once is not started ever so often
+            self._wait = FIRST_WAIT
+        while not self._closing.wait(self._wait):
+            self._wait = min(2 * self._wait, LONGEST_WAIT)
             try:
                 self._connect()
-            except NeuralFXError as error:
+            except Exception as error:  # a board of plugins by anyone can raise anything
                 self._set_problem(reason(error))
-                wait = min(2 * wait, LONGEST_WAIT)
                 continue
             self.log(f"{self.host.name}: {self.client} ({self.kind}) is back, {self.latency} frames late, {self.path}")
             return True

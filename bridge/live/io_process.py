@@ -89,16 +89,7 @@ class IOProcess:
         Raises:
             BridgeError: the library, the server or the device is missing, or does not answer.
         """
-        assert self.process.stdout is not None
-        timer = threading.Timer(START_SECONDS, self._give_up)
-        timer.daemon = True
-        timer.start()
-        try:
-            answer = self.process.stdout.readline()
-        finally:
-            timer.cancel()
-        if not answer.endswith(b"\n"):
-            raise BridgeError(f"no live audio: {self._ended()}; {_MISSING[self.kind]}")
+        answer = self._answer()
         about = json.loads(answer)
         self.frames, self.sample_rate, self.client = int(about["frames"]), float(about["rate"]), str(about["name"])
         into, out, counts = self._files
@@ -113,14 +104,43 @@ class IOProcess:
             raise BridgeError(f"no live audio: no memory for {self.frames} frames a period: {error}") from None
 
     def begin(self, connections: Iterable[tuple[str, str]]) -> None:
-        """Let the process exchange blocks from now on.
+        """Let the audio system run the client, still without audio, and return when it does.
 
         Args:
             connections: of ports, to remake, as (own port, other port).
+
+        Raises:
+            BridgeError: the audio system does not start the client.
         """
+        self._tell(json.dumps({"connections": sorted(connections)}))
+        self._answer()
+
+    def play(self) -> None:
+        """Exchange blocks from now on: somebody reads the output."""
+        self._tell("play")
+
+    def _tell(self, line: str) -> None:
         assert self.process.stdin is not None
         with contextlib.suppress(OSError):  # it has ended, and its output says so
-            self.process.stdin.write(json.dumps({"connections": sorted(connections)}).encode() + b"\n")
+            self.process.stdin.write(line.encode() + b"\n")
+
+    def _answer(self) -> bytes:
+        """Wait for a line of the process.
+
+        Raises:
+            BridgeError: it ended instead, or had to be killed.
+        """
+        assert self.process.stdout is not None
+        timer = threading.Timer(START_SECONDS, self._give_up)
+        timer.daemon = True
+        timer.start()
+        try:
+            answer = self.process.stdout.readline()
+        finally:
+            timer.cancel()
+        if not answer.endswith(b"\n"):
+            raise BridgeError(f"no live audio: {self._ended()}; {_MISSING[self.kind]}")
+        return answer
 
     @property
     def alive(self) -> bool:

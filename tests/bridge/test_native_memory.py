@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -16,6 +17,7 @@ import numpy as np
 import pytest
 import soundfile
 
+import bridge
 import neural_fx
 from bridge.host import BoardHost, InstrumentHost, instrument_from
 from instruments import DDSP
@@ -23,6 +25,7 @@ from neural_fx.engines.cpu import available, core
 from neural_fx.pedalboard import Pedalboard
 from neural_fx.pedals import KlonGainStage
 from neural_fx.processor import Spec
+from tests.bridge.test_serve import start
 from tests.conftest import noise, wavenet_document
 
 pytestmark = pytest.mark.skipif(not available(), reason="the compiled kernels are not built")
@@ -117,6 +120,7 @@ def test_memory_is_counted_while_it_is_held(tmp_path: Path) -> None:
 KEPT = """
 import gc, sys, threading, time
 import numpy as np
+import bridge
 import neural_fx
 from instruments import DDSP
 
@@ -189,3 +193,19 @@ def test_commands_end_without_a_list_of_what_they_held(status: int, command: lis
     assert process.returncode == status, process.stderr
     assert "leak" not in process.stderr
     assert "nanobind" not in process.stderr
+
+
+@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT])
+def test_the_worker_ends_without_a_list_of_what_it_held(ending: signal.Signals, tmp_path: Path) -> None:
+    """With a capture and an instrument, and streams that are still connected."""
+    (tmp_path / "amp.nam").write_text(json.dumps(wavenet_document()))
+    process, port, _ = start("--board", f"amp={tmp_path / 'amp.nam'}", "--instrument", "solo=violin")
+    remotes = [bridge.connect(f"127.0.0.1:{port}", name) for name in ("amp", "solo")]
+    for remote in remotes:
+        remote.process(noise(480)[None], 48000, reset=False)
+    process.send_signal(ending)
+    assert process.stderr is not None
+    rest = process.stderr.read()
+    assert process.wait(60) == 0
+    assert "leak" not in rest
+    assert "nanobind" not in rest
