@@ -2,7 +2,8 @@
 
 The compiled module has the loop (`_core.NativeLoop`). It plays a `Program`: a flat list of steps on a block of audio.
 The steps use the same compiled streams as the board itself, so a board can move to the loop and back at any block
-without a gap. A board qualifies if it holds only captures that run in the compiled engine at the stream's own rate.
+without a gap. A board qualifies if it holds only captures that run in the compiled engine at the stream's own rate, and
+impulse responses, which `prepare_for_loop` compiles.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ import pedalboard
 
 from neural_fx.engines import cpu
 from neural_fx.engines.cpu import CpuStream
+from neural_fx.native_impulse import CompiledFilter, compile_convolutions
 from neural_fx.neural import NeuralProcessor
 from neural_fx.parameters import Ramp
-from neural_fx.pedalboard import Chain, Mix, Pedalboard, Plugin
+from neural_fx.pedalboard import Chain, Container, Mix, Pedalboard, Plugin
 from neural_fx.processor import Processor, Spec
 
 
@@ -112,6 +114,27 @@ def native_plan(board: Pedalboard, spec: Spec, switch: Switch | None = None) -> 
     return builder.plan
 
 
+def prepare_for_loop(board: Pedalboard, spec: Spec) -> bool:
+    """Compile the convolutions of a board that holds nothing but captures and convolutions. No stream may have begun.
+
+    Args:
+        board: the board.
+        spec: of the stream that it will play.
+
+    Returns:
+        Whether the board was changed.
+    """
+    if not available() or not _may_be_native(board):
+        return False
+    return compile_convolutions(board, spec)
+
+
+def _may_be_native(plugin: Plugin) -> bool:
+    if isinstance(plugin, Container):
+        return all(map(_may_be_native, plugin))
+    return isinstance(plugin, (NeuralProcessor, pedalboard.Convolution))
+
+
 class _UnfitError(Exception):
     """The native loop cannot play a part of a board."""
 
@@ -149,6 +172,8 @@ class _Builder:
             self._add_each(plugin, where)
         elif type(plugin) is Mix:
             self._parallel(plugin, where)
+        elif isinstance(plugin, CompiledFilter):
+            self.plan.program.add_networks([stream.kernels for stream in plugin.streams], [])
         else:
             raise _UnfitError(f"{where} is {_described(plugin)}")
 
@@ -188,7 +213,7 @@ class _Builder:
             value = capture._values[name]
             knob = Knob(ramps[name], capture, name, _setter(capture, name))
             numbers.append(self._ramp(knob, value, capture._heading(name, value)))
-        self.plan.program.add_network(stream.kernels, numbers)
+        self.plan.program.add_networks([stream.kernels], numbers)
 
     def _stream_of(self, capture: NeuralProcessor, where: str) -> CpuStream:
         """Return the compiled stream of a capture, if it is played as it is."""

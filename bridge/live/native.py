@@ -22,7 +22,7 @@ from bridge.host.stream import BoardStream, Voice
 from bridge.live.ring import BLOCKS, Ring
 from neural_fx.engines import cpu
 from neural_fx.errors import NeuralFXError
-from neural_fx.native_loop import Plan, Switch, available, native_plan
+from neural_fx.native_loop import Plan, Switch, available, native_plan, prepare_for_loop
 from neural_fx.pedalboard import Pedalboard
 from neural_fx.slots import find_slot
 
@@ -131,7 +131,9 @@ class LiveEngine:
         if available():
             memory = [ring.memory() for ring in (incoming, outgoing)]
             self._loop = cpu.core.NativeLoop(source, *memory, Ring.HEAD, BLOCKS, self._block.size)
-            stream.wake = self._changed
+            stream.fit, stream.wake = self._fit, self._changed
+            if self._fit(stream.voice.board):
+                stream.voice = Voice(stream.voice.board, stream.spec)
         with self._lock:
             self._hand_over()
 
@@ -208,6 +210,10 @@ class LiveEngine:
                     self._hand_over()
 
     # -- between Python and the loop -----------------------------------------------------------------------------------
+
+    def _fit(self, board: Pedalboard) -> bool:
+        """Make a board ready for the loop, before it is opened; whether it was changed."""
+        return prepare_for_loop(board, self.stream.spec)
 
     def _changed(self) -> None:
         """Send changes of the stream to the loop; called from any thread."""

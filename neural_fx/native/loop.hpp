@@ -64,7 +64,6 @@ public:
     }
     void put() const { counter(0).fetch_add(1, std::memory_order_release); }
     size_t block_size() const { return block; }
-    size_t capacity() const { return size_t(blocks); }
 };
 
 // Changes from one thread to another, without locks.
@@ -293,7 +292,7 @@ private:
     }
 
     void serve() {
-        for (size_t i = 0; i < incoming.capacity() && state == State::playing; ++i) {
+        while (state == State::playing) {
             const float* const in = incoming.oldest();
             if (!in || closing.load(std::memory_order_acquire)) return;
             // What is not a number is silence: it would stay in a recurrent network for ever.

@@ -321,12 +321,19 @@ void bind_loop(nb::module_& m) {
              "A ramp as it is, the parameter's value in its own unit, and where the ramp goes from the next block on.")
         .def("add_step", [](BoardProgram& p, Do what, int place, int ramp) { p.program.add_step(what, place, ramp); },
              "what"_a, "place"_a, "ramp"_a = 0)
-        .def("add_network", [](BoardProgram& p, nb::object network, std::vector<int> ramps) {
-            const Batch& batch = nb::cast<const Batch&>(network);
-            if (batch.inputs() + 1 != ramps.size()) throw std::invalid_argument("Program: a network has other inputs");
-            p.program.add_network(batch.each(), int(batch.outputs()), std::move(ramps));
-            p.networks.push_back(network);
-        }, "network"_a, "ramps"_a, "A `Batch` with a stream for each channel; ramps: gain, knobs, gain.")
+        .def("add_networks", [](BoardProgram& p, std::vector<nb::object> networks, std::vector<int> ramps) {
+            std::vector<nfx::Stream*> streams;
+            size_t inputs = 0, outputs = 0;
+            for (const auto& network : networks) {
+                const Batch& batch = nb::cast<const Batch&>(network);
+                if (!streams.empty() && (batch.inputs() != inputs || batch.outputs() != outputs))
+                    throw std::invalid_argument("Program: networks of several shapes");
+                inputs = batch.inputs(), outputs = batch.outputs();
+                for (nfx::Stream* stream : batch.each()) streams.push_back(stream);
+            }
+            p.program.add_networks(std::move(streams), int(inputs), int(outputs), std::move(ramps));
+            p.networks.insert(p.networks.end(), networks.begin(), networks.end());
+        }, "networks"_a, "ramps"_a, "`Batch`es with a stream for each channel in all; ramps: gain, knobs, gain, or none.")
         .def("ramp", [](const BoardProgram& p, int index) {
             const nfx::Ramp& ramp = p.program.ramp(index);
             return nb::make_tuple(ramp.value, ramp.target, ramp.step, ramp.left, ramp.setting);

@@ -76,13 +76,13 @@ public:
         steps.push_back({what, place, ramp, {}, {}, 0});
     }
 
-    // A network, a stream per channel; its ramps are the gain before it, its knobs, and the gain after it.
-    void add_network(std::vector<Stream*> streams, int outputs, std::vector<int> its_ramps) {
-        bool fits = int(streams.size()) == channels && outputs > 0 && its_ramps.size() >= 2;
+    // Networks, a stream per channel. Ramps: the gain before them, their knobs, the gain after them; or none at all.
+    void add_networks(std::vector<Stream*> streams, int inputs, int outputs, std::vector<int> its_ramps) {
+        bool fits = int(streams.size()) == channels && inputs > 0 && outputs > 0;
+        fits = fits && (its_ramps.empty() ? inputs == 1 : int(its_ramps.size()) == inputs + 1);
         for (int ramp : its_ramps) fits = fits && known(ramp);
         if (!fits) throw std::invalid_argument("Program: a network does not fit");
-        const size_t inputs = its_ramps.size() - 1;
-        if (rows.size() < inputs * size_t(frames)) rows = Buffer(inputs * size_t(frames));
+        if (rows.size() < size_t(inputs) * size_t(frames)) rows = Buffer(size_t(inputs) * size_t(frames));
         if (answers.size() < size_t(outputs) * size_t(frames)) answers = Buffer(size_t(outputs) * size_t(frames));
         steps.push_back({Do::run, 0, 0, std::move(streams), std::move(its_ramps), outputs});
     }
@@ -159,7 +159,7 @@ private:
     }
 
     void run(Step& step, int n) {
-        amplify(ramps[size_t(step.ramps.front())], n);
+        if (!step.ramps.empty()) amplify(ramps[size_t(step.ramps.front())], n);
         for (size_t i = 1; i + 1 < step.ramps.size(); ++i) {
             Ramp& knob = ramps[size_t(step.ramps[i])];
             float* row = rows.get() + i * size_t(frames);
@@ -171,7 +171,7 @@ private:
             step.streams[size_t(c)]->process(rows.get(), size_t(frames), answers.get(), size_t(frames), n);
             std::copy_n(answers.get(), n, audio);
         }
-        amplify(ramps[size_t(step.ramps.back())], n);
+        if (!step.ramps.empty()) amplify(ramps[size_t(step.ramps.back())], n);
     }
 
     void amplify(Ramp& gain, int n) {

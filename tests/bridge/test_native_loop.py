@@ -18,12 +18,14 @@ import pedalboard
 import pytest
 
 import neural_fx
-from bridge.host import BoardHost, Change
+from bridge.host import BoardHost, BoardStream, Change
+from bridge.host.stream import Voice
+from neural_fx.impulse import Convolution
 from neural_fx.macros import Macro, Target
-from neural_fx.native_loop import available
+from neural_fx.native_loop import available, prepare_for_loop
 from neural_fx.pedalboard import Chain, Mix, Pedalboard, Plugin
 from neural_fx.pedals import TubeScreamer
-from neural_fx.processor import Audio, Processor
+from neural_fx.processor import Audio, Processor, Spec
 from tests.bridge.live_rig import PATIENCE, Rig
 from tests.conftest import (
     container_document,
@@ -81,7 +83,13 @@ def boards(folder: Path) -> dict[str, Callable[[], Pedalboard]]:
         both = Mix([capture("lstm.nam"), Chain([capture("convnet.nam"), capture("wavenet.nam")]), Chain([])])
         return Pedalboard([Pedalboard([both], mix=0.3), Mix([]), capture("other-wavenet.nam")])
 
+    def cabinet() -> Pedalboard:
+        board = Pedalboard([capture("wavenet.nam"), Convolution(response(2, 3000), sample_rate=44100)])
+        board.append(Chain([Convolution(response(1, 90), 0.4, 48000)]))
+        return board
+
     return {
+        "cabinet": cabinet,
         "empty": Pedalboard,
         "wavenet": lambda: Pedalboard([capture("wavenet.nam", input_gain_db=-3)]),
         "normalized": lambda: Pedalboard([neural_fx.load(folder / "wavenet.nam", level="normalized")]),
@@ -94,7 +102,21 @@ def boards(folder: Path) -> dict[str, Callable[[], Pedalboard]]:
 
 RATES = {"knob": 44100}
 """Hz of boards whose captures are not at 48 kHz."""
-BOARDS = ("empty", "wavenet", "normalized", "lstm", "knob", "rig", "nested")
+BOARDS = ("cabinet", "empty", "wavenet", "normalized", "lstm", "knob", "rig", "nested")
+
+
+def response(channels: int, taps: int) -> Audio:
+    """An impulse response that fades out."""
+    return noise(taps, channels, taps) * np.exp(-np.arange(taps, dtype=np.float32) / (taps / 6))
+
+
+def in_python(host: BoardHost, spec: Spec) -> BoardStream:
+    """A stream that Python plays, with the convolutions that the loop would play."""
+    stream = host.open(spec)
+    stream.fit = lambda board: prepare_for_loop(board, spec)
+    stream.fit(stream.voice.board)
+    stream.voice = Voice(stream.voice.board, spec)
+    return stream
 
 
 def random_changes(host: BoardHost, random: np.random.Generator) -> Iterator[tuple[str, float]]:
@@ -121,7 +143,7 @@ def test_the_loop_plays_what_python_plays(folder: Path, name: str, frames: int) 
     host = BoardHost(name, boards(folder)[name])
     random = np.random.default_rng(frames)
     with Rig(host, 2, frames, RATES.get(name, 48000)) as rig:
-        python = host.open(rig.spec)
+        python = in_python(host, rig.spec)
         for i in range(60):
             for address, value in random_changes(host, random) if i % 3 == 0 else ():
                 host.set(address, value)
@@ -138,7 +160,7 @@ def test_a_stream_moves_to_python_and_back_without_a_gap(folder: Path, name: str
     random = np.random.default_rng(8)
     native = set()
     with Rig(host, 1, 480, RATES.get(name, 48000)) as rig:
-        python = host.open(rig.spec)
+        python = in_python(host, rig.spec)
         for i in range(90):
             if i % 30 == 10:
                 host.load(host.make)
@@ -154,7 +176,7 @@ def test_a_stream_moves_to_python_and_back_without_a_gap(folder: Path, name: str
 def test_a_load_fades_to_a_board_that_only_python_plays_and_back(folder: Path) -> None:
     host = BoardHost("lead", boards(folder)["wavenet"])
     with Rig(host, 1, 480) as rig:
-        python = host.open(rig.spec)
+        python = in_python(host, rig.spec)
         for make, wanted in ((lambda: Pedalboard([Inverted()]), False), (boards(folder)["lstm"], True)):
             host.load(make)
             for i in range(25):
@@ -195,7 +217,7 @@ def test_a_change_in_the_past_is_made_at_once(folder: Path) -> None:
 def test_changes_at_frames_of_a_block_are_made_there(folder: Path) -> None:
     host = BoardHost("lead", boards(folder)["rig"])
     with Rig(host, 1, 256) as rig:
-        python = host.open(rig.spec)
+        python = in_python(host, rig.spec)
         for i, offset in enumerate([0, 17, 200, 255, 300]):
             for stream in (rig.stream, python):
                 stream.change(Change("mix", i / 5, offset))
@@ -231,6 +253,17 @@ def test_a_wrong_change_is_reported_and_nothing_else_happens(folder: Path) -> No
         assert rig.engine.native
         assert len(reports) == 2
         assert "mix" in reports[1]
+
+
+def test_a_cabinet_sounds_as_in_a_render(folder: Path) -> None:
+    """Its convolutions are compiled ones, of the responses that pedalboard's convolutions have."""
+    make = boards(folder)["cabinet"]
+    audio = noise(256 * 40, 2)
+    with Rig(BoardHost("lead", make), 2, 256) as rig:
+        heard = rig.play(audio)
+        assert rig.engine.native
+    wanted = make()(audio, 48000)
+    np.testing.assert_allclose(heard, wanted, rtol=0, atol=2 * CLOSE * np.abs(wanted).max())
 
 
 # -- without the interpreter -----------------------------------------------------------------------------------------
@@ -343,7 +376,7 @@ def test_a_board_for_python_says_why_and_plays(folder: Path, name: str) -> None:
     make, reason = unfit(folder)[name]
     host = BoardHost("lead", make)
     with Rig(host, 1, 256) as rig:
-        python = host.open(rig.spec)
+        python = in_python(host, rig.spec)
         for i in range(8):
             block = noise(256, 1, i)
             check_same(rig.play_block(block), python.process(block))
@@ -387,7 +420,7 @@ def test_input_that_is_not_finite_is_silence(folder: Path, sample: float) -> Non
     """It would stay in a recurrent network for ever."""
     host = BoardHost("lead", boards(folder)["lstm"])
     with Rig(host, 1, 64) as rig:
-        python = host.open(rig.spec)
+        python = in_python(host, rig.spec)
         for i in range(6):
             block = noise(64, 1, i)
             clean = block.copy()
@@ -416,7 +449,7 @@ def test_a_reader_that_is_gone_does_not_stop_time(folder: Path) -> None:
     """Blocks that nobody takes are lost; those after them are in their place."""
     host = BoardHost("lead", boards(folder)["lstm"])
     with Rig(host, 1, 64) as rig:
-        python = host.open(rig.spec)
+        python = in_python(host, rig.spec)
         for i in range(20):
             block = noise(64, 1, i)
             python.process(block)
