@@ -21,8 +21,8 @@ from bridge.host.hosted import SWITCH, Hosted, inside
 from bridge.host.stream import BoardStream, Voice
 from bridge.live.ring import BLOCKS, Ring
 from neural_fx.engines import cpu
-from neural_fx.errors import NeuralFXError
-from neural_fx.native_loop import Plan, Switch, available, native_plan, prepare_for_loop
+from neural_fx.errors import NeuralFXError, reason
+from neural_fx.native_loop import Plan, Switch, available, native_plan, prepare_for_loop, settled
 from neural_fx.pedalboard import Pedalboard
 from neural_fx.slots import find_slot
 
@@ -30,6 +30,7 @@ METER_SECONDS = 0.05
 """How often the loop's meters are read: more often than any display shows them."""
 MOST_HANDED_OVER = 256
 """Changes that may wait when a stream goes to the loop: Python sends them one by one while blocks wait."""
+_CHANGE_WAITS = "a change that only Python can make waits"
 _NOT_FINITE = "the board failed and is bypassed: its output is not finite (NaN or infinite)"
 
 Aim = tuple[int, int, float, float, float]
@@ -213,7 +214,10 @@ class LiveEngine:
 
     def _fit(self, board: Pedalboard) -> bool:
         """Make a board ready for the loop, before it is opened; whether it was changed."""
-        return prepare_for_loop(board, self.stream.spec)
+        try:
+            return prepare_for_loop(board, self.stream.spec)
+        except Exception:  # a plugin that cannot be measured stays as it is, and Python plays it
+            return True
 
     def _changed(self) -> None:
         """Send changes of the stream to the loop; called from any thread."""
@@ -245,9 +249,10 @@ class LiveEngine:
     def _hand_over(self) -> None:
         """Let the loop play, if it can."""
         stream = self.stream
-        if stream.next is not None or stream.muted or stream.voice is self._judged:
+        if stream.voice is self._judged:
             return
-        if len(stream.schedule) > MOST_HANDED_OVER:
+        self.reason = self._obstacle()
+        if self.reason:
             return
         plan = self._plan()
         if isinstance(plan, str):
@@ -255,16 +260,31 @@ class LiveEngine:
             return
         self._addresses = Addresses(stream, plan)
         if not self._forward():
-            self._recall()  # Python makes those changes first
-            return
-        if self._loop.start(plan.program, stream.schedule.now):
+            self.reason = _CHANGE_WAITS
+        elif self._loop.start(plan.program, stream.schedule.now):
             self._loop.load = stream.load
-            self.native, self.reason = True, ""
+            self.native = True
+            return
+        self._recall()
+
+    def _obstacle(self) -> str:
+        """What keeps any board from the loop for the moment; empty if nothing does."""
+        stream = self.stream
+        if stream.muted:
+            return "the board failed and is bypassed"
+        if stream.next is not None:
+            return "another board fades in"
+        if len(stream.schedule) > MOST_HANDED_OVER:
+            return "too many changes wait"
+        return "" if settled(stream.voice.board) else "a capture changes the size of its network"
 
     def _plan(self) -> Plan | str:
         stream = self.stream
         switch = Switch(stream._wet, stream, stream.bypass, self._set_bypass)
-        return native_plan(stream.voice.board, stream.spec, switch)
+        try:
+            return native_plan(stream.voice.board, stream.spec, switch)
+        except Exception as error:  # a plugin by anyone can be anything; Python plays it
+            return f"the native loop does not know the board: {type(error).__name__}: {reason(error)}"
 
     def _set_bypass(self, value: float) -> None:
         self.stream.bypass = value
@@ -280,7 +300,7 @@ class LiveEngine:
         self._read_meters()
         self._addresses.plan.restore()
         self._recall()
-        self.native = False
+        self.native, self.reason = False, self._obstacle() or _CHANGE_WAITS
 
     def _recall(self) -> None:
         """Take back the changes that the loop has not made."""

@@ -331,9 +331,20 @@ void bind_loop(nb::module_& m) {
                 inputs = batch.inputs(), outputs = batch.outputs();
                 for (nfx::Stream* stream : batch.each()) streams.push_back(stream);
             }
-            p.program.add_networks(std::move(streams), int(inputs), int(outputs), std::move(ramps));
+            const size_t step = p.program.add_networks(std::move(streams), int(inputs), int(outputs), std::move(ramps));
             p.networks.insert(p.networks.end(), networks.begin(), networks.end());
-        }, "networks"_a, "ramps"_a, "`Batch`es with a stream for each channel in all; ramps: gain, knobs, gain, or none.")
+            return step;
+        }, "networks"_a, "ramps"_a, "`Batch`es with a stream for each channel in all; ramps: gain, knobs, gain, or none. Returns the step's number.")
+        .def("remember", [](BoardProgram& p, size_t step, In past) {
+            if (past.shape(0) != size_t(p.program.channels)) throw std::invalid_argument("Program: a past does not fit");
+            p.program.remember(step, past.data(), past.shape(1), past.shape(2));
+        }, "step"_a, "past"_a, "Keep what goes into networks, (channels, inputs, samples), beginning with this.")
+        .def("remembered", [](const BoardProgram& p, size_t step, Out past) {
+            const nfx::Past& kept = p.program.past(step);
+            if (past.shape(0) * past.shape(1) != kept.row_count() || past.shape(2) != kept.size())
+                throw std::invalid_argument("Program: a past does not fit");
+            kept.get(past.data());
+        }, "step"_a, "past"_a, "Write what was kept, oldest first. For when it does not play.")
         .def("ramp", [](const BoardProgram& p, int index) {
             const nfx::Ramp& ramp = p.program.ramp(index);
             return nb::make_tuple(ramp.value, ramp.target, ramp.step, ramp.left, ramp.setting);

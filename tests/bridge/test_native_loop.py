@@ -94,6 +94,7 @@ def boards(folder: Path) -> dict[str, Callable[[], Pedalboard]]:
         "wavenet": lambda: Pedalboard([capture("wavenet.nam", input_gain_db=-3)]),
         "normalized": lambda: Pedalboard([neural_fx.load(folder / "wavenet.nam", level="normalized")]),
         "lstm": lambda: Pedalboard([capture("lstm.nam")]),
+        "sizes": lambda: Pedalboard([capture("sizes.nam")]),
         "knob": lambda: Pedalboard([capture("knob.json")]),
         "rig": rig,
         "nested": nested,
@@ -102,7 +103,7 @@ def boards(folder: Path) -> dict[str, Callable[[], Pedalboard]]:
 
 RATES = {"knob": 44100}
 """Hz of boards whose captures are not at 48 kHz."""
-BOARDS = ("cabinet", "empty", "wavenet", "normalized", "lstm", "knob", "rig", "nested")
+BOARDS = ("cabinet", "empty", "wavenet", "normalized", "lstm", "sizes", "knob", "rig", "nested")
 
 
 def response(channels: int, taps: int) -> Audio:
@@ -149,8 +150,11 @@ def test_the_loop_plays_what_python_plays(folder: Path, name: str, frames: int) 
                 host.set(address, value)
             block = noise(frames, 2, i, 0.2)
             check_same(rig.play_block(block), python.process(block))
-        assert (rig.engine.native, rig.engine.reason) == (True, "")
+        for i in range(40):  # until the network's size has changed
+            block = noise(frames, 2, i, 0.2)
+            check_same(rig.play_block(block), python.process(block))
         assert rig.engine.allocations == 0
+        assert rig.engine.native or (name == "sizes" and frames * 40 < 960)
 
 
 @pytest.mark.parametrize("name", BOARDS)
@@ -367,11 +371,10 @@ def unfit(folder: Path) -> dict[str, tuple[Callable[[], Pedalboard], str]]:
         ),
         "oversampled": (one(lambda: TubeScreamer(oversample=2)), "slot 2 is oversampled"),
         "torch": (one(lambda: TubeScreamer(device="torch")), "slot 2 does not run in the compiled engine"),
-        "sizes": (one(lambda: neural_fx.load(folder / "sizes.nam")), "slot 2 has a network of several sizes"),
     }
 
 
-@pytest.mark.parametrize("name", ["native", "python", "inside", "rate", "oversampled", "torch", "sizes"])
+@pytest.mark.parametrize("name", ["native", "python", "inside", "rate", "oversampled", "torch"])
 def test_a_board_for_python_says_why_and_plays(folder: Path, name: str) -> None:
     make, reason = unfit(folder)[name]
     host = BoardHost("lead", make)
