@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -20,12 +22,15 @@ import pytest
 import neural_fx
 from bridge.host import BoardHost, BoardStream, Change
 from bridge.host.stream import Voice
+from bridge.live.board import LiveBoard
+from bridge.worker import Options, Worker
 from neural_fx.impulse import Convolution
 from neural_fx.macros import Macro, Target
 from neural_fx.native_loop import available, prepare_for_loop
 from neural_fx.pedalboard import Chain, Mix, Pedalboard, Plugin
 from neural_fx.pedals import TubeScreamer
 from neural_fx.processor import Audio, Processor, Spec
+from tests.bridge.late_periods import jack_server
 from tests.bridge.live_rig import PATIENCE, Rig
 from tests.conftest import (
     container_document,
@@ -537,3 +542,33 @@ def test_rings_that_do_not_fit_are_refused() -> None:
     loop.close()
     os.close(source)
     os.close(other)
+
+
+# -- on a sound system -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(shutil.which("jackd") is None, reason="jackd is not installed")
+def test_a_live_board_says_what_plays(folder: Path) -> None:
+    pytest.importorskip("jack", reason="JACK-Client or libjack is not installed", exc_type=Exception)
+    host = BoardHost("said", boards(folder)["cabinet"])
+    with jack_server(256, name="neural-fx-native-loop") as server:
+        board = LiveBoard(host, "jack", 1, server)
+        try:
+            assert (board.native, board.path) == (True, "native loop")
+            assert waited(lambda: board.stream.blocks > 20)
+            host.load(lambda: Pedalboard([TubeScreamer(), pedalboard.Chorus()]))
+            assert waited(lambda: board.path == "in Python: slot 2 is a pedalboard Chorus")
+            host.load(boards(folder)["lstm"])
+            assert waited(lambda: board.native)
+            os.kill(board.process.pid, signal.SIGKILL)
+            assert waited(lambda: not board.connected or board.stream.blocks == 0)
+            assert waited(lambda: board.connected and board.native and board.stream.blocks > 5)
+        finally:
+            board.close()
+        said: list[str] = []
+        options = Options(
+            {}, osc_port=0, stream_port=0, oscquery_port=0, announce=False, live="jack", live_device=server
+        )
+        worker = Worker(options, said.append)
+        worker.close()
+        assert any(sentence.endswith("frames late, native loop") for sentence in said)
