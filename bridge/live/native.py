@@ -159,6 +159,7 @@ class LiveEngine:
                 self._take_back()
             if self._loop is not None:
                 self._loop.close()
+            self._loop = self._addresses = None  # what is compiled must not outlive the interpreter
 
     @property
     def allocations(self) -> int:
@@ -169,18 +170,19 @@ class LiveEngine:
 
     def _wait(self) -> bytes | None:
         """Return messages, or nothing if there is something else to do; None once the source has ended."""
-        if self._loop is None:
+        loop = self._loop
+        if loop is None:
             return os.read(self.source, 65536) or None
         if self._rest:
             data, self._rest = self._rest, b""
             return data
         watched = select.poll()
-        read_from = self._loop.messages if self.native else self.source
-        for descriptor in (read_from, self._loop.attention):
+        read_from = loop.messages if self.native else self.source
+        for descriptor in (read_from, loop.attention):
             watched.register(descriptor, select.POLLIN)
         ready = dict(watched.poll(1000 * METER_SECONDS if self.native else None))
-        if self._loop.attention in ready:
-            self._loop.heard()
+        if loop.attention in ready:
+            loop.heard()
         if read_from not in ready:
             return b""
         try:
@@ -270,6 +272,8 @@ class LiveEngine:
     def _obstacle(self) -> str:
         """What keeps any board from the loop for the moment; empty if nothing does."""
         stream = self.stream
+        if self._loop is None and available():
+            return "closed"
         if stream.muted:
             return "the board failed and is bypassed"
         if stream.next is not None:
