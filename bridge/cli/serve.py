@@ -80,12 +80,13 @@ def serve(
         config=config,
         instruments=instruments,
     )
+    # A list, because a handler must not wait for a lock that the main thread may hold.
+    hangups: list[int] = []
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, lambda number, frame: hangups.append(number))
+    # Until the worker runs, a signal ends the command at once: an audio server may not answer for a long time.
+    worker = Worker(options, lambda sentence: console.print(sentence, highlight=False, markup=False))
     with postponed() as ending:
-        # A list, because a handler must not wait for a lock that the main thread may hold.
-        hangups: list[int] = []
-        if hasattr(signal, "SIGHUP"):
-            signal.signal(signal.SIGHUP, lambda number, frame: hangups.append(number))
-        worker = Worker(options, lambda sentence: console.print(sentence, highlight=False, markup=False))
         try:
             gc.collect()
             gc.freeze()  # a collection that walks over all of this takes longer than a small block
@@ -102,6 +103,7 @@ def serve(
                     _wait(worker, ending, hangups, lambda: screen.update(_table(worker.status())))
         finally:
             worker.close()
+            gc.unfreeze()
 
 
 def _named(texts: list[str] | None, taken: Mapping[str, object], option: str, what: str) -> dict[str, str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
+import time
 from collections.abc import Callable
 
 import numpy as np
@@ -79,6 +80,7 @@ class LiveBoard:
         self.connected = False
         self.connections: set[tuple[str, str]] = set()
         self._problem = "not started"
+        self._wait = FIRST_WAIT
         self._counted = dict.fromkeys(_COUNTED, 0)
         self._lock = threading.Lock()
         self._closing = threading.Event()
@@ -166,7 +168,14 @@ class LiveBoard:
             self.outgoing.put(np.zeros((self.channels, self.frames), np.float32))
         assert io.process.stdout is not None
         self.engine = LiveEngine(stream, io.incoming, io.outgoing, io.process.stdout.fileno())
-        io.begin(self.connections)
+        try:
+            io.begin(self.connections)
+        except BaseException:
+            self.engine.close()
+            self.host.close(stream)
+            raise
+        self.engine.start()
+        self._since = time.monotonic()
         with self._lock:
             self.connected = not self._closing.is_set()
         if not self.connected:
@@ -206,13 +215,14 @@ class LiveBoard:
 
     def _connect_again(self) -> bool:
         """Try until it works, or return False once the board is closed."""
-        wait = FIRST_WAIT
-        while not self._closing.wait(wait):
+        if time.monotonic() - self._since > LONGEST_WAIT:  # a process that ends at once is not started ever so often
+            self._wait = FIRST_WAIT
+        while not self._closing.wait(self._wait):
+            self._wait = min(2 * self._wait, LONGEST_WAIT)
             try:
                 self._connect()
             except NeuralFXError as error:
                 self._set_problem(reason(error))
-                wait = min(2 * wait, LONGEST_WAIT)
                 continue
             self.log(f"{self.host.name}: {self.client} ({self.kind}) is back, {self.latency} frames late, {self.path}")
             return True

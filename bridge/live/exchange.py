@@ -48,6 +48,7 @@ class Exchange:
 
     Attributes:
         connections: the port connections that the worker wants remade, as (own port, other port).
+        playing: whether periods are exchanged: from `start` to `end`.
         ended: set when there is no more audio, or nobody to play it.
     """
 
@@ -69,6 +70,7 @@ class Exchange:
         self.sent = True  # whether the period before went to the worker, so that an answer to it will come
         self.ended = threading.Event()
         self.reason = ""
+        self.playing = False
         self._release_due = False
         gc.freeze()
         gc.disable()  # a collection in the audio callback takes longer than a small period
@@ -83,6 +85,8 @@ class Exchange:
             offset: frames into the period.
             message: empty to release what is held, because a sender was disconnected.
         """
+        if not self.playing:
+            return
         begins_note = len(message) == 3 and message[0] & 0xF0 == 0x90 and message[2] > 0
         if begins_note and (self.to_worker.full or self._release_due):
             self.counters.add("midi_lost")
@@ -92,6 +96,9 @@ class Exchange:
 
     def period(self, block: Audio) -> Audio:
         """Give a period's input (channels, frames), get what to play: the worker's, or the last input if late."""
+        if not self.playing:
+            self.back[:] = 0
+            return self.back
         self.counters.add("periods")
         expected, self.sent = self.sent, self.to_worker.put(block)  # not sent: the worker is a whole ring behind
         if self._release_due and self._send(b"M" + MIDI.pack(0, 0)):
@@ -118,9 +125,15 @@ class Exchange:
         Args:
             reason: why there is no more audio, for the worker to log; empty if the worker hung up.
         """
+        self.playing = False
         if not self.ended.is_set():
             self.reason = reason
             self.ended.set()
+
+    def start(self) -> None:
+        """Tell the worker that the audio system runs, and exchange periods from now on."""
+        self._send(b"\n")
+        self.playing = not self.ended.is_set()
 
     def serve(self, tend: Callable[[], None] = lambda: None) -> None:
         """Wait until the worker hangs up or dies, and return then. Where the audio system fails, end the process.

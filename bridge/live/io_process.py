@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Iterable
 from typing import Literal
@@ -18,8 +19,8 @@ from bridge.live.ring import Counters, Ring, SharedFile, ring_size
 Kind = Literal["jack", "portaudio"]
 START_SECONDS = 30.0
 """How long an audio system may take to accept a client; a server that is stopped never answers."""
-END_SECONDS = 1.0
-"""How long the process may take to leave the audio system before it is killed."""
+END_SECONDS = 0.75
+"""How long the process may take to leave the audio system, after it was asked, before it is killed."""
 _MISSING = {
     "jack": "is a JACK server running, and JACK-Client installed (pip install 'neural-fx[live]')?",
     "portaudio": "is the device there, and sounddevice installed (pip install 'neural-fx[live]')?",
@@ -56,6 +57,7 @@ class IOProcess:
         self.channels = int(str(wanted["channels"]))
         self._files: list[SharedFile] = []
         self._unanswered = False
+        self._hung_up = 0.0
         try:
             for _ in range(3):
                 self._files.append(SharedFile())
@@ -87,16 +89,7 @@ class IOProcess:
         Raises:
             BridgeError: the library, the server or the device is missing, or does not answer.
         """
-        assert self.process.stdout is not None
-        timer = threading.Timer(START_SECONDS, self._give_up)
-        timer.daemon = True
-        timer.start()
-        try:
-            answer = self.process.stdout.readline()
-        finally:
-            timer.cancel()
-        if not answer.endswith(b"\n"):
-            raise BridgeError(f"no live audio: {self._ended()}; {_MISSING[self.kind]}")
+        answer = self._answer()
         about = json.loads(answer)
         self.frames, self.sample_rate, self.client = int(about["frames"]), float(about["rate"]), str(about["name"])
         into, out, counts = self._files
@@ -111,14 +104,36 @@ class IOProcess:
             raise BridgeError(f"no live audio: no memory for {self.frames} frames a period: {error}") from None
 
     def begin(self, connections: Iterable[tuple[str, str]]) -> None:
-        """Let the process exchange blocks from now on.
+        """Let the audio begin, and return when it has.
 
         Args:
             connections: of ports, to remake, as (own port, other port).
+
+        Raises:
+            BridgeError: the audio system does not start the client.
         """
         assert self.process.stdin is not None
         with contextlib.suppress(OSError):  # it has ended, and its output says so
             self.process.stdin.write(json.dumps({"connections": sorted(connections)}).encode() + b"\n")
+        self._answer()
+
+    def _answer(self) -> bytes:
+        """Wait for a line of the process.
+
+        Raises:
+            BridgeError: it ended instead, or had to be killed.
+        """
+        assert self.process.stdout is not None
+        timer = threading.Timer(START_SECONDS, self._give_up)
+        timer.daemon = True
+        timer.start()
+        try:
+            answer = self.process.stdout.readline()
+        finally:
+            timer.cancel()
+        if not answer.endswith(b"\n"):
+            raise BridgeError(f"no live audio: {self._ended()}; {_MISSING[self.kind]}")
+        return answer
 
     @property
     def alive(self) -> bool:
@@ -128,6 +143,7 @@ class IOProcess:
     def hang_up(self) -> None:
         """Ask the process to leave the audio system and end."""
         assert self.process.stdin is not None
+        self._hung_up = self._hung_up or time.monotonic()
         with contextlib.suppress(OSError):
             self.process.stdin.close()
 
@@ -140,7 +156,7 @@ class IOProcess:
         """Wait for the process to end, or kill it."""
         self.hang_up()
         try:
-            self.process.wait(END_SECONDS)
+            self.process.wait(max(0.0, self._hung_up + END_SECONDS - time.monotonic()))
         except subprocess.TimeoutExpired:
             self.kill()
             self.process.wait()

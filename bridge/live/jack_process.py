@@ -79,7 +79,7 @@ def main() -> None:
 
     @client.set_process_callback  # type: ignore[untyped-decorator]
     def process(count: int) -> None:
-        if count != exchange.frames or exchange.ended.is_set():
+        if count != exchange.frames:  # `blocksize` ends this client
             for port in outputs:
                 port.get_array()[:] = 0
             return
@@ -120,6 +120,7 @@ def main() -> None:
         exchange.end(f"the JACK server ended the client: {reason}")
 
     with client:
+        exchange.start()
         exchange.serve(connections.tend)
 
 

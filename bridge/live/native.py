@@ -112,7 +112,8 @@ class LiveEngine:
     Args:
         stream: what plays them.
         incoming, outgoing: of blocks of the stream's channels and buffer size.
-        source: a descriptor that gives ``B`` for each block that was put into `incoming`, and other messages.
+        source: a descriptor that gives ``B`` for each block that was put into `incoming`, and other messages. Nothing
+            is read before `start`.
 
     Attributes:
         native: whether the native loop plays at the moment.
@@ -135,6 +136,9 @@ class LiveEngine:
             stream.fit, stream.wake = self._fit, self._changed
             if self._fit(stream.voice.board):
                 stream.voice = Voice(stream.voice.board, stream.spec)
+
+    def start(self) -> None:
+        """Let the loop read the source from now on, if it can play the board."""
         with self._lock:
             self._hand_over()
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from bridge.live.exchange import Exchange, prepare
 
-SILENT_SECONDS = 5.0
+SILENT_SECONDS = 3.0
 """An interface that asks for no audio for so long is gone: some systems do not report one that is unplugged."""
 
 
@@ -55,6 +55,7 @@ def main() -> None:
         rate, frames, device, channels, "float32", latency="low", callback=process, finished_callback=finished
     )
     with stream:
+        exchange.start()
         exchange.serve(Watch(exchange).tend)
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-import subprocess
 import sys
 import threading
 import time
@@ -22,6 +21,7 @@ from pathlib import Path
 from bridge.host import BoardHost, board_from
 from bridge.live.board import LiveBoard
 from neural_fx.pedalboard import Pedalboard
+from tests.bridge.jack_servers import jack_server
 
 SWITCH_INTERVAL = 0.0001
 """Seconds, as in the worker."""
@@ -32,7 +32,7 @@ class Late:
     """What a run counted.
 
     Attributes:
-        periods: that went through the board.
+        periods: that the server asked for.
         dropouts: of these, the ones whose audio came back late.
         xruns: that the server reported.
     """
@@ -43,20 +43,6 @@ class Late:
 
     def __str__(self) -> str:
         return f"{self.dropouts} of {self.periods} periods late, {self.xruns} xruns"
-
-
-@contextlib.contextmanager
-def jack_server(frames: int = 256, rate: int = 48000, name: str = "") -> Iterator[str]:
-    """Run a JACK server without hardware, and yield its name."""
-    name = name or f"neural-fx-late-{os.getpid()}"
-    command = ["jackd", "-n", name, "--no-realtime", "-d", "dummy", "-r", str(rate), "-p", str(frames)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        time.sleep(1.5)
-        yield name
-    finally:
-        process.terminate()
-        process.wait(10)
 
 
 @contextlib.contextmanager
@@ -95,20 +81,20 @@ def late_periods(server: str, make: Callable[[], Pedalboard], periods: int, busy
     """
     board = LiveBoard(BoardHost("late", make), "jack", 1, server)
     try:
-        _wait_for(board, warm)
-        before, start = board.status(), board.stream.blocks
+        before = _counts_after(board, warm)
         with busy_interpreter(busy):
-            _wait_for(board, start + periods)
-            after, end = board.status(), board.stream.blocks
+            after = _counts_after(board, before["periods"] + periods)
     finally:
         board.close()
-    return Late(end - start, after["dropouts"] - before["dropouts"], after["xruns"] - before["xruns"])
+    return Late(**{name: after[name] - before[name] for name in ("periods", "dropouts", "xruns")})
 
 
-def _wait_for(board: LiveBoard, blocks: int) -> None:
-    while board.stream.blocks < blocks:
+def _counts_after(board: LiveBoard, periods: int) -> dict[str, int]:
+    """Wait for a count of periods, and return all counts."""
+    while (counts := board.io.counters.read())["periods"] < periods:
         board.status()  # raises if the board is not connected
         time.sleep(0.05)
+    return counts
 
 
 def main() -> None:
@@ -120,8 +106,9 @@ def main() -> None:
     parser.add_argument("--busy", type=int, default=1)
     options = parser.parse_args()
     make = Pedalboard if options.board is None else board_from(options.board)
-    with jack_server(options.frames) as server:
-        print(late_periods(server, make, options.periods, options.busy))
+    name = f"nfx-late-{os.getpid()}"
+    with jack_server(name, frames=options.frames):
+        print(late_periods(name, make, options.periods, options.busy))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ import shutil
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from bridge.midi import Binding, MidiMap, MidiRouter, open_port
 from bridge.worker import Options, Worker
 from neural_fx.pedalboard import Pedalboard
 from neural_fx.pedals import KlonGainStage
+from tests.bridge.jack_servers import jack_server
 from tests.bridge.test_stream import settled
 from tests.conftest import noise
 
@@ -47,12 +47,8 @@ def test_rings_keep_order_and_refuse_when_full() -> None:
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
     name = "neural-fx-test"
-    command = ["jackd", "-n", name, "--no-realtime", "-d", "dummy", "-r", str(RATE), "-p", str(PERIOD)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    time.sleep(1.5)
-    yield name
-    process.terminate()
-    process.wait(5)
+    with jack_server(name, rate=RATE, frames=PERIOD):
+        yield name
 
 
 def played(server: str, board: LiveBoard, signal: np.ndarray, folder: Path, midi: str = "") -> np.ndarray:

@@ -12,11 +12,11 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import psutil
@@ -35,6 +35,7 @@ from bridge.live.ring import BLOCKS, Counters, Ring, SharedFile, remove_leftover
 from bridge.worker import Options, Worker
 from neural_fx.pedalboard import Pedalboard
 from neural_fx.processor import Spec
+from tests.bridge.jack_servers import jack_server
 from tests.conftest import noise
 
 ROOT = Path(__file__).parents[2]
@@ -79,6 +80,7 @@ from bridge.live.exchange import Exchange, prepare
 settings, output = prepare()
 print("what a library prints")
 exchange = Exchange("test", 48000, 1, 64, settings["files"], output)
+exchange.start()
 for i in range(settings["periods"]):
     exchange.midi(3, b"\\x90\\x3c\\x40")
     exchange.midi(4, b"\\xb0\\x07" + bytes([i % 128]))
@@ -109,7 +111,9 @@ class Worked:
 
     def begin(self) -> None:
         assert self.process.stdin is not None
+        assert self.process.stdout is not None
         self.process.stdin.write(b'{"connections": []}\n')
+        assert self.process.stdout.readline() == b"\n"
 
     def close(self) -> None:
         self.process.kill()
@@ -186,7 +190,7 @@ def without_process() -> tuple[int, Any]:
     exchange.to_worker, exchange.from_worker = (Ring(file.name, 1, FRAMES) for file in files[:2])
     exchange.counters = Counters(files[2].name)
     exchange.back, exchange.before = (np.zeros((1, FRAMES), np.float32) for _ in range(2))
-    exchange.owed, exchange.sent, exchange._release_due = 0, True, False
+    exchange.owed, exchange.sent, exchange.playing, exchange._release_due = 0, True, True, False
     return read, exchange
 
 
@@ -309,44 +313,109 @@ def test_an_interface_that_asks_for_no_more_audio_is_gone(monkeypatch: pytest.Mo
     assert ended == ["the audio interface asks for no more audio"]
 
 
+class FakeProcess:
+    """An I/O process that exists in this process only, and ends when the test says so."""
+
+    made: ClassVar[list[FakeProcess]] = []
+
+    def __init__(self, kind: str, wanted: dict[str, object]) -> None:
+        self.number = len(self.made)
+        self.made.append(self)
+        read, self.write = os.pipe()
+        self.process = SimpleNamespace(stdout=os.fdopen(read, "rb", 0), pid=0)
+        self.alive = True
+        self.client, self.sample_rate, self.frames = "fake", 44100.0 + self.number, 32 + self.number
+        files = [SharedFile() for _ in range(3)]
+        for file, size in zip(files, 2 * [ring_size(1, self.frames)] + [Counters.SIZE], strict=True):
+            file.allocate(size)
+        self.incoming, self.outgoing = (Ring(file.name, 1, self.frames) for file in files[:2])
+        self.counters = Counters(files[2].name)
+        self.connections: list[tuple[str, str]] = []
+
+    def meet(self) -> None:
+        if self.number == 1:
+            raise BridgeError("no live audio: not yet")
+
+    def begin(self, connections: Iterable[tuple[str, str]]) -> None:
+        self.connections = sorted(connections)
+
+    def kill(self) -> None:
+        if self.alive:
+            self.alive = False
+            os.close(self.write)
+
+    hang_up = stop = kill
+
+    def free(self) -> str:
+        return f"process {self.number} ended"
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> type[FakeProcess]:
+    monkeypatch.setattr(live_board, "IOProcess", FakeProcess)
+    monkeypatch.setattr(FakeProcess, "made", [])
+    return FakeProcess
+
+
+def test_a_board_connects_again_with_what_it_knew(fake: type[FakeProcess], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counts go on, connections are remade, the stream is opened for the new rate, the attempt that fails is silent."""
+    monkeypatch.setattr(live_board, "FIRST_WAIT", 0.001)
+    sentences: list[str] = []
+    board = LiveBoard(BoardHost("fake", Pedalboard), "jack", 1, log=sentences.append)
+    first = fake.made[0]
+    for pair in (["in_1", "guitar", True], ["in_1", "noise", True], ["in_1", "noise", False]):
+        text = json.dumps(pair).encode()
+        os.write(first.write, b"C" + CONNECTION.pack(len(text)) + text)
+    wait_until(lambda: board.connections == {("in_1", "guitar")})
+    first.counters.add("dropouts", 3)
+    first.kill()
+    wait_until(lambda: len(sentences) == 2)
+    last = fake.made[2]
+    last.counters.add("dropouts", 4)
+    assert sentences == [
+        "fake: live audio ended: process 0 ended; trying again until it is back",
+        "fake: fake (jack) is back, 34 frames late",
+    ]
+    assert board.status() == {"dropouts": 7, "xruns": 0, "midi_lost": 0}
+    assert last.connections == [("in_1", "guitar")]
+    assert board.stream.spec == Spec(44102, 1, 34)
+    assert board.host.streams == [board.stream]
+    assert board.connected
+    board.close()
+    assert not board.connected
+    assert board.host.streams == []
+
+
+def test_a_process_that_ends_at_once_is_started_ever_more_rarely(
+    fake: type[FakeProcess], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float] = []
+    board = LiveBoard(BoardHost("fake", Pedalboard), "jack", 1)
+
+    def wait(seconds: float) -> bool:
+        waits.append(seconds)
+        return len(waits) > 8
+
+    def begin(process: FakeProcess, connections: object) -> None:
+        process.kill()
+
+    monkeypatch.setattr(board._closing, "wait", wait)
+    monkeypatch.setattr(FakeProcess, "begin", begin)
+    fake.made[0].kill()
+    wait_until(lambda: not board.thread.is_alive())
+    assert waits == [0.25, 0.5, 1.0, 2.0, 4.0, 4.0, 4.0, 4.0, 4.0]
+    board.close()
+
+
 # -- with a JACK server --------------------------------------------------------------------------------------------
 
 try:
     import jack
-
-    jack.set_error_function(lambda message: None)
 except Exception:  # the package or the system's library is missing
     jack = None
 needs_jack = pytest.mark.skipif(
     jack is None or shutil.which("jackd") is None, reason="jackd, JACK-Client or libjack is not installed"
 )
-
-
-@contextlib.contextmanager
-def jack_server(name: str, *options: str, rate: int = 48000, frames: int = 256) -> Iterator[subprocess.Popen[bytes]]:
-    """A JACK server without hardware that accepts clients."""
-    driver = ["-d", "dummy", "-r", str(rate), "-p", str(frames)]
-    process = subprocess.Popen(
-        ["jackd", "-n", name, "--no-realtime", *options, *driver], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    try:
-        wait_until(lambda: answers(name))
-        yield process
-    finally:
-        process.terminate()
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def answers(name: str) -> bool:
-    try:
-        jack.Client("neural-fx-ask", no_start_server=True, servername=name).close()
-    except jack.JackOpenError:
-        return False
-    return True
 
 
 @contextlib.contextmanager
