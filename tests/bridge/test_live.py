@@ -374,7 +374,7 @@ def test_a_board_connects_again_with_what_it_knew(fake: type[FakeProcess], monke
     last.counters.add("dropouts", 4)
     assert sentences == [
         "fake: live audio ended: process 0 ended; trying again until it is back",
-        "fake: fake (jack) is back, 34 frames late",
+        f"fake: fake (jack) is back, 34 frames late, {board.path}",
     ]
     assert board.status() == {"dropouts": 7, "xruns": 0, "midi_lost": 0}
     assert last.connections == [("in_1", "guitar")]
