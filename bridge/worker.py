@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -11,19 +12,20 @@ from typing import Any, cast
 from bridge.config import write_controls
 from bridge.errors import BridgeError
 from bridge.host import BoardHost, InstrumentHost, board_from, instrument_from
+from bridge.host.reports import Reports
 from bridge.live.board import Kind, LiveBoard
 from bridge.media import Media
 from bridge.midi import MidiMap, MidiRouter, open_port
 from bridge.osc.query import QueryServer
 from bridge.osc.server import OscServer
 from bridge.osc.tree import Tree
+from bridge.security import GuessLimiter, cleaned, is_loopback
 from bridge.stream_server import StreamServer
 from neural_fx.errors import reason
 from neural_fx.pedalboard import Pedalboard
 from neural_fx.placement import LivePlacement
 from neural_fx.slots import slug
 
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 RESERVED = ("render", "midi", "token", "ping", "pong", "subscribe", "unsubscribe", "error")
 
 
@@ -49,6 +51,7 @@ class Options:
     midi: MidiMap = field(default_factory=MidiMap)
     config: Path | None = None
     instruments: Mapping[str, str] = field(default_factory=dict)
+    allow_plugins: bool = False
 
 
 class Worker:
@@ -59,30 +62,42 @@ class Worker:
     """
 
     def __init__(self, options: Options, log: Callable[[str], None] = lambda sentence: None) -> None:
-        if options.host not in LOOPBACK and not options.token:
+        if not is_loopback(options.host) and not options.token:
             raise BridgeError(f"--host {options.host} can be reached from other machines; choose a --token for it")
         if options.live == "portaudio" and len(options.boards) + len(options.instruments) > 1:
             raise BridgeError("an audio interface plays one board or instrument with --live portaudio; say only one")
-        self.options, self.log = options, log
+        self.options = options
+        self.log = log = cleaned(log)  # sentences may quote text from the network
         self.port: Any = None
         self.live: list[LiveBoard] = []
+        self.reports = Reports(self._report)
         self.placement = LivePlacement(options.device)
         self.boards = {name: self._board(name, path) for name, path in options.boards.items()}
         for name, timbre in options.instruments.items():
             self.boards[name] = self._instrument(name, timbre)
-        self.boards = self.boards or {"board": BoardHost("board", Pedalboard, self._failed, self.placement)}
+        self.boards = self.boards or {"board": BoardHost("board", Pedalboard, self.reports, self.placement)}
         self.router = MidiRouter(self.boards, options.midi, log, self._learned)
         sys.setswitchinterval(0.0001)  # engine threads take turns soon, not after 5 ms
         try:
-            media = Media(options.media, options.overwrite)
+            media = Media(options.media, options.overwrite, options.allow_plugins)
             address = options.host, options.stream_port, options.token
-            self.streams = StreamServer(self.boards, *address, media, log, self.placement)
-            tree = Tree(self.boards, media, self.router.learn)
-            self.osc = OscServer(tree, options.host, options.osc_port, options.osc_reply_port, options.token)
+            guesses = GuessLimiter()
+            self.streams = StreamServer(self.boards, *address, media, log, self.placement, guesses=guesses)
+            self.tree = Tree(self.boards, media, self.router.learn)
+            self.osc = OscServer(
+                self.tree,
+                options.host,
+                options.osc_port,
+                options.osc_reply_port,
+                options.token,
+                log=log,
+                guesses=guesses,
+            )
             self.query = QueryServer(self.osc, options.oscquery_port, options.announce)
         except OSError as error:
             self.close()
-            raise BridgeError(f"a port cannot be opened: {reason(error)}; is a worker running already?") from None
+            hint = "; is a worker running already?" if error.errno == errno.EADDRINUSE else ""
+            raise BridgeError(f"a port of {options.host!r} cannot be opened: {reason(error)}{hint}") from None
         try:
             if options.midi_port:
                 self.port = open_port(options.midi_port, self.router)
@@ -94,13 +109,13 @@ class Worker:
 
     def _board(self, name: str, path: Path) -> BoardHost:
         _check_name(name)
-        return BoardHost(name, board_from(path), self._failed, self.placement)
+        return BoardHost(name, board_from(path), self.reports, self.placement)
 
     def _instrument(self, name: str, timbre: str) -> BoardHost:
         _check_name(name)
         if name in self.boards:
             raise BridgeError(f"{name!r} is a board already; call the instrument something else")
-        return InstrumentHost(name, instrument_from(timbre), self._failed)
+        return InstrumentHost(name, instrument_from(timbre), self.reports)
 
     def _live(self, host: BoardHost) -> LiveBoard:
         def midi(offset: int, data: bytes) -> None:
@@ -125,7 +140,7 @@ class Worker:
             except (BridgeError, OSError) as error:
                 self.log(f"MIDI: the map could not be kept: {reason(error)}")
 
-    def _failed(self, name: str, sentence: str) -> None:
+    def _report(self, name: str, sentence: str) -> None:
         self.log(f"{name}: {sentence}")
         osc = getattr(self, "osc", None)
         for subscriber in list(osc.subscribers.values()) if osc else []:
@@ -173,6 +188,9 @@ class Worker:
         for server in ("query", "osc", "streams"):
             if hasattr(self, server):
                 getattr(self, server).close()
+        if hasattr(self, "tree"):
+            self.tree.close()
+        self.reports.close()
 
 
 def _check_name(name: str) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import mido
 
 from bridge.protocol import Event
+from neural_fx.errors import ParameterError, reason
 
 MOST_WAITING = 8192
 """Changes that a stream keeps, of each kind: for its next block, and for later times."""
@@ -169,19 +170,21 @@ def last_ones(changes: Iterable[Change]) -> list[Change]:
     return list(found.values())
 
 
-def change_of(event: Event, notes: bool) -> Change | None:
+def change_of(event: Event, notes: bool) -> Change:
     """Return the change that a client's event asks for.
 
     Args:
-        event: of a block.
-        notes: whether the board takes MIDI.
+        event: of a BLOCK.
+        notes: whether the board has an instrument.
 
-    Returns:
-        None for MIDI that the board does not take, or that is not a MIDI message.
+    Raises:
+        ParameterError: MIDI for a board without an instrument, or bytes that are not a MIDI message.
     """
     if event.address:
         return Change(event.address, event.value, event.offset)
+    if not notes:
+        raise ParameterError("MIDI for a board without an instrument")
     try:
-        return Change("", mido.Message.from_bytes(event.midi), event.offset) if notes else None
-    except ValueError:
-        return None
+        return Change("", mido.Message.from_bytes(event.midi), event.offset)
+    except ValueError as error:
+        raise ParameterError(f"not a MIDI message: {reason(error)}") from None
