@@ -114,15 +114,25 @@ class LiveEngine:
         incoming, outgoing: of blocks of the stream's channels and buffer size.
         source: a descriptor that gives ``B`` for each block that was put into `incoming`, and other messages. Nothing
             is read before `start`.
+        report: called on the engine's thread with `path`, once it is another one than at the start and not only for a
+            moment.
 
     Attributes:
         native: whether the native loop plays at the moment.
         reason: why it does not; empty if it does.
     """
 
-    def __init__(self, stream: BoardStream, incoming: Ring, outgoing: Ring, source: int) -> None:
+    def __init__(
+        self,
+        stream: BoardStream,
+        incoming: Ring,
+        outgoing: Ring,
+        source: int,
+        report: Callable[[str], None] = lambda path: None,
+    ) -> None:
         self.stream, self.incoming, self.outgoing, self.source = stream, incoming, outgoing, source
         self.native, self.reason = False, ""
+        self.report, self._reported = report, ""
         self._lock = threading.Lock()
         self._block = np.zeros((stream.spec.channels, stream.spec.buffer_size), np.float32)
         self._addresses: Addresses | None = None
@@ -141,6 +151,12 @@ class LiveEngine:
         """Let the loop read the source from now on, if it can play the board."""
         with self._lock:
             self._hand_over()
+            self._reported = self.path
+
+    @property
+    def path(self) -> str:
+        """What plays: ``native loop``, or ``in Python`` and why."""
+        return "native loop" if self.native else f"in Python: {self.reason}"
 
     def serve(self, messages: Callable[[bytes], bytes]) -> None:
         """Play until the source ends.
@@ -215,6 +231,13 @@ class LiveEngine:
             if whole:
                 with self._lock:
                     self._hand_over()
+        self._report_path()
+
+    def _report_path(self) -> None:
+        lasting = self.native or self.stream.voice is self._judged
+        if lasting and self.path != self._reported:
+            self._reported = self.path
+            self.report(self.path)
 
     # -- between Python and the loop -----------------------------------------------------------------------------------
 

@@ -568,7 +568,8 @@ def test_a_live_board_says_what_plays(folder: Path) -> None:
     host = BoardHost("said", boards(folder)["cabinet"])
     server = "neural-fx-native-loop"
     with jack_server(server):
-        board = LiveBoard(host, "jack", 1, server)
+        sentences: list[str] = []
+        board = LiveBoard(host, "jack", 1, server, log=sentences.append)
         try:
             assert (board.native, board.path) == (True, "native loop")
             assert waited(lambda: board.stream.blocks > 20)
@@ -576,6 +577,11 @@ def test_a_live_board_says_what_plays(folder: Path) -> None:
             assert waited(lambda: board.path == "in Python: slot 2 is a pedalboard Chorus")
             host.load(boards(folder)["lstm"])
             assert waited(lambda: board.native)
+            assert waited(lambda: len(sentences) == 2)
+            assert sentences == [
+                "said: live audio: in Python: slot 2 is a pedalboard Chorus",
+                "said: live audio: native loop",
+            ]
             before = board.stream
             os.kill(board.process.pid, signal.SIGKILL)
             assert waited(lambda: board.stream is not before and board.connected)
