@@ -14,7 +14,8 @@ NICE = -11
 def hurry() -> None:
     """Let the scheduler prefer the calling thread, where the system allows it (root, or the limit ``nice``).
 
-    Real-time scheduling is not asked for: a thread of Python's that never rests would stop the machine.
+    Real-time scheduling is not asked for: a thread of Python's that never rests would stop the machine. The native loop
+    asks for it, because it rests between blocks.
     """
     if sys.platform == "linux":
         with contextlib.suppress(OSError):

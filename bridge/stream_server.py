@@ -311,7 +311,7 @@ class StreamServer:
         """Greet a client and play until it leaves."""
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         inbox = Inbox(connection)
-        hello = self._hello(inbox)
+        hello = self._hello(inbox, peer)
         self._admit(connection)
         presence = Presence(connection)
         with interruptible(presence.left):
@@ -329,11 +329,11 @@ class StreamServer:
                 host.close(stream)
                 self._say(f"{peer} left {host.name}: {stream.blocks} blocks, {stream.late} late")
 
-    def _hello(self, inbox: Inbox) -> Hello:
+    def _hello(self, inbox: Inbox, peer: str) -> Hello:
         deadline = time.monotonic() + HANDSHAKE_SECONDS
         _, _, payload = inbox.receive(deadline=deadline, allowed=(Kind.HELLO,))
         hello = unpack_hello(bytes(payload))
-        if problem := self.guesses.problem(connection.getpeername()[0], hello.token, self.token):
+        if problem := self.guesses.problem(peer, hello.token, self.token):
             raise ProtocolError(f"{problem}; give the token of the worker", Refusal.TOKEN)
         return hello
 

@@ -2,7 +2,8 @@
 
 The compiled module has the loop (`_core.NativeLoop`). It plays a `Program`: a flat list of steps on a block of audio.
 The steps use the same compiled streams as the board itself, so a board can move to the loop and back at any block
-without a gap. A board qualifies if it holds only captures that run in the compiled engine at the stream's own rate.
+without a gap. A board qualifies if it holds only captures that run in the compiled engine at the stream's own rate, and
+impulse responses, which `prepare_for_loop` compiles.
 """
 
 from __future__ import annotations
@@ -16,9 +17,11 @@ import pedalboard
 
 from neural_fx.engines import cpu
 from neural_fx.engines.cpu import CpuStream
-from neural_fx.neural import NeuralProcessor
+from neural_fx.native_impulse import CompiledFilter, compile_convolutions
+from neural_fx.neural import NeuralProcessor, Player
 from neural_fx.parameters import Ramp
-from neural_fx.pedalboard import Chain, Mix, Pedalboard, Plugin
+from neural_fx.pedalboard import Chain, Container, Mix, Pedalboard, Plugin
+from neural_fx.placement import captures
 from neural_fx.processor import Processor, Spec
 
 
@@ -51,10 +54,12 @@ class Plan:
     Attributes:
         program: the compiled steps.
         knobs: for each ramp of the program, in order.
+        pasts: the steps that keep what goes into their networks, and whose that is.
     """
 
     program: Any
     knobs: list[Knob] = field(default_factory=list)
+    pasts: list[tuple[int, Player]] = field(default_factory=list)
 
     def find(self, owner: object, name: str) -> int | None:
         """Return the number of the ramp of a parameter, or None if it has none."""
@@ -74,6 +79,10 @@ class Plan:
             ramp.value, ramp.target, ramp.step, ramp.left, setting = self.program.ramp(index)
             ramp.held = np.float32(ramp.value)
             knob.restore(setting)
+        for step, player in self.pasts:
+            past = np.empty_like(player.past)
+            self.program.remembered(step, past)
+            player.past = past
 
 
 @dataclass(frozen=True)
@@ -110,6 +119,32 @@ def native_plan(board: Pedalboard, spec: Spec, switch: Switch | None = None) -> 
     except _UnfitError as reason:
         return str(reason)
     return builder.plan
+
+
+def settled(board: Pedalboard) -> bool:
+    """Return whether no capture of a board fades to another size of its network, or is about to."""
+    return all(capture._is_settled() for capture in captures(board))
+
+
+def prepare_for_loop(board: Pedalboard, spec: Spec) -> bool:
+    """Compile the convolutions of a board that holds nothing but captures and convolutions. No stream may have begun.
+
+    Args:
+        board: the board.
+        spec: of the stream that it will play.
+
+    Returns:
+        Whether the board was changed.
+    """
+    if not available() or not _may_be_native(board):
+        return False
+    return compile_convolutions(board, spec)
+
+
+def _may_be_native(plugin: Plugin) -> bool:
+    if isinstance(plugin, Container):
+        return all(map(_may_be_native, plugin))
+    return isinstance(plugin, (NeuralProcessor, pedalboard.Convolution))
 
 
 class _UnfitError(Exception):
@@ -149,6 +184,8 @@ class _Builder:
             self._add_each(plugin, where)
         elif type(plugin) is Mix:
             self._parallel(plugin, where)
+        elif isinstance(plugin, CompiledFilter):
+            self.plan.program.add_networks([stream.kernels for stream in plugin.streams], [])
         else:
             raise _UnfitError(f"{where} is {_described(plugin)}")
 
@@ -188,7 +225,11 @@ class _Builder:
             value = capture._values[name]
             knob = Knob(ramps[name], capture, name, _setter(capture, name))
             numbers.append(self._ramp(knob, value, capture._heading(name, value)))
-        self.plan.program.add_network(stream.kernels, numbers)
+        step = self.plan.program.add_networks([stream.kernels], numbers)
+        player = capture._player
+        if player.past.shape[2]:  # another size of the network begins with it
+            self.plan.program.remember(step, player.past)
+            self.plan.pasts.append((step, player))
 
     def _stream_of(self, capture: NeuralProcessor, where: str) -> CpuStream:
         """Return the compiled stream of a capture, if it is played as it is."""
@@ -202,8 +243,6 @@ class _Builder:
             )
         player = capture._player
         assert player is not None
-        if len(player.sizes.networks) > 1:
-            raise _UnfitError(f"{where} has a network of several sizes")
         if not isinstance(player.stream, CpuStream):
             raise _UnfitError(f"{where} does not run in the compiled engine")
         return player.stream

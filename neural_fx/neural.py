@@ -200,6 +200,13 @@ class NeuralProcessor(Processor):
         self._aims = values
         return values
 
+    def _is_settled(self) -> bool:
+        """Return whether the stream plays the size that it is set to, and no other one fades out."""
+        player = self._player
+        return player is None or (
+            player.next is None and player.playing == self._sizes.pick(self._values.get("size", 1.0))
+        )
+
     def self_test(self) -> float | None:
         """ESR of the model against the test batch in its file (AIDA-X), as a fraction; None if there is none.
 

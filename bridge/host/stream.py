@@ -36,6 +36,10 @@ def _nothing() -> None:
     """Do nothing."""
 
 
+def _as_it_is(board: Pedalboard) -> None:
+    """Leave a board as it is."""
+
+
 def _why(error: Exception) -> str:
     known = isinstance(error, (NotFiniteError, NeuralFXError))
     return reason(error) if known else f"{type(error).__name__}: {reason(error)}"
@@ -81,6 +85,7 @@ class BoardStream:
         load: share of the time that computing takes, smoothed.
         peak: largest magnitudes (in, out) since last asked.
         share: of the CPU's load, as `LivePlacement.put` told it.
+        fit: called with a board before it is opened on this stream.
         refused: called with (address, sentence) for a change that cannot be made; "" is the address of MIDI. None:
             `failed` gets the sentence, except for MIDI.
         wake: called after a change was kept or another board was set, for an engine that does not look by itself.
@@ -100,6 +105,7 @@ class BoardStream:
         self._wet = Ramp(1.0, round(FADE_SECONDS * spec.sample_rate))
         self._dry = _late(spec.channels, self.voice.latency)
         self._warming = self._faded = 0
+        self.fit: Callable[[Pedalboard], object] = _as_it_is
         self.wake: Callable[[], None] = _nothing
 
     next: Voice | None
@@ -116,7 +122,9 @@ class BoardStream:
 
     def prepared(self, board: Pedalboard) -> Voice:
         """A board made ready for this stream, off its thread."""
-        return Voice(type(self.voice.board)(board), self.spec)
+        hosted = type(self.voice.board)(board)
+        self.fit(hosted)
+        return Voice(hosted, self.spec)
 
     def replace(self, voice: Voice) -> None:
         """Play a prepared board along from the next block on, and fade over to it."""

@@ -102,7 +102,7 @@ class LiveBoard:
     @property
     def path(self) -> str:
         """What plays: ``native loop``, or ``in Python`` and why."""
-        return "native loop" if self.native else f"in Python: {self.engine.reason}"
+        return self.engine.path
 
     def status(self) -> dict[str, int]:
         """Return what went wrong since the start.
@@ -166,11 +166,13 @@ class LiveBoard:
         self.stream = stream
         for _ in range(EXTRA_PERIODS):
             self.outgoing.put(np.zeros((self.channels, self.frames), np.float32))
+        assert io.process.stdout is not None
+        self.engine = LiveEngine(stream, io.incoming, io.outgoing, io.process.stdout.fileno(), self._report)
         try:
             io.begin(self.connections)
-            assert io.process.stdout is not None
-            self.engine = LiveEngine(stream, io.incoming, io.outgoing, io.process.stdout.fileno())
+            self.engine.start()
         except BaseException:
+            self.engine.close()
             self._put_away(io, stream)
             raise
         io.play()
@@ -250,6 +252,11 @@ class LiveBoard:
             self.engine.serve(self._messages)
         finally:
             self.engine.close()
+
+    def _report(self, path: str) -> None:
+        """Log what plays the board, without making the engine's thread wait for the log."""
+        sentence = f"{self.host.name}: live audio: {path}"
+        threading.Thread(target=self.log, args=(sentence,), name="live-log", daemon=True).start()
 
     def _messages(self, data: bytes) -> bytes:
         """Take MIDI and connections out of what the I/O process sends; what is not complete yet comes back."""

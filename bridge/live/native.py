@@ -21,8 +21,8 @@ from bridge.host.hosted import SWITCH, Hosted, inside
 from bridge.host.stream import BoardStream, Voice
 from bridge.live.ring import BLOCKS, Ring
 from neural_fx.engines import cpu
-from neural_fx.errors import NeuralFXError
-from neural_fx.native_loop import Plan, Switch, available, native_plan
+from neural_fx.errors import NeuralFXError, reason
+from neural_fx.native_loop import Plan, Switch, available, native_plan, prepare_for_loop, settled
 from neural_fx.pedalboard import Pedalboard
 from neural_fx.slots import find_slot
 
@@ -30,6 +30,7 @@ METER_SECONDS = 0.05
 """How often the loop's meters are read: more often than any display shows them."""
 MOST_HANDED_OVER = 256
 """Changes that may wait when a stream goes to the loop: Python sends them one by one while blocks wait."""
+_CHANGE_WAITS = "a change that only Python can make waits"
 _NOT_FINITE = "the board failed and is bypassed: its output is not finite (NaN or infinite)"
 
 Aim = tuple[int, int, float, float, float]
@@ -111,16 +112,27 @@ class LiveEngine:
     Args:
         stream: what plays them.
         incoming, outgoing: of blocks of the stream's channels and buffer size.
-        source: a descriptor that gives ``B`` for each block that was put into `incoming`, and other messages.
+        source: a descriptor that gives ``B`` for each block that was put into `incoming`, and other messages. Nothing
+            is read before `start`.
+        report: called on the engine's thread with `path`, once it is another one than at the start and not only for a
+            moment.
 
     Attributes:
         native: whether the native loop plays at the moment.
         reason: why it does not; empty if it does.
     """
 
-    def __init__(self, stream: BoardStream, incoming: Ring, outgoing: Ring, source: int) -> None:
+    def __init__(
+        self,
+        stream: BoardStream,
+        incoming: Ring,
+        outgoing: Ring,
+        source: int,
+        report: Callable[[str], None] = lambda path: None,
+    ) -> None:
         self.stream, self.incoming, self.outgoing, self.source = stream, incoming, outgoing, source
         self.native, self.reason = False, ""
+        self.report, self._reported = report, ""
         self._lock = threading.Lock()
         self._block = np.zeros((stream.spec.channels, stream.spec.buffer_size), np.float32)
         self._addresses: Addresses | None = None
@@ -131,9 +143,20 @@ class LiveEngine:
         if available():
             memory = [ring.memory() for ring in (incoming, outgoing)]
             self._loop = cpu.core.NativeLoop(source, *memory, Ring.HEAD, BLOCKS, self._block.size)
-            stream.wake = self._changed
+            stream.fit, stream.wake = self._fit, self._changed
+            if self._fit(stream.voice.board):
+                stream.voice = Voice(stream.voice.board, stream.spec)
+
+    def start(self) -> None:
+        """Let the loop read the source from now on, if it can play the board."""
         with self._lock:
             self._hand_over()
+            self._reported = self.path
+
+    @property
+    def path(self) -> str:
+        """What plays: ``native loop``, or ``in Python`` and why."""
+        return "native loop" if self.native else f"in Python: {self.reason}"
 
     def serve(self, messages: Callable[[bytes], bytes]) -> None:
         """Play until the source ends.
@@ -156,6 +179,7 @@ class LiveEngine:
                 self._take_back()
             if self._loop is not None:
                 self._loop.close()
+            self._loop = self._addresses = None  # what is compiled must not outlive the interpreter
 
     @property
     def allocations(self) -> int:
@@ -166,18 +190,19 @@ class LiveEngine:
 
     def _wait(self) -> bytes | None:
         """Return messages, or nothing if there is something else to do; None once the source has ended."""
-        if self._loop is None:
+        loop = self._loop
+        if loop is None:
             return os.read(self.source, 65536) or None
         if self._rest:
             data, self._rest = self._rest, b""
             return data
         watched = select.poll()
-        read_from = self._loop.messages if self.native else self.source
-        for descriptor in (read_from, self._loop.attention):
+        read_from = loop.messages if self.native else self.source
+        for descriptor in (read_from, loop.attention):
             watched.register(descriptor, select.POLLIN)
         ready = dict(watched.poll(1000 * METER_SECONDS if self.native else None))
-        if self._loop.attention in ready:
-            self._loop.heard()
+        if loop.attention in ready:
+            loop.heard()
         if read_from not in ready:
             return b""
         try:
@@ -206,8 +231,22 @@ class LiveEngine:
             if whole:
                 with self._lock:
                     self._hand_over()
+        self._report_path()
+
+    def _report_path(self) -> None:
+        lasting = self.native or self.stream.voice is self._judged
+        if lasting and self.path != self._reported:
+            self._reported = self.path
+            self.report(self.path)
 
     # -- between Python and the loop -----------------------------------------------------------------------------------
+
+    def _fit(self, board: Pedalboard) -> bool:
+        """Make a board ready for the loop, before it is opened; whether it was changed."""
+        try:
+            return prepare_for_loop(board, self.stream.spec)
+        except Exception:  # a plugin that cannot be measured stays as it is, and Python plays it
+            return True
 
     def _changed(self) -> None:
         """Send changes of the stream to the loop; called from any thread."""
@@ -239,9 +278,10 @@ class LiveEngine:
     def _hand_over(self) -> None:
         """Let the loop play, if it can."""
         stream = self.stream
-        if stream.next is not None or stream.muted or stream.voice is self._judged:
+        if stream.voice is self._judged:
             return
-        if len(stream.schedule) > MOST_HANDED_OVER:
+        self.reason = self._obstacle()
+        if self.reason:
             return
         plan = self._plan()
         if isinstance(plan, str):
@@ -249,16 +289,33 @@ class LiveEngine:
             return
         self._addresses = Addresses(stream, plan)
         if not self._forward():
-            self._recall()  # Python makes those changes first
-            return
-        if self._loop.start(plan.program, stream.schedule.now):
+            self.reason = _CHANGE_WAITS
+        elif self._loop.start(plan.program, stream.schedule.now):
             self._loop.load = stream.load
-            self.native, self.reason = True, ""
+            self.native = True
+            return
+        self._recall()
+
+    def _obstacle(self) -> str:
+        """What keeps any board from the loop for the moment; empty if nothing does."""
+        stream = self.stream
+        if self._loop is None and available():
+            return "closed"
+        if stream.muted:
+            return "the board failed and is bypassed"
+        if stream.next is not None:
+            return "another board fades in"
+        if len(stream.schedule) > MOST_HANDED_OVER:
+            return "too many changes wait"
+        return "" if settled(stream.voice.board) else "a capture changes the size of its network"
 
     def _plan(self) -> Plan | str:
         stream = self.stream
         switch = Switch(stream._wet, stream, stream.bypass, self._set_bypass)
-        return native_plan(stream.voice.board, stream.spec, switch)
+        try:
+            return native_plan(stream.voice.board, stream.spec, switch)
+        except Exception as error:  # a plugin by anyone can be anything; Python plays it
+            return f"the native loop does not know the board: {type(error).__name__}: {reason(error)}"
 
     def _set_bypass(self, value: float) -> None:
         self.stream.bypass = value
@@ -274,7 +331,7 @@ class LiveEngine:
         self._read_meters()
         self._addresses.plan.restore()
         self._recall()
-        self.native = False
+        self.native, self.reason = False, self._obstacle() or _CHANGE_WAITS
 
     def _recall(self) -> None:
         """Take back the changes that the loop has not made."""

@@ -39,7 +39,9 @@ class BlockRing {
     size_t read_at, samples_at, block;
     uint64_t blocks;
 
-    std::atomic_ref<uint64_t> counter(size_t at) const { return std::atomic_ref<uint64_t>(*reinterpret_cast<uint64_t*>(memory + at)); }
+    // Not std::atomic_ref, which libc++ has only had since 2024.
+    uint64_t load(size_t at, int order) const { return __atomic_load_n(reinterpret_cast<uint64_t*>(memory + at), order); }
+    void advance(size_t at) const { __atomic_fetch_add(reinterpret_cast<uint64_t*>(memory + at), 1, __ATOMIC_RELEASE); }
     float* slot(uint64_t index) const { return reinterpret_cast<float*>(memory + samples_at) + (index % blocks) * block; }
 
 public:
@@ -52,19 +54,18 @@ public:
 
     // The oldest block that waits, or null; `taken` frees it.
     const float* oldest() const {
-        const uint64_t read = counter(read_at).load(std::memory_order_relaxed);
-        return counter(0).load(std::memory_order_acquire) == read ? nullptr : slot(read);
+        const uint64_t read = load(read_at, __ATOMIC_RELAXED);
+        return load(0, __ATOMIC_ACQUIRE) == read ? nullptr : slot(read);
     }
-    void taken() const { counter(read_at).fetch_add(1, std::memory_order_release); }
+    void taken() const { advance(read_at); }
 
     // Where the next block goes, or null if all are full; `put` sends it off.
     float* free_slot() const {
-        const uint64_t written = counter(0).load(std::memory_order_relaxed);
-        return written - counter(read_at).load(std::memory_order_acquire) >= blocks ? nullptr : slot(written);
+        const uint64_t written = load(0, __ATOMIC_RELAXED);
+        return written - load(read_at, __ATOMIC_ACQUIRE) >= blocks ? nullptr : slot(written);
     }
-    void put() const { counter(0).fetch_add(1, std::memory_order_release); }
+    void put() const { advance(0); }
     size_t block_size() const { return block; }
-    size_t capacity() const { return size_t(blocks); }
 };
 
 // Changes from one thread to another, without locks.
@@ -293,7 +294,7 @@ private:
     }
 
     void serve() {
-        for (size_t i = 0; i < incoming.capacity() && state == State::playing; ++i) {
+        while (state == State::playing) {
             const float* const in = incoming.oldest();
             if (!in || closing.load(std::memory_order_acquire)) return;
             // What is not a number is silence: it would stay in a recurrent network for ever.

@@ -326,12 +326,30 @@ void bind_loop(nb::module_& m) {
              "A ramp as it is, the parameter's value in its own unit, and where the ramp goes from the next block on.")
         .def("add_step", [](BoardProgram& p, Do what, int place, int ramp) { p.program.add_step(what, place, ramp); },
              "what"_a, "place"_a, "ramp"_a = 0)
-        .def("add_network", [](BoardProgram& p, nb::object network, std::vector<int> ramps) {
-            const Batch& batch = nb::cast<const Batch&>(network);
-            if (batch.inputs() + 1 != ramps.size()) throw std::invalid_argument("Program: a network has other inputs");
-            p.program.add_network(batch.each(), int(batch.outputs()), std::move(ramps));
-            p.networks.push_back(network);
-        }, "network"_a, "ramps"_a, "A `Batch` with a stream for each channel; ramps: gain, knobs, gain.")
+        .def("add_networks", [](BoardProgram& p, std::vector<nb::object> networks, std::vector<int> ramps) {
+            std::vector<nfx::Stream*> streams;
+            size_t inputs = 0, outputs = 0;
+            for (const auto& network : networks) {
+                const Batch& batch = nb::cast<const Batch&>(network);
+                if (!streams.empty() && (batch.inputs() != inputs || batch.outputs() != outputs))
+                    throw std::invalid_argument("Program: networks of several shapes");
+                inputs = batch.inputs(), outputs = batch.outputs();
+                for (nfx::Stream* stream : batch.each()) streams.push_back(stream);
+            }
+            const size_t step = p.program.add_networks(std::move(streams), int(inputs), int(outputs), std::move(ramps));
+            p.networks.insert(p.networks.end(), networks.begin(), networks.end());
+            return step;
+        }, "networks"_a, "ramps"_a, "`Batch`es with a stream for each channel in all; ramps: gain, knobs, gain, or none. Returns the step's number.")
+        .def("remember", [](BoardProgram& p, size_t step, In past) {
+            if (past.shape(0) != size_t(p.program.channels)) throw std::invalid_argument("Program: a past does not fit");
+            p.program.remember(step, past.data(), past.shape(1), past.shape(2));
+        }, "step"_a, "past"_a, "Keep what goes into networks, (channels, inputs, samples), beginning with this.")
+        .def("remembered", [](const BoardProgram& p, size_t step, Out past) {
+            const nfx::Past& kept = p.program.past(step);
+            if (past.shape(0) * past.shape(1) != kept.row_count() || past.shape(2) != kept.size())
+                throw std::invalid_argument("Program: a past does not fit");
+            kept.get(past.data());
+        }, "step"_a, "past"_a, "Write what was kept, oldest first. For when it does not play.")
         .def("ramp", [](const BoardProgram& p, int index) {
             const nfx::Ramp& ramp = p.program.ramp(index);
             return nb::make_tuple(ramp.value, ramp.target, ramp.step, ramp.left, ramp.setting);

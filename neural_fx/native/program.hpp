@@ -47,6 +47,33 @@ struct Change {
     double setting = 0, target = 0, when = 0;
 };
 
+// The last samples of some rows.
+class Past {
+    size_t rows, length, at = 0;
+    std::vector<float> samples;  // (rows, length), each row a ring
+
+public:
+    explicit Past(size_t rows = 0, size_t length = 0) : rows(rows), length(length), samples(rows * length) {}
+
+    size_t row_count() const { return rows; }
+    size_t size() const { return length; }
+    void put(size_t row, const float* from, int n) {
+        for (int t = std::max(0, n - int(length)); t < n; ++t) samples[row * length + (at + size_t(t)) % length] = from[t];
+    }
+    void advance(int n) {
+        if (length) at = (at + size_t(n)) % length;
+    }
+    // All rows, oldest sample first.
+    void set(const float* from) {
+        at = 0;
+        std::copy_n(from, samples.size(), samples.begin());
+    }
+    void get(float* to) const {
+        for (size_t r = 0; r < rows; ++r)
+            for (size_t t = 0; t < length; ++t) to[r * length + t] = samples[r * length + (at + t) % length];
+    }
+};
+
 class Program {
 public:
     enum class Do { keep, recall, clear, add, blend, run };
@@ -73,18 +100,32 @@ public:
         if (what == Do::run || place < 0 || place > int(kept.size()) || (what == Do::blend && !known(ramp)))
             throw std::invalid_argument("Program: a step does not fit");
         if (place == int(kept.size())) kept.emplace_back(block());
-        steps.push_back({what, place, ramp, {}, {}, 0});
+        steps.push_back({what, place, ramp, {}, {}, 0, Past()});
     }
 
-    // A network, a stream per channel; its ramps are the gain before it, its knobs, and the gain after it.
-    void add_network(std::vector<Stream*> streams, int outputs, std::vector<int> its_ramps) {
-        bool fits = int(streams.size()) == channels && outputs > 0 && its_ramps.size() >= 2;
+    // Networks, a stream per channel. Ramps: the gain before them, their knobs, the gain after them; or none at all.
+    // Returns the step's number.
+    size_t add_networks(std::vector<Stream*> streams, int inputs, int outputs, std::vector<int> its_ramps) {
+        bool fits = int(streams.size()) == channels && inputs > 0 && outputs > 0;
+        fits = fits && (its_ramps.empty() ? inputs == 1 : int(its_ramps.size()) == inputs + 1);
         for (int ramp : its_ramps) fits = fits && known(ramp);
         if (!fits) throw std::invalid_argument("Program: a network does not fit");
-        const size_t inputs = its_ramps.size() - 1;
-        if (rows.size() < inputs * size_t(frames)) rows = Buffer(inputs * size_t(frames));
+        if (rows.size() < size_t(inputs) * size_t(frames)) rows = Buffer(size_t(inputs) * size_t(frames));
         if (answers.size() < size_t(outputs) * size_t(frames)) answers = Buffer(size_t(outputs) * size_t(frames));
-        steps.push_back({Do::run, 0, 0, std::move(streams), std::move(its_ramps), outputs});
+        steps.push_back({Do::run, 0, 0, std::move(streams), std::move(its_ramps), outputs, Past()});
+        return steps.size() - 1;
+    }
+
+    // Keep the last samples that go into a step's networks, beginning with those given: (channels, inputs, length).
+    void remember(size_t step, const float* past, size_t inputs, size_t length) {
+        if (step >= steps.size() || steps[step].what != Do::run || inputs + 1 != steps[step].ramps.size())
+            throw std::invalid_argument("Program: a past does not fit");
+        steps[step].past = Past(size_t(channels) * inputs, length);
+        steps[step].past.set(past);
+    }
+    const Past& past(size_t step) const {
+        if (step >= steps.size()) throw std::invalid_argument("Program: there is no such step");
+        return steps[step].past;
     }
 
     const Ramp& ramp(int index) const {
@@ -114,6 +155,7 @@ private:
         std::vector<Stream*> streams;
         std::vector<int> ramps;
         int outputs;
+        Past past;
     };
 
     std::vector<Step> steps;
@@ -159,7 +201,7 @@ private:
     }
 
     void run(Step& step, int n) {
-        amplify(ramps[size_t(step.ramps.front())], n);
+        if (!step.ramps.empty()) amplify(ramps[size_t(step.ramps.front())], n);
         for (size_t i = 1; i + 1 < step.ramps.size(); ++i) {
             Ramp& knob = ramps[size_t(step.ramps[i])];
             float* row = rows.get() + i * size_t(frames);
@@ -168,10 +210,17 @@ private:
         for (int c = 0; c < channels; ++c) {
             float* audio = now.get() + size_t(c) * frames;
             std::copy_n(audio, n, rows.get());
+            if (step.past.size()) remember_rows(step, size_t(c), n);
             step.streams[size_t(c)]->process(rows.get(), size_t(frames), answers.get(), size_t(frames), n);
             std::copy_n(answers.get(), n, audio);
         }
-        amplify(ramps[size_t(step.ramps.back())], n);
+        step.past.advance(n);
+        if (!step.ramps.empty()) amplify(ramps[size_t(step.ramps.back())], n);
+    }
+
+    void remember_rows(Step& step, size_t channel, int n) const {
+        const size_t inputs = step.ramps.size() - 1;
+        for (size_t i = 0; i < inputs; ++i) step.past.put(channel * inputs + i, rows.get() + i * size_t(frames), n);
     }
 
     void amplify(Ramp& gain, int n) {

@@ -54,6 +54,7 @@ class Rig:
         self.source, self.signal = os.pipe()
         incoming, outgoing = (Ring(file, channels, frames) for file in self.files)
         self.engine = LiveEngine(self.stream, incoming, outgoing, self.source)
+        self.engine.start()
         self.hear = self._hear
         self.thread = threading.Thread(target=lambda: self.engine.serve(lambda data: self.hear(data)), daemon=True)
         self.thread.start()
