@@ -145,7 +145,9 @@ def test_limits_of_the_user_are_kept() -> None:
         "from bridge.media import Media\n"
         f"print(len(board_in({GAIN!r}, Media())()))\n"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}  # each thread takes memory
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert done.stdout == "1\n", done.stderr
 
 
