@@ -1,6 +1,6 @@
-"""Stages one after another: recurrent captures, plain convolutions, dense layers, normalisation.
+"""Run stages one after another: recurrent layers, plain convolutions, dense layers, normalisation.
 
-Covers LSTM, ConvNet and Linear of `.nam` files, GuitarML's networks, and RTNeural / AIDA-X files.
+This covers LSTM, ConvNet and Linear of `.nam` files, GuitarML's networks, and RTNeural and AIDA-X files.
 """
 
 from __future__ import annotations
@@ -17,7 +17,11 @@ from neural_fx.models.base import CausalConv, Model, State, array, tensor
 
 
 class Affine(nn.Module):
-    """Per channel `x * scale + shift`."""
+    """`x * scale + shift` for each channel of (batch, channels, samples).
+
+    Args:
+        affine: the description.
+    """
 
     def __init__(self, affine: spec.Affine) -> None:
         super().__init__()
@@ -26,7 +30,7 @@ class Affine(nn.Module):
         self.shift = nn.Parameter(tensor(affine.shift)[:, None])
 
     def describe(self) -> spec.Affine:
-        """The description with the weights of this moment."""
+        """Return the description with the current weights."""
         return spec.Affine(array(self.scale[:, 0]), array(self.shift[:, 0]))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -34,7 +38,13 @@ class Affine(nn.Module):
 
 
 class Recurrent(nn.Module):
-    """LSTM or GRU layers; state h and c as (batch, layers, hidden)."""
+    """LSTM or GRU layers over (batch, channels, samples).
+
+    The state is h, and c for an LSTM, each (batch, layers, hidden).
+
+    Args:
+        recurrent: the description.
+    """
 
     def __init__(self, recurrent: spec.Recurrent) -> None:
         super().__init__()
@@ -54,7 +64,7 @@ class Recurrent(nn.Module):
         self.lstm, self.spec = recurrent.kind == "lstm", recurrent
 
     def describe(self) -> spec.Recurrent:
-        """The description with the weights of this moment."""
+        """Return the description with the current weights."""
         layers = []
         for i, layer in enumerate(self.spec.layers):
             names = {"w_ih": "weight_ih", "w_hh": "weight_hh", "b_ih": "bias_ih", "b_hh": "bias_hh"}
@@ -74,7 +84,11 @@ class Recurrent(nn.Module):
 
 
 class SequentialModel(Model):
-    """A `Sequential` description as a module."""
+    """A `Sequential` description as a module.
+
+    Args:
+        network: the description.
+    """
 
     def __init__(self, network: spec.Sequential) -> None:
         super().__init__()
@@ -84,7 +98,7 @@ class SequentialModel(Model):
         self.input_gain, self.output_gain, self.spec = network.input_gain, network.output_gain, network
 
     def describe(self) -> spec.Sequential:
-        """The description with the weights of this moment."""
+        """Return the description with the current weights."""
         stages = tuple(cast("_Describable", stage).describe() for stage in self.stages)
         return replace(self.spec, stages=stages)
 
