@@ -116,7 +116,8 @@ class Pool:
             if still:
                 at = [places[i] for i in still]
                 y[still] = self._together(at, torch.from_numpy(np.ascontiguousarray(x[still]))).cpu().numpy()
-            for i in sorted(set(range(len(places))) - set(still)):  # a turning knob means weights of its own
+            # A stream whose knobs turn has weights of its own, so it runs by itself.
+            for i in sorted(set(range(len(places))) - set(still)):
                 state = self._at([places[i]])
                 out, state = self.model(torch.from_numpy(np.ascontiguousarray(x[i : i + 1])).to(self.device), state)
                 self._put(places[i], state)
