@@ -40,8 +40,8 @@ class TimbreTransfer(Processor):
     """An instrument that follows the pitch and loudness of its input (DDSP, Engel et al. 2020).
 
     The input is one melody line. Its channels are averaged, and every channel of the output gets the result. Where
-    there is no clear pitch, only the instrument's noise follows. Silence stays silent. With `adjust`, the timbre plays in the
-    register and dynamics of its training recordings, while the output keeps the level of the input.
+    there is no clear pitch, only the instrument's noise follows. Silence stays silent. With `adjust`, the timbre plays
+    in the register and dynamics of its training recordings, while the output keeps the level of the input.
 
     Args:
         timbre: the name of a bundled timbre, the path of a timbre file, or a `Timbre`.
