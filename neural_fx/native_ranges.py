@@ -1,9 +1,10 @@
-"""Ranges of the parameters of pedalboard's own plugins.
+"""List the ranges of the parameters of pedalboard's own plugins.
 
-pedalboard checks some values itself, lets others through that make its code crash, hang or return NaN, and says
-nothing about ranges. The ranges here were measured with 0.9.26: every plugin over a grid of values from -1e38 to 1e38,
-at 8 to 192 kHz, in mono and stereo. They are as wide as its output stays finite and a value means anything. A
-plugin or parameter of a newer pedalboard that is not in the table must still be a finite number.
+pedalboard checks some values itself. Others make its code crash, hang or return NaN. It documents no ranges.
+
+The ranges here were measured with 0.9.26: every plugin with a grid of values from -1e38 to 1e38, at 8 to 192 kHz, in
+mono and stereo. Within them the output stays finite and the values make sense. Parameters of newer versions that are
+not in the table must still be finite numbers.
 """
 
 from __future__ import annotations
@@ -29,13 +30,15 @@ Plugin: TypeAlias = pedalboard.Plugin
 
 
 class NativeParameter(Parameter):
-    """A parameter of a native plugin; it is not among the macros that a board has by default.
+    """A parameter of a native plugin. It is not among the default macros of a board.
 
-    Changes arrive at once, or as the plugin smooths them itself.
+    Changes act at once, or the plugin smooths them itself.
     """
 
     def check(self, value: object) -> float:
-        """Return the value as a float; a limit that was rounded to 32 bits, as plugins keep numbers, is the limit.
+        """Convert a value to a float, and check that it is in the range.
+
+        A limit may be rounded to 32 bits, because plugins keep such numbers.
 
         Raises:
             ParameterError: not a finite number, or outside the range.
@@ -69,10 +72,10 @@ def _number(name: str, least: float, most: float, default: float, unit: str, des
 
 
 MOST_HZ = 192000.0
-"""Highest cutoff in Hz. Where it must be below half the sample rate, `neural_fx.native_checks` sees to that."""
+"""Highest cutoff in Hz. If it must be below half the sample rate, `neural_fx.native_checks` checks that, too."""
 
 _DYNAMICS = (
-    # At -200 dB pedalboard's Compressor takes the threshold for 0 and divides by it.
+    # At -200 dB pedalboard's Compressor rounds the threshold to 0 and divides by it.
     _db("threshold_db", -150, 200, 0, "level at which it begins to act"),
     _number("ratio", 1, 1e6, 1, "", "input change in dB for 1 dB of output"),
     _ms("attack_ms", 0, 60000, 1, "time to react to a rising level"),
@@ -153,7 +156,7 @@ NATIVE: Mapping[str, tuple[NativeParameter, ...]] = {
         _share("freeze_mode", 0, "0.5 and more let it sound forever"),
     ),
 }  # fmt: skip
-"""Parameters that are numbers or switches, by the name of the class. Those that are choices are not here."""
+"""Parameters that are numbers or switches, by the name of the class. Choices are not listed here."""
 
 
 def native_knobs(plugin: Plugin | type[Plugin]) -> list[str]:
@@ -169,14 +172,19 @@ def _knobs(kind: type[Any]) -> tuple[str, ...]:
 
 
 def native_parameters(plugin: Plugin | type[Plugin]) -> dict[str, NativeParameter]:
-    """Return the parameters of a native plugin whose range is known, by name."""
+    """Return the parameters of a native plugin that have a known range, by name."""
     kind = plugin if isinstance(plugin, type) else type(plugin)
     return {parameter.name: parameter for parameter in NATIVE.get(kind.__name__, ())}
 
 
 @cache
 def native_choices(kind: type[Any], name: str) -> Mapping[str, object]:
-    """Return the members of the enumeration that a parameter takes, by name; empty for a number or a switch."""
+    """Return the members of a parameter's enumeration by name. Numbers and switches have none.
+
+    Args:
+        kind: class of the plugin.
+        name: of the parameter.
+    """
     returned = returned_type(kind, name)
     found: Any = pedalboard
     for part in returned.split(".")[1:]:
@@ -185,22 +193,28 @@ def native_choices(kind: type[Any], name: str) -> Mapping[str, object]:
 
 
 def returned_type(kind: type[Plugin], name: str) -> str:
-    """Return the type of a parameter as pybind11 documents it, such as ``pedalboard_native.Resample.Quality``."""
+    """Return the type of a parameter from pybind11's docs, such as ``pedalboard_native.Resample.Quality``.
+
+    Args:
+        kind: class of the plugin.
+        name: of the parameter.
+    """
     getter = getattr(getattr(kind, name, None), "fget", None)
     match = re.search(r"-> ([\w.]+)", getattr(getter, "__doc__", None) or "")
     return match.group(1) if match else ""
 
 
 def native_value(kind: type[Plugin], name: str, value: object) -> object:
-    """Return a value as a native plugin takes it: a number, a boolean, or a member of an enumeration.
+    """Convert a value for a native plugin: to a number, a boolean, or a member of an enumeration.
 
     Args:
-        kind: the class of the plugin.
+        kind: class of the plugin.
         name: of the parameter.
-        value: a number, a boolean, a word such as ``on``, or the name of a choice; text that is a number counts as one.
+        value: a number, a boolean, a word such as ``on``, or the name of a choice. Text such as ``0.5`` counts as a
+            number.
 
     Raises:
-        ParameterError: not a finite number, outside the range, or none of the choices.
+        ParameterError: not a finite number, outside the range, or not one of the choices.
     """
     choices = native_choices(kind, name)  # type: ignore[arg-type]
     if choices:

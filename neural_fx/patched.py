@@ -1,4 +1,4 @@
-"""A file that reads as if some of its bytes were others."""
+"""Read a file with some of its bytes replaced."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class PatchedFile(io.RawIOBase):
 
     Args:
         path: the file.
-        patches: bytes by position.
+        patches: new bytes by position.
     """
 
     def __init__(self, path: str | Path, patches: dict[int, bytes]) -> None:

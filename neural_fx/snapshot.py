@@ -1,4 +1,4 @@
-"""A capture at one position of its knobs, as a standard `.nam` file that every player loads."""
+"""Export a capture at a fixed knob position as a standard `.nam` file."""
 
 from __future__ import annotations
 
@@ -13,17 +13,20 @@ from neural_fx.parameters import Parameter, unknown_parameter
 
 
 def snapshot(capture: Capture, positions: Mapping[str, object] | None = None) -> bytes:
-    """A `.nam` file that sounds as the capture does with its knobs held.
+    """Return a `.nam` file that sounds like the capture at a fixed knob position.
 
-    The knobs of our own pedal files fold exactly into the weights; the file is then of version 0.7.0.
+    The knobs of our own pedal files fold exactly into the weights. The file then has version 0.7.0.
 
     Args:
         capture: of any format.
-        positions: knob rotations 0..1; knobs not named stand at their defaults.
+        positions: knob rotations 0..1 by name. Other knobs keep their defaults.
+
+    Returns:
+        The bytes of the file.
 
     Raises:
-        ParameterError: an unknown knob or a rotation outside 0..1.
-        ModelError: the network is none that a `.nam` can hold, or its knobs cannot be folded.
+        ParameterError: an unknown knob, or a rotation outside 0..1.
+        ModelError: a `.nam` cannot hold the network, or its knobs cannot be folded.
     """
     turns = dict(capture.knobs)
     for name, value in (positions or {}).items():
