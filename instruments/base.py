@@ -31,12 +31,12 @@ VOICES = 8
 """The most voices that can sound at once."""
 
 PLAYING = (
-    Parameter("octave", -3, 3, 0, "octaves", 0, "transposes"),
-    Parameter("tuning", -100, 100, 0, "cents", description="of all notes"),
-    Parameter("bend_range", 0, 24, 2, "semitones", 0, "what a full pitch bend is; RPN 0 of a channel overrides it"),
-    Parameter("voices", 1, VOICES, VOICES, smoothing=0, description="at once; 1 plays overlapping notes legato"),
-    Parameter("glide", 0, 2, 0.05, "s", 0, "time from note to note, legato"),
-    Parameter("loudness_db", -40, 20, 0, "dB", description="of everything"),
+    Parameter("octave", -3, 3, 0, "octaves", 0, "transposes by octaves"),
+    Parameter("tuning", -100, 100, 0, "cents", description="tunes all notes"),
+    Parameter("bend_range", 0, 24, 2, "semitones", 0, "range of a full pitch bend; RPN 0 of a channel overrides it"),
+    Parameter("voices", 1, VOICES, VOICES, smoothing=0, description="most at once; 1 plays overlapping notes legato"),
+    Parameter("glide", 0, 2, 0.05, "s", 0, "time of a slide between legato notes"),
+    Parameter("loudness_db", -40, 20, 0, "dB", description="makes all notes louder or softer"),
 )  # fmt: skip
 
 

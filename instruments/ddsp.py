@@ -21,7 +21,7 @@ Audio = NDArray[np.float32]
 PARAMETERS = (
     *PLAYING,
     BRIGHTNESS,
-    Parameter("vibrato", 0, 4, 1, description="scales the vibrato, which begins late"),
+    Parameter("vibrato", 0, 4, 1, description="scales the vibrato, which begins some time into a note"),
     BREATH,
     MORPH,
     REVERB,

@@ -92,7 +92,7 @@ def _song(file: MidiData) -> Song:
     if held:  # they are held until the file ends, but not for longer than `MAX_HELD`
         seconds = max(seconds, min(file_seconds, seconds + MAX_HELD))
     if seconds > MAX_SECONDS:
-        raise MidiFileError(f"lasts {seconds / 3600:.1f} hours, over the {MAX_SECONDS / 3600:g} that are played")
+        raise MidiFileError(f"lasts {seconds / 3600:.1f} hours; at most {MAX_SECONDS / 3600:g} hours are played")
     remarks = list(file.remarks)
     if held:
         remarks.append(f"keys or pedals are still down at the end on channel {', '.join(held)}; released there")

@@ -1,8 +1,8 @@
 """Convolve with impulse responses in every audio format that this package reads: `Convolution`.
 
 If `pedalboard.Convolution` cannot decode its file, it passes the dry signal without an error. In 0.9.26 this happens
-with FLAC, MP3, CAF, W64, AU, mu-law WAV, and files that are not audio. It also accepts arrays. Its output is then equal,
-bit for bit, to that with a file of the same samples.
+with FLAC, MP3, CAF, W64, AU, mu-law WAV, and files that are not audio. It also accepts arrays. The output is then
+equal, bit for bit, to that with a file of the same samples.
 """
 
 from __future__ import annotations

@@ -77,7 +77,7 @@ def find_loudness(capture: Capture) -> Loudness:
     measured = Loudness(_kept(capture), False)
     if stated is not None:
         warnings.warn(
-            f"{_named(capture)}metadata.loudness: states {stated:g} dB, which cannot be; "
+            f"{_named(capture)}metadata.loudness: states {stated:g} dB, which is not plausible; "
             f"measured {measured.db:.1f} dB instead",
             stacklevel=2,
         )
@@ -125,10 +125,10 @@ def measure_loudness(capture: Capture) -> float:
             squares += float(np.sum(y * y))
     power = squares / len(clip)
     if not np.isfinite(power):
-        raise ModelError("puts out NaN or infinite samples for guitar, so its loudness is not known; use level raw")
+        raise ModelError("outputs NaN or infinite samples for guitar, so its loudness is unknown; use level raw")
     moving = power - (total / len(clip)) ** 2
     if moving <= max(10 ** (_SILENT_DB / 10), 1e-12 * power):
-        raise ModelError("puts out silence for guitar, so its loudness is not known; use level raw")
+        raise ModelError("outputs silence for guitar, so its loudness is unknown; use level raw")
     return 10 * float(np.log10(power))
 
 

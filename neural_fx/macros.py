@@ -61,7 +61,7 @@ class Target:
             high = parameter.maximum if self.maximum is None else parameter.check(self.maximum)
             return low, high
         if self.minimum is None or self.maximum is None:
-            raise ParameterError(f"{self.address}: its range is not known; say min and max")
+            raise ParameterError(f"{self.address}: its range is unknown; state min and max")
         return finite_number(self.minimum, f"{self.address}: min"), finite_number(self.maximum, f"{self.address}: max")
 
 

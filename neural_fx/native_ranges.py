@@ -76,40 +76,40 @@ MOST_HZ = 192000.0
 
 _DYNAMICS = (
     # At -200 dB pedalboard's Compressor rounds the threshold to 0 and divides by it.
-    _db("threshold_db", -150, 200, 0, "level at which it begins to act"),
+    _db("threshold_db", -150, 200, 0, "level above which it compresses"),
     _number("ratio", 1, 1e6, 1, "", "input change in dB for 1 dB of output"),
     _ms("attack_ms", 0, 60000, 1, "time to react to a rising level"),
-    _ms("release_ms", 0, 60000, 100, "time to let go"),
+    _ms("release_ms", 0, 60000, 100, "time to react to a falling level"),
 )
-_FIRST_ORDER = (_hz("cutoff_frequency_hz", 0, MOST_HZ, 50, "where the level is down by 3 dB"),)
+_FIRST_ORDER = (_hz("cutoff_frequency_hz", 0, MOST_HZ, 50, "frequency at which the level is down by 3 dB"),)
 _EQUALIZER = (
     _hz("cutoff_frequency_hz", 0.001, MOST_HZ, 440, "corner or centre of the band"),
     # Below -100 dB pedalboard's PeakFilter divides by zero.
     _db("gain_db", -96, 96, 0, "boost or cut of the band"),
-    _number("q", 0.001, 1000, 0.7071067690849304, "", "how narrow the band is"),
+    _number("q", 0.001, 1000, 0.7071067690849304, "", "quality factor; a higher one is a narrower band"),
 )
 
 NATIVE: Mapping[str, tuple[NativeParameter, ...]] = {
     "Bitcrush": (_number("bit_depth", 0, 32, 8, "bits", "resolution of a sample"),),
     "BrickwallLimiter": (
         _db("ceiling_db", -200, 200, -1, "level that no sample exceeds"),
-        _ms("release_ms", 0.001, 60000, 100, "time to let go"),
-        _ms("lookahead_ms", 0.001, 100, 5, "how far it looks ahead; counts from the next stream on"),
-        _share("true_peak", 0, "1 also catches peaks between samples; counts from the next stream on"),
+        _ms("release_ms", 0.001, 60000, 100, "time to react to a falling level"),
+        _ms("lookahead_ms", 0.001, 100, 5, "time that it looks ahead; takes effect in the next stream"),
+        _share("true_peak", 0, "1 also limits peaks between samples; takes effect in the next stream"),
     ),
     "Chorus": (
-        _hz("rate_hz", 0, 100, 1, "of the modulation"),
-        _number("depth", 0, 10, 0.25, "", "of the modulation"),
-        _ms("centre_delay_ms", 0, 100, 7, "that the modulation swings around"),
-        _number("feedback", -1, 1, 0, "", "share of the output that goes in again"),
+        _hz("rate_hz", 0, 100, 1, "rate of the modulation"),
+        _number("depth", 0, 10, 0.25, "", "depth of the modulation"),
+        _ms("centre_delay_ms", 0, 100, 7, "mean delay of the modulation"),
+        _number("feedback", -1, 1, 0, "", "fraction of the output that is fed back"),
         _share("mix", 0.5, "0 is the dry signal, 1 the effect"),
     ),
-    "Clipping": (_db("threshold_db", -200, 200, -6, "level at which the signal is cut"),),
+    "Clipping": (_db("threshold_db", -200, 200, -6, "level at which the signal is clipped"),),
     "Compressor": _DYNAMICS,
     "Convolution": (_share("mix", 1, "0 is the dry signal, 1 the effect"),),
     "Delay": (
         _number("delay_seconds", 0, 30, 0.5, "s", "time of an echo"),
-        _share("feedback", 0, "share of an echo that is repeated"),
+        _share("feedback", 0, "fraction of each echo that is repeated"),
         _share("mix", 0.5, "0 is the dry signal, 1 the effect"),
     ),
     "Distortion": (_db("drive_db", -200, 200, 25, "gain before tanh"),),
@@ -124,8 +124,8 @@ NATIVE: Mapping[str, tuple[NativeParameter, ...]] = {
         _number("drive", 1, 1000, 1, "", "saturation"),
     ),
     "Limiter": (
-        _db("threshold_db", -200, 200, -10, "level at which it begins to act"),
-        _ms("release_ms", 0, 60000, 100, "time to let go"),
+        _db("threshold_db", -200, 200, -10, "level above which it limits"),
+        _ms("release_ms", 0, 60000, 100, "time to react to a falling level"),
     ),
     "LowShelfFilter": _EQUALIZER,
     "LowpassFilter": _FIRST_ORDER,
@@ -134,26 +134,26 @@ NATIVE: Mapping[str, tuple[NativeParameter, ...]] = {
         _db("threshold_db", -200, 200, -100, "level below which it closes"),
         _number("ratio", 0, 1e6, 10, "", "output change in dB for 1 dB of input"),
         _ms("attack_ms", 0, 60000, 1, "time to react to a rising level"),
-        _ms("release_ms", 0, 60000, 100, "time to let go"),
+        _ms("release_ms", 0, 60000, 100, "time to react to a falling level"),
     ),
     "PeakFilter": _EQUALIZER,
     "Phaser": (
-        _hz("rate_hz", 0, 100, 1, "of the modulation"),
-        _share("depth", 0.5, "of the modulation; above 1 it would be unstable with feedback"),
-        _hz("centre_frequency_hz", 0, MOST_HZ, 1300, "that the modulation swings around"),
+        _hz("rate_hz", 0, 100, 1, "rate of the modulation"),
+        _share("depth", 0.5, "depth of the modulation; above 1 it would be unstable with feedback"),
+        _hz("centre_frequency_hz", 0, MOST_HZ, 1300, "centre of the modulation"),
         # At -1 and a fast rate the output of pedalboard's Phaser grows without end.
-        _number("feedback", -0.99, 0.99, 0, "", "share of the output that goes in again"),
+        _number("feedback", -0.99, 0.99, 0, "", "fraction of the output that is fed back"),
         _share("mix", 0.5, "0 is the dry signal, 1 the effect"),
     ),
-    "PitchShift": (_number("semitones", -72, 72, 0, "semitones", "up or down; takes long beyond 36"),),
-    "Resample": (_hz("target_sample_rate", 10, 1e6, 8000, "that the signal is converted to and back from"),),
+    "PitchShift": (_number("semitones", -72, 72, 0, "semitones", "up or down; slow beyond 36"),),
+    "Resample": (_hz("target_sample_rate", 10, 1e6, 8000, "sample rate of a conversion and back"),),
     "Reverb": (
         _share("room_size", 0.5, "length of the reverberation"),
         _share("damping", 0.5, "loss of treble"),
         _share("wet_level", 0.33000001311302185, "level of the reverberation"),
         _share("dry_level", 0.4000000059604645, "level of the dry signal"),
         _share("width", 1, "stereo width of the reverberation"),
-        _share("freeze_mode", 0, "0.5 and more let it sound forever"),
+        _share("freeze_mode", 0, "from 0.5 on the reverberation never ends"),
     ),
 }  # fmt: skip
 """Parameters that are numbers or switches, by the name of the class. Choices are not listed here."""

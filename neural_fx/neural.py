@@ -27,8 +27,8 @@ FADE_SECONDS = 0.02
 INTERFACE_DBU = Parameter("interface_dbu", -100, 100, 12, "dBu")
 
 _GAINS = (
-    Parameter("input_gain_db", -60, 60, 0, "dB", description="before the model: drives it harder or softer"),
-    Parameter("output_gain_db", -60, 60, 0, "dB", description="after the model"),
+    Parameter("input_gain_db", -60, 60, 0, "dB", description="gain before the model, which drives it harder or softer"),
+    Parameter("output_gain_db", -60, 60, 0, "dB", description="gain after the model"),
 )
 
 
@@ -283,7 +283,7 @@ def capture_parameters(capture: Capture) -> list[Parameter]:
         Parameter(name, 0, 1, start, description="a knob of the capture") for name, start in capture.knobs.items()
     ]
     if isinstance(capture.network, Slimmable):
-        table.append(Parameter("size", 0, 1, 1, smoothing=0, description="0 is the smallest and cheapest network"))
+        table.append(Parameter("size", 0, 1, 1, smoothing=0, description="0 is the smallest network, 1 the largest"))
     return table
 
 

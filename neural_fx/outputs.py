@@ -88,5 +88,5 @@ def output_file(out: str | Path, name: str) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:
         text = reason(error) if isinstance(error, OSError) else str(error)
-        raise NeuralFXError(f"{folder}: cannot be made: {text}") from None
+        raise NeuralFXError(f"{folder}: cannot be created: {text}") from None
     return folder / name

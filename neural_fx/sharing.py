@@ -92,7 +92,7 @@ def used_elsewhere(plugin: object) -> RuntimeError:
     """
     return RuntimeError(
         f"{_short(plugin)} was used by another board or call in the middle of this stream; give each its own copy "
-        "(copy.deepcopy), or call reset() to start anew"
+        "(copy.deepcopy), or call reset() to start again"
     )
 
 
@@ -163,7 +163,7 @@ def freeze(plugin: Any) -> Any:
         path = response_path(plugin)
         if path is None:
             raise TypeError(
-                "a pedalboard.Convolution made from an array cannot be copied, because pedalboard does not tell its "
+                "a pedalboard.Convolution made from an array cannot be copied, because pedalboard does not report its "
                 "sample rate; use neural_fx.Convolution"
             )
         return NativeRecipe(kind, {"impulse_response_filename": str(path)}, {"mix": float(plugin.mix)})
@@ -174,7 +174,7 @@ def _external_recipe(plugin: pedalboard.ExternalPlugin) -> NativeRecipe:
     known = vars(plugin)
     if not known.get("path_to_plugin_file"):
         raise TypeError(
-            f"{plugin!r} cannot be copied: pedalboard does not tell its file; load it from a board, or set its "
+            f"{plugin!r} cannot be copied: pedalboard does not report its file; load it from a board, or set its "
             "path_to_plugin_file"
         )
     names = ("path_to_plugin_file", "name_in_plugin_file")

@@ -38,9 +38,9 @@ def snapshot(capture: Capture, positions: Mapping[str, object] | None = None) ->
         network = fold(network, list(turns.values()))
         about |= {"name": _named(about.get("name"), turns), "loudness": None, "gain": None}
     elif turns:
-        raise ModelError(f"has knobs ({', '.join(turns)}) as inputs of its network, which a .nam cannot carry")
+        raise ModelError(f"has knobs ({', '.join(turns)}) as inputs of its network, which a .nam cannot hold")
     if not isinstance(network, (WaveNet, Sequential)):
-        raise ModelError(f"is no single network but {capture.architecture}; only a WaveNet or LSTM can be exported")
+        raise ModelError(f"is not a single network but {capture.architecture}; only a WaveNet or LSTM can be exported")
     try:
         return nam_bytes(network, capture.sample_rate, about, modern=isinstance(capture.network, Knobbed))
     except ValueError as error:

@@ -46,7 +46,7 @@ def open_archive(data: bytes, kind: str) -> tuple[Node, Tensors]:
     header = parse_json(data[8 : 8 + int.from_bytes(data[:8], "little")])
     about = header.get("__metadata__") if isinstance(header, dict) else None
     if not isinstance(about, dict) or not isinstance(about.get(KEY), str):
-        raise ModelError(f"is a safetensors archive without a {KEY!r} description: not a file of ours")
+        raise ModelError(f"is a safetensors archive without a {KEY!r} description, so it is not a Neural FX file")
     root = Node(parse_json(about[KEY].encode()))
     root["format"].choice(kind)
     root["version"].integer(1, 1)
@@ -117,4 +117,4 @@ class Tensors:
             ModelError: names one of them.
         """
         if self.left:
-            raise ModelError("belongs to nothing in the description", min(self.left))
+            raise ModelError("is not used by the description", min(self.left))

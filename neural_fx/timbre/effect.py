@@ -23,16 +23,16 @@ _SLACK = 0.3  # octaves by which the mean pitch may lie outside a register
 _KNOBS = ("octave", "pitch_correct", "loudness_db", "brightness", "vibrato", "breath", "morph", "adjust")
 
 PARAMETERS = (
-    Parameter("octave", -3, 3, 0, "octaves", 0, "transposes; whole octaves keep the key"),
-    Parameter("pitch_correct", 0, 1, 0, description="pulls to the nearest semitone; vibrato stays"),
-    Parameter("loudness_db", -40, 40, 0, "dB", description="plays softer or harder, and sounds it"),
+    Parameter("octave", -3, 3, 0, "octaves", 0, "transposes by octaves"),
+    Parameter("pitch_correct", 0, 1, 0, description="pulls the pitch to the nearest semitone; keeps the vibrato"),
+    Parameter("loudness_db", -40, 40, 0, "dB", description="changes the dynamics: softer or harder playing"),
     BRIGHTNESS,
-    Parameter("vibrato", 0, 4, 1, description="scales how far the pitch swings around its course"),
+    Parameter("vibrato", 0, 4, 1, description="scales the vibrato of the input"),
     BREATH,
     MORPH,
     REVERB,
-    Parameter("adjust", 0, 1, 1, smoothing=0, description="1: fit the timbre's register and dynamics to the input"),
-    Parameter("mix", 0, 1, 1, description="0 is the input, delayed by nothing, 1 the timbre"),
+    Parameter("adjust", 0, 1, 1, smoothing=0, description="1 fits the input to the timbre's register and dynamics"),
+    Parameter("mix", 0, 1, 1, description="0 is the dry input, 1 the timbre"),
 )
 
 

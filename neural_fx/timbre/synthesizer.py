@@ -19,10 +19,10 @@ from neural_fx.timbre.synthesis import BANDS, TAPS
 
 Array = NDArray[Any]
 
-BRIGHTNESS = Parameter("brightness", -12, 12, 0, "dB/octave", description="tilts the spectrum at the same loudness")
+BRIGHTNESS = Parameter("brightness", -12, 12, 0, "dB/octave", description="tilts the spectrum and keeps the loudness")
 BREATH = Parameter("breath", 0, 4, 1, description="scales bow, breath and key noise")
-MORPH = Parameter("morph", 0, 1, 0, description="from the timbre to morph_to")
-REVERB = Parameter("reverb", 0, 2, 1, description="scales the room that was learned with the timbre")
+MORPH = Parameter("morph", 0, 1, 0, description="0 is the timbre, 1 is morph_to")
+REVERB = Parameter("reverb", 0, 2, 1, description="scales the reverb of the timbre's room")
 """Knobs of everything that plays a timbre."""
 
 SILENT_DB = (-90.0, -80.0)

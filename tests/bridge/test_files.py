@@ -251,7 +251,7 @@ def test_outputs_that_cannot_be_written(run: Run, tmp_path: Path) -> None:
     ):
         status, _, err = run(*command)
         assert status == 2, command
-        assert "cannot be written" in err or "cannot be made" in err, err
+        assert "cannot be written" in err or "cannot be created" in err, err
         assert "Traceback" not in err
     assert Path("file").read_text() == "x"
 
