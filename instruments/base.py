@@ -333,7 +333,7 @@ class Players:
     def panic(self) -> None:
         """Release all notes and pedals."""
         for voice in self.voices:
-            _let_go(voice)
+            _release(voice)
         for channel in self.channels:
             channel.sustain = False
             channel.sostenuto = False
@@ -417,7 +417,7 @@ class Players:
             if voice.channel != channel:
                 continue
             if number == ALL_SOUND_OFF:
-                _let_go(voice)
+                _release(voice)
             elif number >= ALL_NOTES_OFF:
                 voice.down = False
             elif number == SOSTENUTO and settings.sostenuto and not was_down:
@@ -442,7 +442,7 @@ class Players:
                 self.family.change(i, voice.touch)
 
 
-def _let_go(voice: _Voice) -> None:
+def _release(voice: _Voice) -> None:
     """Release a voice, even if a key or a pedal holds it."""
     voice.down = False
     voice.caught = False

@@ -21,7 +21,7 @@ _BEND_RANGE = (0, 0)
 _FINE_TUNING = (0, 1)
 _COARSE_TUNING = (0, 2)
 
-# "Reset all controllers" leaves these as they are (MIDI Association, RP-015): bank, volume, pan,
+# "Reset all controllers" does not change these (MIDI Association, RP-015): bank, volume, pan,
 # the sound controllers and the depths of effects.
 _KEPT = {0, 7, 10, 32, *range(70, 80), *range(91, 96)}
 

@@ -102,7 +102,7 @@ class KeyFollower:
         return bool(self._keys or self._ringing)
 
     def follow(self, message: mido.Message) -> None:
-        """Take the next message."""
+        """Follow the next message."""
         if starts(message):
             began, due = self._keys.get(message.note, (message.time, False))
             self._keys[message.note] = (message.time, due or began < message.time)

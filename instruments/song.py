@@ -85,7 +85,7 @@ def _song(file: MidiData) -> Song:
     if not played:
         because = f" ({'; '.join(file.remarks)})" if file.remarks else ""
         raise MidiFileError(f"has no notes{because}")
-    followers = {channel: _followed(messages) for channel, messages in played.items()}
+    followers = {channel: _follow(messages) for channel, messages in played.items()}
     file_seconds = file.clock.seconds(file.end)
     seconds = max(follower.last for follower in followers.values())
     held = [str(channel + 1) for channel, follower in followers.items() if follower.held]
@@ -104,7 +104,7 @@ def _song(file: MidiData) -> Song:
     return Song(played, {channel: found[0] for channel, found in programs.items()}, seconds, tuple(remarks))
 
 
-def _followed(messages: list[mido.Message]) -> KeyFollower:
+def _follow(messages: list[mido.Message]) -> KeyFollower:
     """Return the state of a channel's keys and pedals at its end."""
     follower = KeyFollower()
     for message in messages:

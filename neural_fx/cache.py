@@ -38,7 +38,7 @@ def cached_number(kind: str, key: str, low: float, high: float) -> float | None:
         high: the largest possible value. A larger one counts as damaged.
     """
     try:
-        path = _place(kind, key)
+        path = _cache_file(kind, key)
         if not stat.S_ISREG(path.stat().st_mode):
             return None
         with path.open("rb") as file:
@@ -59,7 +59,7 @@ def keep_number(kind: str, key: str, value: float) -> None:
         value: the number.
     """
     try:
-        path = _place(kind, key)
+        path = _cache_file(kind, key)
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as part:
             part.write_text(json.dumps({"value": value}), encoding="utf-8")
@@ -67,5 +67,5 @@ def keep_number(kind: str, key: str, value: float) -> None:
         return
 
 
-def _place(kind: str, key: str) -> Path:
+def _cache_file(kind: str, key: str) -> Path:
     return cache_folder() / kind / f"{key}.json"

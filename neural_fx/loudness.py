@@ -74,10 +74,10 @@ def find_loudness(capture: Capture) -> Loudness:
     stated = capture.metadata.loudness
     if stated is not None and abs(NORMALIZED_LOUDNESS_DB - stated) <= MOST_GAIN_DB:
         return Loudness(stated, True)
-    measured = Loudness(_kept(capture), False)
+    measured = Loudness(_cached_loudness(capture), False)
     if stated is not None:
         warnings.warn(
-            f"{_named(capture)}metadata.loudness: states {stated:g} dB, which is not plausible; "
+            f"{_file_prefix(capture)}metadata.loudness: states {stated:g} dB, which is not plausible; "
             f"measured {measured.db:.1f} dB instead",
             stacklevel=2,
         )
@@ -95,14 +95,14 @@ def normalizing_gain_db(capture: Capture) -> float:
     limited = min(max(gain, -MOST_GAIN_DB), MOST_GAIN_DB)
     if limited != gain:
         warnings.warn(
-            f"{_named(capture)}level normalized would need {gain:+.0f} dB for a loudness of {found.db:.0f} dB; "
+            f"{_file_prefix(capture)}level normalized would need {gain:+.0f} dB for a loudness of {found.db:.0f} dB; "
             f"it is limited to {limited:+.0f} dB",
             stacklevel=2,
         )
     return limited
 
 
-def _named(capture: Capture) -> str:
+def _file_prefix(capture: Capture) -> str:
     return f"{capture.path}: " if capture.path else ""
 
 
@@ -132,7 +132,7 @@ def measure_loudness(capture: Capture) -> float:
     return 10 * float(np.log10(power))
 
 
-def _kept(capture: Capture) -> float:
+def _cached_loudness(capture: Capture) -> float:
     """Return the cached loudness for this network, rate and knobs, or measure and cache it."""
     about = f"{_VERSION} {capture.sample_rate!r} {capture.prewarm} {dict(capture.knobs)!r} ".encode()
     key = hashlib.sha256(about + digest(largest(capture.network))).hexdigest()[:32]

@@ -111,10 +111,10 @@ class Macro:
 
 
 def default_macros(table: Table) -> tuple[Macro, ...]:
-    """Return the first eight parameters of neural slots as macros, each under its own name.
+    """Return the first eight parameters of neural slots as macros. Each has the name of its parameter.
 
     Bypass switches, the board's mix and native plugins are left out. A capture's own knobs come before input and
-    output gains. Where two slots have a parameter of the same name, the slot's name goes before it.
+    output gains. If two slots have a parameter of the same name, the slot's name is put in front.
     """
     known = [place for place, parameter in table.items() if _is_knob(place, parameter)]
     places = sorted(known, key=lambda place: place.endswith("put_gain_db"))[:MOST_MACROS]

@@ -55,14 +55,14 @@ class NativeChecks:
             check()
 
     def _gathered(self) -> list[_PluginCheck]:
-        return [_PluginCheck(plugin, self.sample_rate) for plugin in _flat(self._plugins)]
+        return [_PluginCheck(plugin, self.sample_rate) for plugin in _plugins_in(self._plugins)]
 
 
-def _flat(plugins: Iterable[Plugin]) -> Iterable[Plugin]:
+def _plugins_in(plugins: Iterable[Plugin]) -> Iterable[Plugin]:
     """Yield the plugins inside all chains, in order. VST3s are left out, because they check their own values."""
     for plugin in plugins:
         if isinstance(plugin, Iterable):
-            yield from _flat(plugin)
+            yield from _plugins_in(plugin)
         elif not isinstance(plugin, pedalboard.ExternalPlugin):
             yield plugin
 
@@ -83,7 +83,7 @@ class _PluginCheck:
         owner = type(self._plugin).__name__
         for parameter, value in zip(self._parameters, values, strict=True):
             _check_range(owner, parameter, value)
-        together = _TOGETHER.get(owner)
+        together = _JOINT_CHECKS.get(owner)
         if together is not None:
             together(owner, values, self._sample_rate)
         self._accepted = values
@@ -116,7 +116,7 @@ def _check_range(owner: str, parameter: NativeParameter, value: float) -> None:
 # -- checks that depend on the sample rate, or on several values ----------------------------------------------------
 
 
-def _below_nyquist(owner: str, values: list[float], sample_rate: float) -> None:
+def _check_cutoff(owner: str, values: list[float], sample_rate: float) -> None:
     """Refuse a cutoff above half the sample rate, which makes pedalboard's first-order filters unstable."""
     (cutoff,) = values
     if cutoff > sample_rate / 2:
@@ -126,12 +126,12 @@ def _below_nyquist(owner: str, values: list[float], sample_rate: float) -> None:
         )
 
 
-def _stable(owner: str, values: list[float], sample_rate: float) -> None:
-    """Refuse an equalizer band that 32-bit coefficients cannot hold: its output would grow to NaN.
+def _check_band(owner: str, values: list[float], sample_rate: float) -> None:
+    """Refuse an equalizer band that 32-bit coefficients cannot hold, because its output would grow to NaN.
 
-    The denominator a0 + a1 z^-1 + a2 z^-2 is that of JUCE's `IIR::ArrayCoefficients`. A pole near z = 1 stays inside
-    the unit circle if a0 + a1 + a2 is larger than the rounding error of its largest term. Twice the error is enough:
-    of 2592 bands at 48 and 192 kHz, this refuses all 174 whose output grew.
+    The denominator a0 + a1 z^-1 + a2 z^-2 is that of JUCE's `IIR::ArrayCoefficients`. A pole near z = 1 must stay
+    inside the unit circle. It does if a0 + a1 + a2 is larger than the rounding error of its largest term. Twice the
+    error is enough: of 2592 bands at 48 and 192 kHz, this refuses all 174 whose output grew.
     """
     cutoff, gain_db, q = values  # sorted by name
     omega = 2 * math.pi * min(max(cutoff, 2.0), sample_rate / 2) / sample_rate
@@ -149,11 +149,11 @@ def _stable(owner: str, values: list[float], sample_rate: float) -> None:
         )
 
 
-_TOGETHER: dict[str, Callable[[str, list[float], float], None]] = {
-    "LowpassFilter": _below_nyquist,
-    "HighpassFilter": _below_nyquist,
-    "LowShelfFilter": _stable,
-    "HighShelfFilter": _stable,
-    "PeakFilter": _stable,
+_JOINT_CHECKS: dict[str, Callable[[str, list[float], float], None]] = {
+    "LowpassFilter": _check_cutoff,
+    "HighpassFilter": _check_cutoff,
+    "LowShelfFilter": _check_band,
+    "HighShelfFilter": _check_band,
+    "PeakFilter": _check_band,
 }
 """Checks of all values of a plugin together, by the name of the class."""

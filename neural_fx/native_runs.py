@@ -45,7 +45,7 @@ class Queue:
 ENCODER_LIMIT = 1e4
 """The largest sample that an encoder gets, 80 dB above full scale."""
 NATIVE_BUFFER = 1 << 16
-"""The largest buffer size for native plugins, which crash on millions of samples. Longer blocks run in pieces."""
+"""The largest buffer size for native plugins. Some crash on millions of samples, so longer blocks run in pieces."""
 
 
 def bounded(spec: Spec) -> Spec:
@@ -73,6 +73,7 @@ class NativeRun(Processor):
 
     @property
     def latency_samples(self) -> int:
+        """Samples that the plugins hold back."""
         return self._held
 
     def prepare(self, spec: Spec) -> None:

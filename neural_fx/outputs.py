@@ -23,8 +23,8 @@ def check_output(target: Path, overwrite: bool, inputs: Iterable[str | Path]) ->
         inputs: files that it must not replace.
 
     Raises:
-        AudioError: it exists and may not be replaced, it is a folder, its folder cannot be written, or it is one of
-            `inputs`, directly or by a link.
+        AudioError: the file exists and may not be replaced, it is a folder, or its folder cannot be written. Or it is
+            one of `inputs`, directly or by a link.
     """
     for name in inputs:
         if same_file(target, name):

@@ -33,6 +33,7 @@ class PatchedFile(io.RawIOBase):
         return self._file.tell()
 
     def read(self, size: int = -1) -> bytes:
+        """Read at most `size` bytes, with the replaced ones in their places; -1 reads to the end."""
         start = self._file.tell()
         data = bytearray(self._file.read(size))
         for position, patch in self._patches.items():

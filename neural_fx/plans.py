@@ -161,7 +161,7 @@ class _Search:
         # A pattern such as in/** also matches files that an earlier run wrote to in/out.
         out = self.out if self.out is not None and is_folder(self.out) and _is_inside(self.out, root) else None
         if "**" in Path(pattern).parts:
-            matches = [Path(match) for match in self._below(pattern)]
+            matches = [Path(match) for match in self._recursive_matches(pattern)]
         else:
             matches = [Path(match) for match in sorted(glob.glob(pattern))]
         if out is not None:
@@ -171,7 +171,7 @@ class _Search:
         one = _Search(self.out, several=False)
         return list(dict.fromkeys(pair for match in matches for pair in one.find(match)))
 
-    def _below(self, pattern: str) -> list[Path]:
+    def _recursive_matches(self, pattern: str) -> list[Path]:
         """Return the files that a pattern with ``**`` matches.
 
         `glob` is not used, because it follows every link. Two links to folders above make it search for hours.
@@ -183,10 +183,10 @@ class _Search:
         files = [(file, file.relative_to(base).parts) for base in bases for file in self.in_folder(base, False)]
         if tail[-1] in ("*", "**"):
             files = [(file, below) for file, below in files if file.suffix.lower() in SUFFIXES]
-        found = [file for file, below in files if _fits(below, tail)]
+        found = [file for file, below in files if _matches_parts(below, tail)]
         # If the pattern matches no file, it may match folders, as in/**/takes does.
         found = found or [
-            file for file, below in files if file.suffix.lower() in SUFFIXES and _fits(below, (*tail, "**"))
+            file for file, below in files if file.suffix.lower() in SUFFIXES and _matches_parts(below, (*tail, "**"))
         ]
         return sorted(found)
 
@@ -256,15 +256,15 @@ def _fixed_part(pattern: str) -> Path:
     return Path(*parts)
 
 
-def _fits(parts: Sequence[str], pattern: Sequence[str]) -> bool:
+def _matches_parts(parts: Sequence[str], pattern: Sequence[str]) -> bool:
     """Return whether the parts of a path match those of a pattern, where ``**`` matches any number of parts."""
     if not pattern:
         return not parts
     if pattern[0] == "**":
         if len(pattern) == 1:
             return True
-        return any(_fits(parts[skipped:], pattern[1:]) for skipped in range(len(parts) + 1))
-    return bool(parts) and fnmatch.fnmatch(parts[0], pattern[0]) and _fits(parts[1:], pattern[1:])
+        return any(_matches_parts(parts[skipped:], pattern[1:]) for skipped in range(len(parts) + 1))
+    return bool(parts) and fnmatch.fnmatch(parts[0], pattern[0]) and _matches_parts(parts[1:], pattern[1:])
 
 
 def _is_inside(path: Path, folder: Path, or_same: bool = False) -> bool:

@@ -219,7 +219,7 @@ class Processor(Parametric):
     def _begin(self, rate: float, channels: int, size: int) -> None:
         """Start a stream, unless one of this rate and number of channels is running.
 
-        Another buffer size does not end a stream. Its blocks never get larger than `prepare` was told.
+        Another buffer size does not end a stream. Its blocks never get larger than in the `Spec` of `prepare`.
         """
         if self._continues(rate, channels):
             return
@@ -237,7 +237,7 @@ class Processor(Parametric):
         self._spec = spec
 
     def _continues(self, rate: float, channels: int) -> bool:
-        """Return whether the running stream can take audio of this rate and number of channels."""
+        """Return whether the running stream has this sample rate and number of channels."""
         return self._spec is not None and self._spec.sample_rate == rate and self._spec.channels == channels
 
     def _end(self) -> None:

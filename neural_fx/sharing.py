@@ -22,10 +22,10 @@ _native_users: WeakKeyDictionary[pedalboard.Plugin, object] = WeakKeyDictionary(
 class Locks:
     """The locks of several plugins as one context.
 
-    Every thread takes them in the same order. So two boards that share plugins cannot deadlock.
+    Every thread acquires them in the same order. So two boards that share plugins cannot deadlock.
 
     Args:
-        plugins: whose locks are taken. A plugin that occurs twice counts once.
+        plugins: whose locks are acquired. A plugin that occurs twice counts once.
     """
 
     def __init__(self, plugins: Iterable[object]) -> None:
@@ -79,7 +79,7 @@ def refuse_duplicates(container: Processor) -> None:
         if id(plugin) in seen:
             raise RuntimeError(
                 f"the same plugin is used more than once in this {type(container).__name__}, which would mix up its "
-                f"state: {_short(plugin)}; give each place its own, for example copy.deepcopy(plugin)"
+                f"state: {_short_repr(plugin)}; give each place its own, for example copy.deepcopy(plugin)"
             )
         seen.add(id(plugin))
 
@@ -91,7 +91,7 @@ def used_elsewhere(plugin: object) -> RuntimeError:
         plugin: that was used.
     """
     return RuntimeError(
-        f"{_short(plugin)} was used by another board or call in the middle of this stream; give each its own copy "
+        f"{_short_repr(plugin)} was used by another board or call in the middle of this stream; give each its own copy "
         "(copy.deepcopy), or call reset() to start again"
     )
 
@@ -113,11 +113,11 @@ class NativeClaims:
             _native_users[plugin] = self._token
 
     def lost(self) -> pedalboard.Plugin | None:
-        """Return a plugin that another stream has taken in the meantime, or None."""
+        """Return a plugin that another stream has used in the meantime, or None."""
         return next((plugin for plugin in self._plugins if _native_users.get(plugin) is not self._token), None)
 
 
-def _short(plugin: object) -> str:
+def _short_repr(plugin: object) -> str:
     text = repr(plugin)
     return text if len(text) <= 120 else text[:117] + "..."
 

@@ -36,7 +36,7 @@ def snapshot(capture: Capture, positions: Mapping[str, object] | None = None) ->
     network, about = capture.network, dict(capture.metadata.everything)
     if isinstance(network, Knobbed):
         network = fold(network, list(turns.values()))
-        about |= {"name": _named(about.get("name"), turns), "loudness": None, "gain": None}
+        about |= {"name": _snapshot_name(about.get("name"), turns), "loudness": None, "gain": None}
     elif turns:
         raise ModelError(f"has knobs ({', '.join(turns)}) as inputs of its network, which a .nam cannot hold")
     if not isinstance(network, (WaveNet, Sequential)):
@@ -47,5 +47,5 @@ def snapshot(capture: Capture, positions: Mapping[str, object] | None = None) ->
         raise ModelError(str(error)) from None
 
 
-def _named(name: object, turns: Mapping[str, float]) -> str:
+def _snapshot_name(name: object, turns: Mapping[str, float]) -> str:
     return " ".join([str(name or "pedal"), *(f"{knob} {turn:g}" for knob, turn in turns.items())])

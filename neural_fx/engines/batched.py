@@ -3,8 +3,8 @@
 A `Pool` holds the state of all streams of one network on one device, as tensors with the batch dimension first. Each
 stream has a place in the pool and knob positions of its own. It can join and leave while the others play.
 
-Each device has one `Scheduler`. It collects the blocks of all streams, runs those of one network and one length as a
-batch, and aims to finish within half of a block's duration.
+Each device has one `Scheduler`. It collects the blocks of all streams, and runs those of one network and one length as
+a batch. It aims to finish within half of a block's duration.
 
 On CUDA, a step of all places is recorded once as a graph and then replayed. This saves the time of launching some 200
 kernels.
@@ -90,7 +90,7 @@ class Pool:
             if not self._free:
                 self._grow(self.places)
             place = self._free.pop()
-            self._put(place, warm)
+            self._set_state(place, warm)
             return place
 
     def leave(self, place: int) -> None:
@@ -111,16 +111,16 @@ class Pool:
             (streams, out_channels, samples) float32.
         """
         with self.lock:
-            still = [i for i, place in enumerate(places) if self._rests(place, x[i])]
+            still = [i for i, place in enumerate(places) if self._knobs_rest(place, x[i])]
             y = np.empty((len(places), self.model.out_channels, x.shape[2]), np.float32)
             if still:
                 at = [places[i] for i in still]
-                y[still] = self._together(at, torch.from_numpy(np.ascontiguousarray(x[still]))).cpu().numpy()
+                y[still] = self._run_batch(at, torch.from_numpy(np.ascontiguousarray(x[still]))).cpu().numpy()
             # A stream whose knobs turn has weights of its own, so it runs by itself.
             for i in sorted(set(range(len(places))) - set(still)):
-                state = self._at([places[i]])
+                state = self._state_at([places[i]])
                 out, state = self.model(torch.from_numpy(np.ascontiguousarray(x[i : i + 1])).to(self.device), state)
-                self._put(places[i], state)
+                self._set_state(places[i], state)
                 y[i] = out[0].cpu().numpy()
         return y
 
@@ -136,25 +136,25 @@ class Pool:
             (streams, out_channels, samples) float32.
         """
         with self.lock:
-            state = [s.clone() for s in self._at(places)]
+            state = [s.clone() for s in self._state_at(places)]
         y, state = self.engine.long_run(state, x)
         with self.lock:
             for i, place in enumerate(places):
-                self._put(place, [s[i : i + 1] for s in state])
+                self._set_state(place, [s[i : i + 1] for s in state])
         return y
 
     # -- state -----------------------------------------------------------------------------------------------------
 
-    def _at(self, places: Sequence[int]) -> State:
+    def _state_at(self, places: Sequence[int]) -> State:
         return [s[list(places)] for s in self._state]
 
     @torch.inference_mode()
-    def _put(self, place: int, state: State) -> None:
+    def _set_state(self, place: int, state: State) -> None:
         for mine, new in zip(self._state, state, strict=True):
             mine[place] = new[0].to(mine.device)
         self._held[place] = self.model.rests_at(state) if isinstance(self.model, KnobbedModel) else None
 
-    def _rests(self, place: int, x: Array) -> bool:
+    def _knobs_rest(self, place: int, x: Array) -> bool:
         """Return whether the knobs keep their values throughout a block."""
         if not isinstance(self.model, KnobbedModel):
             return True
@@ -168,17 +168,17 @@ class Pool:
         found = self.model.steady(x, state) if isinstance(self.model, KnobbedModel) else self.model(x, state)
         return found
 
-    def _together(self, places: Sequence[int], x: Tensor) -> Tensor:
+    def _run_batch(self, places: Sequence[int], x: Tensor) -> Tensor:
         graphs = self._graphs
         known = graphs is not None and (x.shape[2] in graphs or len(graphs) < MOST_GRAPHS)
         if known and 2 * len(places) > self.places:
-            return self._replayed(places, x)
-        y, state = self._step(x.to(self.device), self._at(places))
+            return self._replay(places, x)
+        y, state = self._step(x.to(self.device), self._state_at(places))
         for mine, new in zip(self._state, state, strict=True):
             mine[list(places)] = new
         return y
 
-    def _replayed(self, places: Sequence[int], x: Tensor) -> Tensor:
+    def _replay(self, places: Sequence[int], x: Tensor) -> Tensor:
         """Run a step by a recorded graph. It computes all places, but those that are not named keep their state."""
         assert self._graphs is not None
         frames = x.shape[2]
@@ -223,6 +223,7 @@ class _Graph:
             mine.copy_(old)
 
     def replay(self) -> None:
+        """Run the recorded step."""
         self.graph.replay()
 
 
@@ -394,10 +395,12 @@ class BatchedStream:
         self.player = object()
 
     def reset(self, prewarm: int, controls: Array) -> None:
+        """Join the pool again, after `prewarm` samples of silence with the knobs at `controls`."""
         self._leave()
         self.places = [self.pool.join(prewarm, controls) for _ in range(self.batch)]
 
     def process(self, x: Array) -> Array:
+        """Process a block: (batch, in_channels, samples) to (batch, out_channels, samples)."""
         if x.shape[2] >= OFFLINE:
             return self.pool.run_alone(self.places, x)
         return self.scheduler.run(self.player, self.pool, self.places, x, self.rate)

@@ -209,14 +209,14 @@ def _array(array: LayerArray) -> Any:
     return made
 
 
-def _quicker(part: Any) -> Any:
+def _with_fast_activations(part: Any) -> Any:
     """Return a description in which all activations that have a fast form use it."""
     if isinstance(part, Activation):
         return replace(part, name=_FAST.get(part.name, part.name))
     if isinstance(part, tuple):
-        return tuple(_quicker(item) for item in part)
+        return tuple(_with_fast_activations(item) for item in part)
     if is_dataclass(part) and not isinstance(part, type):
-        return replace(part, **{f.name: _quicker(getattr(part, f.name)) for f in fields(part) if f.init})
+        return replace(part, **{f.name: _with_fast_activations(getattr(part, f.name)) for f in fields(part) if f.init})
     return part
 
 
@@ -228,7 +228,7 @@ def describe(network: Network, fast: bool = False) -> Any:
         fast: use the fast forms of tanh and sigmoid.
     """
     if fast:
-        network = _quicker(network)
+        network = _with_fast_activations(network)
     if isinstance(network, WaveNet):
         return _wavenet(network)
     if isinstance(network, Knobbed):

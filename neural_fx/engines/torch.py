@@ -108,11 +108,13 @@ class TorchStream:
         self.state: State = []
 
     def reset(self, prewarm: int, controls: Array) -> None:
+        """Start again, after `prewarm` samples of silence with the knobs at `controls`."""
         warm = self.engine.warm_state(prewarm, controls)
         self.state = [s.expand(self.batch, *s.shape[1:]).contiguous() for s in warm]
 
     @torch.inference_mode()
     def process(self, x: Array) -> Array:
+        """Process a block: (batch, in_channels, samples) to (batch, out_channels, samples)."""
         with one_thread():
             y, self.state = run(self.engine.model, self.state, x, self.engine.device)
         return y

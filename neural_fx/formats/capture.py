@@ -1,4 +1,4 @@
-"""Describe a model file that has been read, whatever its format: `Capture`."""
+"""Describe a model file of any format after it has been read: `Capture`."""
 
 from __future__ import annotations
 

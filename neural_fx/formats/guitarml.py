@@ -1,7 +1,7 @@
 """Read GuitarML JSON (Proteus, NeuralPi, Chameleon, TS-M1N3).
 
 The files hold LSTM and GRU networks trained by Automated-GuitarAmpModelling. GuitarML's players support fixed sizes
-only. This reader takes any number of layers and any hidden size, and honours `skip`. The files state no sample rate;
+only. This reader accepts any number of layers and any hidden size, and honours `skip`. The files state no sample rate;
 their trainer works at 44.1 kHz. The networks start from a zero state.
 """
 

@@ -68,10 +68,12 @@ class Conv:
 
     @property
     def out_channels(self) -> int:
+        """Number of output channels."""
         return int(self.weight.shape[0])
 
     @property
     def in_channels(self) -> int:
+        """Number of input channels, of all groups together."""
         return int(self.weight.shape[1]) * self.groups
 
     @property
@@ -156,10 +158,12 @@ class WaveNet:
 
     @property
     def in_channels(self) -> int:
+        """Number of inputs: the audio, then the knobs."""
         return self.arrays[0].rechannel.in_channels
 
     @property
     def out_channels(self) -> int:
+        """Number of outputs, after the stages that follow the head."""
         return (self.post_head[-1][1] if self.post_head else self.arrays[-1].head).out_channels
 
     @property
@@ -191,6 +195,7 @@ class RecurrentLayer:
 
     @property
     def hidden_size(self) -> int:
+        """Number of hidden units."""
         return int(self.w_hh.shape[1])
 
 
@@ -264,10 +269,12 @@ class Slimmable:
 
     @property
     def in_channels(self) -> int:
+        """Number of inputs, which is the same for all sizes."""
         return self.sizes[-1].in_channels
 
     @property
     def out_channels(self) -> int:
+        """Number of outputs, which is the same for all sizes."""
         return self.sizes[-1].out_channels
 
     @property
@@ -332,6 +339,7 @@ class Knobbed:
 
     @property
     def knobs(self) -> int:
+        """Number of knobs."""
         return len(self.learned) + len(self.levels)
 
     @property
@@ -341,10 +349,12 @@ class Knobbed:
 
     @property
     def out_channels(self) -> int:
+        """Number of outputs."""
         return self.network.out_channels
 
     @property
     def receptive_field(self) -> int:
+        """Receptive field of the WaveNet."""
         return self.network.receptive_field
 
 

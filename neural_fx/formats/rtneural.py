@@ -122,7 +122,7 @@ def _weights(node: Node, *shapes: tuple[int, ...], least: int) -> list[Array]:
     return [w.floats(shape) for w, shape in zip(found, shapes, strict=False)]
 
 
-def _then(node: Node) -> list[Stage]:
+def _own_activation(node: Node) -> list[Stage]:
     """Return the activation that the layer itself names, if any."""
     activation = activations.rtneural(node.get("activation"))
     return [] if activation.name == "linear" else [activation]
@@ -130,7 +130,7 @@ def _then(node: Node) -> list[Stage]:
 
 def _dense(node: Node, inputs: int, outputs: int) -> list[Stage]:
     weight, *bias = _weights(node, (inputs, outputs), (outputs,), least=1)
-    return [Conv(np.ascontiguousarray(weight.T)[..., None], bias[0] if bias else None), *_then(node)]
+    return [Conv(np.ascontiguousarray(weight.T)[..., None], bias[0] if bias else None), *_own_activation(node)]
 
 
 def _conv1d(node: Node, inputs: int, outputs: int) -> list[Stage]:
@@ -141,7 +141,7 @@ def _conv1d(node: Node, inputs: int, outputs: int) -> list[Stage]:
         raise ModelError(f"{inputs} to {outputs} channels cannot be split into {groups} groups", node["groups"].path)
     weight, *bias = _weights(node, (taps, inputs // groups, outputs), (outputs,), least=1)
     kernel = np.ascontiguousarray(weight.transpose(2, 1, 0))
-    return [Conv(kernel, bias[0] if bias else None, dilation, groups), *_then(node)]
+    return [Conv(kernel, bias[0] if bias else None, dilation, groups), *_own_activation(node)]
 
 
 def _first(node: Node) -> Node:
@@ -193,12 +193,12 @@ def _batchnorm(node: Node, inputs: int, outputs: int) -> list[Stage]:
         (mean, var), gamma, beta = arrays, np.ones_like(arrays[0]), np.zeros_like(arrays[0])
     else:
         raise ModelError(f"expected 2 or 4 arrays, found {len(arrays)}", node["weights"].path)
-    return [affine(mean, var, gamma, beta, epsilon), *_then(node)]
+    return [affine(mean, var, gamma, beta, epsilon), *_own_activation(node)]
 
 
 def _activation(node: Node, inputs: int, outputs: int) -> list[Stage]:
     _same_width(node, inputs, outputs)
-    return _then(node)
+    return _own_activation(node)
 
 
 _LAYERS: dict[str, Callable[[Node, int, int], list[Stage]]] = {

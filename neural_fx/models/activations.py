@@ -78,6 +78,7 @@ class Nonlinearity(nn.Module):
         return self.spec if self.slopes is None else replace(self.spec, slopes=array(self.slopes))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Apply the activation to each sample."""
         if self.slopes is not None:
             return F.prelu(x, self.slopes)
         assert self.function is not None

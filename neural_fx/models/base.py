@@ -144,7 +144,7 @@ class CausalConv(nn.Module):
         return self._by_taps(x, onto)
 
     def _by_taps(self, x: Tensor, onto: Tensor | None) -> Tensor:
-        """Compute one matrix product per tap. For a dozen channels on a CPU, conv1d takes two to three times longer."""
+        """Compute one matrix product per tap. For a dozen channels on a CPU, conv1d is two to three times slower."""
         n = x.shape[2] - self.history
         z = x.new_zeros(x.shape[0], self.out_channels, n) if onto is None else onto
         for tap in range(self.weight.shape[2]):

@@ -97,7 +97,7 @@ class KnobbedModel(Model):
                 held, before, after = now, (after if at else goal), goal
             end = start + GRID - at % GRID
             if torch.equal(before, after):
-                end = self._still_until(knobs, held, end)
+                end = self._next_turn(knobs, held, end)
             y, past = self._modulated(audio[:, :, start:end], past, before, after, at % GRID)
             outputs.append(y)
             at, start = at + y.shape[2], start + y.shape[2]
@@ -126,13 +126,24 @@ class KnobbedModel(Model):
         *_, position, held, before, after = state
         return array(held[0]) if int(position[0, 0]) and torch.equal(before, after) else None
 
-    def _still_until(self, knobs: Tensor, held: Tensor, first: int) -> int:
-        """The first line of the grid, of those at `first`, `first` + GRID, ..., that finds a knob moved."""
+    def _next_turn(self, knobs: Tensor, held: Tensor, first: int) -> int:
+        """Return the first of the samples `first`, `first` + GRID, ... at which a knob differs from `held`."""
         changed = (knobs[:, :, first::GRID] != held[:, :, None]).any(1).any(0).nonzero()
         return first + GRID * int(changed[0]) if len(changed) else knobs.shape[2]
 
     def _modulated(self, x: Tensor, past: State, before: Tensor, after: Tensor, at: int) -> tuple[Tensor, State]:
-        """The network while the modulation goes from `before` (batch, values) to `after`, `at` samples on its way."""
+        """Run the network while the modulation moves from `before` to `after`.
+
+        Args:
+            x: (batch, audio channels, samples), at most up to the next reading of the knobs if the modulation moves.
+            past: state of `base`.
+            before: (batch, values), modulation when the knobs were last read.
+            after: (batch, values), modulation that it reaches `GRID` samples later.
+            at: samples since the knobs were last read.
+
+        Returns:
+            The output, (batch, out_channels, samples), and the next state of `base`.
+        """
         progress = (at + 1 + torch.arange(x.shape[2], device=x.device)) / GRID
         ways = []
         for begin, end in zip(*(torch.split(m, self.sizes, 1) for m in (before, after)), strict=True):

@@ -34,6 +34,7 @@ class Affine(nn.Module):
         return spec.Affine(array(self.scale[:, 0]), array(self.shift[:, 0]))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Scale and shift each channel."""
         return x * self.scale + self.shift
 
 
@@ -73,10 +74,12 @@ class Recurrent(nn.Module):
         return replace(self.spec, layers=tuple(layers))
 
     def initial_state(self, batch: int) -> State:
+        """Return the start state that the file gives, for `batch` streams."""
         start = [self.h0, self.c0] if self.lstm else [self.h0]
         return [s.expand(batch, *s.shape).contiguous() for s in start]
 
     def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        """Run a block: (batch, in, samples) to (batch, hidden, samples), and the next state."""
         inner = [s.transpose(0, 1).contiguous() for s in state]
         y, after = self.rnn(x.transpose(1, 2), tuple(inner) if self.lstm else inner[0])
         outer = after if self.lstm else (after,)

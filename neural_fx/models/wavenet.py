@@ -29,6 +29,7 @@ class Film(nn.Module):
         self.conv, self.shift = CausalConv(film.conv), film.shift
 
     def forward(self, value: Tensor, c: Tensor) -> Tensor:
+        """Modulate `value` (batch, channels, samples) by the condition `c` of the same length."""
         modulation = self.conv.convolve(c)
         if not self.shift:
             return value * modulation
@@ -194,6 +195,7 @@ class PostStage(nn.Module):
         self.activation, self.conv = Nonlinearity(activation), CausalConv(conv)
 
     def forward(self, x: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
+        """Run a block, and return the output with the past for the next block."""
         return self.conv.forward(self.activation(x), past)
 
 

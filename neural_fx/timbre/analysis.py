@@ -162,7 +162,7 @@ def analyze(audio: Array, sample_rate: float, method: str = "offline") -> Analys
     if method == "offline":
         lags = np.concatenate([part[3].lags for part in parts])[:frames]
         clear = np.concatenate([part[3].clearness for part in parts])[:frames]
-        f0, confidence = _repaired(signal, f0, confidence, _Peaks(lags, clear))
+        f0, confidence = _corrected(signal, f0, confidence, _Peaks(lags, clear))
     return Analysis(f0, confidence, loudness)
 
 
@@ -285,7 +285,7 @@ def best_method() -> str:
     return "offline" if is_installed("swift_f0") else "live"
 
 
-def _repaired(signal: Array, f0: Array, confidence: Array, peaks: _Peaks) -> tuple[Array, Array]:
+def _corrected(signal: Array, f0: Array, confidence: Array, peaks: _Peaks) -> tuple[Array, Array]:
     """Correct pitch and confidence with swift-f0.
 
     Where swift-f0 is confident, take the candidate that is nearest to its estimate. If none is near, take the estimate.
@@ -296,7 +296,7 @@ def _repaired(signal: Array, f0: Array, confidence: Array, peaks: _Peaks) -> tup
         return f0, confidence
     detected = swift_f0.SwiftF0(threads=1, spin=False).detect(coarse, 16000)
     times = np.arange(len(f0)) * HOP / RATE
-    nearest = np.abs(times[:, None] - _around(times, detected.timestamps)).argmin(1)
+    nearest = np.abs(times[:, None] - _neighbours(times, detected.timestamps)).argmin(1)
     index = np.clip(np.searchsorted(detected.timestamps, times) - 1 + nearest, 0, len(detected.timestamps) - 1)
     pitch, sure = np.log2(np.maximum(detected.pitch_hz[index], 1.0)), detected.confidence[index]
     octaves = np.log2(RATE / 2 / np.where(peaks.lags > 0, peaks.lags, 1e-9))
@@ -314,7 +314,7 @@ def _repaired(signal: Array, f0: Array, confidence: Array, peaks: _Peaks) -> tup
     return f0, np.where(perfect, confidence, agreed)
 
 
-def _around(times: Array, stamps: Array) -> Array:
+def _neighbours(times: Array, stamps: Array) -> Array:
     """Return (times, 2), the stamps before and after each time."""
     after = np.clip(np.searchsorted(stamps, times), 0, len(stamps) - 1)
     return np.asarray(np.stack((stamps[np.maximum(after - 1, 0)], stamps[after]), 1))

@@ -70,7 +70,7 @@ class Frames:
     magnitudes: Array
 
 
-def _order() -> list[str]:
+def _kernel_order() -> list[str]:
     """Return the names of the weights in the order that the kernels expect."""
     names = []
     for part in ("pitch", "loudness", "gru", "out"):
@@ -107,7 +107,7 @@ class Decoder:
         return Decoder(self.shape, self.w)
 
     def _compiled(self) -> Any:
-        flat = np.concatenate([self.w[name].ravel() for name in _order()])
+        flat = np.concatenate([self.w[name].ravel() for name in _kernel_order()])
         weights = a_weight(np.linspace(0, RATE / 2, BANDS)).tolist()
         return cpu.core.Decoder(
             self.shape.hidden, self.shape.harmonics, BANDS, flat, RATIO, *GATE, *synthesis.FADE_HZ,

@@ -139,6 +139,7 @@ class _Player:
         self.begun = False
 
     def process(self, heard: Analysis, values: dict[str, float]) -> NDArray[np.float32]:
+        """Play frames with the knobs at `values`: (hops * HOP,) audio."""
         frames = len(heard.f0_hz)
         knobs = {}
         for name, ramp in self.ramps.items():

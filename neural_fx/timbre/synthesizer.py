@@ -110,7 +110,7 @@ class Synthesizer:
             decoded.append(frames)
         frames = decoded[0]
         if len(decoded) == 2:
-            share = _each(score.morph)
+            share = _per_frame(score.morph)
             frames = Frames(
                 _between(self._wide(decoded[0].amplitudes), self._wide(decoded[1].amplitudes), share),
                 _between(decoded[0].magnitudes, decoded[1].magnitudes, share),
@@ -121,7 +121,7 @@ class Synthesizer:
         return np.pad(amplitudes, ((0, 0), (0, 0), (0, self.count - amplitudes.shape[2])))
 
 
-def _each(value: Array | float) -> Array:
+def _per_frame(value: Array | float) -> Array:
     """Return a setting in a shape that multiplies (voices, frames, any)."""
     return np.asarray(value, np.float32)[..., None]
 
@@ -136,10 +136,10 @@ def _shaped(frames: Frames, score: Score) -> Frames:
     """Apply level, brightness and breath to frames."""
     low, high = SILENT_DB
     loud = np.asarray(score.loudness_db, np.float32)[..., None]
-    gain = np.clip((loud - low) / (high - low), 0, 1) * 10 ** (_each(score.gain_db) / 20)
-    tones, noise = frames.amplitudes, frames.magnitudes * _each(score.breath)
+    gain = np.clip((loud - low) / (high - low), 0, 1) * 10 ** (_per_frame(score.gain_db) / 20)
+    tones, noise = frames.amplitudes, frames.magnitudes * _per_frame(score.breath)
     if np.any(score.brightness):
-        tilt = _each(score.brightness) / 20
+        tilt = _per_frame(score.brightness) / 20
         numbers = np.arange(1, tones.shape[2] + 1, dtype=np.float32)
         hz = np.asarray(score.f0_hz, np.float32)[..., None] * numbers
         weights = a_weight(hz)
