@@ -38,7 +38,7 @@ def check_output(target: Path, overwrite: bool, inputs: Iterable[str | Path]) ->
     except (OSError, ValueError) as error:  # no file can have this name; better reported now than after the work
         raise AudioError(f"{target}: cannot be written: {reason(error)}") from None
     if os.path.lexists(target) and not overwrite:
-        raise AudioError(f"{target}: exists already; --overwrite replaces it")
+        raise AudioError(f"{target}: already exists; add --overwrite to replace it")
     problem = _folder_problem(target.absolute().parent)
     if problem is not None:
         raise AudioError(f"{target}: cannot be written: {problem}")

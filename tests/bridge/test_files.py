@@ -171,7 +171,7 @@ def test_names_of_every_kind(run: Run, tmp_path: Path, jobs: int) -> None:
     assert "in/caf\\\\xe9.wav" in text
     status, _, err = run("render", "in", *PEDAL, "-o", "out")
     assert status == 2
-    assert "caf\\xe9.wav: exists already" in err
+    assert "caf\\xe9.wav: already exists" in err
     status, _, err = run("render", "in", *PEDAL, "-o", "again")
     assert status == 0
     assert "[red]x.wav" in err

@@ -73,7 +73,7 @@ def test_command(tmp_path, made):
     assert rate == 48000
     assert 0.01 < np.abs(audio).max() <= 1
     again = run("play", tmp_path / "a.mid", "-o", out, "--instrument", made)
-    assert "exists already" in str(again.exception)
+    assert "already exists" in str(again.exception)
     everybody = run("play", tmp_path / "a.mid", "-o", out, "--instrument", made, "--overwrite", "--json")
     assert '"silent_channels": [\n    10\n  ]' in everybody.output
 
