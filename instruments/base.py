@@ -345,6 +345,7 @@ class Players:
         self.until -= count
         if self.until == 0:
             self.until = self.step
+            # A glide is exponential, and 95 % of it is done after the time of the knob.
             share = self.step / self.family.sample_rate / max(self.instrument.glide, 1e-3)
             for voice in self.voices:
                 voice.slide = 0.0 if share >= 1 else voice.slide * math.exp(-3 * share)

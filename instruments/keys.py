@@ -60,6 +60,7 @@ def _goes_on(began: float, off: mido.Message, after: mido.Message) -> bool:
         off: the note-off.
         after: the next message that begins or ends a note of this key.
     """
+    # A short overlap is legato playing if the later note then lasts several times as long.
     overlap = off.time - began
     return stops(after) or (overlap <= MAX_OVERLAP and 4 * overlap <= after.time - began)
 

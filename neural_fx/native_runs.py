@@ -98,6 +98,7 @@ class NativeRun(Processor):
         size = self._stream.buffer_size
         silence = np.zeros((spec.channels, size), np.float32)
         given = pushed = 0
+        # The limit is for plugins that never return samples for silence.
         while pushed == 0 or (given == 0 and pushed < 1 << 16):
             given += self.native(silence).shape[1]
             pushed += size

@@ -375,6 +375,7 @@ class _Copies:
     def process(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """Process a block: (batch, in, n) to (batch, out, n), where n is a multiple of `count`."""
         batch, channels, n = x.shape
+        # Sample i goes to copy i % count. The copies are further items of the batch.
         turns = x.reshape(batch, channels, n // self.count, self.count).transpose(0, 3, 1, 2)
         y = self.stream.process(np.ascontiguousarray(turns.reshape(-1, channels, n // self.count)))
         return y.reshape(batch, self.count, -1, n // self.count).transpose(0, 2, 3, 1).reshape(batch, -1, n)
@@ -422,6 +423,7 @@ class Player:
         Returns:
             (channels, samples).
         """
+        # The targets are the same dict until a value changes, so most blocks skip this.
         if targets is not self.targets:
             for name, ramp in self.ramps.items():
                 ramp.aim(targets[name])

@@ -216,6 +216,7 @@ class Ramp:
             return self.held
         moving = min(self.left, count)
         values = np.full(count, self.target, np.float32)
+        # Computed from the end and not summed up, so that block sizes make no difference.
         values[:moving] = self.target - self.step * (self.left - np.arange(1, moving + 1))
         self.left -= moving
         self.value = self.target - self.step * self.left if self.left else self.target

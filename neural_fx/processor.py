@@ -43,7 +43,12 @@ FLUSH_SECONDS = 30.0
 
 
 class Passed:
-    """Samples of one stream that went in and came out. The object also identifies the stream."""
+    """Counts the samples of one stream. The object also identifies the stream.
+
+    Attributes:
+        taken: samples that went in.
+        given: samples that came out.
+    """
 
     def __init__(self) -> None:
         self.taken = 0

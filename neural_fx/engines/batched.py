@@ -170,6 +170,7 @@ class Pool:
 
     def _run_batch(self, places: Sequence[int], x: Tensor) -> Tensor:
         graphs = self._graphs
+        # A graph computes all places, so it only pays off if more than half of them have a block.
         known = graphs is not None and (x.shape[2] in graphs or len(graphs) < MOST_GRAPHS)
         if known and 2 * len(places) > self.places:
             return self._replay(places, x)
@@ -296,8 +297,10 @@ class Scheduler:
         """
         now, duration = self.clock(), x.shape[2] / rate
         usual = self._usual.get((pool, x.shape[2]), 0.0)
+        # Twice the usual time leaves room for a batch that is already running.
         request = _Request(player, pool, places, x, now + max(0.0, SHARE * duration - 2 * usual))
         with self._changed:
+            # A player that sends nothing for two blocks has paused, so the others stop waiting for it.
             self._next[player] = now + 2 * duration
             self._waiting.append(request)
             self._changed.notify()
@@ -351,6 +354,7 @@ class Scheduler:
                 request.error = error
         if len(self._usual) > 4096:  # a player keeps changing the length of its blocks
             self._usual.clear()
+        # The usual time follows longer times at once and shorter ones slowly, so that deadlines are kept.
         took, before = self.clock() - began, self._usual.get((pool, frames))
         self._usual[pool, frames] = took if before is None else max(took, before + 0.05 * (took - before))
         self.batches, self.blocks = self.batches + 1, self.blocks + len(requests)

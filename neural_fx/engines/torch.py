@@ -80,6 +80,7 @@ class TorchEngine:
         count = samples // segment - 1
         if is_recurrent(self.network) or isinstance(self.network, Knobbed) or past >= segment or count < 1:
             return run(self.model, state, x, self.device)
+        # The remainder comes first. All later segments are full, and the samples before them are their past.
         first = samples - count * segment
         y = np.empty((batch, self.model.out_channels, samples), np.float32)
         y[:, :, :first], _ = run(self.model, state, x[:, :, :first], self.device)

@@ -249,6 +249,7 @@ def _slim(network: WaveNet, nodes: list[Node]) -> WaveNet | Slimmable:
     allowed = [_allowed(node, array) for node, array in zip(nodes, network.arrays, strict=True)]
     if not any(allowed):
         return network
+    # Each array divides the range 0..1 evenly among its sizes. The common multiple has all of their limits.
     steps = math.lcm(*(len(a) for a in allowed if a))
     if steps > 256:
         raise ModelError("too many combinations of allowed_channels", nodes[0].path)
@@ -290,6 +291,7 @@ class _Widths:
 
 def _slice_layer(layer: Layer, channels: int, bottleneck: int) -> Layer:
     full = _Widths(layer).mixin_width
+    # A gated layer has two halves of channels, and each of them is cut.
     rows = [*range(bottleneck)] + ([*range(full, full + bottleneck)] if layer.gating != "none" else [])
     conv, mixin = layer.conv, layer.mixin
     activation = layer.activation

@@ -212,6 +212,7 @@ class Node:
             array = np.asarray([float(v) for v in flat], np.float64)
         except (ValueError, OverflowError):
             raise ModelError("expected finite numbers only", self.path) from None
+        # Written with `not`, so that NaN is refused, too.
         if array.size and not np.abs(array).max() < 3e38:
             raise ModelError("expected finite numbers that fit 32-bit floats", self.path)
         return array.astype(np.float32).reshape(found)

@@ -103,12 +103,13 @@ def _network(
 ) -> WaveNet:
     count, wide = len(dilations), channels * (2 if gate else 1)
     enter = variables.take(-1, "W", inputs, channels).T[..., None]
-    offset = variables.take(-1, "b", channels).astype(np.float64)  # of the residual signal, from the bias
+    offset = variables.take(-1, "b", channels).astype(np.float64)  # constant part of the residual signal
     mix = variables.take(count, "W", count, channels)
     mix_bias = variables.take(count, "b", 1)
     layers = []
     for i, dilation in enumerate(dilations):
         kernel = variables.take(i, "W_conv", taps, channels, wide).transpose(2, 1, 0)
+        # The constant passes every tap of the convolution, so it adds their sum to the bias.
         bias = variables.take(i, "b_conv", wide) + kernel.sum(2, dtype=np.float64) @ offset
         residual = Conv(
             variables.take(i, "W_out", channels, channels).T[..., None], variables.take(i, "b_out", channels)

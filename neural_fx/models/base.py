@@ -154,6 +154,7 @@ class CausalConv(nn.Module):
         return z if self.bias is None else z.add_(self.bias[:, None])
 
     def _by_fft(self, x: Tensor) -> Tensor:
+        # A circular convolution of this size is only wrong in the first `history` samples, which are left out.
         size = 1 << (x.shape[2] - 1).bit_length()
         spectrum = torch.fft.rfft(x.double(), size)
         response = torch.fft.rfft(self.weight.flip(2).double(), size)

@@ -96,6 +96,7 @@ class KnobbedModel(Model):
                 goal = self.dense(2 * now[:, self.learned] - 1)
                 held, before, after = now, (after if at else goal), goal
             end = start + GRID - at % GRID
+            # While the modulation rests, the samples up to the next turn of a knob run in one piece.
             if torch.equal(before, after):
                 end = self._next_turn(knobs, held, end)
             y, past = self._modulated(audio[:, :, start:end], past, before, after, at % GRID)

@@ -191,6 +191,8 @@ def _peaks(windows: Array) -> _Peaks:
     x = windows - windows.mean(1, keepdims=True)
     size = 2048
     spectra = np.fft.rfft(x, size, axis=1)
+    # r is the autocorrelation, m the energy of both parts that it compares, and n = 2 r / m the normalised square
+    # difference function.
     r = np.fft.irfft(spectra.real**2 + spectra.imag**2, size, axis=1)[:, : _LAGS + 2]
     energy = np.cumsum(x**2, axis=1)
     lag = np.arange(1, _LAGS + 2)
@@ -251,6 +253,7 @@ class _Tracker:
                 self.cost = self.cost * _MEMORY
                 f0[k], confidence[k] = 2**self.held, 0.0
                 continue
+            # One step of the Viterbi search: the cost of each candidate, and of the cheapest way to it.
             octaves = np.log2(RATE / 2 / lags[some])
             own = 1 - clear[some] + _OCTAVE_BIAS * (12 - octaves)
             jump = np.abs(octaves[:, None] - self.pitch[None])

@@ -156,6 +156,7 @@ class Decoder:
         tones = exp_sigmoid(raw[..., 1 : 1 + count]) * synthesis.audible(hz, count)
         tones /= np.maximum(tones.sum(-1, keepdims=True), 1e-12)
         noise = exp_sigmoid(raw[..., 1 + count :])
+        # Scale the frame to the given loudness. The network only chooses the ratio around it.
         power = synthesis.power(hz, tones, noise)[..., None]
         gain = ratio * np.sqrt(10 ** (loud[..., None] / 10) / (power + np.float32(1e-9)))
         gate = np.clip((sure[..., None] - GATE[0]) / (GATE[1] - GATE[0]), 0, 1)

@@ -152,7 +152,9 @@ class _Player:
         pitch = pitch + np.rint(knobs["octave"]) + on * octaves
         f0 = np.clip(440.0 * 2**pitch, 20.0, 12000.0)
         played = np.maximum(heard.loudness_db + on * offset + knobs["loudness_db"], -100.0)
-        silent = np.clip((heard.loudness_db + 90) / 10, 0, 1)  # by the input alone
+        # The output is silent where the input is. Elsewhere its level undoes the offset, so that only the dynamics
+        # change.
+        silent = np.clip((heard.loudness_db + 90) / 10, 0, 1)
         level = np.where(silent > 0, 20 * np.log10(np.maximum(silent, 1e-6)), -120.0) - on * offset
         score = Score(
             f0[None], heard.confidence[None], played[None], level[None],

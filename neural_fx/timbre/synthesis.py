@@ -88,6 +88,7 @@ def harmonics(phases: Array, amplitudes: Array) -> NDArray[np.float32]:
         out = np.empty(phases.shape, np.float32)
         cpu.core.harmonics(np.ascontiguousarray(phases), amplitudes, out)
         return out
+    # The sine of harmonic k is the imaginary part of the fundamental's phasor to the power of k.
     base = np.exp(2j * np.pi * phases.reshape(len(phases), -1, HOP)).astype(np.complex64)
     way = (np.arange(HOP, dtype=np.float32) / HOP)[None, None]
     total, point = np.zeros(base.shape, np.float32), base.copy()

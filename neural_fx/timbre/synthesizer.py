@@ -143,6 +143,7 @@ def _shaped(frames: Frames, score: Score) -> Frames:
         numbers = np.arange(1, tones.shape[2] + 1, dtype=np.float32)
         hz = np.asarray(score.f0_hz, np.float32)[..., None] * numbers
         weights = a_weight(hz)
+        # The tilted tones are scaled to the A-weighted power that they had before.
         before = np.sum(np.square(tones) * weights, -1, keepdims=True)
         tones = tones * 10 ** (tilt * np.log2(numbers))
         after = np.sum(np.square(tones) * weights, -1, keepdims=True)
