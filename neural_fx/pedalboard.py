@@ -109,7 +109,12 @@ class Container(Processor, MutableSequence[Plugin]):
         return known[1]
 
     def name_slot(self, plugin: Plugin, name: str) -> None:
-        """Name a plugin of this container, for settings, board files and OSC addresses."""
+        """Name a slot, for settings, board files and OSC addresses.
+
+        Args:
+            plugin: in the slot.
+            name: of the slot.
+        """
         self._names[plugin] = name
 
     def given_name(self, plugin: Plugin) -> str | None:

@@ -58,7 +58,12 @@ def read(root: Node) -> Capture:
 
 
 def knob_names(count: int, usual: tuple[str, ...]) -> list[str]:
-    """Return names for `count` knob inputs: first the `usual` ones, then `knob3`, `knob4`, ..."""
+    """Return names for knob inputs.
+
+    Args:
+        count: number of knobs.
+        usual: names of the first knobs in the format's own players. Further ones are `knob3`, `knob4` and so on.
+    """
     return [usual[i] if i < len(usual) else f"knob{i + 1}" for i in range(count)]
 
 

@@ -203,7 +203,9 @@ class RecurrentLayer:
 class Recurrent:
     """LSTM or GRU layers, one after another.
 
-    Gates are in torch's order: i, f, g, o for an LSTM; r, z, n for a GRU.
+    Attributes:
+        kind: ``lstm`` or ``gru``. Gates are in torch's order: i, f, g, o for an LSTM; r, z, n for a GRU.
+        layers: weights, the first layer first.
     """
 
     kind: Literal["lstm", "gru"]

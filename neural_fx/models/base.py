@@ -68,9 +68,11 @@ def array(value: Tensor) -> np.ndarray:
 
 
 def add(total: Tensor | None, term: Tensor) -> Tensor:
-    """Return `total + term`, or `term` if there is no total yet.
+    """Return `total + term`.
 
-    Without gradients it reuses the memory of `total`, because fresh pages cost more than the sum.
+    Args:
+        total: sum so far, or None. Without gradients its memory is reused, because fresh pages cost more than the sum.
+        term: of the same shape.
     """
     if total is None:
         return term

@@ -53,7 +53,12 @@ class Habits:
     vibrato_cents: float = 0.0
 
     def between(self, other: Habits, share: float) -> Habits:
-        """Interpolate between these habits (share 0) and others (share 1)."""
+        """Interpolate between these habits and others.
+
+        Args:
+            other: the other habits.
+            share: 0 for these, 1 for the others.
+        """
         if share == 0 or other is self:
             return self
         mine, theirs = vars(self), vars(other)
