@@ -23,7 +23,7 @@ class InstrumentSlot(Slot):
     morph_to: FileName | None = None
 
     def files(self, folder: Path) -> list[Path]:
-        """Return the files that the slot names."""
+        """Return the files that it names."""
         return [place for place in self._places(folder) if isinstance(place, Path)]
 
     def _places(self, folder: Path) -> list[str | Path | None]:

@@ -56,7 +56,7 @@ def file_problem(path: str | Path, kind: str = "a file") -> str | None:
 
 
 def special_problem(path: str | Path) -> str | None:
-    """Return what a path is if it is neither a file nor a folder, such as a pipe, which must not be opened."""
+    """Return what a path is if it is neither a file nor a folder: opening a pipe would wait for its other end."""
     try:
         mode = os.stat(path).st_mode
     except (OSError, ValueError):

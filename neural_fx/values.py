@@ -34,8 +34,8 @@ def suggestion(name: str, names: Iterable[str]) -> str:
     """Return `` (did you mean 'NEAREST'?)`` for a misspelled name, or "" if no name is near.
 
     Args:
-        name: the unknown name.
-        names: the known names.
+        name: what was written.
+        names: what there is.
     """
     folded = {known.casefold(): known for known in names}
     near = difflib.get_close_matches(name[:256].casefold(), folded, 1)
