@@ -1,12 +1,12 @@
-"""Notes in, audio out: instruments with the call of pedalboard's VST3 instruments.
+"""Instruments: notes in, audio out. They are called like pedalboard's VST3 instruments.
 
 >>> import mido
 >>> notes = [mido.Message("note_on", note=69, velocity=90, time=0.0), mido.Message("note_off", note=69, time=0.4)]
 >>> DDSP("violin")(notes, duration=0.5, sample_rate=48000).shape
 (2, 24000)
 
-`base` holds what all families share. Each family is one file (`ddsp`) with one object for the registry `FAMILIES`;
-other packages add theirs through the entry-point group ``neural_fx.instruments``.
+`base` holds what all families share. Each family is one file, such as `ddsp`, with one object for the registry
+`FAMILIES`. Other packages add families through the entry-point group ``neural_fx.instruments``.
 """
 
 from instruments.base import Family, Instrument, MidiEvent, Touch

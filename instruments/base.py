@@ -1,8 +1,8 @@
-"""What all instruments share: notes in, voices, bends and pedals, tuning, rendering; a family only makes sound.
+"""Define what all instruments share: notes, voices, bends, pedals, tuning and rendering.
 
-A family subclasses `Instrument` and implements `open_family`, which returns a `Family`: something that starts,
-changes and releases voices, and renders the next samples of them all. It works at one sample rate of its own and
-never sees MIDI: the base class turns messages into `Touch`, what a player does to a voice right now.
+An instrument subclasses `Instrument` and implements `open_family`. This returns a `Family`, which makes the sound: it
+starts, changes and releases voices, and renders the sum of them. It runs at one sample rate of its own. It never sees
+MIDI, because the base class turns messages into `Touch`: what a player does to a voice at the moment.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ from neural_fx.resampling import StreamResampler, round_trip_latency
 
 Audio = NDArray[np.float32]
 MidiEvent: TypeAlias = "mido.Message | tuple[bytes, float]"
-"""A mido message whose `time` is in seconds from the start of the call, or raw bytes with seconds."""
+"""A mido message whose `time` is in seconds from the start of the call, or its bytes and that time."""
 
 VOICES = 8
-"""The most voices that sound at once."""
+"""The most voices that can sound at once."""
 
 PLAYING = (
-    Parameter("octave", -3, 3, 0, "octaves", 0, "transposes"),
-    Parameter("tuning", -100, 100, 0, "cents", description="of all notes"),
-    Parameter("bend_range", 0, 24, 2, "semitones", 0, "what a full pitch bend is; RPN 0 of a channel overrides it"),
-    Parameter("voices", 1, VOICES, VOICES, smoothing=0, description="at once; 1 plays overlapping notes legato"),
-    Parameter("glide", 0, 2, 0.05, "s", 0, "time from note to note, legato"),
-    Parameter("loudness_db", -40, 20, 0, "dB", description="of everything"),
+    Parameter("octave", -3, 3, 0, "octaves", 0, "transposes by octaves"),
+    Parameter("tuning", -100, 100, 0, "cents", description="tunes all notes"),
+    Parameter("bend_range", 0, 24, 2, "semitones", 0, "range of a full pitch bend; RPN 0 of a channel overrides it"),
+    Parameter("voices", 1, VOICES, VOICES, smoothing=0, description="most at once; 1 plays overlapping notes legato"),
+    Parameter("glide", 0, 2, 0.05, "s", 0, "time of a slide between legato notes"),
+    Parameter("loudness_db", -40, 20, 0, "dB", description="makes all notes louder or softer"),
 )  # fmt: skip
 
 
@@ -49,7 +49,7 @@ class Touch:
         velocity: 0..1, of the note.
         pressure: 0..1, of aftertouch.
         controls: values 0..1 of the MIDI controllers that were moved, by number.
-        held: whether the key or the pedal is down.
+        held: whether the key or a pedal holds the note.
     """
 
     pitch: float = 69.0
@@ -60,24 +60,38 @@ class Touch:
 
 
 class Family(Protocol):
-    """Voices that make sound."""
+    """Voices that make sound. The base class numbers them from 0 to `VOICES` - 1.
+
+    Attributes:
+        sample_rate: Hz at which it renders.
+    """
 
     sample_rate: float
 
     def start(self, voice: int, touch: Touch) -> None:
-        """A voice begins a note at the next sample."""
+        """Begin a note at the next sample.
+
+        Args:
+            voice: number of the voice. If it still sounds, it is stolen.
+            touch: what the player does.
+        """
 
     def change(self, voice: int, touch: Touch) -> None:
-        """The player does something else to a voice from the next sample on; a release is `held` turned False."""
+        """Change a voice from the next sample on.
+
+        Args:
+            voice: number of the voice.
+            touch: what the player does now. The note is released when `held` becomes False.
+        """
 
     def sounding(self, voice: int) -> bool:
-        """Whether a voice still makes sound."""
+        """Return whether a voice still makes sound."""
 
     def level(self, voice: int) -> float:
-        """Roughly how loud a voice is, in dB; the quietest released one is stolen first."""
+        """Return roughly how loud a voice is, in dB. The quietest released voice is stolen first."""
 
     def render(self, count: int) -> Audio:
-        """The next (count,) samples of all voices together."""
+        """Render the next `count` samples of all voices together: (count,) float32."""
 
 
 @dataclass
@@ -89,16 +103,18 @@ class _Voice:
     caught: bool = False  # by the sostenuto pedal
     age: int = 0
     began: int = 0  # samples since the performance began
-    off_due: bool = False  # it took over from a note of its key that was still down, whose note-off may follow
+    off_due: bool = False  # its key was still down from the note before, whose note-off may follow
     slide: float = 0.0  # semitones still to glide
     pressure: float = 0.0
 
 
 class Instrument(Parametric):
-    """Notes in, audio out, with the call of pedalboard's VST3 instruments; parameters are attributes.
+    """Notes in, audio out.
+
+    It is called like pedalboard's VST3 instruments, and its parameters are attributes.
 
     Args:
-        parameters: start values.
+        parameters: start values by name.
 
     Raises:
         ParameterError: an unknown name (lists the valid ones) or a value out of range.
@@ -120,12 +136,12 @@ class Instrument(Parametric):
 
     @property
     def sound(self) -> str:
-        """Name of what is heard, for lists and reports; the class's name unless a family says otherwise."""
+        """Name of the sound, for lists and reports; the name of the class unless a family overrides it."""
         return type(self).__name__
 
     @abstractmethod
     def open_family(self) -> Family:
-        """Voices that have played nothing."""
+        """Return voices that have not played yet."""
 
     def __call__(
         self,
@@ -136,24 +152,26 @@ class Instrument(Parametric):
         buffer_size: int = 8192,
         reset: bool = True,
     ) -> Audio:
-        """Play.
+        """Play MIDI messages.
+
+        Messages of one time act in the given order, with one exception. If a key is struck again and the note-off of
+        its old note has the same time, the note-off does not end the new note.
 
         Args:
-            midi_messages: in any order; times in seconds from the start of this call. Messages before 0 act at once,
-                those after the end are left out. Messages of one time act in the order given, except that a
-                note-off does not end a note that began at its own time while an older one of its key was down.
+            midi_messages: in any order, with times in seconds from the start of this call. Messages before 0 act at
+                once. Messages after the end are left out.
             duration: seconds of audio to return.
             sample_rate: Hz.
-            num_channels: of the result; all the same.
-            buffer_size: samples of the blocks it is worked on in; the result does not depend on it.
-            reset: False continues the notes that sound.
+            num_channels: of the result. All of them are equal.
+            buffer_size: samples of the largest block that is rendered at once. The result does not depend on it.
+            reset: True begins with silence, False continues the notes that sound.
 
         Returns:
             (num_channels, duration * sample_rate) float32.
 
         Raises:
-            TypeError: something that is no message.
-            ValueError: a duration, rate or number of channels that makes no sense.
+            TypeError: one of the messages is not a MIDI message.
+            ValueError: the duration is negative or not finite, or another number is not positive.
         """
         if not (math.isfinite(duration) and duration >= 0):
             raise ValueError(f"duration: expected seconds, got {duration}")
@@ -170,7 +188,7 @@ class Instrument(Parametric):
     process = __call__
 
     def reset(self) -> None:
-        """Silence: forget the notes that sound."""
+        """End all notes that sound, at once."""
         with self._lock:
             self._stream = None
 
@@ -183,11 +201,17 @@ class Instrument(Parametric):
 
 
 def parse_messages(messages: Iterable[MidiEvent]) -> list[tuple[float, mido.Message]]:
-    """Return messages in the order of their times; those of one time stay in the order given.
+    """Sort messages by time. Messages of one time stay in the given order, and meta messages are left out.
+
+    Args:
+        messages: mido messages, or pairs of bytes and seconds.
+
+    Returns:
+        Pairs of seconds, at least 0, and message.
 
     Raises:
-        TypeError: something that is no message.
-        NeuralFXError: bytes that are no MIDI message, or a time that is no number.
+        TypeError: one of them is not a message.
+        NeuralFXError: the bytes are not a MIDI message, or the time is not a finite number.
     """
     events = []
     for item in messages:
@@ -195,7 +219,7 @@ def parse_messages(messages: Iterable[MidiEvent]) -> list[tuple[float, mido.Mess
             try:
                 message = mido.Message.from_bytes(list(item[0]), time=float(item[1]))
             except (ValueError, TypeError, IndexError, OverflowError) as error:
-                raise NeuralFXError(f"{item!r}: is no MIDI message with seconds: {reason(error)}") from None
+                raise NeuralFXError(f"{item!r}: not a MIDI message with a time in seconds: {reason(error)}") from None
         elif isinstance(item, (mido.Message, mido.MetaMessage)):
             message = item
         else:
@@ -209,7 +233,12 @@ def parse_messages(messages: Iterable[MidiEvent]) -> list[tuple[float, mido.Mess
 
 
 class Performance:
-    """One performance: events and rendering in turn, at the family's rate, converted to the caller's."""
+    """One performance of an instrument. It renders at the family's rate, and converts to the caller's.
+
+    Args:
+        instrument: that plays.
+        sample_rate: of the output, in Hz.
+    """
 
     def __init__(self, instrument: Instrument, sample_rate: float) -> None:
         self.instrument, self.sample_rate = instrument, sample_rate
@@ -218,15 +247,24 @@ class Performance:
         self.rate = self.family.sample_rate
         self.converter: StreamResampler | None = None
         self.waiting = np.zeros(0, np.float32)
-        self.done = 0  # samples returned
-        self.rendered = 0  # samples of the family's
+        self.done = 0  # samples returned, at the caller's rate
+        self.rendered = 0  # samples rendered, at the family's rate
         if sample_rate != self.rate:
             self.converter = StreamResampler(self.rate, sample_rate, 1)
             ahead = round_trip_latency(sample_rate, self.rate)  # more than enough for one way
             self.waiting = np.zeros(ahead, np.float32)
 
     def play(self, events: list[tuple[float, mido.Message]], count: int, block: int) -> Audio:
-        """The next `count` samples at the caller's rate."""
+        """Render the next samples.
+
+        Args:
+            events: seconds from the start of these samples and message, in the order of time.
+            count: samples to return, at the caller's rate.
+            block: samples of the largest block that is rendered at once.
+
+        Returns:
+            (count,) float32.
+        """
         begin = self.done / self.sample_rate
         for seconds, message in events:
             at = round((begin + seconds) * self.rate)
@@ -234,7 +272,7 @@ class Performance:
                 self._render(at - self.rendered, block)
                 self.players.receive(message)
         self._render(round((self.done + count) * self.rate / self.sample_rate) - self.rendered, block)
-        if len(self.waiting) < count:  # the converter looks ahead a little more than was waited for
+        if len(self.waiting) < count:  # the converter holds back a little more than expected
             self.waiting = np.concatenate((np.zeros(count - len(self.waiting), np.float32), self.waiting))
         out, self.waiting = self.waiting[:count], self.waiting[count:]
         self.done += count
@@ -253,7 +291,12 @@ class Performance:
 
 
 class Players:
-    """MIDI messages to voices: who plays which note, how it is bent, which voice is stolen."""
+    """Assigns MIDI messages to voices: which voice plays a note, how it is bent, which voice is stolen.
+
+    Args:
+        instrument: whose parameters apply.
+        family: the voices.
+    """
 
     step = 192
     """Samples between changes of bends and glides."""
@@ -267,7 +310,7 @@ class Players:
         self.until = self.step  # samples to the next change
 
     def receive(self, message: mido.Message) -> None:
-        """Something the player does, now."""
+        """Apply a message now."""
         kind = message.type
         if kind == "note_on" and message.velocity > 0:
             self._press(message.channel, message.note, message.velocity / 127)
@@ -290,18 +333,19 @@ class Players:
     def panic(self) -> None:
         """Release all notes and pedals."""
         for voice in self.voices:
-            _let_go(voice)
+            _release(voice)
         for channel in self.channels:
             channel.sustain = False
             channel.sostenuto = False
         self._update()
 
     def advance(self, count: int) -> None:
-        """Time passes; glides go on."""
+        """Advance time by `count` samples, and continue glides."""
         self.now += count
         self.until -= count
         if self.until == 0:
             self.until = self.step
+            # A glide is exponential, and 95 % of it is done after the time of the knob.
             share = self.step / self.family.sample_rate / max(self.instrument.glide, 1e-3)
             for voice in self.voices:
                 voice.slide = 0.0 if share >= 1 else voice.slide * math.exp(-3 * share)
@@ -331,14 +375,14 @@ class Players:
         self.family.start(index, voice.touch)
 
     def _legato(self, channel: int, note: int) -> _Voice | None:
-        """Return the voice that slides to a new note. A key struck again does not slide: it starts anew."""
+        """Return the voice that slides to a new note, if any. A key that is struck again starts a new note."""
         for i, voice in enumerate(self.voices):
             if voice.down and voice.channel == channel and voice.note != note and self.family.sounding(i):
                 return voice
         return None
 
     def _free(self, note: int, channel: int) -> int:
-        """The voice for a new note: the same key's, else a silent, else a released, else the oldest."""
+        """Return the voice for a new note: that of the same key, else a silent, else a released, else the oldest."""
         allowed = range(round(self.instrument.voices))
         for i in allowed:
             if (self.voices[i].note, self.voices[i].channel) == (note, channel) and self.family.sounding(i):
@@ -355,7 +399,7 @@ class Players:
         for voice in self.voices:
             if (voice.channel, voice.note) != (channel, note) or not voice.down:
                 continue
-            if voice.off_due and voice.began == self.now:  # the off of the note before, which came after this one's on
+            if voice.off_due and voice.began == self.now:  # the off of the note before, after this one's on
                 voice.off_due = False
                 continue
             voice.down = False
@@ -374,7 +418,7 @@ class Players:
             if voice.channel != channel:
                 continue
             if number == ALL_SOUND_OFF:
-                _let_go(voice)
+                _release(voice)
             elif number >= ALL_NOTES_OFF:
                 voice.down = False
             elif number == SOSTENUTO and settings.sostenuto and not was_down:
@@ -399,13 +443,13 @@ class Players:
                 self.family.change(i, voice.touch)
 
 
-def _let_go(voice: _Voice) -> None:
-    """Release a voice, whatever holds it."""
+def _release(voice: _Voice) -> None:
+    """Release a voice, even if a key or a pedal holds it."""
     voice.down = False
     voice.caught = False
     voice.touch.held = False
 
 
 def note_hz(pitch: NDArray[Any] | float) -> Any:
-    """Frequency of a MIDI note number."""
+    """Convert MIDI note numbers, fractions allowed, to frequencies in Hz."""
     return 440.0 * 2 ** ((np.asarray(pitch) - 69) / 12)

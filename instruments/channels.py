@@ -1,4 +1,4 @@
-"""Keep what a MIDI channel is set to: bend, pressure, pedals, controllers and registered parameters (RPN)."""
+"""Keep the settings of a MIDI channel: bend, pressure, pedals, controllers and registered parameters (RPN)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _BEND_RANGE = (0, 0)
 _FINE_TUNING = (0, 1)
 _COARSE_TUNING = (0, 2)
 
-# "Reset all controllers" leaves these as they are (MIDI Association, RP-015): bank, volume, pan,
+# "Reset all controllers" does not change these (MIDI Association, RP-015): bank, volume, pan,
 # the sound controllers and the depths of effects.
 _KEPT = {0, 7, 10, 32, *range(70, 80), *range(91, 96)}
 
@@ -31,7 +31,7 @@ class Channel:
     """The settings of one MIDI channel.
 
     Attributes:
-        bend: -1..1, where the pitch wheel is.
+        bend: -1..1, position of the pitch wheel.
         pressure: 0..1, of channel aftertouch.
         sustain: whether the sustain pedal is down.
         sostenuto: whether the sostenuto pedal is down.
@@ -50,12 +50,12 @@ class Channel:
     _coarse: int = 64
 
     def control(self, number: int, value: int, knob: float) -> None:
-        """Take a control change.
+        """Apply a control change.
 
         Args:
             number: 0..127, of the controller.
             value: 0..127.
-            knob: the instrument's own bend range in semitones, where increments start from.
+            knob: the instrument's own bend range in semitones, from which increments start.
         """
         self.controls[number] = value / 127
         if number == SUSTAIN:
@@ -74,14 +74,20 @@ class Channel:
             self._enter(number, value, knob)
 
     def bend_range(self, knob: float) -> float:
-        """Return the bend range in semitones: the registered parameter's, until the knob is moved after it."""
+        """Return the bend range in semitones.
+
+        It is the registered parameter's, until the instrument's own knob is moved.
+
+        Args:
+            knob: the instrument's own bend range in semitones.
+        """
         if self._range_cents is None or self._range_knob != knob:
             return knob
         return self._range_cents / 100
 
     @property
     def tuning(self) -> float:
-        """Semitones, from the registered parameters for coarse and fine tuning."""
+        """Tuning in semitones, from the registered parameters for coarse and fine tuning."""
         return self._coarse - 64 + (self._fine - 8192) / 8192
 
     def _reset(self) -> None:
@@ -93,7 +99,7 @@ class Channel:
         self._selected = _NOTHING
 
     def _enter(self, number: int, value: int, knob: float) -> None:
-        """Change the selected registered parameter; an upper half sets the lower one to zero."""
+        """Change the selected registered parameter. Its upper half (MSB) sets the lower half (LSB) to zero."""
         if self._selected == _BEND_RANGE:
             cents = round(100 * self.bend_range(knob))
             self._range_cents = _entered(cents, number, value, unit=100, most=12800)
@@ -101,18 +107,18 @@ class Channel:
         elif self._selected == _FINE_TUNING:
             self._fine = _entered(self._fine, number, value, unit=128, most=16383)
         elif self._selected == _COARSE_TUNING and number != _DATA_FINE:
-            # Increments change the semitones here, not the lower half, which nobody uses (RP-018).
+            # Increments change semitones here, because the lower half is not used (RP-018).
             self._coarse = _entered(self._coarse, number, value, unit=1, most=127)
 
 
 def _entered(old: int, number: int, value: int, unit: int, most: int) -> int:
-    """Return a parameter after data entry.
+    """Return the value of a registered parameter after a data entry.
 
     Args:
-        old: its value so far, in steps of the lower half.
+        old: its value before, in steps of the lower half.
         number: the controller: data entry (upper or lower half), increment or decrement.
         value: of the controller. Increments ignore it.
-        unit: how many steps of the lower half one of the upper half is.
+        unit: steps of the lower half in one step of the upper half.
         most: the largest value.
     """
     if number == _DATA:

@@ -1,4 +1,4 @@
-"""Instruments of harmonics and noise: the timbres of `neural_fx.timbre`, played from notes."""
+"""Play the timbres of `neural_fx.timbre` from notes: harmonics and noise (DDSP, Engel et al. 2020)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Audio = NDArray[np.float32]
 PARAMETERS = (
     *PLAYING,
     BRIGHTNESS,
-    Parameter("vibrato", 0, 4, 1, description="scales the vibrato, which begins late"),
+    Parameter("vibrato", 0, 4, 1, description="scales the vibrato, which begins some time into a note"),
     BREATH,
     MORPH,
     REVERB,
@@ -31,26 +31,30 @@ _KNOBS = ("brightness", "breath", "morph", "loudness_db")
 _CLEAR = 0.98  # confidence of a settled tone
 _SILENT_DB = -95.0
 _VIBRATO_BEGINS, _VIBRATO_FULL = 0.3, 0.9  # seconds into a note
-_SLOWEST, _SLOWEST_RELEASE = 0.12, 150.0  # attack in s, release in dB/s: what rooms add to the recordings' is left out
-_LEAST_VIBRATO = 6.0  # cents, for instruments that were recorded without
-_FADE = 96  # samples in which a stolen voice ends
+_SLOWEST, _SLOWEST_RELEASE = 0.12, 150.0  # attack in s, release in dB/s: rooms in recordings make both slower
+_LEAST_VIBRATO = 6.0  # cents, for timbres whose recordings have none
+_FADE = 96  # samples in which a stolen voice fades out
 
 
 class DDSP(Instrument):
-    """A timbre played from MIDI: up to eight voices, each with the attack, release and vibrato of the recordings.
+    """A timbre played from MIDI, with up to eight voices.
 
-    Velocity sets the loudness and with it the colour. Controllers: 1 vibrato, 2 and 11 dynamics, 7 volume, 64
-    sustain, 74 brightness; pitch bend; aftertouch swells and trembles.
+    Attack, release and vibrato are those of the recordings. Velocity sets the loudness, and with it the colour. These
+    controllers are supported:
+
+    - 1 vibrato, 2 and 11 dynamics, 7 volume, 64 sustain, 74 brightness;
+    - pitch bend;
+    - aftertouch, which adds loudness and vibrato.
 
     Args:
         timbre: the name of a bundled timbre, the path of a timbre file, or a `Timbre`.
-        morph_to: another, to morph to by `morph`.
-        parameters: `octave`, `tuning`, `bend_range`, `voices`, `glide`, `loudness_db`, `brightness`, `vibrato`,
-            `breath`, `morph`, `reverb`.
+        morph_to: a second timbre, which `morph` moves to.
+        parameters: start values of `octave`, `tuning`, `bend_range`, `voices`, `glide`, `loudness_db`, `brightness`,
+            `vibrato`, `breath`, `morph` and `reverb`.
 
     Raises:
-        NeuralFXError: no timbre of that name (lists them).
-        ModelError: the file is no timbre.
+        NeuralFXError: there is no timbre of that name. Lists them.
+        ModelError: the file is not a timbre file.
         ParameterError: an unknown parameter or a value out of range.
     """
 
@@ -84,18 +88,18 @@ class DDSP(Instrument):
 
 @dataclass
 class _Note:
-    """One voice: what its player does, and what of it is rendered but not yet out."""
+    """One voice: what its player does, and the samples that are rendered but not yet played."""
 
     touch: Touch = field(default_factory=Touch)
     frames: int = 0  # since it began
-    released: int = 0  # frames since it was let go
+    released: int = 0  # frames since its release
     on: bool = False
     loudness: float = _SILENT_DB
     ready: Audio = field(default_factory=lambda: np.zeros(0, np.float32))
 
 
 class _Voices:
-    """Voices with frames of their own, a hop apart from where each began, all computed in one go per hop."""
+    """Voices of one instrument, which are all computed together, hop by hop."""
 
     sample_rate = float(RATE)
 
@@ -115,7 +119,7 @@ class _Voices:
         fading = fading * np.linspace(1, 0, len(fading), endpoint=False, dtype=np.float32)
         self.synthesizer.restart(voice)
         self.notes[voice] = note = _Note(touch, on=True)
-        if self.at:  # it begins between two hops of the others: its own first hop bridges to the next
+        if self.at:  # it begins inside a hop of the others, and is ahead of them by the rest of its first hop
             note.ready = self._hops([voice])[0]
         if len(fading):
             note.ready = np.concatenate((note.ready, np.zeros(max(0, len(fading) - len(note.ready)), np.float32)))
@@ -161,7 +165,7 @@ class _Voices:
             return
         for voice, audio in zip(which, self._hops(which), strict=True):
             note = self.notes[voice]
-            room = len(note.ready)  # the end of a stolen note may stand where this one begins
+            room = len(note.ready)  # a stolen note may still fade out where this one begins
             if room and note.frames == 1:
                 audio[:room] += note.ready
                 note.ready = audio
@@ -169,7 +173,7 @@ class _Voices:
                 note.ready = np.concatenate((note.ready, audio))
 
     def _hops(self, which: list[int]) -> Audio:
-        """The next hop of some voices."""
+        """Render the next hop of some voices: (voices, HOP)."""
         habits = self.instrument.timbres[0].habits.between(self.instrument.timbres[-1].habits, self.knobs["morph"])
         rows = np.array([self._frame(self.notes[voice], habits) for voice in which])[:, :, None]
         pitch, clear, loudness, gain, bright = (rows[:, i] for i in range(5))
@@ -179,7 +183,7 @@ class _Voices:
         return self.synthesizer.process(score, which)
 
     def _frame(self, note: _Note, habits: Habits) -> tuple[float, float, float, float, float]:
-        """Pitch, confidence, loudness, gain and brightness of a voice at its next frame."""
+        """Return pitch, confidence, loudness, gain and brightness of a voice at its next frame."""
         note.frames += 1
         touch, seconds = note.touch, note.frames * HOP / RATE
         controls = touch.controls

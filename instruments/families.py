@@ -1,4 +1,4 @@
-"""The instrument families' registry: where an instrument's sounds come from, whatever family it is of.
+"""Register families of instruments, and open their sounds.
 
 >>> open_instrument("violin").sound
 'violin'
@@ -29,20 +29,20 @@ def _no_file(path: Path) -> bool:
 
 @dataclass(frozen=True)
 class InstrumentFamily:
-    """A family of instruments: one way of making sound, with any number of sounds.
+    """A family of instruments: one way to make sound, with any number of sounds.
 
     Attributes:
-        name: such as ``ddsp``. ``NAME:SOUND`` names a sound whose name another family has as well.
-        kind: the class of its instruments.
-        sounds: returns the names of the sounds that come with it.
-        open: makes an instrument. It is called with the name of a sound or the path of a file, and with options and
+        name: such as ``ddsp``. If two families have a sound of the same name, ``NAME:SOUND`` tells them apart.
+        kind: class of its instruments.
+        sounds: function that returns the names of the sounds that come with the family.
+        open: function that makes an instrument. It gets the name of a sound or the path of a file, then options and
             parameters by name.
-        matches: whether an existing file is a sound of this family.
-        options: what `open` takes besides parameters and a board file may say. Each names another sound or file, such
-            as ``morph_to``.
-        sources: returns what the instrument was made from, by field: ``instrument`` and the options that were used. A
-            `Path` is a file.
-        card: returns what is known of a sound that comes with it: what it was made from, its licence, its quality.
+        matches: function that returns whether an existing file is a sound of this family.
+        options: names of further arguments of `open` that a board file may have. Each value is another sound or file,
+            as for ``morph_to``.
+        sources: function that returns what an instrument was made from, by field: ``instrument`` and the options that
+            were used. A `Path` is a file.
+        card: function that returns the data card of a sound that comes with the family: its data, licence and quality.
     """
 
     name: str
@@ -60,7 +60,7 @@ FAMILIES = Registry("neural_fx.instruments", InstrumentFamily, built_in=("instru
 
 
 def sound_names() -> list[str]:
-    """Return the names of all sounds that come with the families, each once."""
+    """Return the names of all sounds that come with the families. No name is repeated."""
     return list(dict.fromkeys(sound for family in FAMILIES for sound in family.sounds()))
 
 
@@ -85,12 +85,20 @@ def open_instrument(sound: str | Path, **settings: Any) -> Instrument:
 
 
 def family_of(instrument: Instrument) -> InstrumentFamily | None:
-    """Return the family of an instrument; None for one that no family made."""
+    """Return the family of an instrument, or None if it belongs to no family."""
     return next((family for family in FAMILIES if type(instrument) is family.kind), None)
 
 
 def sound_path(name: str, folder: Path) -> str | Path:
-    """Return a sound as a file in a folder names it: a name as it is, a path relative to that folder."""
+    """Resolve the name of a sound in a board file.
+
+    Args:
+        name: a sound's name, ``FAMILY:NAME``, or a path relative to the folder.
+        folder: of the board file.
+
+    Returns:
+        The name unchanged, or the path of the file.
+    """
     if name in sound_names() or name.partition(":")[0] in FAMILIES:
         return name
     return folder / os.path.expanduser(name) if Path(name).suffix or "/" in name else name

@@ -1,4 +1,4 @@
-"""Follow the keys and pedals of a channel through a song: overlapping notes, and what is still held at the end."""
+"""Follow the keys and pedals of a channel through a song: overlapping notes, and notes that are held at the end."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import mido
 from instruments.channels import ALL_NOTES_OFF, ALL_SOUND_OFF, RESET_CONTROLLERS, SOSTENUTO, SUSTAIN
 
 MAX_OVERLAP = 0.1
-"""Seconds that a note may go on under the next one of its key, where more notes follow."""
+"""The most seconds by which a note may overlap the next one of its key, if more notes follow."""
 
 
 def starts(message: mido.Message) -> bool:
-    """Return whether a message begins a note: a note-on of velocity 0 is a note-off."""
+    """Return whether a message begins a note. A note-on of velocity 0 is a note-off."""
     return bool(message.type == "note_on" and message.velocity)
 
 
@@ -21,14 +21,17 @@ def stops(message: mido.Message) -> bool:
 
 
 def overlaps_resolved(messages: list[mido.Message]) -> list[mido.Message]:
-    """Return messages in which overlapping notes of one key last until the last of them ends.
+    """Remove note-offs, so that overlapping notes of one key last until the last of them ends.
 
-    The standard wants a note-off for every note-on, so a note-off is left out while a later note of its key goes on.
-    But real files lack note-offs, too. So a later note counts only if its own note-off comes next, or if it had just
-    begun. Else a note-off ends every note of its key, and nothing hangs.
+    By the standard every note-on has its own note-off. So a note-off is removed while a later note of its key goes on.
+    But some files lack note-offs. So a later note only counts if its own note-off comes next, or if it has just begun.
+    Otherwise a note-off ends all notes of its key, and no note hangs.
 
     Args:
         messages: of one channel, in the order of their times.
+
+    Returns:
+        The messages that are left.
     """
     down = [0] * 128
     began = [0.0] * 128
@@ -50,13 +53,20 @@ def overlaps_resolved(messages: list[mido.Message]) -> list[mido.Message]:
 
 
 def _goes_on(began: float, off: mido.Message, after: mido.Message) -> bool:
-    """Return whether a note that began before a note-off of its key goes on after it, from what comes next."""
+    """Return whether a note goes on after a note-off of its key.
+
+    Args:
+        began: time at which the note began, in seconds.
+        off: the note-off.
+        after: the next message that begins or ends a note of this key.
+    """
+    # A short overlap is legato playing if the later note then lasts several times as long.
     overlap = off.time - began
     return stops(after) or (overlap <= MAX_OVERLAP and 4 * overlap <= after.time - began)
 
 
 def _next_of_key(messages: list[mido.Message]) -> list[mido.Message | None]:
-    """Return for each message the next that begins or ends a note of its key, up to the end of all notes."""
+    """Return, for each note-on and note-off, the next one of its key before all notes are ended."""
     latest: dict[int, mido.Message] = {}
     found: list[mido.Message | None] = []
     for message in reversed(messages):
@@ -75,25 +85,25 @@ def _ends_all(message: mido.Message) -> bool:
 
 
 class KeyFollower:
-    """Follows which notes of a channel are held, by keys or pedals.
+    """Follows which notes of a channel are held by keys or pedals.
 
     Attributes:
-        last: the time at which a note last began or ended.
+        last: time in seconds at which a note last began or ended.
     """
 
     def __init__(self) -> None:
         self.last = 0.0
-        self._keys: dict[int, tuple[float, bool]] = {}  # when it began; whether the note before has its off to come
+        self._keys: dict[int, tuple[float, bool]] = {}  # when it began; whether the off of the note before is due
         self._ringing: set[int] = set()  # released, but held by a pedal
         self._pedals: set[int] = set()
 
     @property
     def held(self) -> bool:
-        """Whether anything is held."""
+        """Whether a key or a pedal holds any note."""
         return bool(self._keys or self._ringing)
 
     def follow(self, message: mido.Message) -> None:
-        """Take the next message."""
+        """Follow the next message."""
         if starts(message):
             began, due = self._keys.get(message.note, (message.time, False))
             self._keys[message.note] = (message.time, due or began < message.time)
@@ -108,7 +118,7 @@ class KeyFollower:
 
     def _lift(self, note: int, time: float) -> None:
         began, due = self._keys.get(note, (-1.0, False))
-        if due and began == time:  # the off of the note before: see `Players`
+        if due and began == time:  # the off of the note before, as in `Players`
             self._keys[note] = (began, False)
         elif note in self._keys:
             del self._keys[note]
@@ -132,7 +142,12 @@ class KeyFollower:
 
 
 def releases(channel: int, seconds: float) -> list[mido.Message]:
-    """Return the messages that end every note of a channel, whatever holds it."""
+    """Return the messages that end all notes of a channel, whether keys or pedals hold them.
+
+    Args:
+        channel: 0..15.
+        seconds: time of the messages.
+    """
     controls = ((SUSTAIN, 0), (SOSTENUTO, 0), (ALL_NOTES_OFF, 0))
     return [
         mido.Message("control_change", channel=channel, control=number, value=value, time=seconds)

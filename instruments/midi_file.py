@@ -1,8 +1,8 @@
-"""Read Standard MIDI Files as players do: what can be played is kept, and what was wrong is remarked on.
+"""Read Standard MIDI Files leniently: keep what can be played, and report what breaks the standard.
 
-mido's reader stops at the first byte that breaks the standard. It also refuses unknown chunks, which are legal,
-and reads SMPTE time as a negative number of ticks. symusic refuses SMPTE time and impossible values, and loses the
-notes of tracks with escaped system exclusive data. So chunks and events are read here, into mido's messages.
+mido's reader stops at the first byte that breaks the standard. It also refuses unknown chunks, which are legal, and
+reads SMPTE time as a negative number of ticks. symusic refuses SMPTE time and impossible values. It also loses the
+notes of tracks with escaped system exclusive data. So this module reads chunks and events itself, into mido's messages.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from instruments.midi_track import MAX_EVENTS, Event, MidiFileError, Track, read
 
 MAX_TRACKS = 65535
 MAX_LEADING = 4096
-"""Bytes that are searched for the header: other programs put up to a few hundred before it."""
+"""Bytes that are searched for the header. Some programs write a few hundred bytes before it."""
 DEFAULT_TEMPO = 500_000
-"""Microseconds per beat until a file says otherwise."""
+"""Microseconds per beat until a file sets a tempo."""
 
 _HEADER = 14
 _SMPTE_RATES = {24: 24.0, 25: 25.0, 29: 30000 / 1001, 30: 30.0}
@@ -27,13 +27,13 @@ _SMPTE_RATES = {24: 24.0, 25: 25.0, 29: 30000 / 1001, 30: 30.0}
 
 @dataclass(frozen=True)
 class MidiData:
-    """A MIDI file.
+    """Content of a MIDI file.
 
     Attributes:
-        events: channel messages of all tracks in the order they are played; at one tick, first tracks first.
+        events: channel messages of all tracks in playing order. At one tick they are in the order of the tracks.
         clock: converts ticks to seconds.
-        end: the tick of the last event, end of track included.
-        remarks: sentences about what was wrong.
+        end: tick of the last event. The end of a track counts as an event.
+        remarks: sentences about what is wrong with the file.
     """
 
     events: list[Event]
@@ -46,9 +46,9 @@ class Clock:
     """Converts ticks to seconds.
 
     Args:
-        seconds_per_tick: with SMPTE time; None where tempos count.
+        seconds_per_tick: for SMPTE time. If None, tempos apply.
         ticks_per_beat: without SMPTE time.
-        tempos: (tick, microseconds per beat) in any order; of several at one tick the last counts.
+        tempos: (tick, microseconds per beat) in any order. Of several at one tick the last counts.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Clock:
                 self._rates.append(tempo * 1e-6 / ticks_per_beat)
 
     def seconds(self, tick: int) -> float:
-        """Return the time of a tick."""
+        """Return the time of a tick in seconds."""
         i = bisect_right(self._ticks, tick) - 1
         return self._seconds[i] + (tick - self._ticks[i]) * self._rates[i]
 
@@ -75,13 +75,13 @@ def parse_midi(data: bytes) -> MidiData:
     """Read a MIDI file.
 
     Args:
-        data: the whole file; a RIFF wrapper (``.rmi``) is taken off.
+        data: the whole file. It may be wrapped in RIFF (``.rmi``).
 
     Returns:
         What can be played, and remarks on the rest.
 
     Raises:
-        MidiFileError: not a MIDI file, or one that cannot be played as one song. The reason is in the message.
+        MidiFileError: not a MIDI file, or one that cannot be played as one song. The message states the reason.
     """
     if not data:
         raise MidiFileError("the file is empty")
@@ -111,7 +111,7 @@ def parse_midi(data: bytes) -> MidiData:
 
 
 def _unwrapped(data: bytes) -> bytes:
-    """Return the MIDI file inside a RIFF file, or the data as they are."""
+    """Return the MIDI file inside a RIFF file. Other data are returned unchanged."""
     if data[:4] != b"RIFF" or data[8:12] != b"RMID":
         return data
     at = 12
@@ -124,7 +124,7 @@ def _unwrapped(data: bytes) -> bytes:
 
 
 def _after_header(data: bytes, start: int) -> int:
-    """Return where the first chunk begins: headers may grow, but a size beyond the file is damage."""
+    """Return the position of the first chunk. A header may be longer than usual, but not longer than the file."""
     end = start + 8 + int.from_bytes(data[start + 4 : start + 8], "big")
     return end if start + _HEADER <= end <= len(data) else start + _HEADER
 
@@ -144,7 +144,11 @@ def _division(value: int, remarks: list[str]) -> tuple[float | None, int]:
 
 
 def _compare_counts(kind: int, said: int, found: int, remarks: list[str]) -> None:
-    """Remark on a number of tracks that the header does not announce."""
+    """Add a remark if the number of tracks differs from that in the header.
+
+    Raises:
+        MidiFileError: there are no tracks.
+    """
     if found == 0:
         raise MidiFileError(f"not a readable MIDI file: the header says {_tracks_in_words(said)}, found none")
     if said != found:
@@ -161,7 +165,7 @@ def _tracks_in_words(count: int) -> str:
 
 
 def _tracks(data: bytes, at: int, remarks: list[str]) -> Iterator[Track]:
-    """Read the tracks, passing over chunks of other kinds."""
+    """Read the tracks, and skip chunks of other kinds."""
     count = events = 0
     stray = False
     while at < len(data):
@@ -190,15 +194,16 @@ def _tracks(data: bytes, at: int, remarks: list[str]) -> Iterator[Track]:
 
 
 def _is_chunk(name: bytes) -> bool:
-    """Whether four bytes can be the name of a chunk."""
+    """Return whether four bytes can be the name of a chunk."""
     return len(name) == 4 and all(0x20 <= byte < 0x7F for byte in name)
 
 
 def _sized_track(data: bytes, start: int, end: int, most: int) -> Track:
-    """Read a track whose declared end may be wrong; its `size` leads to what follows.
+    """Read a track whose declared end may be wrong. Its `size` leads to the next chunk.
 
-    The declared end is believed if another chunk, or nothing, follows it. Else the track may last to the next one, or
-    to the end of the file. In both cases its end of track ends it, if a track or the declared end comes right after.
+    The declared end is trusted if another chunk, or nothing, follows it. Otherwise the track may extend to the next
+    track, or to the end of the file. In both cases an end-of-track event ends it, if another track or the declared end
+    comes right after the event.
     """
     following = data[end : end + 4]
     credible = end <= len(data) and (not following or _is_chunk(following))
@@ -224,7 +229,7 @@ def _sized_track(data: bytes, start: int, end: int, most: int) -> Track:
 
 
 def _track_remarks(tracks: list[Track]) -> Iterator[str]:
-    """Yield a sentence for each kind of remark, naming the first track it is about."""
+    """Yield a sentence for each kind of remark. It names the first track that has it."""
     where: dict[str, list[int]] = {}
     times: Counter[str] = Counter()
     for number, track in enumerate(tracks, 1):

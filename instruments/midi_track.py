@@ -1,4 +1,4 @@
-"""Read the events of one track of a MIDI file: keep the channel messages, and remark on what breaks the standard."""
+"""Read the events of one track of a MIDI file: keep the channel messages, and report what breaks the standard."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from neural_fx.errors import NeuralFXError
 
 MAX_EVENTS = 500_000
-"""The most events of a file, meta events included."""
+"""The most events of a file, with meta events."""
 
-_SYSTEM_DATA = {0xF1: 1, 0xF2: 2, 0xF3: 1}  # data bytes of system messages, which files should not hold
+_SYSTEM_DATA = {0xF1: 1, 0xF2: 2, 0xF3: 1}  # data bytes of system messages, which do not belong in files
 _PORT = 0x21
 _END_OF_TRACK = 0x2F
 _TEMPO = 0x51
@@ -29,12 +29,12 @@ class Track:
     Attributes:
         events: channel messages.
         tempos: tick and microseconds per beat.
-        end: the tick of its last event, end of track included.
-        size: the bytes that were read.
-        ended: whether there was an end of track.
-        count: events of all kinds.
-        ports: the output ports it is meant for.
-        remarks: what was wrong, and how often.
+        end: tick of its last event. The end of the track counts as an event.
+        size: number of bytes that were read.
+        ended: whether there was an end-of-track event.
+        count: number of events of all kinds.
+        ports: MIDI ports that it is meant for.
+        remarks: what is wrong, and how often.
     """
 
     events: list[Event] = field(default_factory=list)
@@ -48,22 +48,22 @@ class Track:
 
 
 class MidiFileError(NeuralFXError, ValueError):
-    """A MIDI file that cannot be played, and why; the message does not name the file."""
+    """A MIDI file that cannot be played. The message states the reason, but does not name the file."""
 
 
 class _DamageError(Exception):
-    """Bytes after which nothing in a track can be told apart."""
+    """Damage after which the rest of a track cannot be read."""
 
 
 def read_track(chunk: memoryview, most: int) -> Track:
     """Read the events of a track, up to its end, to damage, or to the end of the data.
 
     Args:
-        chunk: the track's bytes; more may follow its end.
-        most: events that the file may still have.
+        chunk: the track's bytes. More bytes may follow the track.
+        most: the most events that the file may still have.
 
     Raises:
-        MidiFileError: there are more.
+        MidiFileError: there are more events.
     """
     track = Track()
     tick = at = status = count = 0
@@ -88,7 +88,7 @@ def read_track(chunk: memoryview, most: int) -> Track:
             count += 1
             if count > most:
                 raise MidiFileError(f"it has over {MAX_EVENTS} messages, too many for a song")
-    except IndexError:  # the data end inside an event
+    except IndexError:  # the data ends inside an event
         pass
     except _DamageError as error:
         track.remarks[f"{error}; the rest of it is left out"] += 1
@@ -97,7 +97,7 @@ def read_track(chunk: memoryview, most: int) -> Track:
 
 
 def _variable_length(chunk: memoryview, at: int) -> tuple[int, int]:
-    """Return a number of seven bits per byte, and where it ends."""
+    """Read a variable-length number, and return it with the position after it."""
     value = 0
     for i in range(at, at + 4):
         byte = chunk[i]
@@ -108,9 +108,19 @@ def _variable_length(chunk: memoryview, at: int) -> tuple[int, int]:
 
 
 def _channel_message(track: Track, chunk: memoryview, at: int, tick: int, status: int) -> int:
-    """Keep a channel message whose data begin here; return where they end.
+    """Add a channel message to a track.
 
-    Values above 127 are read as 127. A key, controller or program above 127 does not exist: the message is left out.
+    Values above 127 are read as 127. A key, controller or program above 127 does not exist, so the message is left out.
+
+    Args:
+        track: that the message belongs to.
+        chunk: the track's bytes.
+        at: position of the message's data.
+        tick: of the message.
+        status: its status byte.
+
+    Returns:
+        The position after the message.
     """
     kind = status & 0xF0
     size = 1 if kind in (0xC0, 0xD0) else 2
@@ -127,7 +137,10 @@ def _channel_message(track: Track, chunk: memoryview, at: int, tick: int, status
 
 
 def _other_event(track: Track, chunk: memoryview, at: int, tick: int) -> int:
-    """Take a meta, system exclusive or system event; return where it ends. Running status goes on, as in players."""
+    """Read a meta, system exclusive or system event, and return the position after it.
+
+    The running status stays valid, as it does in players.
+    """
     byte = chunk[at]
     if byte not in (0xFF, 0xF0, 0xF7):
         track.remarks["a system message, which files cannot hold; skipped"] += 1
@@ -144,7 +157,7 @@ def _other_event(track: Track, chunk: memoryview, at: int, tick: int) -> int:
 
 
 def _meta(track: Track, kind: int, data: bytes, tick: int) -> None:
-    """Take a meta event that matters, or that can be wrong."""
+    """Apply a meta event, or add a remark if it is wrong."""
     if kind == _PORT:
         track.ports.update(data[:1])
     elif len(data) != _META_SIZES[kind]:

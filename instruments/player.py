@@ -1,4 +1,4 @@
-"""An instrument in a chain: a processor that plays the notes it is sent, whatever comes in as audio."""
+"""Play an instrument in a chain: a processor that ignores its input and plays the notes it is sent."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ MOST_PENDING = 65536
 
 
 class InstrumentPlayer(Processor):
-    """Plays an instrument as part of a board; its parameters are the instrument's.
+    """Plays an instrument as part of a board. Its parameters are those of the instrument.
 
-    The audio that comes in is not heard. `send` may be called from any thread; `process_block` from one.
+    It ignores the audio that comes in. Any thread may call `send`. Only one thread may call `process_block`.
 
     Args:
-        instrument: whose notes and parameters these are.
+        instrument: that plays.
     """
 
     is_instrument = True
@@ -40,7 +40,7 @@ class InstrumentPlayer(Processor):
         def __setattr__(self, name: str, value: Any) -> None: ...
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return the settings without the messages that wait to be played."""
+        """Return the settings without the messages that wait."""
         return {**super().__getstate__(), "_sent": deque(maxlen=MOST_PENDING)}
 
     def set_parameter(self, name: str, value: object) -> None:
@@ -50,7 +50,7 @@ class InstrumentPlayer(Processor):
         self._values[name] = getattr(self.instrument, name)
 
     def send(self, message: mido.Message) -> None:
-        """A message to act on at the beginning of the next block."""
+        """Send a message, which acts at the beginning of the next block."""
         self._sent.append(message)
 
     def prepare(self, spec: Spec) -> None:
@@ -58,7 +58,7 @@ class InstrumentPlayer(Processor):
 
     def process_block(self, block: Audio) -> Audio:
         assert self._performance is not None
-        if block.shape[1] == 0:  # messages wait for a block in which they can act
+        if block.shape[1] == 0:  # messages wait for a block that has samples
             return block
         messages = [(0.0, self._sent.popleft()) for _ in range(len(self._sent))]
         mono = self._performance.play(messages, block.shape[1], block.shape[1])

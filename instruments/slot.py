@@ -1,4 +1,4 @@
-"""Board files with instruments: `- instrument: violin`, then the effects it plays through."""
+"""Put instruments into board files: `- instrument: violin`, then the effects that it plays through."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class InstrumentSlot(Slot):
 
     Attributes:
         instrument: a sound's name, ``FAMILY:NAME``, or the path of a file.
-        morph_to: another one, for families that morph.
+        morph_to: a second sound, for families that morph.
     """
 
     instrument: SoundName
@@ -53,7 +53,7 @@ def _describe(plugin: Plugin, folder: Path) -> dict[str, Any] | None:
 
 
 def _unique(family: str, sound: str) -> str:
-    """Return a sound's name, with its family if another family that is asked first has the same name."""
+    """Return a sound's name. If an earlier family has a sound of this name, the family is put in front."""
     first = next((known.name for known in FAMILIES if sound in known.sounds()), family)
     return sound if first == family else f"{family}:{sound}"
 

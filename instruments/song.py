@@ -1,4 +1,4 @@
-"""A multi-track MIDI file played by instruments, one per channel."""
+"""Play a multi-track MIDI file with instruments, one per channel."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ DRUMS = 9
 MAX_BYTES = 2**24
 MAX_SECONDS = 4 * 3600.0
 TAIL = 2.0
-"""Seconds after the last note, for releases and rooms."""
+"""Seconds after the last note, for releases and reverb."""
 MAX_HELD = 10.0
-"""Seconds that keys and pedals which are never released are held after the last note, if the file goes on."""
+"""The most seconds after the last note for which keys and pedals are held, if they are never released."""
 MAX_SAMPLES = 2**28
 """The most samples of a result: 93 minutes at 48 kHz, 2 GB."""
 FADE = 0.05
-"""Seconds over which the very end is faded out, should something still ring."""
+"""Seconds of the fade-out at the very end, in case something still rings."""
 STEP = 2.0
 """Seconds rendered between reports of progress."""
 
 
 @dataclass(frozen=True)
 class Song:
-    """What a MIDI file says, by channel.
+    """Content of a MIDI file by channel, counted from 0.
 
     Attributes:
-        channels: messages with times in seconds; only channels with notes.
-        programs: the first General MIDI program of each.
-        seconds: until the last note ends, or the pedal that holds it is released.
-        remarks: sentences on what was wrong with the file, or is not played.
+        channels: messages with times in seconds. Channels without notes are left out.
+        programs: first General MIDI program of each channel.
+        seconds: time until the last note ends, or the pedal that holds it is released.
+        remarks: sentences on what is wrong with the file, or not played.
     """
 
     channels: Mapping[int, list[mido.Message]]
@@ -51,10 +51,13 @@ class Song:
 
 
 def read_song(path: str | Path) -> Song:
-    """Read a MIDI file, leniently: what can be played is kept, and `Song.remarks` says what was wrong.
+    """Read a MIDI file leniently. What can be played is kept, and `Song.remarks` lists what is wrong.
+
+    Args:
+        path: the file.
 
     Raises:
-        NeuralFXError: it cannot be read, is no MIDI file, cannot be played as one song, is too long, or has no notes.
+        NeuralFXError: it cannot be read, is not a MIDI file, is not one song, is too long, or has no notes.
     """
     try:
         with open(path, "rb") as stream:
@@ -82,14 +85,14 @@ def _song(file: MidiData) -> Song:
     if not played:
         because = f" ({'; '.join(file.remarks)})" if file.remarks else ""
         raise MidiFileError(f"has no notes{because}")
-    followers = {channel: _followed(messages) for channel, messages in played.items()}
+    followers = {channel: _follow(messages) for channel, messages in played.items()}
     file_seconds = file.clock.seconds(file.end)
     seconds = max(follower.last for follower in followers.values())
     held = [str(channel + 1) for channel, follower in followers.items() if follower.held]
-    if held:  # it goes on until the file ends, if that is soon
+    if held:  # they are held until the file ends, but not for longer than `MAX_HELD`
         seconds = max(seconds, min(file_seconds, seconds + MAX_HELD))
     if seconds > MAX_SECONDS:
-        raise MidiFileError(f"lasts {seconds / 3600:.1f} hours, over the {MAX_SECONDS / 3600:g} that are played")
+        raise MidiFileError(f"lasts {seconds / 3600:.1f} hours; at most {MAX_SECONDS / 3600:g} hours are played")
     remarks = list(file.remarks)
     if held:
         remarks.append(f"keys or pedals are still down at the end on channel {', '.join(held)}; released there")
@@ -101,8 +104,8 @@ def _song(file: MidiData) -> Song:
     return Song(played, {channel: found[0] for channel, found in programs.items()}, seconds, tuple(remarks))
 
 
-def _followed(messages: list[mido.Message]) -> KeyFollower:
-    """Return what the keys and pedals of a channel have come to at its end."""
+def _follow(messages: list[mido.Message]) -> KeyFollower:
+    """Return the state of a channel's keys and pedals at its end."""
     follower = KeyFollower()
     for message in messages:
         follower.follow(message)
@@ -115,16 +118,19 @@ def perform(
     sample_rate: float = 48000,
     report: Callable[[float], None] = lambda seconds: None,
 ) -> NDArray[np.float32]:
-    """Play the channels that have a player. Keys and pedals still down at the end of the song are released there.
+    """Play the channels of a song that have a player.
+
+    Keys and pedals that are still down at the end of the song are released there. Each channel is panned by the first
+    value of its controller 10.
 
     Args:
-        song: as `read_song` gives it.
-        players: an instrument of its own for each channel.
+        song: as `read_song` returns it.
+        players: instruments by channel, counted from 0. Each channel needs an instrument of its own.
         sample_rate: Hz.
-        report: called with seconds of one channel's audio as they are done.
+        report: called during the work with the seconds of one channel's audio that have been added.
 
     Returns:
-        (2, samples) float32, unclipped; each channel panned as its controller 10 begins.
+        (2, samples) float32, not clipped.
 
     Raises:
         NeuralFXError: the result would be too large.
@@ -154,7 +160,7 @@ def perform(
 def _parts(
     player: Instrument, messages: list[mido.Message], count: int, sample_rate: float
 ) -> Iterator[NDArray[np.float32]]:
-    """Yield what a player makes of messages, a few seconds at a time: (samples,) each."""
+    """Play messages, and yield the audio in parts of a few seconds, each (samples,)."""
     messages = sorted(messages, key=_time)
     step = round(STEP * sample_rate)
     player.reset()
@@ -174,7 +180,7 @@ def _time(message: mido.Message) -> float:
 
 
 def _pan(messages: list[mido.Message]) -> tuple[np.float32, np.float32]:
-    """Equal power; 1 and 1 in the middle."""
+    """Return the gains of the left and right channel: equal power, and 1 and 1 in the middle."""
     where = [m.value for m in messages if m.type == "control_change" and m.control == 10]
     angle = (where[0] / 127 if where else 0.5) * np.pi / 2
     return np.float32(np.cos(angle) * np.sqrt(2)), np.float32(np.sin(angle) * np.sqrt(2))

@@ -1,10 +1,10 @@
-"""Neural effects for audio in Python: any capture as a processor, next to native pedalboard plugins in one chain.
+"""Neural effects for audio in Python. A capture is a processor, in one chain with native pedalboard plugins.
 
     >>> import neural_fx, pedalboard                                                # doctest: +SKIP
     >>> board = neural_fx.Pedalboard([neural_fx.load("amp.nam"), pedalboard.Reverb()])  # doctest: +SKIP
     >>> wet = board(dry, sample_rate)                                                  # doctest: +SKIP
 
-Names are imported when first used, so `import neural_fx` costs nothing; torch is loaded by the first model played.
+Names are imported when first used, so `import neural_fx` is fast.
 """
 
 from __future__ import annotations

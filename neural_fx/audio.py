@@ -1,4 +1,4 @@
-"""Audio files in, audio files out, and conversion between sample rates (soxr)."""
+"""Read and write audio files, and convert between sample rates (soxr)."""
 
 from __future__ import annotations
 
@@ -25,23 +25,24 @@ if TYPE_CHECKING:
 Audio = NDArray[np.float32]
 
 SUFFIXES = (".wav", ".flac", ".aif", ".aiff", ".aifc", ".ogg", ".oga", ".opus", ".mp3", ".w64", ".caf", ".rf64", ".au")
-"""What a folder is searched for; a file that is named is tried whatever its suffix."""
+"""Suffixes of the files that are found in a folder. A file that is named itself may have any suffix."""
 
 
 UNSTATED = "the size in its header was never filled in; read to the end of the file"
 NO_END = "its last page is not marked as the end; it may be cut off"
 _UNKNOWN_FRAMES = 2**62
-"""libsndfile's length of a FLAC file that does not state one is above this. pedalboard finds the true length."""
+"""libsndfile reports a length above this for a FLAC file that states none. pedalboard finds the true length."""
 
 
 class Reader:
-    """An audio file read in blocks, whatever library can read it.
+    """An audio file that is read in blocks, with libsndfile or pedalboard.
 
     Attributes:
+        path: of the file.
         sample_rate: Hz.
         channels: number of channels.
         frames: length in samples per channel.
-        remarks: what a user should know about the file, although it can be read.
+        remarks: sentences about defects of the file, which can be read in spite of them.
     """
 
     def __init__(
@@ -55,7 +56,7 @@ class Reader:
         self.remarks = remarks
 
     def blocks(self, size: int) -> Iterator[Audio]:
-        """Blocks of (channels, at most `size`) until the end.
+        """Yield blocks of (channels, at most `size`) float32 until the end.
 
         Raises:
             AudioError: the file ends early, or has NaN or infinite samples.
@@ -75,7 +76,7 @@ class Reader:
             if hasattr(self._file, "subtype"):  # soundfile
                 return np.ascontiguousarray(self._file.read(count, dtype="float32", always_2d=True).T)
             return np.asarray(self._file.read(count), np.float32)
-        except Exception as error:  # both libraries raise several kinds for damaged data
+        except Exception as error:  # both libraries raise many kinds of errors for damaged data
             raise AudioError(f"{self.path}: cannot be decoded: {_one_line(error)}") from None
 
 
@@ -83,10 +84,13 @@ class Reader:
 def open_audio(path: str | Path) -> Iterator[Reader]:
     """Open an audio file that libsndfile or pedalboard can read.
 
-    A file whose header does not state the size of its audio is read to its end, and `Reader.remarks` says so.
+    If the header does not state the size of the audio, the file is read to its end, with a remark in `Reader.remarks`.
+
+    Args:
+        path: the file.
 
     Raises:
-        AudioError: missing, empty, a pipe or device, cut off, or not audio.
+        AudioError: the file is missing, empty, cut off or not audio, or is a pipe or device.
     """
     path = Path(path)
     problem = file_problem(path, "an audio file")
@@ -100,10 +104,10 @@ def open_audio(path: str | Path) -> Iterator[Reader]:
 
 
 def _patches(path: Path) -> dict[int, bytes]:
-    """Return the header bytes to replace in a file whose size was never filled in; none for other files.
+    """Return the header bytes to replace in a file whose size was never filled in. Other files need none.
 
     Raises:
-        AudioError: the file was cut off, or cannot be read.
+        AudioError: the file is cut off, or cannot be read.
     """
     try:
         size = audio_size(path)
@@ -122,7 +126,7 @@ def _patches(path: Path) -> dict[int, bytes]:
 
 
 def _open(path: Path, patches: dict[int, bytes], opened: ExitStack) -> Reader:
-    """Open a file with libsndfile or else with pedalboard; `opened` closes what was opened."""
+    """Open a file with libsndfile, or else with pedalboard. `opened` closes it later."""
     import soundfile
 
     first: Exception | None = None
@@ -137,7 +141,7 @@ def _open(path: Path, patches: dict[int, bytes], opened: ExitStack) -> Reader:
     from pedalboard.io import ReadableAudioFile
 
     try:
-        # A file object instead of a name: pedalboard takes only names that are UTF-8.
+        # A file object instead of a name, because pedalboard only accepts names that are UTF-8.
         file = opened.enter_context(ReadableAudioFile(opened.enter_context(path.open("rb"))))
         return Reader(path, file, file.samplerate, file.num_channels, file.frames, (UNSTATED,) if first is None else ())
     except Exception:
@@ -146,12 +150,12 @@ def _open(path: Path, patches: dict[int, bytes], opened: ExitStack) -> Reader:
 
 
 def native_name(path: Path) -> str | bytes:
-    """Return a path as libsndfile takes it. Names that are not UTF-8 have to be bytes."""
+    """Return a path in the form that libsndfile accepts. Names that are not UTF-8 must be bytes."""
     return str(path) if os.name == "nt" else os.fsencode(path)
 
 
 def _decoder_problem(error: Exception | None) -> str:
-    """Return what libsndfile says of a file, without the file's name."""
+    """Return libsndfile's error message without the name of the file."""
     text = " ".join(str(getattr(error, "error_string", None) or error).split()) or type(error).__name__
     return "it is damaged or cut off" if "possibly a pipe" in text else text
 
@@ -161,12 +165,16 @@ def _one_line(error: Exception) -> str:
 
 
 def read_audio(path: str | Path) -> tuple[Audio, int]:
-    """Read a whole file: (channels, samples) float32 and its sample rate in Hz.
+    """Read a whole file. Each of its `Reader.remarks` becomes a warning.
 
-    Warns of what `Reader.remarks` has.
+    Args:
+        path: the file.
+
+    Returns:
+        (channels, samples) float32, and the sample rate in Hz.
 
     Raises:
-        AudioError: as `open_audio` and `Reader.blocks`.
+        AudioError: as for `open_audio` and `Reader.blocks`.
     """
     with open_audio(path) as reader:
         for remark in reader.remarks:
@@ -180,15 +188,15 @@ def resample(audio: Audio, rate_in: float, rate_out: float) -> Audio:
     Args:
         audio: (channels, samples), 32- or 64-bit floats.
         rate_in: its sample rate in Hz.
-        rate_out: the wanted one.
+        rate_out: the new sample rate in Hz.
 
     Returns:
-        (channels, samples) float32; the same array if the rates are equal.
+        (channels, samples) float32. If the rates are equal, the same array.
 
     Raises:
-        TypeError: not a numpy array of floats.
-        RuntimeError: not two-dimensional.
-        ParameterError: a rate that is not a positive number.
+        TypeError: the audio is not a numpy array of floats.
+        RuntimeError: it is not two-dimensional.
+        ParameterError: a rate is not a positive number.
     """
     if float_array(audio).ndim != 2:
         raise RuntimeError(f"expected an array of (channels, samples), got one of shape {audio.shape}")
@@ -202,17 +210,24 @@ def resample(audio: Audio, rate_in: float, rate_out: float) -> Audio:
 
 
 def subtypes(format: str) -> dict[str, str]:
-    """The sample formats that a file format such as ``WAV`` can hold, with their descriptions."""
+    """Return the sample formats that a file format such as ``WAV`` can hold, with their descriptions."""
     import soundfile
 
     return dict(soundfile.available_subtypes(format))
 
 
 def writer(path: Path, sample_rate: int, channels: int, format: str, subtype: str) -> soundfile.SoundFile:
-    """A file open for writing (soundfile).
+    """Open a file for writing with soundfile.
+
+    Args:
+        path: the file.
+        sample_rate: Hz.
+        channels: number of channels.
+        format: libsndfile's name of the file format, such as ``WAV``.
+        subtype: libsndfile's name of the sample format, such as ``PCM_24``.
 
     Raises:
-        OSError: the place cannot be written, or the format cannot hold that rate or number of channels.
+        OSError: the file cannot be written, or the format cannot hold that rate or number of channels.
     """
     import soundfile
 

@@ -1,6 +1,8 @@
-"""How fast captures run here: times real time, block times, allocations, share of the core's multiply-add peak.
+"""Measure how fast captures run on this machine.
 
-Subjects run side by side in one process and take turns, round by round, so that a machine's moods fall on all alike.
+It measures the speed in multiples of real time, the time of a block, the allocations, and the fraction of the core's
+multiply-add peak. All engines take turns in one process, round by round, so that changes of the machine's load affect
+all of them equally.
 """
 
 from __future__ import annotations
@@ -33,12 +35,15 @@ class Measurement:
     """One model in one engine at one block size.
 
     Attributes:
-        realtime: median, minimum and maximum over the rounds, in multiples of real time, one thread.
-        block: samples; 0 for all in one call.
+        model: name of the file.
+        engine: such as ``compiled`` or ``torch``.
+        block: samples; 0 for all audio in one call.
+        sample_rate: Hz at which the model runs.
+        realtime: median, minimum and maximum speed of the rounds, in multiples of real time, on one thread.
         block_us: p50, p99 and longest time of a block, in microseconds.
         allocations: inside the compiled kernels; None for other engines.
-        peak_share: fraction of the core's measured multiply-add peak; None where the engine is not ours to count.
-        streams: how many streams of the model one core could play at the median.
+        peak_share: fraction of the core's measured multiply-add peak; None for other engines than the compiled one.
+        streams: how many streams of the model one core can play at the median speed.
     """
 
     model: str
@@ -52,7 +57,7 @@ class Measurement:
     streams: int
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON, with the revision and the CPU it was measured on."""
+        """Return a dict for JSON, with the revision and the CPU of the measurement."""
         return {"revision": revision(), "cpu": cpu_name(), "instruction_set": _instructions(), **asdict(self)}
 
 
@@ -76,19 +81,25 @@ def bench(
     rivals: Iterable[str] = (),
     progress: Callable[[float], None] = lambda fraction: None,
 ) -> list[Measurement]:
-    """Measure captures in the engine that plays them, and in rivals.
+    """Measure captures in the engine that plays them, and in others to compare with.
+
+    The `rivals` are:
+
+    - ``fast``: the device ``cpu-fast``;
+    - ``avx512``, ``avx2``, ``sse2``: the compiled engine with an older instruction set;
+    - ``torch``: our own reference;
+    - ``neural-amp-modeler``: the PyPI package. It keeps no state, so each block includes the receptive field before it.
 
     Args:
         paths: capture files.
-        blocks: block sizes in samples; 0: all of it in one call, which runs blocks of its own in one native loop.
-        seconds: of audio per model, block size and round; fewer where that would take longer than `seconds`.
-        rounds: how often everything takes its turn.
-        rivals: of `RIVALS`: ``fast`` is the device ``cpu-fast``; ``avx512``, ``avx2`` and ``sse2`` are the engine as it
-            is on a lesser processor; ``torch`` is our own reference; ``neural-amp-modeler`` is the PyPI package, given
-            blocks with the receptive field before them, as it keeps no state.
+        blocks: block sizes in samples. 0 stands for all audio in one call, which the engine cuts into blocks itself.
+        seconds: of audio per model, block size and round. It is less if an engine is slower than real time.
+        rounds: number of rounds.
+        rivals: other engines to measure, from `RIVALS`.
+        progress: called with the fraction that is done, 0..1.
 
     Raises:
-        NeuralFXError: an unknown rival, or one that is not installed.
+        NeuralFXError: a rival is unknown or not installed.
         ModelError: a file is not a model.
     """
     subjects = [subject for path in paths for subject in _subjects(Path(path), list(rivals))]
@@ -106,7 +117,7 @@ def bench(
 
 
 def _round(subject: _Subject, size: int, seconds: float) -> list[float]:
-    """Seconds that each block took."""
+    """Return the seconds that each block took."""
     rate = subject.capture.sample_rate
     rng = np.random.default_rng(0)
     x = (0.1 * rng.standard_normal(max(size, int(rate * seconds)))).astype(np.float32)
@@ -123,7 +134,7 @@ def _round(subject: _Subject, size: int, seconds: float) -> list[float]:
 
 
 def _samples(subject: _Subject, size: int, seconds: float) -> int:
-    """Of a block; a size of 0 stands for all in one call."""
+    """Return the samples of a block. A size of 0 stands for all audio in one call."""
     return size or int(subject.capture.sample_rate * seconds)
 
 
@@ -151,7 +162,7 @@ def _summary(
 
 
 def multiply_adds(network: Network) -> int:
-    """Multiplications and additions per sample: every weight is used once (of a slimmable network, the largest's)."""
+    """Return the multiply-adds per sample: one for each weight. A slimmable network counts as its largest size."""
     count = 0
     for part in walk(largest(network)):
         if isinstance(part, Conv):
@@ -181,7 +192,7 @@ def _subjects(path: Path, rivals: list[str]) -> list[_Subject]:
 
 
 def _with_instructions(path: Path, capture: Capture, instruction_set: str) -> _Subject | None:
-    """The compiled engine as it is on a lesser processor; None for a network that it does not run."""
+    """Return the compiled engine with an older instruction set, or None if it does not support the network."""
     network = largest(capture.network)
     if not cpu.supports(network):
         return None
@@ -213,7 +224,7 @@ def _ours(path: Path, capture: Capture, device: str, engine: cpu.CpuEngine | Non
 
 
 def _peer(path: Path, capture: Capture) -> _Subject | None:
-    """The PyPI package; None for a file that it cannot load."""
+    """Return the PyPI package as a subject, or None if it cannot load the file."""
     try:
         import torch
         from nam.models import init_from_nam
@@ -221,7 +232,7 @@ def _peer(path: Path, capture: Capture) -> _Subject | None:
         raise NeuralFXError("neural-amp-modeler is not installed: pip install neural-amp-modeler") from None
     try:
         model = init_from_nam(json.loads(path.read_text(encoding="utf-8"))).eval()
-    except Exception:  # its reader fails in many ways on files that others read
+    except Exception:  # its reader raises many kinds of errors on files that other readers accept
         return None
     past = np.zeros(capture.network.receptive_field - 1, np.float32)
 
@@ -240,7 +251,7 @@ def _peer(path: Path, capture: Capture) -> _Subject | None:
 
 @cache
 def revision() -> str:
-    """The git revision of this source tree, else the package's version."""
+    """Return the git revision of this source tree, or else the package's version."""
     command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=5).stdout.strip()
@@ -250,7 +261,7 @@ def revision() -> str:
 
 @cache
 def cpu_name() -> str:
-    """The processor's name, as the system tells it."""
+    """Return the name of the processor, as the system reports it."""
     try:
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):
@@ -265,7 +276,7 @@ def _instructions() -> str | None:
 
 
 def markdown(measurements: Iterable[Measurement]) -> str:
-    """The table that the README shows."""
+    """Return measurements as a Markdown table."""
     found = list(measurements)
     lines = [
         f"{cpu_name()}, {_instructions() or 'not compiled'}, one thread, revision {revision()}",

@@ -1,6 +1,7 @@
-"""Small numbers that cost seconds to compute, kept between runs by the content that they belong to.
+"""Cache numbers on disk that take seconds to compute.
 
-A cache only saves time. So a folder that cannot be read or written, and a file that is damaged, are never an error.
+The key is a hash of the content that a number belongs to. A cache only saves time, so damaged files and folders that
+cannot be read or written never raise an error.
 """
 
 from __future__ import annotations
@@ -21,23 +22,23 @@ _MOST_BYTES = 4096
 def cache_folder() -> Path:
     """Return the folder of this package's caches.
 
-    It is the environment variable ``NEURAL_FX_CACHE`` where that is set, else the user's cache folder, which follows
-    ``XDG_CACHE_HOME`` on Linux.
+    It is the environment variable ``NEURAL_FX_CACHE`` if that is set. Otherwise it is in the user's cache folder, which
+    follows ``XDG_CACHE_HOME`` on Linux.
     """
     return Path(os.environ.get("NEURAL_FX_CACHE") or user_cache_dir("neural-fx", appauthor=False))
 
 
 def cached_number(kind: str, key: str, low: float, high: float) -> float | None:
-    """Return a number that was kept, or None.
+    """Return a number from the cache, or None if it is not there.
 
     Args:
-        kind: what the number is: a folder's name.
-        key: the content that it belongs to: a file's name, such as a hash.
-        low: the least value that can be right; a kept one below it counts as damaged.
-        high: the largest value that can be right.
+        kind: of the number, which names the folder.
+        key: of the content that it belongs to, such as a hash. It names the file.
+        low: the smallest possible value. A smaller one counts as damaged.
+        high: the largest possible value. A larger one counts as damaged.
     """
     try:
-        path = _place(kind, key)
+        path = _cache_file(kind, key)
         if not stat.S_ISREG(path.stat().st_mode):
             return None
         with path.open("rb") as file:
@@ -50,15 +51,15 @@ def cached_number(kind: str, key: str, low: float, high: float) -> float | None:
 
 
 def keep_number(kind: str, key: str, value: float) -> None:
-    """Keep a number for `cached_number`; does nothing where the folder cannot be written.
+    """Save a number for `cached_number`. Does nothing if the folder cannot be written.
 
     Args:
-        kind: what the number is: a folder's name.
-        key: the content that it belongs to: a file's name, such as a hash.
+        kind: of the number, which names the folder.
+        key: of the content that it belongs to, such as a hash. It names the file.
         value: the number.
     """
     try:
-        path = _place(kind, key)
+        path = _cache_file(kind, key)
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as part:
             part.write_text(json.dumps({"value": value}), encoding="utf-8")
@@ -66,5 +67,5 @@ def keep_number(kind: str, key: str, value: float) -> None:
         return
 
 
-def _place(kind: str, key: str) -> Path:
+def _cache_file(kind: str, key: str) -> Path:
     return cache_folder() / kind / f"{key}.json"

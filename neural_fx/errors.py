@@ -1,4 +1,4 @@
-"""The errors this package raises on purpose. Each message is one line that says what to change."""
+"""Define the errors that this package raises on purpose. Each message is one line that says what to change."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from pathlib import Path
 
 
 def reason(error: BaseException) -> str:
-    """Return why an error happened, on one line and never empty, to end a sentence with.
+    """Return why an error happened, on one line, to end a sentence with.
 
-    Some exceptions have no text, such as an `EOFError`; then the name of their class says it.
+    Some exceptions have no text, such as an `EOFError`. For these it is the name of their class.
     """
     if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
         return "the name is too long"
@@ -18,7 +18,7 @@ def reason(error: BaseException) -> str:
 
 
 class NeuralFXError(Exception):
-    """Base of every error that bad input can cause; the command line prints it without a traceback."""
+    """Base of every error that bad input can cause. The command line prints it without a traceback."""
 
 
 class ModelError(NeuralFXError, ValueError):
@@ -26,8 +26,8 @@ class ModelError(NeuralFXError, ValueError):
 
     Args:
         problem: what was found and what was expected.
-        field: where in the file, as a path such as ``config.layers[0].channels``; empty if the file as a whole.
-        file: the file, when known (``neural_fx.load`` fills it in).
+        field: where in the file, as a path such as ``config.layers[0].channels``; empty for the whole file.
+        file: the file, if it is known. ``neural_fx.load`` fills it in.
     """
 
     def __init__(self, problem: str, field: str = "", file: str | Path | None = None) -> None:
@@ -35,11 +35,11 @@ class ModelError(NeuralFXError, ValueError):
         super().__init__(": ".join(str(part) for part in (file, field, problem) if part))
 
     def __reduce__(self) -> tuple[type[ModelError], tuple[str, str, str | Path | None]]:
-        """Pickle all three parts, so that the error arrives whole from another process."""
+        """Pickle all three parts, so that the error keeps them on its way from another process."""
         return type(self), (self.problem, self.field, self.file)
 
     def inside(self, file: str | Path) -> ModelError:
-        """The same error, naming the file it happened in."""
+        """Return the same error with the name of the file. An error that names a file already stays as it is."""
         return self if self.file else ModelError(self.problem, self.field, file)
 
 
@@ -48,15 +48,15 @@ class ParameterError(NeuralFXError, AttributeError, ValueError):
 
 
 class ParameterTypeError(ParameterError, TypeError):
-    """A value that is no number where a number is needed."""
+    """A value that is not a number, where a number is needed."""
 
 
 class BoardError(NeuralFXError, ValueError):
-    """A board file that does not fit the schema; names the line and the field."""
+    """A board file that does not fit the schema. The message names the line and the field."""
 
 
 class MissingPackageError(NeuralFXError, ImportError):
-    """An optional package that is needed is not installed; says which command installs it."""
+    """An optional package that is needed but not installed. The message says which command installs it."""
 
 
 class AudioError(NeuralFXError, ValueError):
@@ -64,4 +64,4 @@ class AudioError(NeuralFXError, ValueError):
 
 
 class TrainingError(NeuralFXError, ValueError):
-    """A recording pair that cannot be trained on, and why."""
+    """A pair of recordings that cannot be trained on."""

@@ -1,7 +1,7 @@
-"""Compare the size that an audio file's header states with the audio that is there.
+"""Compare the size that an audio file's header states with the audio in the file.
 
-libsndfile reads a file that was cut off as a shorter one, and a file whose recorder never filled in the size as an
-empty one. Neither raises an error. This module reads the few header fields that tell such files apart.
+libsndfile reads a file that was cut off as a shorter file. It reads a file whose recorder never filled in the size as
+an empty file. Neither raises an error. This module reads the few header fields that identify such files.
 """
 
 from __future__ import annotations
@@ -16,25 +16,25 @@ from typing import BinaryIO
 from neural_fx.inputs import without_waiting
 
 _MOST_CHUNKS = 10000
-"""Chunks read before the search for the audio ends: real files have a few dozen at most."""
+"""The most chunks that are searched for the audio. Real files have a few dozen at most."""
 _OGG_PAGE = 65307
-"""The most bytes of a page of an Ogg file."""
+"""The largest page of an Ogg file, in bytes."""
 _LARGEST = 2**32 - 1
 _MOST_AFTER = 2**20
-"""Bytes of other chunks that may follow the audio, where sizes over 4 GB are looked for."""
+"""The most bytes of other chunks after the audio, when sizes over 4 GB are detected."""
 _LARGEST_FRAME = 256
-"""Bytes: blocks of compressed audio are larger, and a part of one is missing audio."""
+"""The largest frame in bytes. Blocks of compressed audio are larger, and an incomplete one counts as missing audio."""
 
 
 @dataclass(frozen=True)
 class Size:
-    """The audio bytes of a file.
+    """Size of the audio in a file, in bytes.
 
     Attributes:
-        stated: what the header says; None if it was never filled in.
-        present: what follows the header.
-        frame_bytes: the size of one frame or compressed block; 1 if unknown.
-        patches: header bytes by position that state the right size, for a file whose size was never filled in.
+        stated: size in the header; None if it was never filled in.
+        present: bytes after the header.
+        frame_bytes: size of one frame or compressed block; 1 if unknown.
+        patches: header bytes by position that state the right size, if it was never filled in.
     """
 
     stated: int | None
@@ -44,12 +44,15 @@ class Size:
 
     @property
     def cut_off(self) -> bool:
-        """Return whether audio is missing. Less than one frame is a careless writer's rounding."""
+        """Whether audio is missing. Less than one frame does not count, because some programs round the size."""
         return self.stated is not None and self.stated - self.present >= min(max(self.frame_bytes, 1), _LARGEST_FRAME)
 
 
 def audio_size(path: str | Path) -> Size | None:
-    """Return the stated and the present size of a WAV, RF64, W64, AIFF, CAF or AU file; None for other files.
+    """Return the stated and the present size of the audio in a file.
+
+    Args:
+        path: a WAV, RF64, W64, AIFF, CAF or AU file. Other files return None.
 
     Raises:
         OSError: the file cannot be read.
@@ -68,7 +71,7 @@ def audio_size(path: str | Path) -> Size | None:
                 return _caf(file, total)
             if head[:4] in (b".snd", b"dns."):
                 return _au(head, total, ">" if head[:4] == b".snd" else "<")
-        except struct.error:  # the file ends inside a header: its decoder will say so
+        except struct.error:  # the file ends inside a header, and its decoder reports that
             return None
     return None
 
@@ -79,7 +82,7 @@ def _read(file: BinaryIO, position: int, layout: str) -> tuple[int, ...]:
 
 
 def _chunks(file: BinaryIO, start: int, total: int, order: str) -> Iterator[tuple[bytes, int, int]]:
-    """Yield the name, data position and stated size of each chunk of an IFF-like file with 32-bit sizes."""
+    """Yield the name, the position of the data and the stated size of each chunk, in files with 32-bit sizes."""
     position = start
     for _ in range(_MOST_CHUNKS):
         if position + 8 > total:
@@ -95,9 +98,9 @@ def _chunks(file: BinaryIO, start: int, total: int, order: str) -> Iterator[tupl
 
 
 def _never_filled_in(size: int) -> bool:
-    """Return whether a 32-bit size is one that recorders write before they know it.
+    """Return whether a 32-bit size is one that recorders write before they know the real size.
 
-    Those are 0, the largest value less a header (ffmpeg to a pipe), and about half of it (SoX, arecord).
+    These are 0, the largest value less a header (ffmpeg to a pipe), and about half of it (SoX, arecord).
     """
     return size == 0 or size >= 0xFFFFFF00 or 0x7FFFF000 <= size <= 0x80000000
 
@@ -122,13 +125,13 @@ def _wave(file: BinaryIO, total: int, order: str) -> Size | None:
                 }
                 return Size(None, present, frame_bytes, patches if present <= _LARGEST else {})
             if present - size > _LARGEST - _MOST_AFTER:
-                return Size(None, present, frame_bytes)  # a size over 4 GB, of which the header has the lower 32 bits
+                return Size(None, present, frame_bytes)  # a size over 4 GB, whose lower 32 bits are in the header
             return Size(size, present, frame_bytes)
     return None
 
 
 def _is_empty(file: BinaryIO, position: int, size: int, total: int, order: str) -> bool:
-    """Return whether a size of 0 is the truth: nothing or whole chunks follow the audio."""
+    """Return whether a size of 0 is correct, so that only whole chunks, or nothing, follow the audio."""
     if size != 0:
         return False
     end = position
@@ -165,7 +168,7 @@ def _w64(file: BinaryIO, total: int) -> Size | None:
             return None
         file.seek(position)
         name = file.read(16)
-        (size,) = struct.unpack("<Q", file.read(8))  # with these 24 bytes
+        (size,) = struct.unpack("<Q", file.read(8))  # including these 24 bytes
         if name == b"fmt " + _W64_NAME_END:
             frame_bytes = _read(file, position + 24, "<12xH")[0]
         elif name == b"data" + _W64_NAME_END:
@@ -237,7 +240,7 @@ def _caf(file: BinaryIO, total: int) -> Size | None:
         elif name == b"data":
             present = total - position - 12
             if size in (-1, 0) and present > 4:
-                present -= (present - 4) % frame_bytes  # the first four bytes count edits
+                present -= (present - 4) % frame_bytes  # the first four bytes are an edit count
                 return Size(None, present, frame_bytes, {position + 4: struct.pack(">q", present)})
             return Size(max(size, 0), present, frame_bytes)
         if size < 0:

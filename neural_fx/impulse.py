@@ -1,8 +1,8 @@
-"""`Convolution`: pedalboard's, for impulse responses in every audio format that is read here.
+"""Convolve with impulse responses in every audio format that this package reads: `Convolution`.
 
-`pedalboard.Convolution` passes the dry signal, without an error, if it cannot decode its file. In 0.9.26 that is FLAC,
-MP3, CAF, W64, AU, mu-law WAV, and files that are not audio. It takes arrays as well. The same samples give the same
-output, bit for bit, from an array and from a file.
+If `pedalboard.Convolution` cannot decode its file, it passes the dry signal without an error. In 0.9.26 this happens
+with FLAC, MP3, CAF, W64, AU, mu-law WAV, and files that are not audio. It also accepts arrays. The output is then
+equal, bit for bit, to that with a file of the same samples.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from neural_fx.audio import Audio, open_audio
 from neural_fx.errors import AudioError
 
 MAX_SECONDS = 30.0
-"""The longest impulse response. The longest halls and cisterns ring for about 20 s; a stem by mistake is longer."""
+"""The longest impulse response. Halls and cisterns ring for about 20 s at most. A longer file is probably a stem."""
 MAX_CHANNELS = 2
 _SILENT = 1e-6
-"""Peak of a response that counts as silent: -120 dBFS, below every converter's noise."""
+"""Peak below which a response counts as silent: -120 dBFS, below the noise of every converter."""
 
 
 class Convolution(pedalboard.Convolution):  # type: ignore[misc] # its stubs are not read
@@ -34,16 +34,17 @@ class Convolution(pedalboard.Convolution):  # type: ignore[misc] # its stubs are
     Args:
         impulse_response: an audio file of any format, or an array of (samples,) or (channels, samples).
         mix: 0 (dry) to 1 (wet).
-        sample_rate: Hz, of an array. A file states its own.
+        sample_rate: of an array, in Hz. A file states its own.
 
     Attributes:
-        path: the absolute path of the file; None for an array.
+        path: absolute path of the file; None for an array.
         audio: (channels, samples) float32, before scaling.
-        audio_rate: Hz, of `audio`.
+        audio_rate: sample rate of `audio` in Hz.
 
     Raises:
-        AudioError: the file cannot be read; or the response is empty, silent, not finite, longer than `MAX_SECONDS`, or
+        AudioError: the file cannot be read. Or the response is empty, silent, not finite, longer than `MAX_SECONDS`, or
             has more than two channels.
+        TypeError: an array without a sample rate.
     """
 
     def __init__(
@@ -63,7 +64,7 @@ class Convolution(pedalboard.Convolution):  # type: ignore[misc] # its stubs are
 
     @property
     def impulse_response_filename(self) -> str | None:
-        """The file's absolute path, as `pedalboard.Convolution` has it; None for an array."""
+        """Absolute path of the file, as in `pedalboard.Convolution`; None for an array."""
         return None if self.path is None else str(self.path)
 
     def __reduce__(self) -> tuple[Callable[..., Convolution], tuple[object, ...]]:
@@ -77,13 +78,19 @@ def _rebuilt(audio: Audio, mix: float, audio_rate: float, path: Path | None) -> 
 
 
 def read_impulse_response(path: str | Path) -> tuple[Audio, float]:
-    """Read an impulse response: (channels, samples) float32 and its sample rate in Hz.
+    """Read an impulse response.
+
+    Args:
+        path: the file.
+
+    Returns:
+        (channels, samples) float32, and the sample rate in Hz.
 
     Raises:
-        AudioError: as `Convolution`.
+        AudioError: as for `Convolution`.
     """
     with open_audio(path) as reader:
-        # The length and the channels are checked before anything is read: the header may be of a whole concert.
+        # Length and channels are checked before anything is read, because the file may be hours long.
         _check_size(reader.channels, reader.frames / reader.sample_rate, str(path))
         audio = np.concatenate(list(reader.blocks(1 << 20)), 1)
         rate = float(reader.sample_rate)
@@ -101,12 +108,12 @@ def _check_size(channels: int, seconds: float, name: str) -> None:
 
 
 def check_response(audio: Audio, sample_rate: float, name: str) -> None:
-    """Check that an array can be convolved with.
+    """Check that an array can be an impulse response.
 
     Args:
         audio: (channels, samples).
         sample_rate: Hz.
-        name: of the response, for the error.
+        name: of the response, for error messages.
 
     Raises:
         AudioError: it is empty, silent, not finite, too long, or has too many channels.
@@ -127,15 +134,21 @@ def check_response(audio: Audio, sample_rate: float, name: str) -> None:
 # -- convolutions that pedalboard made ----------------------------------------------------------------------------
 
 _absolute: WeakKeyDictionary[pedalboard.Convolution, Path] = WeakKeyDictionary()
-"""Where the files of convolutions were when they came into a board. pedalboard's objects take no attributes."""
+"""Absolute paths of convolutions' files, from when they were added to a board.
+
+They are kept here because pedalboard's objects accept no attributes.
+"""
 
 
 def check_native(plugin: pedalboard.Plugin) -> None:
-    """Check the convolutions in a native plugin, which may be a chain or a mix of others.
+    """Check the convolutions in a native plugin.
+
+    Args:
+        plugin: any native plugin, or a chain or mix of them.
 
     Raises:
-        AudioError: pedalboard could not decode the file, so the dry signal would pass; or the response is one that
-            `Convolution` refuses.
+        AudioError: pedalboard could not decode the file, so it would pass the dry signal. Or `Convolution` refuses the
+            response.
     """
     if isinstance(plugin, Convolution):
         return
@@ -152,14 +165,14 @@ def _check_convolution(plugin: pedalboard.Convolution) -> None:
     name = plugin.impulse_response_filename
     if name is None:
         if plugin.impulse_response is not None:
-            # The rate is not known here. The slowest in use bounds the length.
+            # The sample rate is not known here. The highest one in use allows the most samples.
             check_response(np.atleast_2d(plugin.impulse_response), 192000.0, "the impulse response")
         return
     path = Path(name).absolute()
     try:
         read_impulse_response(path)
     except AudioError:
-        # A file that is gone by now may have been decoded while it was there.
+        # A file that has been deleted may have been decoded before.
         if os.path.exists(path) or _passes_dry(plugin):
             raise
     else:
@@ -172,7 +185,7 @@ def _check_convolution(plugin: pedalboard.Convolution) -> None:
 
 
 def _passes_dry(plugin: pedalboard.Convolution) -> bool:
-    """Return whether an impulse comes out as it went in. A response that was read is scaled, so it cannot do that."""
+    """Return whether an impulse passes unchanged. Responses are scaled, so none of them can do that."""
     impulse = np.zeros((1, 512), np.float32)
     impulse[0, 0] = 1
     mix = plugin.mix

@@ -1,4 +1,4 @@
-"""What a model file is, for people and for scripts."""
+"""Describe a model file, for display and for scripts."""
 
 from __future__ import annotations
 
@@ -13,11 +13,14 @@ from neural_fx.neural import LEVELS, capture_parameters, level_gains
 
 
 def describe(capture: Capture) -> dict[str, Any]:
-    """Everything `neural-fx info` shows, ready for JSON.
+    """Return everything that `neural-fx info` shows, as a dict for JSON.
 
-    `receptive_field_samples` and `receptive_field_ms` count the convolutions; `remembers` is True where recurrent
-    layers look back further still. `loudness_db` is the file's own where `loudness_source` is ``stated``; where it
-    is ``measured``, the file states none that can be true, and it was measured; both are None for a silent capture.
+    Some of its fields:
+
+    - `receptive_field_samples` and `receptive_field_ms` count the convolutions. `remembers` is True if recurrent layers
+      look back even further.
+    - `loudness_source` is ``stated`` if `loudness_db` is the file's own. It is ``measured`` if the file states no
+      plausible loudness. Both are None for a silent capture.
     """
     samples = capture.network.receptive_field
     meta, loudness = capture.metadata, _loudness(capture)

@@ -1,6 +1,6 @@
-"""Say what is wrong with an input file before any decoder sees it.
+"""Find out what is wrong with an input file before a decoder opens it.
 
-Decoders wait for ever on a pipe, and call a Git LFS pointer or a zip archive "format not recognised".
+Decoders wait forever on a pipe. For a Git LFS pointer or a zip archive they report "format not recognised".
 """
 
 from __future__ import annotations
@@ -77,10 +77,10 @@ def without_waiting(path: str, flags: int) -> int:
 
 
 def content_problem(head: bytes) -> str | None:
-    """Return what a file is, if its first bytes are those of something that is often taken for the file itself.
+    """Return what a file is, if it is something that is often mistaken for the right file, such as an archive.
 
     Args:
-        head: at least its first 64 bytes.
+        head: at least the first 64 bytes of the file.
     """
     start = head.lstrip(b"\xef\xbb\xbf \t\r\n")
     return next((problem for magic, problem in _CONTENTS if start.startswith(magic)), None)
@@ -100,13 +100,13 @@ def read_bytes(path: str | Path, most: int, error: type[NeuralFXError] = NeuralF
 
     Args:
         path: the file.
-        most: how many bytes it may have.
-        error: what to raise.
-        kind: what was expected, such as ``a timbre``; for the message.
+        most: the most bytes that it may have.
+        error: type of the error to raise.
+        kind: what was expected, such as ``a timbre``, for the message.
 
     Raises:
-        NeuralFXError: of type `error`: the file is missing, is a folder, pipe or device, cannot be read, or is
-            too large.
+        NeuralFXError: the file is missing, is a folder, pipe or device, cannot be read, or is too large. The error is
+            of type `error`.
     """
     problem = special_problem(path)
     if problem is not None:
@@ -133,7 +133,7 @@ _HALVES = re.compile("[\ud800-\udc7f\udd00-\udfff]")
 
 
 def printable(text: str | Path) -> str:
-    r"""Return text that any terminal, JSON reader or network peer accepts.
+    r"""Return text that every terminal, JSON reader or network peer accepts.
 
     Bytes of a file name that are not UTF-8 become ``\xNN``, and so do characters that command a terminal.
     """

@@ -1,4 +1,4 @@
-"""Array layouts and types, exactly as pedalboard's own processors accept them (measured with 0.9.26)."""
+"""Accept the same array shapes and types as pedalboard's own processors (measured with 0.9.26)."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 Audio = NDArray[np.float32]
-FLOAT32 = np.dtype(np.float32)  # numpy has one of each kind; asking for that one is a tenth of comparing
+FLOAT32 = np.dtype(np.float32)  # numpy has one object for it, and `is` takes a tenth of the time of ==
 
 
 def float_array(array: object) -> NDArray[Any]:
-    """Return an array of one or two dimensions and of floats as it is; refuse anything else.
+    """Check that an array holds floats and has one or two dimensions, and return it.
 
     Raises:
-        TypeError: not a numpy array of 32- or 64-bit floats.
-        RuntimeError: not one- or two-dimensional.
+        TypeError: it is not a numpy array of 32- or 64-bit floats.
+        RuntimeError: it is not one- or two-dimensional.
     """
     if not isinstance(array, np.ndarray):
         hint = _conversion(array)
@@ -30,18 +30,18 @@ def float_array(array: object) -> NDArray[Any]:
 
 
 def channels_first(audio: object) -> NDArray[Any]:
-    """Return a whole recording as (channels, samples), read as a processor's first call reads it.
+    """Return a whole recording as (channels, samples), with the layout that a processor's first call detects.
 
     Args:
-        audio: (samples,), (channels, samples) or (samples, channels), 32- or 64-bit floats. The smaller of two
-            dimensions is the channels.
+        audio: (samples,), (channels, samples) or (samples, channels), 32- or 64-bit floats. The smaller dimension is
+            the channels.
 
     Returns:
-        (channels, samples), in the same precision; it may share memory with `audio`.
+        (channels, samples), in the same precision. It may share memory with `audio`.
 
     Raises:
-        TypeError: not a numpy array of 32- or 64-bit floats.
-        RuntimeError: not one- or two-dimensional, or square.
+        TypeError: it is not a numpy array of 32- or 64-bit floats.
+        RuntimeError: it is not one- or two-dimensional, or it is square.
     """
     array = float_array(audio)
     if array.ndim == 1:
@@ -52,7 +52,7 @@ def channels_first(audio: object) -> NDArray[Any]:
 
 
 def _detected(rows: int, columns: int) -> bool:
-    """Return whether the rows of an array that nothing is known about are the channels."""
+    """Return whether the rows of an array are the channels, by its shape alone."""
     if rows == columns and rows > 1:
         raise RuntimeError(
             f"Unable to determine channel layout from shape: {(rows, columns)}. Provide a non-square array first, "
@@ -62,7 +62,7 @@ def _detected(rows: int, columns: int) -> bool:
 
 
 def _conversion(array: object) -> str:
-    """Return how to make a numpy array of something else, as the end of an error message."""
+    """Return how to convert something to a numpy array, as the end of an error message."""
     if type(array).__module__.partition(".")[0] == "torch" and hasattr(array, "numpy"):
         return "; convert it with .detach().cpu().numpy()"
     if isinstance(array, (list, tuple)):
@@ -71,11 +71,10 @@ def _conversion(array: object) -> str:
 
 
 class Layout:
-    """Turns what callers pass into (channels, samples) and back.
+    """Converts arrays of callers to (channels, samples) and back.
 
-    Of two dimensions the smaller is the channels. From the second call on, a dimension that equals the channel
-    count of the call before is the channels, so blocks may be shorter than they are wide; a square array of that
-    size keeps the layout.
+    In the first call, the smaller dimension is the channels. From the second call on, it is the dimension that equals
+    the previous number of channels. So blocks may have fewer samples than channels. A square array keeps the layout.
     """
 
     def __init__(self) -> None:
@@ -84,11 +83,11 @@ class Layout:
         self._dimensions = 2
 
     def enter(self, array: object) -> Audio:
-        """(channels, samples) float32 from (samples,), (channels, samples) or (samples, channels).
+        """Convert (samples,), (channels, samples) or (samples, channels) to (channels, samples) float32.
 
         Raises:
-            TypeError: not a numpy array of 32- or 64-bit floats.
-            RuntimeError: not one- or two-dimensional, or square with no call before it.
+            TypeError: it is not a numpy array of 32- or 64-bit floats.
+            RuntimeError: it is not one- or two-dimensional, or it is square in the first call.
         """
         array = float_array(array)
         self._dimensions = array.ndim
@@ -110,7 +109,12 @@ class Layout:
         return _detected(rows, columns)
 
     def leave(self, audio: Audio, like: object = None) -> Audio:
-        """(channels, samples) back in the layout of the last call."""
+        """Convert (channels, samples) back to the layout of the last call.
+
+        Args:
+            audio: (channels, samples).
+            like: the array of the last call. It sets the layout if it is empty.
+        """
         if self._dimensions == 1:
             mono: Audio = audio[0]
             return mono

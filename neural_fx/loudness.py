@@ -1,7 +1,7 @@
-"""How loud a capture is: as its file states it, else as it plays a standard clip, measured once and kept.
+"""Find the loudness of a capture: the file's own, or else that of a standard clip, measured once and cached.
 
-The clip is the bundled riff at the level of the clip that Neural Amp Modeler's trainer measures with. So a measured
-loudness and a stated one mean the same, to within a decibel on real amplifiers.
+The clip is the bundled riff, at the level of the clip that Neural Amp Modeler's trainer uses. So a measured loudness
+and a stated one differ by less than a decibel on real amplifiers.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ from neural_fx.formats.digest import digest
 from neural_fx.formats.network import largest
 
 PROBE_RMS_DB = -14.97
-"""RMS of the standard clip in dB: that of the clip Neural Amp Modeler measures with."""
+"""RMS of the standard clip in dB, equal to that of Neural Amp Modeler's clip."""
 NORMALIZED_LOUDNESS_DB = -18.0
-"""What the level ``normalized`` brings every capture to."""
+"""Loudness in dB of every capture with the level ``normalized``."""
 MOST_GAIN_DB = 40.0
-"""A stated loudness that asks for more gain than this, up or down, is not believed. A measured one is limited to it."""
+"""The largest gain or attenuation. A stated loudness that needs more is ignored. For a measured one it is the limit."""
 
 _SILENT_DB = -100.0
 _LOUDEST_DB = 300.0
 _BLOCK = 48000
 _VERSION = "riff-1"
-"""Names the clip and the method. Change it with either, so that numbers kept before are measured again."""
+"""Version of the clip and the method. Change it with either of them, so that cached numbers are measured again."""
 _measured: dict[str, float] = {}
-"""What this process has measured, for where nothing can be kept on disk: a board is built once per stream."""
+"""Measurements of this process. They save time if the disk cannot be written, as a board is built once per stream."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Loudness:
 
 @lru_cache(maxsize=4)
 def probe(sample_rate: float) -> NDArray[np.float32]:
-    """Return the standard clip at a sample rate: (samples,) with an RMS of `PROBE_RMS_DB`; not to be changed."""
+    """Return the standard clip at a sample rate in Hz: (samples,) with an RMS of `PROBE_RMS_DB`. It is read-only."""
     with as_file(files("neural_fx") / "assets" / "riff.flac") as riff:
         audio, rate = read_audio(riff)
     signal = resample(audio, rate, sample_rate)[0]
@@ -64,20 +64,20 @@ def probe(sample_rate: float) -> NDArray[np.float32]:
 
 
 def find_loudness(capture: Capture) -> Loudness:
-    """Return the loudness of a capture: the stated one if it can be true, else the measured one.
+    """Return the loudness of a capture: the stated one if it is plausible, else the measured one.
 
-    It is that of the largest size, with the knobs at their defaults, so that it does not move while they turn.
+    It is measured with the largest size and with the knobs at their defaults. So it does not change while they turn.
 
     Raises:
-        ModelError: the capture states none, and its output for the standard clip is silence or is not finite.
+        ModelError: the file states no loudness, and the output for the standard clip is silent or not finite.
     """
     stated = capture.metadata.loudness
     if stated is not None and abs(NORMALIZED_LOUDNESS_DB - stated) <= MOST_GAIN_DB:
         return Loudness(stated, True)
-    measured = Loudness(_kept(capture), False)
+    measured = Loudness(_cached_loudness(capture), False)
     if stated is not None:
         warnings.warn(
-            f"{_named(capture)}metadata.loudness: states {stated:g} dB, which cannot be; "
+            f"{_file_prefix(capture)}metadata.loudness: states {stated:g} dB, which is not plausible; "
             f"measured {measured.db:.1f} dB instead",
             stacklevel=2,
         )
@@ -95,22 +95,22 @@ def normalizing_gain_db(capture: Capture) -> float:
     limited = min(max(gain, -MOST_GAIN_DB), MOST_GAIN_DB)
     if limited != gain:
         warnings.warn(
-            f"{_named(capture)}level normalized would need {gain:+.0f} dB for a loudness of {found.db:.0f} dB; "
+            f"{_file_prefix(capture)}level normalized would need {gain:+.0f} dB for a loudness of {found.db:.0f} dB; "
             f"it is limited to {limited:+.0f} dB",
             stacklevel=2,
         )
     return limited
 
 
-def _named(capture: Capture) -> str:
+def _file_prefix(capture: Capture) -> str:
     return f"{capture.path}: " if capture.path else ""
 
 
 def measure_loudness(capture: Capture) -> float:
-    """Return the RMS in dB of what a capture makes of the standard clip, with its knobs at their defaults.
+    """Return the RMS in dB of a capture's output for the standard clip, with its knobs at their defaults.
 
     Raises:
-        ModelError: the output is silence or a constant, or is not finite.
+        ModelError: the output is silent, constant or not finite.
     """
     knobs = np.array(list(capture.knobs.values()), np.float32)
     stream = open_engine(largest(capture.network)).stream(1)
@@ -120,20 +120,20 @@ def measure_loudness(capture: Capture) -> float:
         part = clip[start : start + _BLOCK]
         x = np.concatenate((part[None], np.repeat(knobs[:, None], len(part), 1)))
         y = stream.process(np.ascontiguousarray(x[None]))[0, 0].astype(np.float64)
-        with np.errstate(all="ignore"):  # what is not finite is found below
+        with np.errstate(all="ignore"):  # values that are not finite are found below
             total += float(np.sum(y))
             squares += float(np.sum(y * y))
     power = squares / len(clip)
     if not np.isfinite(power):
-        raise ModelError("puts out NaN or infinite samples for guitar, so its loudness is not known; use level raw")
+        raise ModelError("outputs NaN or infinite samples for guitar, so its loudness is unknown; use level raw")
     moving = power - (total / len(clip)) ** 2
     if moving <= max(10 ** (_SILENT_DB / 10), 1e-12 * power):
-        raise ModelError("puts out silence for guitar, so its loudness is not known; use level raw")
+        raise ModelError("outputs silence for guitar, so its loudness is unknown; use level raw")
     return 10 * float(np.log10(power))
 
 
-def _kept(capture: Capture) -> float:
-    """Return what was measured before for the same network, rate and knobs; else measure it and keep it."""
+def _cached_loudness(capture: Capture) -> float:
+    """Return the cached loudness for this network, rate and knobs, or measure and cache it."""
     about = f"{_VERSION} {capture.sample_rate!r} {capture.prewarm} {dict(capture.knobs)!r} ".encode()
     key = hashlib.sha256(about + digest(largest(capture.network))).hexdigest()[:32]
     known = _measured.get(key)

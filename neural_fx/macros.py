@@ -1,4 +1,4 @@
-"""Macros: up to eight knobs of a whole board, each turning one or more parameters; what a DAW automates.
+"""Define macros: up to eight knobs of a whole board, which a DAW can automate. Each turns one or more parameters.
 
 In a board file::
 
@@ -10,7 +10,7 @@ In a board file::
       - name: Space
         to: [reverb/wet_level, {parameter: mix, min: 0.5, max: 1}]
 
-A board that names none has the first eight parameters of its neural slots as macros.
+If a board file has no macros, the first eight parameters of its neural slots are macros.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from neural_fx.values import between, finite_number, shown, suggestion
 
 MOST_MACROS = 8
 UNITS = {"db": "dB", "hz": "Hz", "ms": "ms", "seconds": "s", "semitones": "st"}
-"""What native plugins end their parameters' names with."""
+"""Units by the suffix of native plugins' parameter names."""
 
 Table = Mapping[str, Parameter | None]
-"""The parameters of a board by address, such as ``amp/drive``; None where the range is not known."""
+"""The parameters of a board by address, such as ``amp/drive``. None stands for an unknown range."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,8 @@ class Target:
 
     Attributes:
         address: ``SLOT/PARAM`` or ``mix``.
-        minimum, maximum: its values at 0 and at 1, in its own unit; None for the parameter's own limits. They may be
-            the other way round.
+        minimum: value when the macro is at 0, in the parameter's unit; None for the parameter's own minimum.
+        maximum: value when the macro is at 1; None for the parameter's own maximum. It may be below `minimum`.
     """
 
     address: str
@@ -46,10 +46,10 @@ class Target:
     maximum: float | None = None
 
     def limits(self, table: Table) -> tuple[float, float]:
-        """The values at 0 and at 1.
+        """Return the values when the macro is at 0 and at 1.
 
         Raises:
-            ParameterError: no such parameter (lists what there is), a limit outside its range, or limits that are
+            ParameterError: there is no such parameter (lists them), a limit is outside its range, or the limits are
                 neither given nor known.
         """
         if self.address not in table:
@@ -61,7 +61,7 @@ class Target:
             high = parameter.maximum if self.maximum is None else parameter.check(self.maximum)
             return low, high
         if self.minimum is None or self.maximum is None:
-            raise ParameterError(f"{self.address}: its range is not known; say min and max")
+            raise ParameterError(f"{self.address}: its range is unknown; state min and max")
         return finite_number(self.minimum, f"{self.address}: min"), finite_number(self.maximum, f"{self.address}: max")
 
 
@@ -70,18 +70,22 @@ class Macro:
     """A knob from 0 to 1 that turns parameters of a board together.
 
     Attributes:
-        name: for people.
-        targets: what it turns; its own position is told by the first.
+        name: for display.
+        targets: what it turns. The value of the first one gives the macro's own position.
     """
 
     name: str
     targets: tuple[Target, ...]
 
     def position(self, table: Table, value: Callable[[str], object]) -> float:
-        """Return where the knob stands, 0..1, by the value of its first target.
+        """Return the position of the knob, 0..1, from the value of its first target.
+
+        Args:
+            table: parameters of the board.
+            value: function that returns the value of a parameter by its address.
 
         Raises:
-            ParameterError: the target is not a number, as a filter mode is not.
+            ParameterError: the value is not a number, but for example a filter mode.
         """
         address = self.targets[0].address
         low, high = self.targets[0].limits(table)
@@ -89,12 +93,17 @@ class Macro:
         return min(max((now - low) / (high - low), 0.0), 1.0) if high != low else 0.0
 
     def values(self, table: Table, share: float) -> dict[str, float]:
-        """Return the values of its targets at a position, 0..1."""
+        """Return the values of its targets by address.
+
+        Args:
+            table: parameters of the board.
+            share: position of the knob, 0..1.
+        """
         limits = {target.address: target.limits(table) for target in self.targets}
         return {address: between(low, high, share) for address, (low, high) in limits.items()}
 
     def unit(self, table: Table) -> tuple[float, float, str]:
-        """The first target's values at 0 and 1, and its unit: what to show beside the knob."""
+        """Return the first target's values at 0 and 1, and its unit, to show beside the knob."""
         address = self.targets[0].address
         parameter = table[address]
         unit = parameter.unit if parameter is not None else UNITS.get(address.rpartition("_")[2], "")
@@ -102,10 +111,10 @@ class Macro:
 
 
 def default_macros(table: Table) -> tuple[Macro, ...]:
-    """Return the first eight parameters of neural slots as macros, each under its own name.
+    """Return the first eight parameters of neural slots as macros. Each has the name of its parameter.
 
     Bypass switches, the board's mix and native plugins are left out. A capture's own knobs come before input and
-    output gains. Where two slots have a parameter of the same name, the slot's name goes before it.
+    output gains. If two slots have a parameter of the same name, the slot's name is put in front.
     """
     known = [place for place, parameter in table.items() if _is_knob(place, parameter)]
     places = sorted(known, key=lambda place: place.endswith("put_gain_db"))[:MOST_MACROS]

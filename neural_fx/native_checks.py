@@ -1,7 +1,7 @@
-"""Checks of native plugins' values right before native code works with them.
+"""Check the parameters of native plugins right before native code uses them.
 
-People set attributes of pedalboard's own objects, which nobody else sees. So the values are read again before every
-block: about 0.4 us for each number.
+Users set attributes of pedalboard's own objects, which cannot be observed. So all values are read before every block.
+This takes about 0.4 us for each number.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ Plugin: TypeAlias = pedalboard.Plugin
 
 
 class NativeChecks:
-    """Checks the values of the plugins of a run.
+    """Checks the parameters of the plugins of a run.
 
     Args:
-        plugins: in a run; chains and mixes are searched each time, as they can change.
-        sample_rate: Hz, of the stream.
+        plugins: of the run. Chains and mixes are searched each time, because they can change.
+        sample_rate: of the stream, in Hz.
     """
 
     def __init__(self, plugins: Iterable[Plugin], sample_rate: float) -> None:
@@ -46,8 +46,8 @@ class NativeChecks:
         """Check all values.
 
         Raises:
-            ParameterError: a value that would crash a plugin or make its output NaN; names the plugin, the parameter,
-                the value and the range.
+            ParameterError: a value would crash a plugin or make its output NaN. Names the plugin, the parameter, the
+                value and the range.
         """
         if self._nested:
             self._checks = self._gathered()
@@ -55,20 +55,20 @@ class NativeChecks:
             check()
 
     def _gathered(self) -> list[_PluginCheck]:
-        return [_PluginCheck(plugin, self.sample_rate) for plugin in _flat(self._plugins)]
+        return [_PluginCheck(plugin, self.sample_rate) for plugin in _plugins_in(self._plugins)]
 
 
-def _flat(plugins: Iterable[Plugin]) -> Iterable[Plugin]:
-    """Return the plugins that are no chains, in order; VST3s, which check their own values, are left out."""
+def _plugins_in(plugins: Iterable[Plugin]) -> Iterable[Plugin]:
+    """Yield the plugins inside all chains, in order. VST3s are left out, because they check their own values."""
     for plugin in plugins:
         if isinstance(plugin, Iterable):
-            yield from _flat(plugin)
+            yield from _plugins_in(plugin)
         elif not isinstance(plugin, pedalboard.ExternalPlugin):
             yield plugin
 
 
 class _PluginCheck:
-    """Checks one plugin; values that are the same as at the last call are not looked at twice."""
+    """Checks one plugin. Values that have not changed since the last call are not checked again."""
 
     def __init__(self, plugin: Plugin, sample_rate: float) -> None:
         self._plugin = plugin
@@ -78,12 +78,12 @@ class _PluginCheck:
 
     def __call__(self) -> None:
         values = [get(self._plugin) for get in self._getters]
-        if values == self._accepted:  # NaN is equal to nothing
+        if values == self._accepted:  # never true with NaN, which equals nothing
             return
         owner = type(self._plugin).__name__
         for parameter, value in zip(self._parameters, values, strict=True):
             _check_range(owner, parameter, value)
-        together = _TOGETHER.get(owner)
+        together = _JOINT_CHECKS.get(owner)
         if together is not None:
             together(owner, values, self._sample_rate)
         self._accepted = values
@@ -91,7 +91,7 @@ class _PluginCheck:
 
 @cache
 def _numbers(kind: type[Plugin]) -> tuple[list[Callable[[Plugin], float]], list[NativeParameter]]:
-    """Return the getters and the parameters of a class that are numbers, in the order of their names."""
+    """Return getters and parameters for the numbers among a class's parameters, sorted by name."""
     known = native_parameters(kind)
     getters, parameters = [], []
     for name in sorted(native_knobs(kind)):
@@ -102,7 +102,7 @@ def _numbers(kind: type[Plugin]) -> tuple[list[Callable[[Plugin], float]], list[
 
 
 def _check_range(owner: str, parameter: NativeParameter, value: float) -> None:
-    # Plugins keep 32-bit numbers: a limit that is none of them comes back a little larger or smaller.
+    # Plugins keep 32-bit numbers, so a limit that is not one comes back slightly larger or smaller.
     low = min(parameter.minimum, float(np.float32(parameter.minimum)))
     high = max(parameter.maximum, float(np.float32(parameter.maximum)))
     if not low <= value <= high:
@@ -113,10 +113,10 @@ def _check_range(owner: str, parameter: NativeParameter, value: float) -> None:
         )
 
 
-# -- what depends on the sample rate, or on several values ---------------------------------------------------------
+# -- checks that depend on the sample rate, or on several values ----------------------------------------------------
 
 
-def _below_nyquist(owner: str, values: list[float], sample_rate: float) -> None:
+def _check_cutoff(owner: str, values: list[float], sample_rate: float) -> None:
     """Refuse a cutoff above half the sample rate, which makes pedalboard's first-order filters unstable."""
     (cutoff,) = values
     if cutoff > sample_rate / 2:
@@ -126,14 +126,14 @@ def _below_nyquist(owner: str, values: list[float], sample_rate: float) -> None:
         )
 
 
-def _stable(owner: str, values: list[float], sample_rate: float) -> None:
-    """Refuse an equalizer band that 32-bit coefficients cannot hold: its output would grow to NaN.
+def _check_band(owner: str, values: list[float], sample_rate: float) -> None:
+    """Refuse an equalizer band that 32-bit coefficients cannot hold, because its output would grow to NaN.
 
-    The denominator a0 + a1 z^-1 + a2 z^-2 is that of JUCE's `IIR::ArrayCoefficients`. A pole near z = 1 stays inside
-    the unit circle if a0 + a1 + a2 is larger than what rounding the largest of its terms can change. Twice that was
-    found to be enough: of 2592 bands at 48 and 192 kHz, all 174 that grew were refused.
+    The denominator a0 + a1 z^-1 + a2 z^-2 is that of JUCE's `IIR::ArrayCoefficients`. A pole near z = 1 must stay
+    inside the unit circle. It does if a0 + a1 + a2 is larger than the rounding error of its largest term. Twice the
+    error is enough: of 2592 bands at 48 and 192 kHz, this refuses all 174 whose output grew.
     """
-    cutoff, gain_db, q = values  # in the order of their names
+    cutoff, gain_db, q = values  # sorted by name
     omega = 2 * math.pi * min(max(cutoff, 2.0), sample_rate / 2) / sample_rate
     amplitude = math.sqrt(10 ** (gain_db / 20))
     if owner == "PeakFilter":
@@ -149,11 +149,11 @@ def _stable(owner: str, values: list[float], sample_rate: float) -> None:
         )
 
 
-_TOGETHER: dict[str, Callable[[str, list[float], float], None]] = {
-    "LowpassFilter": _below_nyquist,
-    "HighpassFilter": _below_nyquist,
-    "LowShelfFilter": _stable,
-    "HighShelfFilter": _stable,
-    "PeakFilter": _stable,
+_JOINT_CHECKS: dict[str, Callable[[str, list[float], float], None]] = {
+    "LowpassFilter": _check_cutoff,
+    "HighpassFilter": _check_cutoff,
+    "LowShelfFilter": _check_band,
+    "HighShelfFilter": _check_band,
+    "PeakFilter": _check_band,
 }
-"""Checks of all values of a plugin together, by the name of its class."""
+"""Checks of all values of a plugin together, by the name of the class."""

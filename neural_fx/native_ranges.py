@@ -1,9 +1,10 @@
-"""Ranges of the parameters of pedalboard's own plugins.
+"""List the ranges of the parameters of pedalboard's own plugins.
 
-pedalboard checks some values itself, lets others through that make its code crash, hang or return NaN, and says
-nothing about ranges. The ranges here were measured with 0.9.26: every plugin over a grid of values from -1e38 to 1e38,
-at 8 to 192 kHz, in mono and stereo. They are as wide as its output stays finite and a value means anything. A
-plugin or parameter of a newer pedalboard that is not in the table must still be a finite number.
+pedalboard checks some values itself. Others make its code crash, hang or return NaN. It documents no ranges.
+
+The ranges here were measured with 0.9.26: every plugin with a grid of values from -1e38 to 1e38, at 8 to 192 kHz, in
+mono and stereo. Within them the output stays finite and the values make sense. Parameters of newer versions that are
+not in the table must still be finite numbers.
 """
 
 from __future__ import annotations
@@ -29,13 +30,15 @@ Plugin: TypeAlias = pedalboard.Plugin
 
 
 class NativeParameter(Parameter):
-    """A parameter of a native plugin; it is not among the macros that a board has by default.
+    """A parameter of a native plugin. It is not among the default macros of a board.
 
-    Changes arrive at once, or as the plugin smooths them itself.
+    Changes act at once, or the plugin smooths them itself.
     """
 
     def check(self, value: object) -> float:
-        """Return the value as a float; a limit that was rounded to 32 bits, as plugins keep numbers, is the limit.
+        """Convert a value to a float, and check that it is in the range.
+
+        A limit may be rounded to 32 bits, because plugins keep such numbers.
 
         Raises:
             ParameterError: not a finite number, or outside the range.
@@ -69,44 +72,44 @@ def _number(name: str, least: float, most: float, default: float, unit: str, des
 
 
 MOST_HZ = 192000.0
-"""Highest cutoff in Hz. Where it must be below half the sample rate, `neural_fx.native_checks` sees to that."""
+"""Highest cutoff in Hz. If it must be below half the sample rate, `neural_fx.native_checks` checks that, too."""
 
 _DYNAMICS = (
-    # At -200 dB pedalboard's Compressor takes the threshold for 0 and divides by it.
-    _db("threshold_db", -150, 200, 0, "level at which it begins to act"),
+    # At -200 dB pedalboard's Compressor rounds the threshold to 0 and divides by it.
+    _db("threshold_db", -150, 200, 0, "level above which it compresses"),
     _number("ratio", 1, 1e6, 1, "", "input change in dB for 1 dB of output"),
     _ms("attack_ms", 0, 60000, 1, "time to react to a rising level"),
-    _ms("release_ms", 0, 60000, 100, "time to let go"),
+    _ms("release_ms", 0, 60000, 100, "time to react to a falling level"),
 )
-_FIRST_ORDER = (_hz("cutoff_frequency_hz", 0, MOST_HZ, 50, "where the level is down by 3 dB"),)
+_FIRST_ORDER = (_hz("cutoff_frequency_hz", 0, MOST_HZ, 50, "frequency at which the level is down by 3 dB"),)
 _EQUALIZER = (
     _hz("cutoff_frequency_hz", 0.001, MOST_HZ, 440, "corner or centre of the band"),
     # Below -100 dB pedalboard's PeakFilter divides by zero.
     _db("gain_db", -96, 96, 0, "boost or cut of the band"),
-    _number("q", 0.001, 1000, 0.7071067690849304, "", "how narrow the band is"),
+    _number("q", 0.001, 1000, 0.7071067690849304, "", "quality factor; a higher one is a narrower band"),
 )
 
 NATIVE: Mapping[str, tuple[NativeParameter, ...]] = {
     "Bitcrush": (_number("bit_depth", 0, 32, 8, "bits", "resolution of a sample"),),
     "BrickwallLimiter": (
         _db("ceiling_db", -200, 200, -1, "level that no sample exceeds"),
-        _ms("release_ms", 0.001, 60000, 100, "time to let go"),
-        _ms("lookahead_ms", 0.001, 100, 5, "how far it looks ahead; counts from the next stream on"),
-        _share("true_peak", 0, "1 also catches peaks between samples; counts from the next stream on"),
+        _ms("release_ms", 0.001, 60000, 100, "time to react to a falling level"),
+        _ms("lookahead_ms", 0.001, 100, 5, "time that it looks ahead; takes effect in the next stream"),
+        _share("true_peak", 0, "1 also limits peaks between samples; takes effect in the next stream"),
     ),
     "Chorus": (
-        _hz("rate_hz", 0, 100, 1, "of the modulation"),
-        _number("depth", 0, 10, 0.25, "", "of the modulation"),
-        _ms("centre_delay_ms", 0, 100, 7, "that the modulation swings around"),
-        _number("feedback", -1, 1, 0, "", "share of the output that goes in again"),
+        _hz("rate_hz", 0, 100, 1, "rate of the modulation"),
+        _number("depth", 0, 10, 0.25, "", "depth of the modulation"),
+        _ms("centre_delay_ms", 0, 100, 7, "mean delay of the modulation"),
+        _number("feedback", -1, 1, 0, "", "fraction of the output that is fed back"),
         _share("mix", 0.5, "0 is the dry signal, 1 the effect"),
     ),
-    "Clipping": (_db("threshold_db", -200, 200, -6, "level at which the signal is cut"),),
+    "Clipping": (_db("threshold_db", -200, 200, -6, "level at which the signal is clipped"),),
     "Compressor": _DYNAMICS,
     "Convolution": (_share("mix", 1, "0 is the dry signal, 1 the effect"),),
     "Delay": (
         _number("delay_seconds", 0, 30, 0.5, "s", "time of an echo"),
-        _share("feedback", 0, "share of an echo that is repeated"),
+        _share("feedback", 0, "fraction of each echo that is repeated"),
         _share("mix", 0.5, "0 is the dry signal, 1 the effect"),
     ),
     "Distortion": (_db("drive_db", -200, 200, 25, "gain before tanh"),),
@@ -121,8 +124,8 @@ NATIVE: Mapping[str, tuple[NativeParameter, ...]] = {
         _number("drive", 1, 1000, 1, "", "saturation"),
     ),
     "Limiter": (
-        _db("threshold_db", -200, 200, -10, "level at which it begins to act"),
-        _ms("release_ms", 0, 60000, 100, "time to let go"),
+        _db("threshold_db", -200, 200, -10, "level above which it limits"),
+        _ms("release_ms", 0, 60000, 100, "time to react to a falling level"),
     ),
     "LowShelfFilter": _EQUALIZER,
     "LowpassFilter": _FIRST_ORDER,
@@ -131,29 +134,29 @@ NATIVE: Mapping[str, tuple[NativeParameter, ...]] = {
         _db("threshold_db", -200, 200, -100, "level below which it closes"),
         _number("ratio", 0, 1e6, 10, "", "output change in dB for 1 dB of input"),
         _ms("attack_ms", 0, 60000, 1, "time to react to a rising level"),
-        _ms("release_ms", 0, 60000, 100, "time to let go"),
+        _ms("release_ms", 0, 60000, 100, "time to react to a falling level"),
     ),
     "PeakFilter": _EQUALIZER,
     "Phaser": (
-        _hz("rate_hz", 0, 100, 1, "of the modulation"),
-        _share("depth", 0.5, "of the modulation; above 1 it would be unstable with feedback"),
-        _hz("centre_frequency_hz", 0, MOST_HZ, 1300, "that the modulation swings around"),
+        _hz("rate_hz", 0, 100, 1, "rate of the modulation"),
+        _share("depth", 0.5, "depth of the modulation; above 1 it would be unstable with feedback"),
+        _hz("centre_frequency_hz", 0, MOST_HZ, 1300, "centre of the modulation"),
         # At -1 and a fast rate the output of pedalboard's Phaser grows without end.
-        _number("feedback", -0.99, 0.99, 0, "", "share of the output that goes in again"),
+        _number("feedback", -0.99, 0.99, 0, "", "fraction of the output that is fed back"),
         _share("mix", 0.5, "0 is the dry signal, 1 the effect"),
     ),
-    "PitchShift": (_number("semitones", -72, 72, 0, "semitones", "up or down; takes long beyond 36"),),
-    "Resample": (_hz("target_sample_rate", 10, 1e6, 8000, "that the signal is converted to and back from"),),
+    "PitchShift": (_number("semitones", -72, 72, 0, "semitones", "up or down; slow beyond 36"),),
+    "Resample": (_hz("target_sample_rate", 10, 1e6, 8000, "sample rate of a conversion and back"),),
     "Reverb": (
         _share("room_size", 0.5, "length of the reverberation"),
         _share("damping", 0.5, "loss of treble"),
         _share("wet_level", 0.33000001311302185, "level of the reverberation"),
         _share("dry_level", 0.4000000059604645, "level of the dry signal"),
         _share("width", 1, "stereo width of the reverberation"),
-        _share("freeze_mode", 0, "0.5 and more let it sound forever"),
+        _share("freeze_mode", 0, "from 0.5 on the reverberation never ends"),
     ),
 }  # fmt: skip
-"""Parameters that are numbers or switches, by the name of the class. Those that are choices are not here."""
+"""Parameters that are numbers or switches, by the name of the class. Choices are not listed here."""
 
 
 def native_knobs(plugin: Plugin | type[Plugin]) -> list[str]:
@@ -169,14 +172,19 @@ def _knobs(kind: type[Any]) -> tuple[str, ...]:
 
 
 def native_parameters(plugin: Plugin | type[Plugin]) -> dict[str, NativeParameter]:
-    """Return the parameters of a native plugin whose range is known, by name."""
+    """Return the parameters of a native plugin that have a known range, by name."""
     kind = plugin if isinstance(plugin, type) else type(plugin)
     return {parameter.name: parameter for parameter in NATIVE.get(kind.__name__, ())}
 
 
 @cache
 def native_choices(kind: type[Any], name: str) -> Mapping[str, object]:
-    """Return the members of the enumeration that a parameter takes, by name; empty for a number or a switch."""
+    """Return the members of a parameter's enumeration by name. Numbers and switches have none.
+
+    Args:
+        kind: class of the plugin.
+        name: of the parameter.
+    """
     returned = returned_type(kind, name)
     found: Any = pedalboard
     for part in returned.split(".")[1:]:
@@ -185,22 +193,28 @@ def native_choices(kind: type[Any], name: str) -> Mapping[str, object]:
 
 
 def returned_type(kind: type[Plugin], name: str) -> str:
-    """Return the type of a parameter as pybind11 documents it, such as ``pedalboard_native.Resample.Quality``."""
+    """Return the type of a parameter from pybind11's docs, such as ``pedalboard_native.Resample.Quality``.
+
+    Args:
+        kind: class of the plugin.
+        name: of the parameter.
+    """
     getter = getattr(getattr(kind, name, None), "fget", None)
     match = re.search(r"-> ([\w.]+)", getattr(getter, "__doc__", None) or "")
     return match.group(1) if match else ""
 
 
 def native_value(kind: type[Plugin], name: str, value: object) -> object:
-    """Return a value as a native plugin takes it: a number, a boolean, or a member of an enumeration.
+    """Convert a value for a native plugin: to a number, a boolean, or a member of an enumeration.
 
     Args:
-        kind: the class of the plugin.
+        kind: class of the plugin.
         name: of the parameter.
-        value: a number, a boolean, a word such as ``on``, or the name of a choice; text that is a number counts as one.
+        value: a number, a boolean, a word such as ``on``, or the name of a choice. Text such as ``0.5`` counts as a
+            number.
 
     Raises:
-        ParameterError: not a finite number, outside the range, or none of the choices.
+        ParameterError: not a finite number, outside the range, or not one of the choices.
     """
     choices = native_choices(kind, name)  # type: ignore[arg-type]
     if choices:

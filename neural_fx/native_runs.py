@@ -1,4 +1,4 @@
-"""Runs of native plugins as processors: fed so that a stream sounds as one call does, whatever the blocks."""
+"""Run consecutive native plugins as one processor, so that a stream of any blocks sounds like one call."""
 
 from __future__ import annotations
 
@@ -13,14 +13,18 @@ from neural_fx.processor import Audio, Processor, Spec
 from neural_fx.sharing import NativeClaims, everything_in, used_elsewhere
 
 BLOCK_SENSITIVE = (pedalboard.Resample, pedalboard.GSMFullRateCompressor, pedalboard.MP3Compressor)
-"""Native plugins whose output depends on how the stream was cut (measured); they get blocks of one size."""
+"""Native plugins whose output depends on the block sizes (measured). They get blocks of one size."""
 
 NOT_STREAMING = (pedalboard.PitchShift,)
-"""Native plugins that give silence with `reset=False` (measured in 0.9.26); they get the whole signal at its end."""
+"""Native plugins that return silence with `reset=False` (measured in 0.9.26). They get the whole signal at its end."""
 
 
 class Queue:
-    """Audio that waits: put blocks in, take samples out, first in first out."""
+    """A first-in-first-out queue of audio.
+
+    Args:
+        channels: of the audio.
+    """
 
     def __init__(self, channels: int) -> None:
         self._held = np.zeros((channels, 0), np.float32)
@@ -29,30 +33,34 @@ class Queue:
         return int(self._held.shape[1])
 
     def put(self, block: Audio) -> None:
+        """Add a block, (channels, samples)."""
         self._held = np.concatenate((self._held, block), 1) if len(self) else block
 
     def take(self, count: int) -> Audio:
-        """The oldest `count` samples."""
+        """Remove and return the oldest `count` samples, (channels, count)."""
         out, self._held = self._held[:, :count], self._held[:, count:]
         return out
 
 
 ENCODER_LIMIT = 1e4
-"""The largest sample that an encoder is given, 80 dB above full scale."""
+"""The largest sample that an encoder gets, 80 dB above full scale."""
 NATIVE_BUFFER = 1 << 16
-"""The largest buffer given to native plugins, which works on longer blocks in pieces: some crash on millions."""
+"""The largest buffer size for native plugins. Some crash on millions of samples, so longer blocks run in pieces."""
 
 
 def bounded(spec: Spec) -> Spec:
-    """A stream's shape with a buffer that native plugins bear."""
+    """Return a stream's properties with a buffer of at most `NATIVE_BUFFER` samples."""
     return replace(spec, buffer_size=min(spec.buffer_size, NATIVE_BUFFER))
 
 
 class NativeRun(Processor):
     """A run of native plugins as one processor, through one native board.
 
-    A native plugin loses its state when a block is larger than any before it (measured), so a silent block of full
-    size goes first; it also shows how many samples the run holds back.
+    A native plugin loses its state when a block is larger than any before it (measured). So a silent block of full size
+    goes first. It also shows how many samples the plugins hold back.
+
+    Args:
+        plugins: in order.
     """
 
     def __init__(self, plugins: Iterable[pedalboard.Plugin]) -> None:
@@ -65,6 +73,7 @@ class NativeRun(Processor):
 
     @property
     def latency_samples(self) -> int:
+        """Samples that the plugins hold back."""
         return self._held
 
     def prepare(self, spec: Spec) -> None:
@@ -83,12 +92,13 @@ class NativeRun(Processor):
         return True
 
     def prime(self, spec: Spec) -> None:
-        """Push silent blocks of full size until something comes out, and note how much is held back."""
+        """Push silent blocks of full size until samples come out, and count how many are held back."""
         self._stream = bounded(spec)
         self._board.reset()
         size = self._stream.buffer_size
         silence = np.zeros((spec.channels, size), np.float32)
         given = pushed = 0
+        # The limit is for plugins that never return samples for silence.
         while pushed == 0 or (given == 0 and pushed < 1 << 16):
             given += self.native(silence).shape[1]
             pushed += size
@@ -98,20 +108,27 @@ class NativeRun(Processor):
         return self.native(block)
 
     def check_values(self) -> None:
-        """Check the plugins' parameters, which anybody may have set since the last block.
+        """Check the plugins' parameters, which may have been set since the last block.
 
         Raises:
-            ParameterError: a parameter has a value that native code does not bear; names it and its range.
+            ParameterError: native code cannot handle the value of a parameter. Names it and its range.
         """
         if self._checks is None or self._checks.sample_rate != self._stream.sample_rate:
             self._checks = NativeChecks(self._native, self._stream.sample_rate)
         self._checks()
 
     def native(self, block: Audio, reset: bool = False) -> Audio:
-        """Return a block as it leaves the native board.
+        """Process a block through the native board.
+
+        Args:
+            block: (channels, samples).
+            reset: True processes the block as a whole signal, False as the next block of the stream.
+
+        Returns:
+            (channels, samples), with fewer samples if the plugins hold some back.
 
         Raises:
-            ParameterError: a parameter has a value that native code does not bear; names it and its range.
+            ParameterError: native code cannot handle the value of a parameter. Names it and its range.
         """
         spec = self._stream
         self.check_values()
@@ -120,9 +137,11 @@ class NativeRun(Processor):
 
 
 class ExternalRun(NativeRun):
-    """VST3 plugins. A reset makes them forget the block size too, so the silent block stays part of their stream.
+    """VST3 plugins.
 
-    A stereo plugin that refuses mono is given the signal on both channels; the mean of its outputs comes back.
+    A reset makes them forget the block size, too. So the silent block stays part of their stream.
+
+    A stereo plugin that refuses mono gets the signal on both channels. The result is the mean of its outputs.
     """
 
     def prepare(self, spec: Spec) -> None:
@@ -137,7 +156,7 @@ class ExternalRun(NativeRun):
         self._silent = self._held
 
     def native(self, block: Audio, reset: bool = False) -> Audio:
-        """A block through the native board, as stereo if mono was refused."""
+        """Process a block through the native board, as stereo if the plugin refuses mono; see `NativeRun.native`."""
         if not self._doubled:
             return super().native(block, reset)
         mean: Audio = super().native(np.repeat(block, 2, 0), reset).mean(0, keepdims=True)
@@ -151,10 +170,10 @@ class ExternalRun(NativeRun):
 
 
 class FixedBlockRun(NativeRun):
-    """Native plugins of `BLOCK_SENSITIVE`, fed blocks of exactly the buffer size.
+    """Native plugins of `BLOCK_SENSITIVE`, which get blocks of exactly the buffer size.
 
-    `MP3Compressor` ends the process at samples of 1e7 and more (measured in 0.9.26), and puts out at most 1.0
-    whatever comes in. So what goes into it is limited.
+    `MP3Compressor` crashes the process at samples of 1e7 and more (measured in 0.9.26). Its output never exceeds 1.0.
+    So its input is limited.
     """
 
     def prepare(self, spec: Spec) -> None:
@@ -174,7 +193,7 @@ class FixedBlockRun(NativeRun):
 
 
 class WholeSignalRun(NativeRun):
-    """Native plugins of `NOT_STREAMING`: nothing comes out before the end, and memory grows with the length."""
+    """Native plugins of `NOT_STREAMING`. All output comes at the end, and memory grows with the length."""
 
     def prepare(self, spec: Spec) -> None:
         self._stream = bounded(spec)
@@ -187,13 +206,13 @@ class WholeSignalRun(NativeRun):
         return block[:, :0]
 
     def rest(self) -> Iterator[Audio]:
-        """The whole signal, processed."""
+        """Yield the whole signal, processed."""
         if self._signal:
             yield self.native(np.concatenate(self._signal, 1), reset=True)
 
 
 def native_kind(plugin: pedalboard.Plugin) -> type[NativeRun]:
-    """How a native plugin must be fed; a native chain like the most demanding plugin in it."""
+    """Return the kind of run that a native plugin needs. A native chain needs that of its most demanding plugin."""
     if isinstance(plugin, Iterable):
         kinds = {native_kind(inner) for inner in plugin}
         return next((kind for kind in (WholeSignalRun, FixedBlockRun, ExternalRun) if kind in kinds), NativeRun)

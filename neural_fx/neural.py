@@ -1,4 +1,4 @@
-"""`NeuralProcessor`: a capture as a processor, at any sample rate, on any number of channels, with live knobs."""
+"""Play captures as processors, at any sample rate, on any number of channels, with live knobs: `NeuralProcessor`."""
 
 from __future__ import annotations
 
@@ -27,32 +27,39 @@ FADE_SECONDS = 0.02
 INTERFACE_DBU = Parameter("interface_dbu", -100, 100, 12, "dBu")
 
 _GAINS = (
-    Parameter("input_gain_db", -60, 60, 0, "dB", description="before the model: drives it harder or softer"),
-    Parameter("output_gain_db", -60, 60, 0, "dB", description="after the model"),
+    Parameter("input_gain_db", -60, 60, 0, "dB", description="gain before the model, which drives it harder or softer"),
+    Parameter("output_gain_db", -60, 60, 0, "dB", description="gain after the model"),
 )
 
 
 class NeuralProcessor(Processor):
     """A capture of a pedal or amplifier.
 
-    Every channel runs through the model on its own. Streams at another rate than the model's are converted both
-    ways; the look-ahead of the conversion is in `latency_samples`.
+    Each channel runs through the model separately. If a stream has another rate than the model, it is converted both
+    ways. The latency of the conversion is part of `latency_samples`.
+
+    There are three output levels:
+
+    - ``raw``: the model's own output;
+    - ``normalized``: all captures have the same loudness, -18 dB for a standard clip with the knobs at their defaults.
+      If a file does not state its loudness, it is measured once (see `neural_fx.loudness`);
+    - ``calibrated``: in dBu, for an audio interface of a known level.
+
+    Oversampling runs several copies of the model, which take the samples in turn. So it sounds the same, and the
+    aliases of different copies cancel.
 
     Args:
-        capture: what `neural_fx.formats.read` returns.
-        level: the output level. ``raw``: as the file says. ``normalized``: all captures at the same loudness (-18 dB
-            for a standard clip, with the knobs at their defaults; a file that does not state its loudness is
-            measured once, see `neural_fx.loudness`). ``calibrated``: in dBu, against an audio interface. For a
-            capture that has a knob of this name, a number sets the knob.
-        interface_dbu: for ``calibrated``: dBu of a sine at 0 dBFS peak on the interface, in and out.
-        device: ``auto``, ``cpu``, ``cpu-fast`` or another of `neural_fx.engines.open_engine`.
-        oversample: run the model at 1, 2, 4 or 8 times its rate against aliasing, at as many times the cost: its
-            copies play the samples in turn, so that it sounds the same, and aliases of different copies cancel.
-        parameters: start values: `input_gain_db`, `output_gain_db`, the capture's knobs (0..1), and `size` (0..1)
-            where the file holds several sizes.
+        capture: as `neural_fx.formats.read` returns it.
+        level: one of the output levels. If the capture has a knob called ``level``, a number sets this knob.
+        interface_dbu: for ``calibrated``: dBu of a sine at 0 dBFS peak at the interface's input and output.
+        device: ``auto``, ``cpu``, ``cpu-fast`` or another one of `neural_fx.engines.open_engine`.
+        oversample: 1, 2, 4 or 8. Runs the model at that many times its rate to reduce aliasing, at that many times the
+            cost.
+        parameters: start values of `input_gain_db`, `output_gain_db` and the capture's knobs (0..1), and of `size`
+            (0..1) if the file holds several sizes.
 
     Raises:
-        ModelError: the level needs metadata that the file does not have, or a loudness that cannot be measured.
+        ModelError: the level needs metadata that the file does not have, or its loudness cannot be measured.
         ParameterError: an unknown parameter or a value out of range.
     """
 
@@ -90,7 +97,7 @@ class NeuralProcessor(Processor):
 
     @property
     def device(self) -> str:
-        """Where it runs: see `neural_fx.engines.open_engine`. A new one counts from the next stream on."""
+        """Device that it runs on, as for `neural_fx.engines.open_engine`. A new one takes effect in the next stream."""
         return self._sizes.device
 
     @device.setter
@@ -109,7 +116,7 @@ class NeuralProcessor(Processor):
 
     @property
     def level(self) -> str | float:
-        """The knob of this name if the capture has one, else `output_level`. A name sets the output level."""
+        """The knob called ``level`` if the capture has one, else `output_level`. Text sets the output level."""
         return self._values["level"] if "level" in self._table else self._output_level
 
     @level.setter
@@ -121,7 +128,7 @@ class NeuralProcessor(Processor):
 
     @property
     def interface_dbu(self) -> float:
-        """dBu of a sine at 0 dBFS peak on the audio interface, for the level ``calibrated``."""
+        """dBu of a sine at 0 dBFS peak at the audio interface, for the level ``calibrated``."""
         return self._interface_dbu
 
     @interface_dbu.setter
@@ -136,12 +143,12 @@ class NeuralProcessor(Processor):
 
     @property
     def name(self) -> str:
-        """The capture's name, or the file's."""
+        """The capture's name, or else the file's."""
         return self.capture.metadata.name or (self.capture.path.stem if self.capture.path else "capture")
 
     @property
     def latency_samples(self) -> int:
-        """Look-ahead of the rate conversion; 0 at the model's own rate unless it is oversampled."""
+        """Latency of the rate conversion. 0 at the model's own rate unless it is oversampled."""
         inner = self.sample_rate * self.oversample
         if self._spec is None or self._spec.sample_rate == inner:
             return 0
@@ -157,7 +164,10 @@ class NeuralProcessor(Processor):
         self._player = Player(self.capture, rate, self._sizes, spec.channels, self._targets())
 
     def push(self, audio: Audio) -> Iterator[Audio]:
-        """Blocks of at least 8192 samples: networks give the same samples for any, and a call costs microseconds."""
+        """Process a signal in blocks of at least 8192 samples.
+
+        The output does not depend on the block size, and each call of a network costs microseconds.
+        """
         assert self._spec is not None
         size = max(self._spec.buffer_size, 8192)
         for start in range(0, audio.shape[1], size):
@@ -173,7 +183,7 @@ class NeuralProcessor(Processor):
         return self._back.process(self._player.process(inner, self._targets()))
 
     def _whole(self, inner: Audio) -> Audio:
-        """What was left and this, as far as there is a sample for each of the model's copies."""
+        """Return as many samples as fill whole turns of the model's copies, and keep the rest for the next block."""
         if self.oversample == 1:
             return inner
         inner = np.concatenate((self._rest, inner), 1)
@@ -193,7 +203,10 @@ class NeuralProcessor(Processor):
         return decibels(value + (before if name == "input_gain_db" else after))
 
     def _targets(self) -> dict[str, float]:
-        """The parameter values with both gains as linear factors, levels included; the same dict until one changes."""
+        """Return the parameter values, with both gains as linear factors that include the output level.
+
+        It is the same dict until a value changes.
+        """
         if self._aims is not None:
             return self._aims
         values = {name: self._heading(name, value) for name, value in self._values.items()}
@@ -208,9 +221,12 @@ class NeuralProcessor(Processor):
         )
 
     def self_test(self) -> float | None:
-        """ESR of the model against the test batch in its file (AIDA-X), as a fraction; None if there is none.
+        """Compare the model's output with the test batch that AIDA-X files may hold.
 
-        The batch was computed at gains of 0 dB, knobs at 0, from a zero state.
+        The test batch is computed with gains of 0 dB and knobs at 0, from a zero state.
+
+        Returns:
+            The ESR as a fraction, or None if the file holds no test batch.
         """
         test, network = self.capture.self_test, self.capture.network
         if test is None or not isinstance(network, Sequential):
@@ -230,7 +246,7 @@ class NeuralProcessor(Processor):
 if TYPE_CHECKING:
 
     class LoadedCapture(NeuralProcessor):
-        """What `load` returns, for type checkers: the knobs are those of the file, which they cannot know."""
+        """Return type of `load` for type checkers, which cannot know the knobs of a file."""
 
         def __getattr__(self, name: str) -> Any: ...
         def __setattr__(self, name: str, value: Any) -> None: ...
@@ -248,14 +264,18 @@ def load(
     oversample: int = 1,
     **parameters: float,
 ) -> LoadedCapture:
-    """A capture file as a processor: `.nam`, GuitarML, RTNeural / AIDA-X, SMC-2019 WaveNet or pedal, by its content.
+    """Load a capture file as a processor.
 
     Args:
-        path: the file.
-        level, interface_dbu, device, oversample, parameters: as for `NeuralProcessor`.
+        path: a `.nam`, GuitarML, RTNeural, AIDA-X, SMC-2019 WaveNet or pedal file. The format is found by its content.
+        level: the output level; this and the others as for `NeuralProcessor`.
+        interface_dbu: level of the audio interface.
+        device: where it runs.
+        oversample: 1, 2, 4 or 8.
+        parameters: start values.
 
     Raises:
-        ModelError: the file is not a model, or one of its fields is wrong; names the file and the field.
+        ModelError: the file is not a model, or one of its fields is wrong. Names the file and the field.
         ParameterError: an unknown parameter or a value out of range.
     """
     capture = read_capture(path)
@@ -268,21 +288,26 @@ def load(
 
 
 def capture_parameters(capture: Capture) -> list[Parameter]:
-    """The parameter table of a capture: two gains, its knobs, and `size` if it has several sizes."""
+    """Return the parameters of a capture: two gains, its knobs, and `size` if it has several sizes."""
     table = list(_GAINS)
     table += [
         Parameter(name, 0, 1, start, description="a knob of the capture") for name, start in capture.knobs.items()
     ]
     if isinstance(capture.network, Slimmable):
-        table.append(Parameter("size", 0, 1, 1, smoothing=0, description="0 is the smallest and cheapest network"))
+        table.append(Parameter("size", 0, 1, 1, smoothing=0, description="0 is the smallest network, 1 the largest"))
     return table
 
 
 def level_gains(capture: Capture, level: str, interface_dbu: float) -> tuple[float, float]:
-    """dB before and after the model for an output level.
+    """Return the gains in dB before and after the model for an output level.
+
+    Args:
+        capture: whose metadata are used.
+        level: ``raw``, ``normalized`` or ``calibrated``; see `NeuralProcessor`.
+        interface_dbu: level of the audio interface, for ``calibrated``.
 
     Raises:
-        ModelError: an unknown level, metadata that ``calibrated`` needs is missing, or ``normalized`` finds silence.
+        ModelError: the level is unknown, metadata for ``calibrated`` are missing, or ``normalized`` finds silence.
     """
     meta = capture.metadata
     if level == "raw":
@@ -301,14 +326,26 @@ def level_gains(capture: Capture, level: str, interface_dbu: float) -> tuple[flo
 
 
 def amplified(audio: Audio, gain: NDArray[np.float32] | np.float32) -> Audio:
-    """The audio times a gain; the audio itself where that is 1."""
+    """Multiply audio by a gain. A gain of 1 returns the audio itself.
+
+    Args:
+        audio: (channels, samples).
+        gain: a linear factor, or (samples,) of them.
+    """
     if not isinstance(gain, np.ndarray) and gain == 1:
         return audio
     return np.multiply(audio, gain, dtype=np.float32)
 
 
 class Sizes:
-    """The networks of a capture, one unless it is slimmable; engines are opened when first played."""
+    """The networks of a capture: several if it is slimmable, else one. Engines are opened when first played.
+
+    Args:
+        network: of the capture.
+        device: as for `neural_fx.engines.open_engine`.
+        oversample: copies of the model that take the samples in turn.
+        rate: sample rate of the model in Hz.
+    """
 
     def __init__(self, network: Network, device: str, oversample: int = 1, rate: float = 48000.0) -> None:
         self.network, self.device, self.oversample, self.rate = network, device, oversample, rate
@@ -316,15 +353,20 @@ class Sizes:
         self._engines: dict[int, Engine] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return everything but the engines, which hold compiled state and are opened again when first played."""
+        """Return everything but the engines. They hold compiled state, and are opened again when first played."""
         return {**self.__dict__, "_engines": {}}
 
     def pick(self, size: float) -> int:
-        """Which network plays at a size of 0..1."""
+        """Return the index of the network that plays at a size of 0..1."""
         return self.network.pick(size) if isinstance(self.network, Slimmable) else 0
 
     def stream(self, index: int, batch: int) -> Stream:
-        """New streams of that network (of its largest, if it is slimmable itself)."""
+        """Open streams of one network.
+
+        Args:
+            index: of the network. If it is slimmable itself, its largest size plays.
+            batch: number of streams.
+        """
         if index not in self._engines:
             self._engines[index] = open_engine(largest(self.networks[index]), self.device, self.rate)
         if self.oversample == 1:
@@ -333,7 +375,7 @@ class Sizes:
 
 
 class _Copies:
-    """Streams at a multiple of the model's rate: `count` copies of the model play the samples in turn."""
+    """Streams at a multiple of the model's rate. `count` copies of the model take the samples in turn."""
 
     def __init__(self, stream: Stream, count: int) -> None:
         self.stream, self.count = stream, count
@@ -342,15 +384,24 @@ class _Copies:
         self.stream.reset(prewarm, controls)
 
     def process(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(batch, in, n) with n a multiple of `count` -> (batch, out, n)."""
+        """Process a block: (batch, in, n) to (batch, out, n), where n is a multiple of `count`."""
         batch, channels, n = x.shape
+        # Sample i goes to copy i % count. The copies are further items of the batch.
         turns = x.reshape(batch, channels, n // self.count, self.count).transpose(0, 3, 1, 2)
         y = self.stream.process(np.ascontiguousarray(turns.reshape(-1, channels, n // self.count)))
         return y.reshape(batch, self.count, -1, n // self.count).transpose(0, 2, 3, 1).reshape(batch, -1, n)
 
 
 class Player:
-    """One stream of a capture: knobs and gains in motion, sizes cross-faded. `rate`: Hz, the model's or a multiple."""
+    """One stream of a capture. Knobs and gains move smoothly, and a change of size is cross-faded.
+
+    Args:
+        capture: that plays.
+        rate: sample rate in Hz, the model's own or a multiple of it.
+        sizes: the capture's networks.
+        channels: of the stream.
+        targets: parameter values to start at, with gains as linear factors.
+    """
 
     def __init__(
         self, capture: Capture, rate: float, sizes: Sizes, channels: int, targets: Mapping[str, float]
@@ -374,7 +425,16 @@ class Player:
         return stream
 
     def process(self, block: Audio, targets: Mapping[str, float]) -> Audio:
-        """(channels, samples) -> the same, heading for the target values from here on."""
+        """Process a block.
+
+        Args:
+            block: (channels, samples).
+            targets: parameter values to move to from the start of the block.
+
+        Returns:
+            (channels, samples).
+        """
+        # The targets are the same dict until a value changes, so most blocks skip this.
         if targets is not self.targets:
             for name, ramp in self.ramps.items():
                 ramp.aim(targets[name])
@@ -390,7 +450,7 @@ class Player:
         return amplified(y, self.ramps["output_gain_db"].next(count))
 
     def _network(self, x: NDArray[np.float32], wanted: int) -> Audio:
-        """The network's output; a change of size is prewarmed with the recent input and cross-faded."""
+        """Run the network. A new size is prewarmed with the recent input, then cross-faded in."""
         if self.next is None and wanted != self.playing:
             stream = self._fresh(wanted)
             stream.process(self.past)

@@ -1,4 +1,4 @@
-"""Check that an output file may be written: it replaces no input, and no other file unless that was asked for."""
+"""Check that an output file may be written: it must not replace an input, nor another file without ``--overwrite``."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ def check_output(target: Path, overwrite: bool, inputs: Iterable[str | Path]) ->
 
     Args:
         target: the file.
-        overwrite: whether it may exist already.
+        overwrite: whether it may replace an existing file.
         inputs: files that it must not replace.
 
     Raises:
-        AudioError: it exists and may not be replaced, it is a folder, its folder cannot be written, or it is one of
-            `inputs`, also by a link.
+        AudioError: the file exists and may not be replaced, it is a folder, or its folder cannot be written. Or it is
+            one of `inputs`, directly or by a link.
     """
     for name in inputs:
         if same_file(target, name):
@@ -35,17 +35,17 @@ def check_output(target: Path, overwrite: bool, inputs: Iterable[str | Path]) ->
         os.lstat(target)
     except FileNotFoundError:
         pass
-    except (OSError, ValueError) as error:  # no file can have this name: found now, not after the work
+    except (OSError, ValueError) as error:  # no file can have this name; better reported now than after the work
         raise AudioError(f"{target}: cannot be written: {reason(error)}") from None
     if os.path.lexists(target) and not overwrite:
-        raise AudioError(f"{target}: exists already; --overwrite replaces it")
+        raise AudioError(f"{target}: already exists; add --overwrite to replace it")
     problem = _folder_problem(target.absolute().parent)
     if problem is not None:
         raise AudioError(f"{target}: cannot be written: {problem}")
 
 
 def _folder_problem(folder: Path) -> str | None:
-    """Return why no file can be written to a folder, which may still have to be made; None if that is not known."""
+    """Return why no file can be written to a folder, or None. The folder need not exist yet."""
     while not os.path.lexists(folder) and folder != folder.parent:
         folder = folder.parent
     if not is_folder(folder):
@@ -72,14 +72,14 @@ def board_files(board: Iterable[Any]) -> Iterator[Path]:
 
 
 def output_file(out: str | Path, name: str) -> Path:
-    """Return the file that an ``--out`` option names, and make the folder if it names one.
+    """Return the file that an ``--out`` option names. If it names a folder, create the folder.
 
     Args:
-        out: a file, or a folder: one that exists, or a name that ends in a slash.
-        name: the file's name inside a folder.
+        out: a file or a folder. It is a folder if it exists as one, or if its name ends in a slash.
+        name: of the file inside a folder.
 
     Raises:
-        NeuralFXError: the folder cannot be made.
+        NeuralFXError: the folder cannot be created.
     """
     if not names_folder(out):
         return Path(out)
@@ -88,5 +88,5 @@ def output_file(out: str | Path, name: str) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:
         text = reason(error) if isinstance(error, OSError) else str(error)
-        raise NeuralFXError(f"{folder}: cannot be made: {text}") from None
+        raise NeuralFXError(f"{folder}: cannot be created: {text}") from None
     return folder / name

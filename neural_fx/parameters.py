@@ -1,4 +1,7 @@
-"""One table of parameters per processor: attributes, `--set`, board files and, later, OSC, MIDI and the DAW read it."""
+"""Define the parameters of processors and instruments.
+
+Each has one table. Attributes, `--set`, board files, OSC, MIDI and the DAW plugin all read it.
+"""
 
 from __future__ import annotations
 
@@ -23,8 +26,13 @@ class Parameter:
     """A knob.
 
     Attributes:
-        unit: for people, such as ``dB``; empty for a plain number.
-        smoothing: seconds that a change takes to arrive, as a straight line; 0 for at once.
+        name: of the attribute.
+        minimum: smallest value.
+        maximum: largest value.
+        default: start value.
+        unit: for display, such as ``dB``; empty for a plain number.
+        smoothing: seconds that a change takes, in a straight line; 0 for at once.
+        description: what it does, for listings.
     """
 
     name: str
@@ -36,10 +44,11 @@ class Parameter:
     description: str = ""
 
     def check(self, value: object) -> float:
-        """Return the value as a float.
+        """Convert a value to a float, and check that it is in the range.
 
-        Numbers of any kind and text such as ``0.5`` are numbers. Where the range is 0 to 1, booleans and words such as
-        ``on`` and ``no`` are 1 and 0.
+        Args:
+            value: a number of any kind, or text such as ``0.5``. If the range is 0 to 1, booleans and words such as
+                ``on`` and ``no`` count as 1 and 0.
 
         Raises:
             ParameterError: not a finite number, or outside the range.
@@ -54,25 +63,31 @@ class Parameter:
         return number
 
     def at(self, share: float) -> float:
-        """The value at a share of the range, 0 for the minimum and 1 for the maximum."""
+        """Return the value at a fraction of the range: 0 for the minimum, 1 for the maximum."""
         return between(self.minimum, self.maximum, share)
 
     @property
     def range_text(self) -> str:
-        """Range, unit and default for listings, such as ``0 .. 1, default 0.5``."""
+        """Range, unit and default, for listings, such as ``0 .. 1, default 0.5``."""
         unit = f" {self.unit}" if self.unit else ""
         return f"{self.minimum:g} .. {self.maximum:g}{unit}, default {self.default:g}"
 
 
 def unknown_parameter(owner: str, name: str, valid: Mapping[str, object] | list[str]) -> ParameterError:
-    """The error for a name that `owner` does not have; suggests the nearest one and lists all."""
+    """Return the error for an unknown parameter. It suggests the nearest name and lists all.
+
+    Args:
+        owner: what the parameter was asked of, such as the name of a class.
+        name: the unknown name.
+        valid: names of the parameters that there are.
+    """
     names = list(valid)
     hint = suggestion(name, names)
     return ParameterError(f"{owner} has no parameter {shown(name)}{hint}; it has: {', '.join(names) or 'none'}")
 
 
 class _Sealing(ABCMeta):
-    """Refuse assignments to unknown public names once `__init__` is done, so that a misspelled knob is an error."""
+    """Refuse assignments to unknown public names after `__init__`, so that a misspelled knob is an error."""
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
         made = super().__call__(*args, **kwargs)
@@ -83,19 +98,19 @@ class _Sealing(ABCMeta):
 
 
 class Parametric(metaclass=_Sealing):
-    """Base of processors and instruments: parameters from one table, available as attributes.
+    """Base of processors and instruments, whose parameters are attributes.
 
-    Can be copied and pickled at any time. Locks are left out of a copy.
+    It can be copied and pickled at any time. A copy has locks of its own.
 
-    A subclass that lists `PARAMETERS` also annotates each one (``drive: float``), so that type checkers know the
-    attribute and refuse a misspelled one.
+    A subclass lists its `PARAMETERS`. It also annotates each one, as in ``drive: float``, so that type checkers find
+    misspelled ones.
     """
 
     PARAMETERS: tuple[Parameter, ...] = ()
     _sealed = False
 
     def __init__(self, **values: float) -> None:
-        """Set parameters by name; the others start at their defaults.
+        """Set parameters by name. The others start at their defaults.
 
         Raises:
             ParameterError: an unknown name (lists the valid ones) or a value out of range.
@@ -112,7 +127,11 @@ class Parametric(metaclass=_Sealing):
         return self._table
 
     def set_parameter(self, name: str, value: object) -> None:
-        """Set a parameter; while streaming, it moves there over its smoothing time.
+        """Set a parameter. In a running stream, the value moves there over the smoothing time.
+
+        Args:
+            name: of the parameter.
+            value: as for `Parameter.check`.
 
         Raises:
             ParameterError: an unknown name (lists the valid ones) or a value out of range.
@@ -153,7 +172,7 @@ class Parametric(metaclass=_Sealing):
         self.__dict__["_lock"] = threading.RLock()
 
     def __copy__(self) -> Self:
-        """Return a copy with lists and tables of its own; what is in them is shared."""
+        """Return a copy with lists and tables of its own. Their items are shared with the original."""
         made = type(self).__new__(type(self))
         shared = self.__getstate__()
         made.__setstate__({k: copy.copy(v) if type(v) in (dict, list, set, deque) else v for k, v in shared.items()})
@@ -166,13 +185,18 @@ class Parametric(metaclass=_Sealing):
         return self.described("neural_fx." + type(self).__name__)
 
     def described(self, what: str) -> str:
-        """`what` with the values of all parameters, as `repr` shows it."""
+        """Return `what` with the values of all parameters, for `repr`."""
         values = "".join(f" {k}={v:g}" for k, v in self._values.items())
         return f"<{what}{values} at {hex(id(self))}>"
 
 
 class Ramp:
-    """A value that moves to its target in a straight line, the same whatever the block sizes."""
+    """A value that moves to its target in a straight line, independent of the block sizes.
+
+    Args:
+        value: at the start.
+        samples: length of a move.
+    """
 
     def __init__(self, value: float, samples: int) -> None:
         self.value = self.target = value
@@ -181,17 +205,18 @@ class Ramp:
         self.step = 0.0
 
     def aim(self, target: float) -> None:
-        """Start moving to `target` from wherever the value is now."""
+        """Start moving to `target` from the current value."""
         if target != self.target:
             self.target, self.left = target, self.samples
             self.step = (target - self.value) / self.samples
 
     def next(self, count: int) -> NDArray[np.float32] | np.float32:
-        """The next `count` values: an array while moving, else the one value that holds."""
+        """Return the next `count` values: an array (count,) while the value moves, else the one value."""
         if not self.left:
             return self.held
         moving = min(self.left, count)
         values = np.full(count, self.target, np.float32)
+        # Computed from the end and not summed up, so that block sizes make no difference.
         values[:moving] = self.target - self.step * (self.left - np.arange(1, moving + 1))
         self.left -= moving
         self.value = self.target - self.step * self.left if self.left else self.target
@@ -200,7 +225,7 @@ class Ramp:
 
 
 def decibels(db: float) -> float:
-    """The linear factor of a gain in dB.
+    """Convert a gain in dB to a linear factor.
 
     >>> decibels(-20.0)
     0.1

@@ -1,4 +1,4 @@
-"""A file that reads as if some of its bytes were others."""
+"""Read a file with some of its bytes replaced."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class PatchedFile(io.RawIOBase):
 
     Args:
         path: the file.
-        patches: bytes by position.
+        patches: new bytes by position.
     """
 
     def __init__(self, path: str | Path, patches: dict[int, bytes]) -> None:
@@ -33,6 +33,7 @@ class PatchedFile(io.RawIOBase):
         return self._file.tell()
 
     def read(self, size: int = -1) -> bytes:
+        """Read at most `size` bytes, with the replaced ones in their places; -1 reads to the end."""
         start = self._file.tell()
         data = bytearray(self._file.read(size))
         for position, patch in self._patches.items():

@@ -1,7 +1,7 @@
-"""`Pedalboard`, `Chain` and `Mix`: used as Spotify's, but neural processors, native plugins and VST3s stand together.
+"""Combine neural processors, native plugins and VST3s: `Pedalboard`, `Chain` and `Mix`.
 
-`pedalboard.Pedalboard` takes native plugins only. Here a run of native plugins goes to one native board in one call,
-and everything else is a `Processor`.
+They are used like Spotify's `pedalboard.Pedalboard`, which accepts native plugins only. Here, consecutive native
+plugins go to one native board in one call. Everything else is a `Processor`.
 """
 
 from __future__ import annotations
@@ -32,17 +32,23 @@ Plugin: TypeAlias = "Processor | pedalboard.Plugin"
 class Container(Processor, MutableSequence[Plugin]):
     """A list of plugins that is itself a processor.
 
-    Each place needs a plugin of its own: the same object in two places, nested containers included, is refused when
-    a stream begins, as pedalboard does.
+    Each place needs a plugin of its own. If one object is in two places, in nested containers too, an error is raised
+    when a stream begins, as pedalboard does.
     """
 
     _edits = 0
-    """Changes of any container's list so far; shows whether a remembered set of locks still holds."""
+    """Number of changes to any container's list so far. It tells whether a cached set of locks is still valid."""
 
     def __init__(self, plugins: Iterable[Plugin] = (), **values: float) -> None:
-        """Raise TypeError for anything that is neither a processor nor a pedalboard plugin.
+        """Add plugins and set parameters.
 
-        Raises AudioError for a convolution whose impulse response cannot be used.
+        Args:
+            plugins: in order.
+            values: parameters by name.
+
+        Raises:
+            TypeError: something in `plugins` is neither a processor nor a pedalboard plugin.
+            AudioError: a convolution has an impulse response that cannot be used.
         """
         super().__init__(**values)
         self._plugins: list[Plugin] = []
@@ -79,13 +85,13 @@ class Container(Processor, MutableSequence[Plugin]):
         return True
 
     def insert(self, index: int, plugin: Plugin) -> None:
-        """Insert before `index`; a stream in progress starts anew."""
+        """Insert a plugin before `index`. A running stream starts again."""
         with self.exclusive():
             self._plugins.insert(index, _checked(plugin, self))
             self._edited()
 
     def _edited(self) -> None:
-        """End the stream: the list of plugins is another one."""
+        """End the stream, because the list of plugins has changed."""
         Container._edits += 1
         self._end()
         self._passed = Passed()
@@ -104,11 +110,16 @@ class Container(Processor, MutableSequence[Plugin]):
         return known[1]
 
     def name_slot(self, plugin: Plugin, name: str) -> None:
-        """Give a plugin of this container a name, for settings, board files and OSC addresses."""
+        """Name a slot, for settings, board files and OSC addresses.
+
+        Args:
+            plugin: in the slot.
+            name: of the slot.
+        """
         self._names[plugin] = name
 
     def given_name(self, plugin: Plugin) -> str | None:
-        """Return the name given to a plugin of this container, if any; see `neural_fx.slots.slot_names`."""
+        """Return the name that a plugin of this container was given, or None; see `neural_fx.slots.slot_names`."""
         return self._names.get(plugin)
 
     # -- the stream --------------------------------------------------------------------------------------------------
@@ -122,13 +133,13 @@ class Container(Processor, MutableSequence[Plugin]):
 
     @abstractmethod
     def _make_stages(self) -> list[Processor]:
-        """Return what does the work, in order."""
+        """Return the processors that do the work, in order."""
 
     def _continues(self, rate: float, channels: int) -> bool:
-        """Return whether the running stream can go on; a member that was reset or edited makes it start anew.
+        """Return whether the running stream can continue. It cannot if a member was reset or edited.
 
         Raises:
-            RuntimeError: another board, or a call of its own, has used a member in the meantime.
+            RuntimeError: a member was called directly or by another board in the meantime.
         """
         if not super()._continues(rate, channels):
             return False
@@ -159,7 +170,7 @@ class Container(Processor, MutableSequence[Plugin]):
                 self._names[plugin] = name
 
     def __copy__(self) -> Self:
-        """Return a container with a list of its own that holds the same plugins."""
+        """Return a container with a list of its own, which holds the same plugins."""
         made = type(self).__new__(type(self))
         state = super().__getstate__()
         made.__dict__.update({**state, "_plugins": list(self._plugins), "_values": dict(self._values), "_locks": None})
@@ -191,7 +202,7 @@ def _checked(plugin: object, owner: Container) -> Any:
 
 
 def as_stages(plugins: Iterable[Plugin]) -> list[Processor]:
-    """Processors for a list of plugins, each run of native ones as one."""
+    """Return the processors for a list of plugins. Consecutive native plugins become one processor."""
     stages: list[Processor] = []
     run: list[pedalboard.Plugin] = []
     kind: type[NativeRun] = NativeRun
@@ -223,7 +234,7 @@ class Chain(Container):
         return self._out(block)
 
     def rest(self) -> Iterator[Audio]:
-        """What each member still holds, through the members after it."""
+        """Yield what each member still holds, processed by the members after it."""
         for i, stage in enumerate(self._stages):
             for block in stage.rest():
                 for later in self._stages[i + 1 :]:
@@ -231,17 +242,17 @@ class Chain(Container):
                 yield self._out(block)
 
     def _out(self, block: Audio) -> Audio:
-        """A block that has passed all members, as it leaves."""
+        """Return a block that has passed all members, as it leaves the chain."""
         return block
 
     @property
     def latency_samples(self) -> int:
-        """The sum over its members."""
+        """Sum of its members' latencies."""
         return sum(stage.latency_samples for stage in self._stages) if self._spec else 0
 
 
 class Mix(Container):
-    """Plugins side by side, each given the input; their outputs are added, aligned in time."""
+    """Plugins in parallel. Each gets the input, and their outputs are added, aligned in time."""
 
     def prepare(self, spec: Spec) -> None:
         super().prepare(spec)
@@ -257,7 +268,7 @@ class Mix(Container):
         return self._sum()
 
     def rest(self) -> Iterator[Audio]:
-        """What the members still hold, added."""
+        """Yield the sum of what the members still hold."""
         for stage, queue in zip(self._stages, self._queues, strict=True):
             for block in stage.rest():
                 queue.put(block)
@@ -272,16 +283,16 @@ class Mix(Container):
 
     @property
     def latency_samples(self) -> int:
-        """That of its slowest member."""
+        """The largest latency of its members."""
         return max((stage.latency_samples for stage in self._stages), default=0) if self._spec else 0
 
 
 class Pedalboard(Chain):
-    """A chain with a `mix` between the dry input and its output, which can be saved to and read from a file.
+    """A chain with a dry/wet `mix`, which can be saved to a file and loaded from one.
 
     Args:
         plugins: processors, native plugins, VST3 plugins, chains and mixes, in order.
-        mix: 0 (dry) to 1 (wet), aligned in time.
+        mix: 0 (dry) to 1 (wet). Both are aligned in time.
 
     Raises:
         TypeError: something in `plugins` is neither a processor nor a pedalboard plugin.
@@ -311,20 +322,27 @@ class Pedalboard(Chain):
 
     @classmethod
     def from_file(cls, path: str | Path) -> Pedalboard:
-        """The board of a YAML file; see `neural_fx.boards`.
+        """Load a board from a YAML file; see `neural_fx.boards`.
+
+        Args:
+            path: the file.
 
         Raises:
-            BoardError: the file does not fit the schema; names the line and the field.
+            BoardError: the file does not fit the schema. Names the line and the field.
         """
         from neural_fx.boards import load_board
 
         return load_board(path)
 
     def save(self, path: str | Path, overwrite: bool = False) -> None:
-        """Write the board to a YAML file that `from_file` reads back; paths become relative to it.
+        """Save the board to a YAML file, which `from_file` loads. Paths in it are relative to the file.
+
+        Args:
+            path: the file.
+            overwrite: whether to replace an existing file.
 
         Raises:
-            BoardError: a plugin that a file cannot name, or the file exists and `overwrite` is False.
+            BoardError: a board file cannot describe a plugin, or the file exists and `overwrite` is False.
         """
         from neural_fx.boards import save_board
 

@@ -1,14 +1,14 @@
-"""Where networks run: the policy behind ``device="auto"``.
+"""Choose where networks run: the policy behind ``device="auto"``.
 
-Measured on the machine at hand, not guessed: what a network costs on one core is timed, a few milliseconds long, when
-there is a choice at all, that is, where there is a CUDA device.
+If there is a CUDA device, the cost of a network on one core is measured for a few milliseconds. Without one there is no
+choice.
 
-- **Live**, streams stay on the CPU, where a block is done soonest and nothing is waited for, until those that play need
-  more than half of the cores; from then on, new ones go to the GPU, which runs them as one batch.
-- **Offline**, audio goes to the GPU if the cores would need longer than torch and CUDA need to start
-  (`START_SECONDS`): a single riff stays, a folder of stems goes.
+- **Live** streams run on the CPU, which has the lowest latency, until they need more than half of the cores. From then
+  on, new streams run on the GPU as one batch.
+- **Offline** audio runs on the GPU if the cores would need longer than torch and CUDA need to start (`START_SECONDS`).
+  So a single riff stays on the CPU, and a folder of stems moves to the GPU.
 
-Only captures move (`NeuralProcessor`); timbres and native plugins run on the CPU.
+Only captures (`NeuralProcessor`) move. Timbres and native plugins always run on the CPU.
 """
 
 from __future__ import annotations
@@ -26,23 +26,26 @@ from neural_fx.neural import NeuralProcessor
 from neural_fx.optional import is_installed, need
 
 LIVE_SHARE = 0.5
-"""Of the cores, that live streams may need before new ones go to the GPU."""
+"""Fraction of the cores that live streams may need before new ones run on the GPU."""
 START_SECONDS = 8.0
-"""To import torch, open a CUDA device and run the first batch."""
+"""Time to import torch, open a CUDA device and run the first batch."""
 DEVICES = ("auto", "cpu", "cpu-fast", "cuda", "mps", "torch", "batched")
 
 
 class DeviceError(NeuralFXError):
-    """A device that is not there."""
+    """A device that is unknown or does not exist here."""
 
 
 def check_device(device: str) -> str:
-    """A device as people name it: ``auto``, ``cpu``, ``cpu-fast``, ``cuda``, ``cuda:1``, ``mps``, or, to compare with,
-    ``torch`` (the reference, on the CPU) and ``batched`` (as on a GPU, on the CPU).
+    """Check the name of a device and return it.
+
+    Args:
+        device: ``auto``, ``cpu``, ``cpu-fast``, ``cuda``, ``cuda:1`` or ``mps``. For comparison there are ``torch``
+            (the reference, on the CPU) and ``batched`` (the GPU's engine, on the CPU).
 
     Raises:
-        DeviceError: unknown, or not there.
-        MissingPackageError: the device takes torch, which is not installed.
+        DeviceError: the device is unknown or does not exist here.
+        MissingPackageError: the device needs torch, which is not installed.
     """
     if _kind(device) not in DEVICES:
         raise DeviceError(f"unknown device {device!r}; known: {', '.join(DEVICES)}")
@@ -57,7 +60,7 @@ def check_device(device: str) -> str:
 
 
 def is_gpu(device: str) -> bool:
-    """Whether a device, as `check_device` knows it, is none of the CPU's."""
+    """Return whether a device, named as for `check_device`, is a GPU."""
     return _kind(device) in ("cuda", "mps")
 
 
@@ -66,14 +69,14 @@ def _kind(device: str) -> str:
 
 
 def has_cuda() -> bool:
-    """Whether there is a CUDA device; torch is asked only where the system has a driver for one."""
+    """Return whether there is a CUDA device. Torch is imported only if the system has a driver for one."""
     if not any(map(os.path.exists, ("/dev/nvidia0", "/dev/dxg", "C:/Windows/System32/nvcuda.dll"))):
         return False
     return is_installed("torch") and bool(need("torch", "CUDA").cuda.is_available())
 
 
 def captures(part: object) -> Iterator[NeuralProcessor]:
-    """The captures of a board, wherever they stand in its chains."""
+    """Yield the captures of a board, with those of nested chains."""
     if isinstance(part, NeuralProcessor):
         yield part
     elif isinstance(part, Iterable) and not isinstance(part, (str, bytes, np.ndarray, Path)):
@@ -82,10 +85,14 @@ def captures(part: object) -> Iterator[NeuralProcessor]:
 
 
 def place(board: object, device: str) -> None:
-    """Let the captures of a board run on a device, from the next stream on.
+    """Set the device of all captures of a board, from their next stream on.
+
+    Args:
+        board: a processor, or a container of processors.
+        device: as for `check_device`.
 
     Raises:
-        DeviceError: it is not there.
+        DeviceError: the device is unknown or does not exist here.
     """
     check_device(device)
     for capture in captures(board):
@@ -93,12 +100,17 @@ def place(board: object, device: str) -> None:
 
 
 def in_batches(board: object) -> bool:
-    """Whether a capture of the board runs on a device that cuts long blocks up and runs the pieces as a batch."""
+    """Return whether a capture of a board runs on a device that processes long blocks as a batch of pieces."""
     return any(is_gpu(capture.device) or capture.device == "batched" for capture in captures(board))
 
 
 def cost(board: object, channels: int = 1) -> float:
-    """Seconds of one core that a board's captures need for a second of audio; measured."""
+    """Measure how many seconds one core needs for a second of audio through a board's captures.
+
+    Args:
+        board: a processor, or a container of processors.
+        channels: of the audio.
+    """
     return channels * sum(_cost(capture) for capture in captures(board))
 
 
@@ -114,7 +126,13 @@ def _cost(capture: NeuralProcessor, samples: int = 2048) -> float:
 
 
 def offline_device(board: object, seconds: float, jobs: int = 1) -> str:
-    """Where ``auto`` renders `seconds` of audio (channels added up) that otherwise `jobs` cores would: cpu or cuda."""
+    """Return the device on which ``auto`` renders: ``cpu`` or ``cuda``.
+
+    Args:
+        board: that renders.
+        seconds: of audio, all channels added up.
+        jobs: cores that would render it otherwise.
+    """
     if not has_cuda():
         return "cpu"
     cores = min(jobs, os.cpu_count() or 1)
@@ -122,14 +140,14 @@ def offline_device(board: object, seconds: float, jobs: int = 1) -> str:
 
 
 class LivePlacement:
-    """Where the live streams of a worker run.
+    """Chooses where the live streams of a worker run.
 
     Args:
-        device: ``auto`` or one that all streams run on.
-        cores: of this machine.
+        device: ``auto``, or the device on which all streams run.
+        cores: of this machine. If None, they are counted.
 
     Raises:
-        DeviceError: the device is unknown or not there.
+        DeviceError: the device is unknown or does not exist here.
     """
 
     def __init__(self, device: str = "auto", cores: int | None = None) -> None:
@@ -139,7 +157,15 @@ class LivePlacement:
         self._lock = threading.Lock()
 
     def put(self, board: object, channels: int) -> float:
-        """Place a board that will play as one more stream; what it adds to `load`, to give back to `end`."""
+        """Choose the device of a board that is about to play as one more stream.
+
+        Args:
+            board: of the stream.
+            channels: of the stream.
+
+        Returns:
+            What the stream adds to `load`, in cores. Pass it to `end` when the stream ends.
+        """
         if self.device != "auto":
             place(board, self.device)
             return 0.0
@@ -154,6 +180,6 @@ class LivePlacement:
         return wanted if stays else 0.0
 
     def end(self, taken: float) -> None:
-        """A stream has ended."""
+        """Remove the load of a stream that has ended, as `put` returned it."""
         with self._lock:
             self.load = max(0.0, self.load - taken)

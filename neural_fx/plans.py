@@ -32,14 +32,16 @@ LOSSY = ("OGG", "MP3")
 def plan(inputs: Iterable[str | Path], out: str | Path) -> list[tuple[Path, Path]]:
     """Return pairs of input and output files.
 
+    In an output folder, files keep their names and subfolders. A lossy input (mp3, ogg) becomes a `.wav`.
+
     Args:
-        inputs: files, folders (searched for audio, with their folders), and glob patterns. A folder inside them that
-            is the output folder is left out.
-        out: a file if there is one input file, else a folder that mirrors the names. A name that ends in a slash is a
-            folder. A lossy input (mp3, ogg) gets a `.wav` in a folder.
+        inputs: files, folders and glob patterns. Folders are searched for audio with their subfolders. The output
+            folder is left out of the search.
+        out: a file if there is one input file, else a folder. A name that ends in a slash is a folder.
 
     Raises:
-        AudioError: nothing found, two inputs with one output, an output that is an input, an unknown output format.
+        AudioError: no input is found, two inputs have one output, an output is also an input, or the output format is
+            unknown.
     """
     given = list(inputs)
     search = _Search(Path(out), several=len(given) > 1)
@@ -49,7 +51,7 @@ def plan(inputs: Iterable[str | Path], out: str | Path) -> list[tuple[Path, Path
         try:
             found += search.find(name)
         except AudioError as error:
-            # One missing file must not stop the others: it becomes a render that fails.
+            # One missing file must not stop the others, so it becomes a render that fails.
             missing.append(error)
             found.append((Path(name), Path(Path(name).name)))
     if missing and len(missing) == len(found):
@@ -68,7 +70,7 @@ def plan(inputs: Iterable[str | Path], out: str | Path) -> list[tuple[Path, Path
 
 
 def _checked(pairs: list[tuple[Path, Path]]) -> list[tuple[Path, Path]]:
-    """Return the pairs without repeated ones; refuse outputs that meet each other or an input."""
+    """Return the pairs without duplicates. Raise if an output is also an input, or belongs to two inputs."""
     inputs = {os.path.realpath(source): source for source, _ in pairs}
     identities = dict(_identities(inputs.values()))
     taken: dict[str, Path] = {}
@@ -92,7 +94,7 @@ def _checked(pairs: list[tuple[Path, Path]]) -> list[tuple[Path, Path]]:
 
 
 def _identities(paths: Iterable[Path]) -> Iterator[tuple[tuple[int, int], Path]]:
-    """Yield the device and inode of those files that exist: hard links and other cases of a name share them."""
+    """Yield the device and inode of the files that exist. Hard links and other spellings of a name share them."""
     for path in paths:
         try:
             found = os.stat(path)
@@ -110,7 +112,7 @@ def file_format(path: Path) -> str:
     """Return libsndfile's name for the format of an output file.
 
     Raises:
-        AudioError: no suffix or an unknown one; lists the known.
+        AudioError: the suffix is missing or unknown. Lists the known ones.
     """
     format = FORMATS.get(path.suffix.lower())
     if format is None:
@@ -119,19 +121,19 @@ def file_format(path: Path) -> str:
 
 
 def audio_files(folder: Path) -> list[Path]:
-    """Return the audio files in a folder and in the folders in it, by name.
+    """Return the audio files in a folder and its subfolders, sorted by name.
 
-    Hidden names are left out. Links to folders are followed once.
+    Hidden files and folders are left out. Links to folders are followed once.
     """
     return sorted(_Search(None, several=False).in_folder(folder))
 
 
 @dataclass
 class _Search:
-    """A search for input files that leaves the output folder out.
+    """A search for input files, which leaves out the output folder.
 
     Attributes:
-        out: the output folder, which may not exist; None if there is none.
+        out: the output folder, which need not exist; None if there is none.
         several: whether more than one input was given.
     """
 
@@ -139,7 +141,11 @@ class _Search:
     several: bool
 
     def find(self, given: str | Path) -> list[tuple[Path, Path]]:
-        """Return (file, path to mirror) for each file of a file, a folder or a pattern."""
+        """Return the files of an input, each with its path inside the output folder.
+
+        Args:
+            given: a file, a folder or a pattern.
+        """
         path = Path(given)
         if is_folder(path):
             if self.several and self._is_out(path):
@@ -152,10 +158,10 @@ class _Search:
 
     def _matches(self, pattern: str) -> list[tuple[Path, Path]]:
         root = _fixed_part(pattern)
-        # A pattern such as in/** also matches what an earlier run wrote to in/out.
+        # A pattern such as in/** also matches files that an earlier run wrote to in/out.
         out = self.out if self.out is not None and is_folder(self.out) and _is_inside(self.out, root) else None
         if "**" in Path(pattern).parts:
-            matches = [Path(match) for match in self._below(pattern)]
+            matches = [Path(match) for match in self._recursive_matches(pattern)]
         else:
             matches = [Path(match) for match in sorted(glob.glob(pattern))]
         if out is not None:
@@ -165,10 +171,10 @@ class _Search:
         one = _Search(self.out, several=False)
         return list(dict.fromkeys(pair for match in matches for pair in one.find(match)))
 
-    def _below(self, pattern: str) -> list[Path]:
+    def _recursive_matches(self, pattern: str) -> list[Path]:
         """Return the files that a pattern with ``**`` matches.
 
-        `glob` follows every link, and two links to folders above make it search for hours.
+        `glob` is not used, because it follows every link. Two links to folders above make it search for hours.
         """
         parts = Path(pattern).parts
         first = parts.index("**")
@@ -177,10 +183,10 @@ class _Search:
         files = [(file, file.relative_to(base).parts) for base in bases for file in self.in_folder(base, False)]
         if tail[-1] in ("*", "**"):
             files = [(file, below) for file, below in files if file.suffix.lower() in SUFFIXES]
-        found = [file for file, below in files if _fits(below, tail)]
-        # Where no file fits, folders may, such as in/**/takes.
+        found = [file for file, below in files if _matches_parts(below, tail)]
+        # If the pattern matches no file, it may match folders, as in/**/takes does.
         found = found or [
-            file for file, below in files if file.suffix.lower() in SUFFIXES and _fits(below, (*tail, "**"))
+            file for file, below in files if file.suffix.lower() in SUFFIXES and _matches_parts(below, (*tail, "**"))
         ]
         return sorted(found)
 
@@ -188,9 +194,13 @@ class _Search:
         return self.out is not None and os.path.realpath(folder) == os.path.realpath(self.out)
 
     def in_folder(self, root: Path, audio_only: bool = True) -> Iterator[Path]:
-        """Yield the files in a folder and the folders in it; those with a suffix of audio, or all.
+        """Yield the files in a folder and its subfolders.
 
-        Hidden names are left out. A folder is searched once, whatever links lead to it.
+        Hidden files and folders are left out. A folder is searched once, even if several links lead to it.
+
+        Args:
+            root: the folder.
+            audio_only: whether to leave out files without a suffix of audio.
         """
         seen = {os.path.realpath(root)}
         if self.out is not None and not self._is_out(root):
@@ -203,7 +213,7 @@ class _Search:
             if folder.is_symlink() and folder != root:
                 real = os.path.realpath(folder)
                 if real in seen or _is_inside(root, Path(real), or_same=True):
-                    continue  # a link to a folder above leads in a circle
+                    continue  # a link to a folder above would make a loop
                 seen.add(real)
             for entry in _entries(folder):
                 if entry.name.startswith("."):
@@ -246,15 +256,15 @@ def _fixed_part(pattern: str) -> Path:
     return Path(*parts)
 
 
-def _fits(parts: Sequence[str], pattern: Sequence[str]) -> bool:
-    """Return whether the parts of a path fit those of a pattern, where ``**`` stands for any number of them."""
+def _matches_parts(parts: Sequence[str], pattern: Sequence[str]) -> bool:
+    """Return whether the parts of a path match those of a pattern, where ``**`` matches any number of parts."""
     if not pattern:
         return not parts
     if pattern[0] == "**":
         if len(pattern) == 1:
             return True
-        return any(_fits(parts[skipped:], pattern[1:]) for skipped in range(len(parts) + 1))
-    return bool(parts) and fnmatch.fnmatch(parts[0], pattern[0]) and _fits(parts[1:], pattern[1:])
+        return any(_matches_parts(parts[skipped:], pattern[1:]) for skipped in range(len(parts) + 1))
+    return bool(parts) and fnmatch.fnmatch(parts[0], pattern[0]) and _matches_parts(parts[1:], pattern[1:])
 
 
 def _is_inside(path: Path, folder: Path, or_same: bool = False) -> bool:

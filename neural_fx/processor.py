@@ -1,8 +1,7 @@
-"""The `Processor` contract: what `pedalboard.Plugin` promises, in Python, for anything that turns audio into audio.
+"""Define `Processor`: the contract of `pedalboard.Plugin`, in Python, for anything that turns audio into audio.
 
-A processor is called with arrays, keeps its state between calls when told to (`reset=False`), and gives the same
-samples whatever the block sizes. To write one, subclass `Processor`, give it `PARAMETERS`, and implement
-`process_block`:
+A processor is called with arrays. With `reset=False` it keeps its state between calls. Its output does not depend on
+the block sizes. To write one, subclass `Processor`, list its `PARAMETERS`, and implement `process_block`:
 
     >>> import numpy as np
     >>> class Invert(Processor):
@@ -11,13 +10,13 @@ samples whatever the block sizes. To write one, subclass `Processor`, give it `P
     >>> Invert()(np.ones(3, np.float32), 48000)
     array([-1., -1., -1.], dtype=float32)
 
-A processor may be shared by threads: one call at a time uses it, the others wait. It can be copied and pickled, also
-in the middle of a stream; the copy has the same settings and no stream.
+Threads may share a processor: one call runs at a time, and the others wait. It can be copied and pickled, even in the
+middle of a stream. The copy has the same settings and no stream.
 
-Time is kept by counting: a processor that must look ahead returns fewer samples than it was given, and the missing
-ones later. Nothing is ever shifted, so processors of any latency line up by themselves. A call with `reset=True`
-ends with silence pushed through until every sample is back; while streaming, `latency_samples` says how many are
-still inside, and `flush()` brings them out.
+Latency is handled by counting samples. A processor that looks ahead returns fewer samples than it gets, and the missing
+ones later. The output is never shifted, so processors of any latency are aligned. A call with `reset=True` pushes
+silence through until all samples are back. In a stream, `latency_samples` is the number of samples that are still
+inside, and `flush` returns them.
 """
 
 from __future__ import annotations
@@ -40,11 +39,16 @@ from neural_fx.values import finite_number, shown
 Audio = NDArray[np.float32]
 
 FLUSH_SECONDS = 30.0
-"""How much silence `flush` pushes at most before it gives up on a processor and pads."""
+"""The most silence that `flush` pushes through a processor. Samples that are still missing then become zeros."""
 
 
 class Passed:
-    """Count the samples of one stream that went in and came out; also tells one stream from another."""
+    """Counts the samples of one stream. The object also identifies the stream.
+
+    Attributes:
+        taken: samples that went in.
+        given: samples that came out.
+    """
 
     def __init__(self) -> None:
         self.taken = 0
@@ -52,17 +56,17 @@ class Passed:
 
 
 class _Missing:
-    """Mark an attribute that did not exist before the first stream."""
+    """Marks an attribute that did not exist before the first stream."""
 
 
 @dataclass(frozen=True)
 class Spec:
-    """What a stream looks like, fixed from its first block to its end.
+    """Properties of a stream, which stay fixed from its first block to its end.
 
     Attributes:
         sample_rate: Hz.
         channels: of the audio, in and out.
-        buffer_size: samples of the largest block that `process_block` will be given.
+        buffer_size: samples of the largest block that `process_block` will get.
     """
 
     sample_rate: float
@@ -71,13 +75,17 @@ class Spec:
 
 
 class Processor(Parametric):
-    """Audio in, audio out, with pedalboard's call, parameters as attributes, and streaming that equals one call."""
+    """Audio in, audio out.
+
+    It is called like a plugin of pedalboard, and its parameters are attributes. A stream of blocks equals one call with
+    the whole signal.
+    """
 
     is_effect = True
     is_instrument = False
 
     def __init__(self, **values: float) -> None:
-        """Set parameters by name; the others start at their defaults.
+        """Set parameters by name. The others start at their defaults.
 
         Raises:
             ParameterError: an unknown name (lists the valid ones) or a value out of range.
@@ -98,17 +106,17 @@ class Processor(Parametric):
         Args:
             input_array: float32 or float64, (samples,), (channels, samples) or (samples, channels).
             sample_rate: Hz.
-            buffer_size: samples of the blocks it is worked on in.
-            reset: True: the input is a whole signal; the output is as long and aligned with it. False: the input
-                continues the stream; the output may be shorter, the rest comes with later calls or `flush`.
+            buffer_size: samples of the largest block that is processed at once.
+            reset: True processes the input as a whole signal. The output is as long, and aligned with it. False
+                continues the stream. The output may be shorter, and later calls or `flush` return the rest.
 
         Returns:
             float32 in the layout of the input.
 
         Raises:
-            TypeError: not an array of floats.
-            RuntimeError: not one- or two-dimensional, or square when the layout is not known yet.
-            ValueError: a sample rate or buffer size that is not positive.
+            TypeError: the input is not an array of floats.
+            RuntimeError: it is not one- or two-dimensional, or it is square and the layout is not known yet.
+            ValueError: the sample rate or buffer size is not positive.
         """
         rate = _positive(sample_rate, "sample_rate")
         size = int(_positive(buffer_size, "buffer_size"))
@@ -128,18 +136,18 @@ class Processor(Parametric):
     def __call__(
         self, input_array: NDArray[Any], sample_rate: float, buffer_size: int = 8192, reset: bool = True
     ) -> Audio:
-        """The same as `process`."""
+        """Process audio; see `process`."""
         return self.process(input_array, sample_rate, buffer_size, reset)
 
     def reset(self) -> None:
-        """Forget the stream: tails, held samples, and the layout of square arrays. Parameters stay."""
+        """Clear the stream: tails, held samples, and the layout of square arrays. Parameters stay."""
         with self.exclusive():
             self._layout = Layout()
             self._end()
             self._passed = Passed()
 
     def flush(self) -> Audio:
-        """Return the samples of the stream that are still held back, in its layout, and end the stream."""
+        """End the stream and return the samples that it still holds back, in its layout."""
         with self.exclusive():
             if self._spec is None:
                 return self._layout.leave(np.zeros((1, 0), np.float32))
@@ -148,42 +156,48 @@ class Processor(Parametric):
             return self._layout.leave(rest)
 
     def exclusive(self) -> AbstractContextManager[object]:
-        """Return a context in which only the current thread can use this processor; other threads wait."""
+        """Return a context in which only the current thread can use this processor. Other threads wait."""
         return self._lock
 
     @property
     def latency_samples(self) -> int:
-        """Samples that the output of a stream is behind its input, at most, at the rate last processed.
+        """The most samples by which a stream's output is behind its input, at the current sample rate.
 
-        A call with `reset=True` compensates it. 0 before the first call.
+        Calls with `reset=True` compensate for it. 0 before the first call.
         """
         return 0
 
     # -- what a subclass implements --------------------------------------------------------------------------------
 
     def prepare(self, spec: Spec) -> None:
-        """A new stream begins: take memory, clear state. Called before the first block, and after every reset."""
+        """Allocate memory and clear all state for a new stream.
+
+        It is called before the first block of a stream, so after every reset.
+
+        Args:
+            spec: sample rate, channels and largest block of the stream.
+        """
 
     @abstractmethod
     def process_block(self, block: Audio) -> Audio:
-        """The next block of the stream.
+        """Process the next block of the stream.
 
         Args:
-            block: (channels, samples), 1 to `buffer_size` samples; must not be changed.
+            block: (channels, samples), 1 to `buffer_size` samples. It must not be changed.
 
         Returns:
-            (channels, samples): as many samples as came in, or fewer now and the missing ones later.
+            (channels, samples), with as many samples as the block, or fewer now and the missing ones later.
         """
 
     # -- the stream ------------------------------------------------------------------------------------------------
 
     def open_stream(self, spec: Spec) -> None:
-        """Begin a stream for a caller that uses `push` or `feed`, and `rest`, itself, as a chain does."""
+        """Begin a stream for a caller that uses `push`, `feed` and `rest` directly, as a chain does."""
         self._end()
         self._begin(spec.sample_rate, spec.channels, spec.buffer_size)
 
     def feed(self, block: Audio) -> Audio:
-        """`process_block`, counting what went in and came out."""
+        """Process a block with `process_block`, and count the samples that go in and come out."""
         out = self.process_block(block)
         passed = self._passed
         passed.taken += block.shape[1]
@@ -191,13 +205,13 @@ class Processor(Parametric):
         return out
 
     def push(self, audio: Audio) -> Iterator[Audio]:
-        """Any length of (channels, samples) in blocks of at most the buffer size."""
+        """Process (channels, samples) of any length in blocks of at most the buffer size, and yield the results."""
         assert self._spec is not None
         for start in range(0, audio.shape[1], self._spec.buffer_size):
             yield self.feed(audio[:, start : start + self._spec.buffer_size])
 
     def rest(self) -> Iterator[Audio]:
-        """At the end of a stream, the blocks still inside: what silence pushes out, until all samples are back."""
+        """Yield the samples that are still inside at the end of a stream, by pushing silence through."""
         assert self._spec is not None
         silence = np.zeros((self._spec.channels, min(self._spec.buffer_size, 4096)), np.float32)
         patience = math.ceil(FLUSH_SECONDS * self._spec.sample_rate / silence.shape[1])
@@ -210,32 +224,32 @@ class Processor(Parametric):
     def _begin(self, rate: float, channels: int, size: int) -> None:
         """Start a stream, unless one of this rate and number of channels is running.
 
-        Another buffer size does not end a stream; blocks stay at most as large as prepared for.
+        Another buffer size does not end a stream. Its blocks never get larger than in the `Spec` of `prepare`.
         """
         if self._continues(rate, channels):
             return
         self._passed = Passed()
         spec = Spec(rate, channels, size)
         before = dict(self.__dict__)
-        self._sealed = False  # `prepare` may make attributes, as `__init__` may
+        self._sealed = False  # `prepare` may add attributes, as `__init__` may
         try:
             self.prepare(spec)
         finally:
             self._sealed = True
-        for name, value in self.__dict__.items():  # whatever `prepare` assigns belongs to the stream
+        for name, value in self.__dict__.items():  # what `prepare` assigns belongs to the stream, not to a copy
             if before.get(name, _Missing) is not value:
                 self._before_stream.setdefault(name, before.get(name, _Missing))
         self._spec = spec
 
     def _continues(self, rate: float, channels: int) -> bool:
-        """Return whether the running stream can take audio of this rate and number of channels."""
+        """Return whether the running stream has this sample rate and number of channels."""
         return self._spec is not None and self._spec.sample_rate == rate and self._spec.channels == channels
 
     def _end(self) -> None:
         self._spec = None
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return the settings without the stream: `prepare` makes that anew."""
+        """Return the settings without the stream, which `prepare` starts again."""
         state = super().__getstate__()
         for name, value in self._before_stream.items():
             if value is _Missing:
@@ -255,8 +269,8 @@ def _positive(value: object, name: str) -> float:
     """Return a sample rate or buffer size as a float.
 
     Raises:
-        ParameterTypeError: not a number. It is a TypeError, too.
-        ParameterError: not finite, or below 1. It is a ValueError, too.
+        ParameterTypeError: not a number. This is a TypeError, too.
+        ParameterError: not finite, or below 1. This is a ValueError, too.
     """
     number = finite_number(value, name, text=False)
     if number < 1:

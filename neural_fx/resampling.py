@@ -1,7 +1,7 @@
-"""A stream at one rate as a stream at another: libsamplerate, stateful, independent of block sizes.
+"""Convert the sample rate of a stream with libsamplerate, independent of the block sizes.
 
-Files that are converted whole use soxr (`neural_fx.audio.resample`); soxr's streams hold back up to 21 ms, so a
-processor inside a stream uses libsamplerate's medium sinc converter: 130 dB, about 1.1 ms.
+Whole files are converted with soxr (`neural_fx.audio.resample`), whose streams have a latency of up to 21 ms. So
+processors in a stream use libsamplerate's medium sinc converter, with 130 dB and about 1.1 ms.
 """
 
 from __future__ import annotations
@@ -17,9 +17,14 @@ MOST_CHANNELS = 128
 
 
 class StreamResampler:
-    """Converts blocks of (channels, samples). Output sample k stands at the time of input sample k / ratio.
+    """Converts blocks of (channels, samples).
 
-    Nothing is shifted: the converter returns fewer samples at first, because it looks ahead, and then keeps pace.
+    Output sample k has the time of input sample k / ratio. The converter looks ahead, so the first blocks are shorter.
+
+    Args:
+        rate_in: sample rate of the input in Hz.
+        rate_out: sample rate of the output in Hz.
+        channels: of the stream.
     """
 
     def __init__(self, rate_in: float, rate_out: float, channels: int) -> None:
@@ -30,7 +35,7 @@ class StreamResampler:
         self._resamplers = [samplerate.Resampler(CONVERTER, min(MOST_CHANNELS, channels - g)) for g in groups]
 
     def process(self, block: Audio) -> Audio:
-        """The next block; what comes out may be shorter or longer than `len * ratio` by the look-ahead."""
+        """Convert the next block. Because of the look-ahead, the result may be shorter or longer than `len * ratio`."""
         if block.shape[1] == 0:
             return block
         parts = np.split(block, range(MOST_CHANNELS, block.shape[0], MOST_CHANNELS))
@@ -43,7 +48,15 @@ class StreamResampler:
 
 @lru_cache(maxsize=64)
 def round_trip_latency(rate: float, inner_rate: float) -> int:
-    """Samples at `rate` that a stream converted to `inner_rate` and back is behind; found by running one."""
+    """Measure the latency of a stream that is converted to another rate and back.
+
+    Args:
+        rate: of the stream, in Hz.
+        inner_rate: that it is converted to, in Hz.
+
+    Returns:
+        The latency in samples at `rate`.
+    """
     there, back = StreamResampler(rate, inner_rate, 1), StreamResampler(inner_rate, rate, 1)
     sample, given, most = np.zeros((1, 1), np.float32), 0, 0
     for taken in range(1, 1500):

@@ -1,4 +1,4 @@
-"""Fields and error sentences of the YAML files that people write: boards and a worker's config."""
+"""Define field types and error messages for YAML files: boards and a worker's config."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ def _empty_mapping(value: object) -> object:
 
 
 Number = Annotated[float, BeforeValidator(_number)]
-"""A finite number; text that is one counts."""
+"""A finite number. Text such as ``0.5`` counts as one."""
 
 Setting = Annotated[bool | float | str, PlainValidator(_setting)]
-"""A parameter's value: a finite number, a boolean, or text that the parameter itself makes sense of."""
+"""A parameter's value: a finite number, a boolean, or text, which the parameter itself interprets."""
 
 EmptyList = BeforeValidator(_empty_list)
-"""For a list: nothing after the colon is an empty one."""
+"""Reads nothing after the colon as an empty list."""
 
 EmptyMapping = BeforeValidator(_empty_mapping)
-"""For a mapping: nothing after the colon is an empty one."""
+"""Reads nothing after the colon as an empty mapping."""
 
 
 _EXPECTED = {
@@ -55,15 +55,15 @@ _EXPECTED = {
     "int_parsing": "a whole number",
     "int_from_float": "a whole number",
 }
-"""What pydantic's kinds of error expect, in plain words."""
+"""What pydantic expects, in plain words, by the type of error."""
 
 
 def sentence(details: ErrorDetails, model: type[BaseModel]) -> str:
-    """Return what is wrong with a field, what was found, and what to write instead.
+    """Return a sentence that says what is wrong with a field, what was found, and what to write instead.
 
     Args:
-        details: the first of `ValidationError.errors()`.
-        model: of the part of the file in which it happened; its fields are listed for an unknown one.
+        details: one of `ValidationError.errors()`.
+        model: of the part of the file where it happened. Its fields are listed if a field is unknown.
     """
     kind, found = details["type"], details["input"]
     text = details["msg"][:1].lower() + details["msg"][1:]
@@ -84,26 +84,26 @@ def sentence(details: ErrorDetails, model: type[BaseModel]) -> str:
 
 
 def _literals(context: Mapping[str, Any]) -> list[str]:
-    """Return the texts in pydantic's ``'raw', 'normalized' or 'calibrated'``."""
+    """Return the words in pydantic's ``'raw', 'normalized' or 'calibrated'``."""
     return [part.strip("' ") for part in str(context.get("expected", "")).replace(" or ", ",").split(",")]
 
 
 def field_problem(error: ValidationError, model: type[BaseModel]) -> tuple[tuple[str | int, ...], str]:
-    """Return the place of the first thing that is wrong, and a sentence about it.
+    """Return the path of the first field that is wrong, and a sentence about it.
 
     Args:
-        error: what `model_validate` raised.
-        model: whose it was.
+        error: that `model_validate` raised.
+        model: whose method that was.
     """
     found = error.errors(include_url=False)
     first = found[0]
-    if first["type"] == "missing":  # a misspelled field is a missing one, too, and its own name says more
+    if first["type"] == "missing":  # a misspelled field is missing, too, and its name helps more
         first = next((details for details in found if details["type"] == "extra_forbidden"), first)
     return first["loc"], sentence(first, _model_at(model, first["loc"]))
 
 
 def _model_at(model: type[BaseModel], place: tuple[str | int, ...]) -> type[BaseModel]:
-    """Return the model that a field at a place inside another model belongs to."""
+    """Return the model that a field belongs to, from the path of the field inside `model`."""
     for part in place[:-1]:
         if isinstance(part, str) and part in model.model_fields:
             model = next(_models(model.model_fields[part].annotation), model)

@@ -1,4 +1,4 @@
-"""Plugins that several threads, places or processes use: locks, duplicates, and copies of native plugins."""
+"""Share plugins between threads, boards and processes: locks, duplicates, and copies of native plugins."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _native_users: WeakKeyDictionary[pedalboard.Plugin, object] = WeakKeyDictionary(
 class Locks:
     """The locks of several plugins as one context.
 
-    Every thread takes them in the same order, so two boards that share plugins cannot wait for each other for ever.
+    Every thread acquires them in the same order. So two boards that share plugins cannot deadlock.
 
     Args:
-        plugins: whose locks; a plugin that occurs twice counts once.
+        plugins: whose locks are acquired. A plugin that occurs twice counts once.
     """
 
     def __init__(self, plugins: Iterable[object]) -> None:
@@ -43,7 +43,7 @@ class Locks:
 
 
 def _lock_of(plugin: object) -> threading.RLock:
-    """Return the lock of a processor, or the one kept here for a native plugin."""
+    """Return the lock of a plugin. Locks of native plugins are kept in this module."""
     if isinstance(plugin, Processor):
         return plugin._lock
     with _native_locks_lock:
@@ -51,9 +51,9 @@ def _lock_of(plugin: object) -> threading.RLock:
 
 
 def everything_in(plugin: object) -> list[Any]:
-    """Return a plugin and everything in it at any depth, each as often as it occurs.
+    """Return a plugin and everything inside it, at any depth. A plugin that occurs twice is listed twice.
 
-    What is in a container that contains itself is listed once.
+    The content of a container that contains itself is listed once.
     """
     found: list[Any] = []
     _collect(plugin, found, set())
@@ -72,28 +72,32 @@ def refuse_duplicates(container: Processor) -> None:
     """Raise if a plugin has two places in a container, or in containers inside it.
 
     Raises:
-        RuntimeError: it has; its state would be that of both places, and the sound wrong.
+        RuntimeError: it has two places. They would share one state, and the sound would be wrong.
     """
     seen: set[int] = set()
     for plugin in everything_in(container):
         if id(plugin) in seen:
             raise RuntimeError(
                 f"the same plugin is used more than once in this {type(container).__name__}, which would mix up its "
-                f"state: {_short(plugin)}; give each place its own, for example copy.deepcopy(plugin)"
+                f"state: {_short_repr(plugin)}; give each place its own, for example copy.deepcopy(plugin)"
             )
         seen.add(id(plugin))
 
 
 def used_elsewhere(plugin: object) -> RuntimeError:
-    """Return the error for a stream whose plugin was used by another board or call in the meantime."""
+    """Return the error for a stream whose plugin was used by another board or call in the meantime.
+
+    Args:
+        plugin: that was used.
+    """
     return RuntimeError(
-        f"{_short(plugin)} was used by another board or call in the middle of this stream; give each its own copy "
-        "(copy.deepcopy), or call reset() to start anew"
+        f"{_short_repr(plugin)} was used by another board or call in the middle of this stream; give each its own copy "
+        "(copy.deepcopy), or call reset() to start again"
     )
 
 
 class NativeClaims:
-    """Which stream used some native plugins last; pedalboard does not tell.
+    """Records which stream used native plugins last, because pedalboard does not.
 
     Args:
         plugins: native plugins that one stream uses.
@@ -104,16 +108,16 @@ class NativeClaims:
         self._token = object()
 
     def take(self) -> None:
-        """Note that this stream uses them from now on."""
+        """Record that this stream uses them from now on."""
         for plugin in self._plugins:
             _native_users[plugin] = self._token
 
     def lost(self) -> pedalboard.Plugin | None:
-        """Return a plugin that another stream has taken since; None if there is none."""
+        """Return a plugin that another stream has used in the meantime, or None."""
         return next((plugin for plugin in self._plugins if _native_users.get(plugin) is not self._token), None)
 
 
-def _short(plugin: object) -> str:
+def _short_repr(plugin: object) -> str:
     text = repr(plugin)
     return text if len(text) <= 120 else text[:117] + "..."
 
@@ -123,14 +127,14 @@ def _short(plugin: object) -> str:
 
 @dataclass(frozen=True)
 class NativeRecipe:
-    """What makes a native plugin again.
+    """Everything that is needed to rebuild a native plugin.
 
     Attributes:
         kind: its class.
-        arguments: for the constructor.
-        values: its parameters.
+        arguments: of the constructor, by name.
+        values: parameters by name.
         state: of a VST3 or Audio Unit, as the plugin itself saves it.
-        inside: of a native chain or mix, what is in it.
+        inside: the plugins in a native chain or mix.
     """
 
     kind: type[pedalboard.Plugin]
@@ -141,10 +145,12 @@ class NativeRecipe:
 
 
 def freeze(plugin: Any) -> Any:
-    """Return a stand-in for a native plugin that can be copied and pickled; what can be already is its own.
+    """Return a copy of a native plugin's settings, which can be pickled.
+
+    Plugins that can be pickled themselves are returned unchanged.
 
     Raises:
-        TypeError: the plugin keeps something that pedalboard does not show; says what to do.
+        TypeError: pedalboard does not show some setting of the plugin. The message says what to do.
     """
     if isinstance(plugin, (Processor, Convolution)):
         return plugin
@@ -157,7 +163,7 @@ def freeze(plugin: Any) -> Any:
         path = response_path(plugin)
         if path is None:
             raise TypeError(
-                "a pedalboard.Convolution made from an array cannot be copied, because pedalboard does not tell its "
+                "a pedalboard.Convolution made from an array cannot be copied, because pedalboard does not report its "
                 "sample rate; use neural_fx.Convolution"
             )
         return NativeRecipe(kind, {"impulse_response_filename": str(path)}, {"mix": float(plugin.mix)})
@@ -168,7 +174,7 @@ def _external_recipe(plugin: pedalboard.ExternalPlugin) -> NativeRecipe:
     known = vars(plugin)
     if not known.get("path_to_plugin_file"):
         raise TypeError(
-            f"{plugin!r} cannot be copied: pedalboard does not tell its file; load it from a board, or set its "
+            f"{plugin!r} cannot be copied: pedalboard does not report its file; load it from a board, or set its "
             "path_to_plugin_file"
         )
     names = ("path_to_plugin_file", "name_in_plugin_file")
@@ -176,7 +182,11 @@ def _external_recipe(plugin: pedalboard.ExternalPlugin) -> NativeRecipe:
 
 
 def thaw(recipe: Any) -> Any:
-    """Return the plugin for what `freeze` returned."""
+    """Return the plugin for what `freeze` returned.
+
+    Args:
+        recipe: a `NativeRecipe`, or a plugin, which is returned unchanged.
+    """
     if not isinstance(recipe, NativeRecipe):
         return recipe
     if recipe.inside is not None:

@@ -1,4 +1,4 @@
-"""One way to ask any plugin, neural or native, for its parameters, its name, and what a board file calls it."""
+"""Access the parameters and names of any plugin in a board, neural or native, in one way."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = [
 
 
 def parameter_values(plugin: Plugin) -> dict[str, Any]:
-    """The values of all parameters by name: numbers, and names for choices such as a filter mode."""
+    """Return the values of all parameters by name: numbers, or names of choices such as a filter mode."""
     if isinstance(plugin, Processor):
         return {name: getattr(plugin, name) for name in plugin.parameters}
     found: dict[str, Any] = {}
@@ -42,11 +42,11 @@ def set_parameter(plugin: Plugin, name: str, value: object) -> None:
     Args:
         plugin: a processor, one of pedalboard's own plugins, or a VST3.
         name: of the parameter.
-        value: a number, a boolean, or the name of a choice; text that is a number counts as one.
+        value: a number, a boolean, or the name of a choice. Text such as ``0.5`` counts as a number.
 
     Raises:
-        ParameterError: an unknown name (lists the valid ones), not a finite number, out of range, or a value that the
-            plugin refuses.
+        ParameterError: the name is unknown (lists the valid ones), or the value is not finite, out of range, or
+            refused by the plugin.
     """
     if isinstance(plugin, Processor):
         plugin.set_parameter(name, value)
@@ -64,7 +64,7 @@ def set_parameter(plugin: Plugin, name: str, value: object) -> None:
 
 
 def _external_value(name: str, value: object) -> object:
-    """Return a value for a VST3, which has names for some values, such as ``Bright``."""
+    """Return a value for a VST3. It may be a name, such as ``Bright``."""
     if isinstance(value, (str, bool)):
         try:
             return finite_number(value, name)
@@ -76,7 +76,7 @@ def _external_value(name: str, value: object) -> object:
 
 
 def _is_not_finite(text: str) -> bool:
-    """Return whether a text is a number that is not finite."""
+    """Return whether text is a number that is not finite."""
     try:
         return not math.isfinite(float(text))
     except ValueError:
@@ -84,7 +84,7 @@ def _is_not_finite(text: str) -> bool:
 
 
 def slot_names(board: Container) -> list[str]:
-    """A name for every slot: the one it was given, else what is in it; repeated ones are numbered."""
+    """Return the names of all slots: the given name, else one for the plugin. Repeated names are numbered."""
     names: list[str] = []
     for plugin in board:
         base = board.given_name(plugin) or default_name(plugin)
@@ -96,7 +96,7 @@ def slot_names(board: Container) -> list[str]:
 
 
 def default_name(plugin: Plugin) -> str:
-    """A short name for what a plugin is, such as ``reverb`` or the name of a capture's file."""
+    """Return a short name for a plugin, such as ``reverb`` or the name of a capture's file."""
     path = getattr(getattr(plugin, "capture", None), "path", None)
     if path is not None:
         return slug(path.stem)
@@ -105,15 +105,15 @@ def default_name(plugin: Plugin) -> str:
 
 
 def slug(text: str) -> str:
-    """Lower case, digits and dashes: fit for a command line and an OSC address."""
+    """Convert text to lower case, digits and dashes, for command lines and OSC addresses."""
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "slot"
 
 
 def parameter_table(board: Container) -> dict[str, Parameter | None]:
-    """Return all parameters as ``SLOT/PARAM``, after the board's own ``mix``.
+    """Return all parameters of a board: its own ``mix``, then those of the slots as ``SLOT/PARAM``.
 
-    None stands for a choice such as a filter mode, for a parameter of a VST3, and for one of a plugin that
-    `neural_fx.native_ranges` does not know.
+    None stands for a parameter of unknown range: a choice such as a filter mode, a parameter of a VST3, or one that
+    `neural_fx.native_ranges` does not list.
     """
     found: dict[str, Parameter | None] = dict(board.parameters)
     for name, plugin in zip(slot_names(board), board, strict=True):
@@ -123,7 +123,7 @@ def parameter_table(board: Container) -> dict[str, Parameter | None]:
 
 
 def known_parameters(plugin: Plugin) -> Mapping[str, Parameter]:
-    """Return the parameters of a plugin whose range is known, by name."""
+    """Return the parameters of a plugin that have a known range, by name."""
     if isinstance(plugin, Processor):
         return plugin.parameters
     return {} if isinstance(plugin, pedalboard.ExternalPlugin) else native_parameters(plugin)
@@ -133,11 +133,11 @@ def find_slot(board: Container, key: str) -> Plugin:
     """Return the plugin in a slot.
 
     Args:
-        board: whose slot it is.
+        board: that has the slot.
         key: the name of the slot, or its number from 1.
 
     Raises:
-        ParameterError: there is no such slot; names the nearest and lists all.
+        ParameterError: there is no such slot. Suggests the nearest name and lists all.
     """
     names = slot_names(board)
     if key in names:
@@ -149,10 +149,14 @@ def find_slot(board: Container, key: str) -> Plugin:
 
 
 def apply_settings(board: Container, settings: Iterable[str]) -> None:
-    """Settings as the command line gives them: ``SLOT.PARAM=VALUE``, or ``PARAM=VALUE`` on a board of one slot.
+    """Set parameters as the command line writes them.
+
+    Args:
+        board: whose parameters are set.
+        settings: each ``SLOT.PARAM=VALUE``, or ``PARAM=VALUE`` on a board of one slot.
 
     Raises:
-        ParameterError: not of that form, or no such slot or parameter; lists the valid ones.
+        ParameterError: not of that form, or no such slot or parameter. Lists the valid ones.
     """
     for setting in settings:
         target, equals, value = setting.partition("=")

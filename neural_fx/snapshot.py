@@ -1,4 +1,4 @@
-"""A capture at one position of its knobs, as a standard `.nam` file that every player loads."""
+"""Export a capture at a fixed knob position as a standard `.nam` file."""
 
 from __future__ import annotations
 
@@ -13,17 +13,20 @@ from neural_fx.parameters import Parameter, unknown_parameter
 
 
 def snapshot(capture: Capture, positions: Mapping[str, object] | None = None) -> bytes:
-    """A `.nam` file that sounds as the capture does with its knobs held.
+    """Return a `.nam` file that sounds like the capture at a fixed knob position.
 
-    The knobs of our own pedal files fold exactly into the weights; the file is then of version 0.7.0.
+    The knobs of our own pedal files fold exactly into the weights. The file then has version 0.7.0.
 
     Args:
         capture: of any format.
-        positions: knob rotations 0..1; knobs not named stand at their defaults.
+        positions: knob rotations 0..1 by name. Other knobs keep their defaults.
+
+    Returns:
+        The bytes of the file.
 
     Raises:
-        ParameterError: an unknown knob or a rotation outside 0..1.
-        ModelError: the network is none that a `.nam` can hold, or its knobs cannot be folded.
+        ParameterError: an unknown knob, or a rotation outside 0..1.
+        ModelError: a `.nam` cannot hold the network, or its knobs cannot be folded.
     """
     turns = dict(capture.knobs)
     for name, value in (positions or {}).items():
@@ -33,16 +36,16 @@ def snapshot(capture: Capture, positions: Mapping[str, object] | None = None) ->
     network, about = capture.network, dict(capture.metadata.everything)
     if isinstance(network, Knobbed):
         network = fold(network, list(turns.values()))
-        about |= {"name": _named(about.get("name"), turns), "loudness": None, "gain": None}
+        about |= {"name": _snapshot_name(about.get("name"), turns), "loudness": None, "gain": None}
     elif turns:
-        raise ModelError(f"has knobs ({', '.join(turns)}) as inputs of its network, which a .nam cannot carry")
+        raise ModelError(f"has knobs ({', '.join(turns)}) as inputs of its network, which a .nam cannot hold")
     if not isinstance(network, (WaveNet, Sequential)):
-        raise ModelError(f"is no single network but {capture.architecture}; only a WaveNet or LSTM can be exported")
+        raise ModelError(f"is not a single network but {capture.architecture}; only a WaveNet or LSTM can be exported")
     try:
         return nam_bytes(network, capture.sample_rate, about, modern=isinstance(capture.network, Knobbed))
     except ValueError as error:
         raise ModelError(str(error)) from None
 
 
-def _named(name: object, turns: Mapping[str, float]) -> str:
+def _snapshot_name(name: object, turns: Mapping[str, float]) -> str:
     return " ".join([str(name or "pedal"), *(f"{knob} {turn:g}" for knob, turn in turns.items())])

@@ -1,4 +1,4 @@
-"""Numbers as people give them: attributes, text from a command line or a file, numpy scalars, OSC arguments."""
+"""Convert user input to numbers: attributes, text from a command line or a file, numpy scalars, OSC arguments."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ LONGEST_SHOWN = 60
 """Characters of a refused value that an error message quotes at most."""
 
 SWITCH_WORDS = {"on": 1.0, "yes": 1.0, "true": 1.0, "off": 0.0, "no": 0.0, "false": 0.0}
-"""What people write for a switch, in any case."""
+"""Words for a switch, in upper or lower case."""
 
 
 def shown(value: object) -> str:
-    """Return a value as an error message quotes it: short, on one line, "nothing" for None."""
+    """Return a value as error messages quote it: short, on one line, "nothing" for None."""
     if value is None:
         return "nothing"
     try:
@@ -34,7 +34,7 @@ def shown(value: object) -> str:
 
 
 def suggestion(name: str, names: Iterable[str]) -> str:
-    """Return `` (did you mean 'NEAREST'?)`` for a misspelled name, "" where no name is near.
+    """Return `` (did you mean 'NEAREST'?)`` for a misspelled name, or "" if no name is near.
 
     Args:
         name: what was written.
@@ -50,15 +50,15 @@ def finite_number(value: object, name: str, text: bool = True) -> float:
 
     Args:
         value: a number of any kind, an array of no dimensions, or text such as ``0.5`` or ``1e3``.
-        name: what the number is for, to begin the error message with.
+        name: of the parameter, for error messages.
         text: whether text is allowed.
 
     Returns:
         The value as a float.
 
     Raises:
-        ParameterTypeError: the value is no number: a boolean, a complex number, None, a list.
-        ParameterError: it is text that is no number, or NaN, infinite, or beyond the largest float.
+        ParameterTypeError: the value is not a number, but a boolean, a complex number, None or a list.
+        ParameterError: it is other text, or NaN, infinite, or beyond the largest float.
     """
     if isinstance(value, np.ndarray) and value.ndim == 0:
         value = value.item()
@@ -86,12 +86,12 @@ def whole_number(value: object, name: str, least: int = 1) -> int:
     """Convert a value to an integer of at least `least`.
 
     Args:
-        value: a number of any kind, as for `finite_number`; no text.
-        name: what the number is for, to begin the error message with.
-        least: the smallest that is allowed.
+        value: a number of any kind, as for `finite_number`, but not text.
+        name: of the parameter, for error messages.
+        least: the smallest value that is allowed.
 
     Raises:
-        ParameterTypeError: the value is no number.
+        ParameterTypeError: the value is not a number.
         ParameterError: it is not finite, has a fraction, or is too small.
     """
     number = finite_number(value, name, text=False)
@@ -104,11 +104,11 @@ def positive_number(value: object, name: str) -> float:
     """Convert a value to a finite float above 0.
 
     Args:
-        value: a number of any kind, as for `finite_number`; no text.
-        name: what the number is for, to begin the error message with.
+        value: a number of any kind, as for `finite_number`, but not text.
+        name: of the parameter, for error messages.
 
     Raises:
-        ParameterTypeError: the value is no number.
+        ParameterTypeError: the value is not a number.
         ParameterError: it is not finite or not above 0.
     """
     number = finite_number(value, name, text=False)
@@ -118,7 +118,13 @@ def positive_number(value: object, name: str) -> float:
 
 
 def between(low: float, high: float, share: float) -> float:
-    """Return the number at a share of the way from `low` to `high`, never beyond either by a rounding error."""
+    """Interpolate between two numbers. A rounding error never takes the result beyond either of them.
+
+    Args:
+        low: result for a share of 0.
+        high: result for a share of 1.
+        share: 0..1, the fraction of the way.
+    """
     if share >= 1:
         return high
     return low + share * (high - low)
@@ -136,7 +142,7 @@ def switch(value: object) -> float | None:
 def _is_real(value: object) -> bool:
     if isinstance(value, (bool, np.bool_, np.ndarray, bytes, bytearray, np.timedelta64)):
         return False
-    if isinstance(value, Complex):  # numpy's scalars are registered as these, too
+    if isinstance(value, Complex):  # numpy registers its scalars as these, too
         return isinstance(value, Real)
     return isinstance(value, SupportsFloat)
 

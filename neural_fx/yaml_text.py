@@ -1,4 +1,4 @@
-"""YAML as people mean it: the core schema of YAML 1.2, with the line of every field.
+"""Read and write YAML by the core schema of YAML 1.2, with the line number of every field.
 
 PyYAML reads YAML 1.1, where ``on`` is a boolean, ``010`` is eight, ``12:30:00`` is 45000 and ``1e3`` is text. Here:
 
@@ -6,7 +6,7 @@ PyYAML reads YAML 1.1, where ``on`` is a boolean, ``010`` is eight, ``12:30:00``
 written                 read
 ======================  ==========================================
 ``true``, ``false``     booleans
-``on``, ``off``, ...    text; switches take it as 1 or 0
+``on``, ``off``, ...    text, which switches read as 1 or 0
 ``010``, ``1e3``, ``.5``  10, 1000.0, 0.5
 ``0x10``, ``0o10``      16, 8
 ``1_000``, ``12:30:00``, dates  text
@@ -14,8 +14,8 @@ written                 read
 ``~``, ``null``, empty  None
 ======================  ==========================================
 
-Keys are always text, as written. Duplicate keys, merge keys, aliases and tags are errors. Text that looks like anything
-else to YAML 1.1 or 1.2 is quoted when written, so every reader gets the same value.
+Keys are always text, as written. Duplicate keys, merge keys, aliases and tags are errors. Text that YAML 1.1 or 1.2
+would read as another type is written in quotes, so every reader gets the same value.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ class YamlError(NeuralFXError, ValueError):
     """A document that cannot be read.
 
     Args:
-        problem: what is wrong, to follow the place.
-        line: where, counted from 1; 0 if nowhere in particular.
-        place: the field, if it is one.
+        problem: what is wrong.
+        line: number of the line, from 1; 0 if the problem has no line.
+        place: keys and indices of the field, if the problem is in one.
     """
 
     def __init__(self, problem: str, line: int = 0, place: Place = ()) -> None:
@@ -59,7 +59,7 @@ class Document:
 
     Attributes:
         value: dicts, lists, text, numbers, booleans and None.
-        lines: the line of every field, counted from 1, by its place.
+        lines: line numbers of all fields, from 1.
     """
 
     value: Any = None
@@ -73,7 +73,7 @@ def read_yaml(data: bytes) -> Document:
         data: UTF-8, with or without a byte order mark.
 
     Raises:
-        YamlError: it is not UTF-8, not valid YAML, nested too deeply, or uses what is not allowed here.
+        YamlError: it is not UTF-8, not valid YAML, nested too deeply, or uses features that are not allowed here.
     """
     try:
         loader = _Loader(data.decode("utf-8-sig"))
@@ -96,12 +96,12 @@ def read_yaml(data: bytes) -> Document:
 
 
 def write_yaml(value: Any) -> str:
-    """Return plain data as YAML that `read_yaml` and readers of YAML 1.1 read back as it is."""
+    """Return plain data as YAML. `read_yaml` and readers of YAML 1.1 read the same data back."""
     return str(yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True))
 
 
 class _Loader(yaml.SafeLoader):
-    """Composes nodes, and leaves what a plain scalar means to `_plain`."""
+    """Composes nodes. `_plain` interprets plain scalars later."""
 
     yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012
 
@@ -117,7 +117,7 @@ class _Loader(yaml.SafeLoader):
 
 
 def _value(node: Any, place: Place, found: Document) -> Any:
-    """Return the plain data of a node, and note the lines of all fields in it."""
+    """Return the plain data of a node, and record the lines of all fields in it."""
     line = node.start_mark.line + 1
     found.lines.setdefault(place, line)
     if isinstance(node, yaml.MappingNode):
@@ -161,7 +161,7 @@ def _plain(text: str, line: int, place: Place) -> Any:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes text that YAML 1.1 or 1.2 would read as anything else."""
+    """Quotes text that YAML 1.1 or 1.2 would read as another type."""
 
 
 _Dumper.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(f"^(?:{_FLOAT.pattern})$"), list("-+.0123456789"))

@@ -1,7 +1,10 @@
-"""Engines run a network over streams. All keep one contract and give the same numbers.
+"""Run networks over streams. All engines keep one contract and return the same numbers.
 
-`torch` is the reference and runs everything; `cpu` is compiled, and fast enough for small blocks in real time;
-`batched` runs the streams of many tracks together, on a GPU. An engine is asked for by `open_engine`.
+- `torch` is the reference and runs every network.
+- `cpu` is compiled, and fast enough for small blocks in real time.
+- `batched` runs the streams of many tracks together on a GPU.
+
+`open_engine` chooses one.
 """
 
 from __future__ import annotations
@@ -14,40 +17,54 @@ from neural_fx.optional import need
 
 
 class Stream(Protocol):
-    """`batch` parallel streams of one network."""
+    """Parallel streams of one network, which are processed together."""
 
     def reset(self, prewarm: int, controls: Array) -> None:
-        """Start anew, after `prewarm` samples of silence.
+        """Start again, after a stretch of silence.
 
         Args:
-            controls: (in_channels - 1,) the knob values during that silence.
+            prewarm: samples of silence.
+            controls: (in_channels - 1,), the knob values during the silence.
         """
 
     def process(self, x: Array) -> Array:
-        """A block: (batch, in_channels, samples) -> (batch, out_channels, samples), float32."""
+        """Process a block.
+
+        Args:
+            x: (batch, in_channels, samples) float32, the audio first, then the knobs.
+
+        Returns:
+            (batch, out_channels, samples) float32.
+        """
 
 
 class Engine(Protocol):
-    """A network ready to run."""
+    """A network that is ready to run."""
 
     def stream(self, batch: int) -> Stream:
-        """New streams that run together; call `Stream.reset` before the first block."""
+        """Open `batch` streams that are processed together. Call `Stream.reset` before the first block."""
 
 
 def open_engine(network: Network, device: str = "auto", rate: float = 48000.0) -> Engine:
-    """The engine for a network.
+    """Return the engine for a network on a device.
+
+    The devices are:
+
+    - ``cpu``: the compiled kernels. If they were not built or do not support the network, torch runs it;
+    - ``cpu-fast``: the same, with tanh and sigmoid to four digits (ESR 1e-6 at most);
+    - ``auto``: the same as ``cpu``. `neural_fx.placement` may choose a GPU before an engine is opened;
+    - ``torch``: the reference, on the CPU;
+    - a torch device such as ``cuda``: all streams run as batches;
+    - ``batched``: the same batches on the CPU, for tests.
 
     Args:
-        device: ``auto``, ``cpu``, ``torch`` (the reference, on the CPU) or a torch device such as ``cuda``, whose
-            streams run as batches (``batched``: the same on the CPU, to try it). ``auto`` and ``cpu`` take the
-            compiled kernels if they were built and know the network, else torch; ``cpu-fast`` lets them take tanh and
-            sigmoid to four digits (ESR 1e-6 at most). Which device ``auto`` is, is decided where streams are known
-            (`neural_fx.placement`).
-        rate: Hz at which it runs; tells the batches by when they have to be done.
+        network: any network but a `Slimmable`.
+        device: one of these.
+        rate: sample rate in Hz at which the network runs. Batches take their deadlines from it.
 
     Raises:
-        RuntimeError: the device is not there (torch's own message).
-        MissingPackageError: it takes torch, which is not installed.
+        RuntimeError: the device does not exist (torch's own message).
+        MissingPackageError: the device needs torch, which is not installed.
     """
     from neural_fx.engines import cpu
 

@@ -1,9 +1,14 @@
-"""The compiled CPU engine: kernels for one core, in real time.
+"""Run networks in compiled kernels, on one CPU core, in real time.
 
-`supports` says which networks it runs; the torch engine runs the others. Numbers are those of the torch reference to
-rounding (tanh by a rational function, or in recurrent networks by tables of polynomials, within 4e-7); where a
-processor has matrix units for bfloat16 (AMX), WaveNets that gain by them run there, at 17 bits of each factor and ESR
-1e-9 at most. The kernels flush denormals and restore the caller's mode.
+`supports` tells which networks the kernels run. The torch engine runs the others.
+
+The output equals that of the torch reference, but for rounding:
+
+- tanh is a rational function, or a table of polynomials in recurrent networks, within 4e-7;
+- on processors with matrix units for bfloat16 (AMX), WaveNets that run faster there use them. Each factor then has 17
+  bits, and the ESR is 1e-9 at most.
+
+The kernels flush denormals, and restore the caller's mode.
 """
 
 from __future__ import annotations
@@ -38,7 +43,7 @@ from neural_fx.formats.network import (
 core: Any
 try:
     core = import_module("neural_fx.native._core")
-except ImportError:  # built without a compiler: the torch engine takes over
+except ImportError:  # there was no compiler at installation, so the torch engine runs everything
     core = None
 
 KNOWN_SETS = ("amx", "avx512", "avx2", "sse2", "generic")
@@ -53,28 +58,33 @@ _PARAMETERS = {"leaky_relu": ("negative_slope",), "leaky_hardtanh": ("min_val", 
 
 
 def available() -> bool:
-    """Whether the compiled kernels were built for this installation."""
+    """Return whether the compiled kernels were built for this installation."""
     return core is not None
 
 
 def instruction_set() -> str:
-    """Return what the kernels use on this machine: ``amx``, ``avx512``, ``avx2``, ``sse2`` or ``generic``."""
+    """Return the instruction set that the kernels use here: ``amx``, ``avx512``, ``avx2``, ``sse2`` or ``generic``."""
     return str(core.instruction_set())
 
 
 def instruction_sets() -> list[str]:
-    """Return the instruction sets that kernels can use on this machine, the best first.
+    """Return the instruction sets that the kernels can use on this machine, the best first.
 
-    The environment variable NEURAL_FX_INSTRUCTION_SET, read once, leaves out those above the one that it names.
+    The environment variable NEURAL_FX_INSTRUCTION_SET names the best one that may be used. It is read once.
     """
     return list(core.instruction_sets()) if core is not None else []
 
 
 def supports(network: Network) -> bool:
-    """Whether the kernels run this network.
+    """Return whether the kernels run a network.
 
-    They run WaveNets (with a WaveNet, if any, for the condition), chains of convolutions, activations and scalings,
-    and LSTM or GRU layers with one linear output. Softmax, ELU, and recurrent layers among others are torch's.
+    They run:
+
+    - WaveNets, if their condition is the input or another WaveNet;
+    - chains of convolutions, activations and scalings;
+    - LSTM or GRU layers with one linear output.
+
+    They do not run softmax, ELU, or recurrent layers mixed with other stages.
     """
     if core is None or isinstance(network, Slimmable):
         return False
@@ -97,7 +107,7 @@ def _is_plain_recurrent(network: Sequential) -> bool:
 
 
 def fma_peak() -> float:
-    """GFLOP/s of fused multiply-adds that one core reaches, measured for about 20 ms."""
+    """Measure for about 20 ms how many GFLOP/s of fused multiply-adds one core reaches."""
     return float(core.fma_peak())
 
 
@@ -106,8 +116,8 @@ class CpuEngine:
 
     Args:
         network: one that `supports` accepts.
-        instruction_set: ``""`` for the best that the machine has; others for tests.
-        fast: tanh and sigmoid to about four digits (ESR 1e-6 at most), in fewer operations.
+        instruction_set: one of `instruction_sets`, for tests; ``""`` for the best that the machine has.
+        fast: compute tanh and sigmoid to about four digits (ESR 1e-6 at most), in fewer operations.
     """
 
     def __init__(self, network: Network, instruction_set: str = "", fast: bool = False) -> None:
@@ -116,12 +126,17 @@ class CpuEngine:
         self.net = describe(network, fast)
 
     def stream(self, batch: int) -> CpuStream:
-        """New streams that run in one call."""
+        """Open `batch` streams that are processed in one call."""
         return CpuStream(self, batch)
 
 
 class CpuStream:
-    """Streams of one `CpuEngine`."""
+    """Streams of one `CpuEngine`.
+
+    Args:
+        engine: the network.
+        batch: number of streams.
+    """
 
     def __init__(self, engine: CpuEngine, batch: int) -> None:
         self._out_channels = engine.out_channels
@@ -134,7 +149,7 @@ class CpuStream:
         return self._native
 
     def reset(self, prewarm: int, controls: Array) -> None:
-        """Start anew, after `prewarm` samples of silence with the knobs at `controls`."""
+        """Start again, after `prewarm` samples of silence with the knobs at `controls`."""
         self._native.reset()
         if prewarm:
             silence = np.zeros((self._batch, self._in_channels, prewarm), np.float32)
@@ -143,11 +158,11 @@ class CpuStream:
 
     @property
     def allocations(self) -> int:
-        """C++ allocations made inside the kernels since the stream was made: none, as the tests check."""
+        """Number of C++ allocations in the kernels since the stream was opened. The tests check that it is 0."""
         return int(self._native.allocations)
 
     def process(self, x: Array) -> Array:
-        """(batch, in_channels, samples) -> (batch, out_channels, samples)."""
+        """Process a block: (batch, in_channels, samples) to (batch, out_channels, samples)."""
         x = np.ascontiguousarray(x, np.float32)
         y = np.empty((x.shape[0], self._out_channels, x.shape[2]), np.float32)
         self._native.process(x, y)
@@ -155,7 +170,7 @@ class CpuStream:
 
 
 def _conv(conv: Conv | None) -> Any:
-    """A convolution for the kernels; groups become zeros."""
+    """Convert a convolution for the kernels. Weights between groups become zeros."""
     if conv is None:
         return core.Conv(0, 0, 1, 1, [], [])
     weight = conv.weight
@@ -199,21 +214,26 @@ def _array(array: LayerArray) -> Any:
     return made
 
 
-def _quicker(part: Any) -> Any:
-    """A description with the fast forms of its activations, wherever they stand."""
+def _with_fast_activations(part: Any) -> Any:
+    """Return a description in which all activations that have a fast form use it."""
     if isinstance(part, Activation):
         return replace(part, name=_FAST.get(part.name, part.name))
     if isinstance(part, tuple):
-        return tuple(_quicker(item) for item in part)
+        return tuple(_with_fast_activations(item) for item in part)
     if is_dataclass(part) and not isinstance(part, type):
-        return replace(part, **{f.name: _quicker(getattr(part, f.name)) for f in fields(part) if f.init})
+        return replace(part, **{f.name: _with_fast_activations(getattr(part, f.name)) for f in fields(part) if f.init})
     return part
 
 
 def describe(network: Network, fast: bool = False) -> Any:
-    """The kernels' own description of a network that `supports` accepts; `fast`: with the fast forms of functions."""
+    """Convert a network to the kernels' own description.
+
+    Args:
+        network: one that `supports` accepts.
+        fast: use the fast forms of tanh and sigmoid.
+    """
     if fast:
-        network = _quicker(network)
+        network = _with_fast_activations(network)
     if isinstance(network, WaveNet):
         return _wavenet(network)
     if isinstance(network, Knobbed):

@@ -1,4 +1,4 @@
-"""The torch engine: the reference modules, run in chunks that fit the cache, state carried along."""
+"""Run networks with torch: the reference engine, which processes streams in chunks that fit the cache."""
 
 from __future__ import annotations
 
@@ -12,20 +12,24 @@ from neural_fx.formats.network import Array, Knobbed, Network, is_recurrent
 from neural_fx.models import Model, State, build
 
 CHUNK = 4096
-"""Samples per call of the network: measured best on CPUs for a dozen channels (2048 to 8192 are close)."""
+"""Samples per call of the network. Measured: the fastest on CPUs for a dozen channels (2048 to 8192 are close)."""
 
 
 SEGMENT = 1 << 16
-"""Samples of a long signal that an item of a batch puts out."""
+"""Output samples of one item, when a long signal runs as a batch of overlapping segments."""
 MOST_SEGMENTS = 64
-"""Items of such a batch: some 4 million samples, 0.3 GB per 16 channels."""
+"""The most items of such a batch: some 4 million samples, 0.3 GB per 16 channels."""
 
 
 class TorchEngine:
     """A network as a torch module on a device.
 
+    Args:
+        network: any network but a `Slimmable`.
+        device: a torch device.
+
     Raises:
-        RuntimeError: the device is not there (torch's own message).
+        RuntimeError: the device does not exist (torch's own message).
     """
 
     def __init__(self, network: Network, device: str = "cpu") -> None:
@@ -37,11 +41,17 @@ class TorchEngine:
         self._warm: tuple[tuple[int, bytes], State] | None = None
 
     def stream(self, batch: int) -> TorchStream:
+        """Open `batch` streams that are processed together."""
         return TorchStream(self, batch)
 
     @torch.inference_mode()
     def warm_state(self, prewarm: int, controls: Array) -> State:
-        """The state of one stream after `prewarm` samples of silence; the last one asked for is kept."""
+        """Return the state of one stream after a stretch of silence. The last result is cached.
+
+        Args:
+            prewarm: samples of silence.
+            controls: (in_channels - 1,), the knob values during the silence.
+        """
         key = prewarm, controls.tobytes()
         if self._warm is None or self._warm[0] != key:
             silence = np.zeros((1, self.model.in_channels, prewarm), np.float32)
@@ -52,17 +62,25 @@ class TorchEngine:
 
     @torch.inference_mode()
     def long_run(self, state: State, x: Array, segment: int = SEGMENT) -> tuple[Array, State]:
-        """A long signal from a state: (batch, in_channels, samples) -> the same with out_channels, and the next state.
+        """Process a long signal as a batch of segments that overlap by the receptive field.
 
-        Cut into segments that overlap by the receptive field and run as batches: equal to a stream, but for rounding,
-        and as fast as the device can be. Networks without a finite receptive field, or whose weights follow
-        their knobs, run as a stream.
+        The result equals that of a stream, but for rounding. Networks whose receptive field is not finite, or whose
+        weights follow knobs, run as a stream.
+
+        Args:
+            state: of the streams before the signal.
+            x: (batch, in_channels, samples) float32.
+            segment: output samples of one item.
+
+        Returns:
+            (batch, out_channels, samples) float32, and the next state.
         """
         past = self.network.receptive_field - 1
         batch, _, samples = x.shape
         count = samples // segment - 1
         if is_recurrent(self.network) or isinstance(self.network, Knobbed) or past >= segment or count < 1:
             return run(self.model, state, x, self.device)
+        # The remainder comes first. All later segments are full, and the samples before them are their past.
         first = samples - count * segment
         y = np.empty((batch, self.model.out_channels, samples), np.float32)
         y[:, :, :first], _ = run(self.model, state, x[:, :, :first], self.device)
@@ -79,27 +97,34 @@ class TorchEngine:
 
 
 class TorchStream:
-    """Streams of one `TorchEngine`, as a batch."""
+    """Streams of one `TorchEngine`, which run as a batch.
+
+    Args:
+        engine: the network.
+        batch: number of streams.
+    """
 
     def __init__(self, engine: TorchEngine, batch: int) -> None:
         self.engine, self.batch = engine, batch
         self.state: State = []
 
     def reset(self, prewarm: int, controls: Array) -> None:
+        """Start again, after `prewarm` samples of silence with the knobs at `controls`."""
         warm = self.engine.warm_state(prewarm, controls)
         self.state = [s.expand(self.batch, *s.shape[1:]).contiguous() for s in warm]
 
     @torch.inference_mode()
     def process(self, x: Array) -> Array:
+        """Process a block: (batch, in_channels, samples) to (batch, out_channels, samples)."""
         with one_thread():
             y, self.state = run(self.engine.model, self.state, x, self.engine.device)
         return y
 
 
 def use_float32_on_cuda() -> None:
-    """Let cuDNN compute convolutions and recurrent layers in float32, for the whole process.
+    """Let cuDNN compute convolutions and recurrent layers in float32, in the whole process.
 
-    By default it rounds their inputs to TF32, with 10 bits after the point. The numbers would then differ from the
+    By default it rounds their inputs to TF32, which has a mantissa of 10 bits. The result would then differ from the
     CPU engine's by far more than rounding.
     """
     torch.backends.cudnn.allow_tf32 = False
@@ -107,9 +132,10 @@ def use_float32_on_cuda() -> None:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """torch on one thread, as before afterwards: networks this small lose more to waking a second one than it does.
+    """Run torch on one thread inside the block.
 
-    Measured with both cores busy: an LSTM of 5 units takes 3 to 9 times as long on two threads as on one.
+    For networks this small, waking a second thread costs more than it saves. Measured with both cores busy: an LSTM of
+    5 units takes 3 to 9 times as long on two threads as on one.
     """
     threads = torch.get_num_threads()
     if threads == 1:
@@ -123,7 +149,17 @@ def one_thread() -> Iterator[None]:
 
 
 def run(model: Model, state: State, x: Array, device: torch.device) -> tuple[Array, State]:
-    """(batch, in, n) through the model in chunks -> (batch, out, n) and the next state."""
+    """Run a model over a block in chunks.
+
+    Args:
+        model: on `device`.
+        state: of the streams before the block.
+        x: (batch, in_channels, samples) float32.
+        device: where the chunks are moved to.
+
+    Returns:
+        (batch, out_channels, samples) float32, and the next state.
+    """
     out = np.empty((x.shape[0], model.out_channels, x.shape[2]), np.float32)
     for start in range(0, x.shape[2], CHUNK):
         block = torch.from_numpy(np.ascontiguousarray(x[:, :, start : start + CHUNK])).to(device)

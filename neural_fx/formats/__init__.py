@@ -1,9 +1,17 @@
-"""Model files: bytes in, a plain validated description out. No torch, no audio, nothing executed.
+"""Read model files: turn bytes into a plain, validated description of a network.
 
-`read(path)` looks at the content, not at the file name. Each format is one module: `nam`, `guitarml`, `rtneural`
-(also AIDA-X), `wavenetva` (the SMC-2019 paper's own models) and `pedal` (ours, with knobs). `network` is what they all
-describe. `FORMATS` is their registry; other packages add formats to it through the entry-point group
-``neural_fx.formats``.
+Nothing here needs torch, processes audio, or executes anything from a file.
+
+`read` recognises a format by the content, not by the file name. Each format is one module:
+
+- `nam`: Neural Amp Modeler;
+- `guitarml`: GuitarML's LSTM and GRU networks;
+- `rtneural`: RTNeural and AIDA-X;
+- `wavenetva`: the models of the SMC-2019 paper;
+- `pedal`: our own captures with knobs.
+
+`network` holds the description that all of them produce. `FORMATS` is the registry of formats. Other packages add
+formats to it through the entry-point group ``neural_fx.formats``.
 """
 
 from __future__ import annotations
@@ -35,10 +43,13 @@ def read(path: str | Path) -> Capture:
     """Read a model file of any known format.
 
     Args:
-        path: a `.nam`, GuitarML, RTNeural, AIDA-X, SMC-2019 WaveNet or pedal file, whatever its name.
+        path: a `.nam`, GuitarML, RTNeural, AIDA-X, SMC-2019 WaveNet or pedal file. Its name does not matter.
+
+    Returns:
+        The validated capture, with its `path` set.
 
     Raises:
-        ModelError: it is none of these, or one of its fields is wrong; the message names the file and the field.
+        ModelError: it is none of these, or one of its fields is wrong. The message names the file and the field.
     """
     path = Path(path)
     problem = special_problem(path)
@@ -58,13 +69,13 @@ def read(path: str | Path) -> Capture:
 
 
 def parse(data: bytes) -> Capture:
-    """Read the capture in the bytes of a model file.
+    """Read a capture from the bytes of a model file.
 
     Args:
         data: the whole file.
 
     Raises:
-        ModelError: as `read`.
+        ModelError: as for `read`.
     """
     if not data.strip():
         raise ModelError("is empty")
@@ -79,7 +90,10 @@ def parse(data: bytes) -> Capture:
 
 
 def _matches(format: Format, content: Content) -> bool:
-    """Return whether a file is of a format; one that fails to say so is another package's fault, and is passed over."""
+    """Return whether a file is of a format.
+
+    A format of another package may fail here. Then it counts as no match, with a warning.
+    """
     try:
         return format.matches(content)
     except RecursionError:
@@ -91,7 +105,7 @@ def _matches(format: Format, content: Content) -> bool:
 
 
 def _problem(content: Content) -> ModelError:
-    """Return the error for a file that matches no format; it says what the file is, where that is known."""
+    """Return the error for a file that matches no format. It says what the file is, if that is known."""
     for magic, what in _FOREIGN:
         if content.data.lstrip().startswith(magic):
             return ModelError(what)

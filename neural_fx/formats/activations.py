@@ -1,4 +1,4 @@
-"""Activation names, as the four file formats spell them, to the one description they share."""
+"""Convert the activation names of each file format to `neural_fx.formats.network.Activation`."""
 
 from __future__ import annotations
 
@@ -50,10 +50,17 @@ _WAVENETVA = {
 
 
 def nam(node: Node, channels: int) -> Activation:
-    """The activation of a `.nam` config: a name, or an object with `type` and its parameters.
+    """Read the activation of a `.nam` config.
 
     Args:
-        channels: width of what it acts on; a per-channel PReLU must have as many slopes.
+        node: a name, or an object with `type` and its parameters.
+        channels: number of channels that it acts on. A per-channel PReLU must have as many slopes.
+
+    Returns:
+        The activation, with the format's defaults for parameters that are not given.
+
+    Raises:
+        ModelError: the name is unknown, or a parameter is wrong.
     """
     spec = node if isinstance(node.value, dict) else Node({"type": node.value}, node.path)
     kind = spec["type"]
@@ -71,7 +78,7 @@ def nam(node: Node, channels: int) -> Activation:
 
 
 def rtneural(node: Node | None) -> Activation:
-    """The activation of an RTNeural layer: a string, empty or absent for none."""
+    """Read the activation of an RTNeural layer: a string, empty or absent for none."""
     if node is None:
         return Activation("linear")
     if node.string() not in _RTNEURAL:
@@ -80,7 +87,11 @@ def rtneural(node: Node | None) -> Activation:
 
 
 def wavenetva(node: Node) -> tuple[Activation, Activation | None]:
-    """The activation of an SMC-2019 WaveNet and, when it is gated, that of its gate."""
+    """Read the activation of an SMC-2019 WaveNet.
+
+    Returns:
+        The activation and that of its gate, which is None if the layers are not gated.
+    """
     if node.string() not in _WAVENETVA:
         _unknown(node, _WAVENETVA)
     main, gate = _WAVENETVA[node.string()]

@@ -1,6 +1,7 @@
-"""Archives of tensors whose header carries a JSON description: our own files (pedals with knobs, timbres).
+"""Read and write our own archives: pedals with knobs, and timbres.
 
-Everything in them is data: float32 tensors (safetensors), and under the header's key ``neural-fx`` a JSON object.
+An archive is a safetensors file. It holds float32 tensors and, under the header's key ``neural-fx``, a JSON object that
+describes them. All of it is data, so nothing is executed.
 """
 
 from __future__ import annotations
@@ -20,29 +21,32 @@ MAX_WEIGHTS = 2**21
 
 
 def matches(data: bytes) -> bool:
-    """Whether the bytes begin like a safetensors archive."""
+    """Return whether the bytes begin like a safetensors archive."""
     return len(data) > 10 and data[8:10] == b'{"' and int.from_bytes(data[:8], "little") <= len(data) - 8
 
 
 def open_archive(data: bytes, kind: str) -> tuple[Node, Tensors]:
-    """The description and the tensors of an archive.
+    """Read the description and the tensors of an archive.
 
     Args:
-        data: the file.
-        kind: what its ``format`` must be; its ``version`` must be 1.
+        data: the whole file.
+        kind: the ``format`` that its description must have. The ``version`` must be 1.
+
+    Returns:
+        The root of the description, and the tensors.
 
     Raises:
-        ModelError: it is damaged, or something else.
+        ModelError: the file is damaged, or not an archive of this kind.
     """
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
     if not matches(data):
-        raise ModelError("is no safetensors archive")
+        raise ModelError("is not a safetensors archive")
     header = parse_json(data[8 : 8 + int.from_bytes(data[:8], "little")])
     about = header.get("__metadata__") if isinstance(header, dict) else None
     if not isinstance(about, dict) or not isinstance(about.get(KEY), str):
-        raise ModelError(f"is a safetensors archive without a {KEY!r} description: not a file of ours")
+        raise ModelError(f"is a safetensors archive without a {KEY!r} description, so it is not a Neural FX file")
     root = Node(parse_json(about[KEY].encode()))
     root["format"].choice(kind)
     root["version"].integer(1, 1)
@@ -53,7 +57,13 @@ def open_archive(data: bytes, kind: str) -> tuple[Node, Tensors]:
 
 
 def archive_bytes(kind: str, about: Mapping[str, Any], tensors: Mapping[str, Array]) -> bytes:
-    """An archive of this kind, version 1."""
+    """Return an archive of version 1.
+
+    Args:
+        kind: the ``format`` of the description.
+        about: the other fields of the description, as JSON values.
+        tensors: arrays by name, written as float32.
+    """
     from safetensors.numpy import save
 
     described = {"format": kind, "version": 1, **about}
@@ -64,7 +74,14 @@ def archive_bytes(kind: str, about: Mapping[str, Any], tensors: Mapping[str, Arr
 
 
 class Tensors:
-    """The archive's tensors, each to be taken once."""
+    """The tensors of an archive. Each can be taken once.
+
+    Args:
+        found: arrays by name.
+
+    Raises:
+        ModelError: there are more than `MAX_WEIGHTS` numbers.
+    """
 
     def __init__(self, found: dict[str, Any]) -> None:
         self.left = dict(found)
@@ -73,10 +90,14 @@ class Tensors:
             raise ModelError(f"holds {self.count} weights; at most {MAX_WEIGHTS}")
 
     def take(self, name: str, *shape: int | None) -> Array:
-        """A tensor of the given shape (None: any length).
+        """Remove a tensor from the archive and return it.
+
+        Args:
+            name: of the tensor.
+            shape: that it must have. None stands for any length.
 
         Raises:
-            ModelError: missing, not float32, of another shape, or not finite.
+            ModelError: the tensor is missing, not float32, of another shape, or not finite.
         """
         if name not in self.left:
             raise ModelError("missing", name)
@@ -90,5 +111,10 @@ class Tensors:
         return np.asarray(array)
 
     def done(self) -> None:
+        """Raise if there are tensors that the description does not need.
+
+        Raises:
+            ModelError: names one of them.
+        """
         if self.left:
-            raise ModelError("belongs to nothing in the description", min(self.left))
+            raise ModelError("is not used by the description", min(self.left))

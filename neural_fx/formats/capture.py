@@ -1,4 +1,4 @@
-"""`Capture`: a model file once read, whatever its format."""
+"""Describe a model file of any format after it has been read: `Capture`."""
 
 from __future__ import annotations
 
@@ -12,14 +12,20 @@ from neural_fx.formats.network import Array, Network
 
 @dataclass(frozen=True)
 class Metadata:
-    """What a file says about its gear and its levels; every field may be None.
+    """What a file states about its gear and its levels. Fields that it does not state are None.
 
     Attributes:
+        name: of the capture.
+        modeled_by: who made it.
+        gear_type: kind of gear, such as ``amp`` or ``pedal``.
+        gear_make: maker of the gear.
+        gear_model: name of the gear.
+        tone_type: such as ``clean`` or ``hi_gain``.
         loudness: dB, RMS of the model's output for the trainer's standard clip.
         gain: 0 (linear) to 1 (fully saturated).
         input_level_dbu: dBu of a 1 kHz sine at the analog input that reads 0 dBFS peak.
         output_level_dbu: the same at the output.
-        everything: the file's metadata as it stands.
+        everything: all metadata of the file, unchanged.
     """
 
     name: str | None = None
@@ -39,7 +45,10 @@ class Metadata:
 
     @classmethod
     def read(cls, raw: object) -> Metadata:
-        """The metadata of a file. Descriptive only, so what is malformed is left out, never an error."""
+        """Read the metadata of a file.
+
+        Malformed fields are left out and never raise an error, because they only describe.
+        """
         if not isinstance(raw, Mapping):
             return cls()
         known: dict[str, Any] = {k: str(raw[k]) for k in cls.TEXTS if isinstance(raw.get(k), str)}
@@ -52,7 +61,12 @@ class Metadata:
 
 @dataclass(frozen=True)
 class SelfTest:
-    """The input and expected output that an AIDA-X file may carry; both (samples,), zero state, knobs at 0."""
+    """The self-test of an AIDA-X file, computed from a zero state with the knobs at 0.
+
+    Attributes:
+        input: (samples,).
+        output: (samples,), the expected output.
+    """
 
     input: Array
     output: Array
@@ -63,12 +77,17 @@ class Capture:
     """A validated model file.
 
     Attributes:
-        format: ``nam``, ``guitarml``, ``rtneural`` or ``wavenetva``.
-        architecture: what the file calls its network, for people.
+        format: ``nam``, ``guitarml``, ``rtneural``, ``wavenetva`` or ``pedal``, or that of another package.
+        architecture: the file's own name for its network, for display.
+        network: the network itself.
         sample_rate: Hz at which the network runs.
-        knobs: names of the inputs after the audio input, 0..1 each, and their start values.
         parameter_count: numbers that the file holds for the network (the largest of its sizes).
+        version: of the format, if the file states one.
+        metadata: gear and levels.
+        knobs: start values, 0..1, of the inputs after the audio input, by name.
         prewarm: samples of silence to run before the first sample, as the format's own players do.
+        self_test: the file's self-test, if it has one.
+        path: of the file; None if the capture was not read from one.
     """
 
     format: str

@@ -1,4 +1,4 @@
-"""A fingerprint of a network: equal for networks that sound the same by construction, whatever their files say."""
+"""Fingerprint a network, so that equal networks are recognised even if they come from different files."""
 
 from __future__ import annotations
 
@@ -11,7 +11,12 @@ from neural_fx.formats.network import Network
 
 
 def digest(network: Network, weights: bool = True) -> bytes:
-    """Return what tells networks apart: a hash of their form and, if asked for, of their weights."""
+    """Return a SHA-256 hash of a network's structure.
+
+    Args:
+        network: any network.
+        weights: also hash the weights. Then equal hashes mean equal sound.
+    """
     found = hashlib.sha256()
     _feed(found, network, weights)
     return found.digest()

@@ -1,7 +1,8 @@
-"""GuitarML JSON (Proteus, NeuralPi, Chameleon, TS-M1N3): LSTM and GRU networks of Automated-GuitarAmpModelling.
+"""Read GuitarML JSON (Proteus, NeuralPi, Chameleon, TS-M1N3).
 
-Every layer count and hidden size is read (the players hard-code theirs) and `skip` is honoured. The files carry
-no sample rate; their trainer works at 44.1 kHz. They start from a zero state.
+The files hold LSTM and GRU networks trained by Automated-GuitarAmpModelling. GuitarML's players support fixed sizes
+only. This reader accepts any number of layers and any hidden size, and honours `skip`. The files state no sample rate;
+their trainer works at 44.1 kHz. The networks start from a zero state.
 """
 
 from __future__ import annotations
@@ -24,10 +25,10 @@ def matches(content: Content) -> bool:
 
 
 def read(root: Node) -> Capture:
-    """The capture in a parsed GuitarML file.
+    """Read the capture in a parsed GuitarML file.
 
     Raises:
-        ModelError: with the field that is wrong.
+        ModelError: names the field that is wrong.
     """
     data, state = root["model_data"], root["state_dict"]
     unit = data["unit_type"].choice("LSTM", "GRU")
@@ -57,7 +58,12 @@ def read(root: Node) -> Capture:
 
 
 def knob_names(count: int, usual: tuple[str, ...]) -> list[str]:
-    """Names for `count` knob inputs: the players' usual ones, then `knob3`, `knob4`, ..."""
+    """Return names for knob inputs.
+
+    Args:
+        count: number of knobs.
+        usual: names of the first knobs in the format's own players. Further ones are `knob3`, `knob4` and so on.
+    """
     return [usual[i] if i < len(usual) else f"knob{i + 1}" for i in range(count)]
 
 

@@ -1,11 +1,12 @@
-"""Knobs folded into weights: a `Knobbed` network at one position is exactly an ordinary `WaveNet`.
+"""Fold knobs into weights: at a fixed knob position, a `Knobbed` network is exactly an ordinary `WaveNet`.
 
-A layer computes ``act(scale * (conv(x) + mixin(c)) + shift)``. With the knobs held, ``scale`` and ``shift`` are
-constants, so they fold into the weights and the bias of the convolution and of the mixin; the scale before a head
-folds into the head's weights, and an output level into the head scale.
+A layer computes ``act(scale * (conv(x) + mixin(c)) + shift)``. While the knobs rest, ``scale`` and ``shift`` are
+constants. So they fold into the weights and biases of the convolution and of the mixin. The scale before a head folds
+into the head's weights, and an output level into the head scale.
 
-While a knob turns, the engines look at it every `GRID` samples of the stream, counted from its start, and the
-modulation goes to its new values in a straight line over the next `GRID` samples: no steps, whatever the block sizes.
+While a knob turns, the engines read it every `GRID` samples, counted from the start of the stream. The modulation
+moves to its new values in a straight line over the next `GRID` samples. So there are no steps, and the block sizes
+make no difference.
 """
 
 from __future__ import annotations
@@ -18,11 +19,14 @@ import numpy as np
 from neural_fx.formats.network import Array, Conv, Knobbed, Layer, WaveNet
 
 GRID = 64
-"""Samples between looks at the knobs."""
+"""Samples between two readings of the knobs."""
 
 
 def modulation_sizes(network: WaveNet) -> list[int]:
-    """Lengths of the parts of a modulation: per stack (scale, shift) for each layer, then the head's scale."""
+    """Return the lengths of the parts of a modulation.
+
+    Each stack has a scale and a shift for every layer, then the scale of its head.
+    """
     sizes: list[int] = []
     for array in network.arrays:
         for layer in array.layers:
@@ -32,7 +36,12 @@ def modulation_sizes(network: WaveNet) -> list[int]:
 
 
 def modulation(knobbed: Knobbed, knobs: Sequence[float]) -> Array:
-    """The dense layers' output at a position (float64 inside)."""
+    """Return the output of the dense layers at a knob position, computed in float64.
+
+    Args:
+        knobbed: the network.
+        knobs: rotations 0..1, in the order of the network's knobs.
+    """
     x = np.array([2.0 * knobs[i] - 1.0 for i in knobbed.learned], np.float64)
     for i, dense in enumerate(knobbed.dense):
         x = dense.weight.astype(np.float64) @ x + dense.bias
@@ -42,7 +51,12 @@ def modulation(knobbed: Knobbed, knobs: Sequence[float]) -> Array:
 
 
 def level_gain(knobbed: Knobbed, knobs: Sequence[float]) -> float:
-    """The linear output gain at a position."""
+    """Return the linear output gain at a knob position.
+
+    Args:
+        knobbed: the network.
+        knobs: rotations 0..1, in the order of the network's knobs.
+    """
     gain = 1.0
     for level in knobbed.levels:
         gain *= float(np.interp(knobs[level.index] * (len(level.gains) - 1), np.arange(len(level.gains)), level.gains))
@@ -50,11 +64,12 @@ def level_gain(knobbed: Knobbed, knobs: Sequence[float]) -> float:
 
 
 def fold(knobbed: Knobbed, knobs: Sequence[float], levels: bool = True) -> WaveNet:
-    """The plain WaveNet at one position.
+    """Return the plain WaveNet that equals the network at a knob position.
 
     Args:
+        knobbed: the network.
         knobs: rotations 0..1, in the order of the network's knobs.
-        levels: also fold the output levels in.
+        levels: whether to fold in the output levels, too.
     """
     parts = iter(np.split(modulation(knobbed, knobs), np.cumsum(modulation_sizes(knobbed.network))[:-1]))
     arrays = []

@@ -1,7 +1,7 @@
-"""`.nam` files, 0.5.0 to 0.7.x: WaveNet, LSTM, ConvNet, Linear, SlimmableContainer.
+"""Read `.nam` files 0.5.0 to 0.7.x: WaveNet, LSTM, ConvNet, Linear, SlimmableContainer.
 
-The format is that of Neural Amp Modeler. Where its Python trainer and its C++ engine read a file differently,
-the C++ engine is followed, with its published fix for `layer1x1_post_film` (always applied).
+The format is that of Neural Amp Modeler. Its Python trainer and its C++ engine read some files differently. This
+reader follows the C++ engine, with its published fix for `layer1x1_post_film`.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ def matches(content: Content) -> bool:
 
 
 def read(root: Node) -> Capture:
-    """The capture in a parsed `.nam` file.
+    """Read the capture in a parsed `.nam` file.
 
     Raises:
-        ModelError: with the field that is wrong.
+        ModelError: names the field that is wrong.
     """
     network = read_model(root, depth=0)
-    # The engine settles convolutions for one receptive field, recurrent layers for half a second.
+    # The C++ engine runs silence for one receptive field, or for half a second if there are recurrent layers.
     rate = _sample_rate(root)
     prewarm = max(network.receptive_field, int(rate / 2) if is_recurrent(network) else 0)
     knobs = {f"knob{i}": 0.5 for i in range(1, network.in_channels)}
@@ -64,7 +64,15 @@ def read(root: Node) -> Capture:
 
 
 def read_model(root: Node, depth: int) -> Network:
-    """The network of a `.nam` object, which may stand inside another one."""
+    """Read the network of a `.nam` object.
+
+    Args:
+        root: the object. It may be nested in another one.
+        depth: how many objects it is nested in; at most `MAX_DEPTH`.
+
+    Raises:
+        ModelError: names the field that is wrong.
+    """
     if depth > MAX_DEPTH:
         raise ModelError(f"models nested more than {MAX_DEPTH} deep", root.path)
     _check_version(root["version"])
@@ -128,7 +136,7 @@ def _container(config: Node, depth: int) -> Network:
 
 
 def _count(root: Node) -> int:
-    """Weights of a model, nested ones included; of a container, those of its largest submodel."""
+    """Return the number of weights, with those of nested models. A container counts as its largest submodel."""
     if root["architecture"].value == "SlimmableContainer":
         return _count(root["config"]["submodels"].items()[-1]["model"])
     nested = root["config"].get("condition_dsp")
@@ -136,7 +144,7 @@ def _count(root: Node) -> int:
 
 
 def _channels(config: Node) -> tuple[int, int]:
-    """(in_channels, out_channels), 1 each unless the config says otherwise."""
+    """Return (in_channels, out_channels), which are 1 unless the config states them."""
     found = [config[k].integer(1, 64) if k in config else 1 for k in ("in_channels", "out_channels")]
     return found[0], found[1]
 
@@ -178,7 +186,15 @@ def _convnet(config: Node, weights: Weights) -> Sequential:
 
 
 def affine(mean: np.ndarray, var: np.ndarray, gamma: np.ndarray, beta: np.ndarray, epsilon: float) -> Affine:
-    """A batch normalisation at inference, as scale and shift."""
+    """Convert a batch normalisation at inference to a scale and a shift.
+
+    Args:
+        mean: (channels,), the running mean.
+        var: (channels,), the running variance.
+        gamma: (channels,), the learned scale.
+        beta: (channels,), the learned shift.
+        epsilon: added to the variance.
+    """
     with np.errstate(invalid="ignore", divide="ignore"):
         scale = gamma.astype(np.float64) / np.sqrt(var.astype(np.float64) + epsilon)
         shift = beta - mean * scale
@@ -188,7 +204,7 @@ def affine(mean: np.ndarray, var: np.ndarray, gamma: np.ndarray, beta: np.ndarra
 def _linear(config: Node, weights: Weights) -> Sequential:
     inputs, outputs = _channels(config)
     taps = config["receptive_field"].integer(1, MAX_KERNEL)
-    response = weights.take(outputs, inputs, taps)[..., ::-1]  # the file has the current sample's tap first
+    response = weights.take(outputs, inputs, taps)[..., ::-1]  # the file has the tap of the current sample first
     bias = weights.take(outputs) if "bias" in config and config["bias"].boolean() else None
     weights.done()
     return Sequential(inputs, outputs, (Conv(response, bias),))

@@ -1,4 +1,4 @@
-"""The WaveNet of a `.nam` file: legacy (`head_size`, `gated`) and 0.7 configs, weights in file order, slimming."""
+"""Read the WaveNet of a `.nam` file: legacy configs (`head_size`, `gated`), 0.7 configs, and slimmable ones."""
 
 from __future__ import annotations
 
@@ -26,13 +26,18 @@ MAX_ARRAYS = 16
 
 
 def read_wavenet(config: Node, weights: Weights, condition: Callable[[Node], Network]) -> WaveNet | Slimmable:
-    """The WaveNet described by `config`, filled from `weights`.
+    """Read the WaveNet that a config describes.
 
     Args:
-        condition: reads the nested model that computes the condition, if there is one.
+        config: the model's `config` object.
+        weights: the model's weights, which are taken in file order.
+        condition: function that reads the nested model of the condition, if there is one.
 
     Returns:
-        The network; a `Slimmable` of its slices if any of its layer arrays is slimmable.
+        The network. If one of its layer arrays is slimmable, a `Slimmable` of its slices.
+
+    Raises:
+        ModelError: names the field that is wrong.
     """
     nested = condition(config["condition_dsp"]) if "condition_dsp" in config else None
     inputs = config["in_channels"].integer(1, 64) if "in_channels" in config else 1
@@ -55,7 +60,7 @@ def read_wavenet(config: Node, weights: Weights, condition: Callable[[Node], Net
 
 @dataclass(frozen=True)
 class _Shape:
-    """Widths that all layers of an array share."""
+    """Channel counts and groups that all layers of an array share."""
 
     channels: int
     bottleneck: int
@@ -71,7 +76,7 @@ def _optional(node: Node, key: str, default: int) -> int:
 
 
 def _active(node: Node, key: str, default: bool) -> Node | None:
-    """The object at `key` if it is switched on, else None."""
+    """Return the object at `key` if it is active, else None."""
     if key not in node:
         return Node({}, f"{node.path}.{key}") if default else None
     child = node[key]
@@ -107,7 +112,7 @@ def _array(node: Node, weights: Weights, width: int, condition_size: int, accumu
 
 
 def _array_head(node: Node, weights: Weights, width: int) -> Conv:
-    """The convolution over an array's accumulated layer outputs, in its 0.7 or its legacy form."""
+    """Read the head convolution of an array, in its 0.7 or its legacy form."""
     if "head" in node:
         head = node["head"]
         taps = head["kernel_size"].integer(1, MAX_KERNEL) if "kernel_size" in head else 1
@@ -240,10 +245,11 @@ def _allowed(node: Node, array: LayerArray) -> list[int] | None:
 
 
 def _slim(network: WaveNet, nodes: list[Node]) -> WaveNet | Slimmable:
-    """The network, or its slices in ascending size if the file allows any."""
+    """Return the network, or its slices in ascending size if the file allows any."""
     allowed = [_allowed(node, array) for node, array in zip(nodes, network.arrays, strict=True)]
     if not any(allowed):
         return network
+    # Each array divides the range 0..1 evenly among its sizes. The common multiple has all of their limits.
     steps = math.lcm(*(len(a) for a in allowed if a))
     if steps > 256:
         raise ModelError("too many combinations of allowed_channels", nodes[0].path)
@@ -255,7 +261,7 @@ def _slim(network: WaveNet, nodes: list[Node]) -> WaveNet | Slimmable:
 
 
 def _slice(network: WaveNet, widths: list[int]) -> WaveNet:
-    """The network with the first `widths[i]` channels of each array, bottlenecks in proportion."""
+    """Return the network cut to the first `widths[i]` channels of each array, with bottlenecks in proportion."""
     narrow = []
     for array, channels in zip(network.arrays, widths, strict=True):
         full = array.rechannel.out_channels
@@ -279,12 +285,13 @@ class _Widths:
 
     @property
     def mixin_width(self) -> int:
-        """The layer's bottleneck."""
+        """Width of the layer's bottleneck."""
         return self.layer.conv.out_channels // (1 if self.layer.gating == "none" else 2)
 
 
 def _slice_layer(layer: Layer, channels: int, bottleneck: int) -> Layer:
     full = _Widths(layer).mixin_width
+    # A gated layer has two halves of channels, and each of them is cut.
     rows = [*range(bottleneck)] + ([*range(full, full + bottleneck)] if layer.gating != "none" else [])
     conv, mixin = layer.conv, layer.mixin
     activation = layer.activation
@@ -301,5 +308,5 @@ def _slice_layer(layer: Layer, channels: int, bottleneck: int) -> Layer:
 
 
 def _cut(conv: Conv, out: int, into: int) -> Conv:
-    """The first `out` output and `into` input channels of a convolution."""
+    """Return a convolution cut to its first `out` output and `into` input channels."""
     return replace(conv, weight=conv.weight[:out, :into], bias=None if conv.bias is None else conv.bias[:out])

@@ -1,4 +1,8 @@
-"""Writing `.nam` files that every player reads: plain A1-like WaveNets and LSTMs as 0.5.4, other WaveNets as 0.7.0."""
+"""Write `.nam` files.
+
+Plain WaveNets like the A1 architecture and LSTMs are written as version 0.5.4, which every player reads. Other WaveNets
+are written as 0.7.0.
+"""
 
 from __future__ import annotations
 
@@ -25,17 +29,17 @@ from neural_fx.formats.network import (
 def nam_bytes(
     network: Network, sample_rate: float, metadata: Mapping[str, Any] | None = None, *, modern: bool = False
 ) -> bytes:
-    """A `.nam` file.
+    """Return the bytes of a `.nam` file.
 
     Args:
-        network: an LSTM with a linear output, or any WaveNet whose layers have biases where the format has them (all
-            that `read` returns do).
-        sample_rate: Hz.
+        network: an LSTM with a linear output, or a WaveNet. Its layers must have biases where the format has them, as
+            all that `read` returns do.
+        sample_rate: Hz at which the network runs.
         metadata: the file's `metadata` object.
-        modern: write version 0.7.0 even where 0.5.4 could say it.
+        modern: write version 0.7.0 even where 0.5.4 would do.
 
     Raises:
-        ValueError: the network has something that the format cannot say.
+        ValueError: the network has parts that the format cannot hold.
     """
     if isinstance(network, WaveNet):
         document = _document(network, sample_rate, metadata or {}, modern)
@@ -98,7 +102,7 @@ def _wrapped(
         "metadata": dict(metadata),
         "architecture": architecture,
         "config": config,
-        "weights": [float(str(w)) for w in flat],  # the shortest decimals that give the same float32
+        "weights": [float(str(w)) for w in flat],  # the shortest decimals that read back as the same float32
         "sample_rate": int(rate) if float(rate).is_integer() else rate,
     }
 
@@ -133,7 +137,10 @@ def _activation(activation: Activation) -> dict[str, Any]:
 
 
 def _is_legacy(array: LayerArray) -> bool:
-    """Whether the oldest form says it all: one activation without parameters, one kernel size, nothing special."""
+    """Return whether a 0.5.4 config can describe the array.
+
+    It can if all layers have one kernel size and one activation without parameters, and no newer feature is used.
+    """
     first = array.layers[0]
     return array.head.weight.shape[2] == 1 and all(
         layer.gating == "none"

@@ -1,16 +1,22 @@
-"""Our own file for a capture with knobs: a safetensors archive whose header carries a JSON description.
+"""Read and write our own file for a capture with knobs.
 
-Everything in it is data: tensors, and under the header's key ``neural-fx`` a JSON object with the fields
+The file is a safetensors archive (see `neural_fx.formats.archive`). Its description has these fields:
 
-- ``format`` (``neural-fx-pedal``), ``version`` (1), ``sample_rate`` in Hz, ``prewarm`` in samples, ``metadata``;
-- ``knobs``: a list of ``{"name", "default", "levels"}``; a knob with ``levels: true`` only sets the output gain, by
-  the tensor ``levels.INDEX``, the others go into the dense layers ``dense.0``, ``dense.1``, ...;
-- ``head_scale``, and ``stacks``: for each its layers' ``dilations`` and ``activation`` (``tanh``, or ``leaky_relu``
-  with a ``slope``).
+- ``format`` (``neural-fx-pedal``) and ``version`` (1);
+- ``sample_rate`` in Hz, ``prewarm`` in samples, and ``metadata``;
+- ``knobs``: a list of ``{"name", "default", "levels"}``. A knob with ``levels: true`` only sets the output gain, by the
+  tensor ``levels.INDEX``. The others go into the dense layers ``dense.0``, ``dense.1``, ...;
+- ``head_scale``;
+- ``stacks``: the ``dilations`` and the ``activation`` of the layers of each stack. The activation is ``tanh``, or
+  ``leaky_relu`` with a ``slope``.
 
-Tensors are float32, in torch's shapes: per stack ``stacks.I.rechannel.weight``, ``stacks.I.layers.J.conv.weight``
-and ``.bias``, ``.mixin.weight``, ``.residual.weight`` and ``.bias``, ``stacks.I.head.weight`` and ``.bias``. What they
-mean is written in `neural_fx.formats.network.Knobbed`. Layers are ungated.
+Tensors are float32 in torch's shapes. Every stack I has these, for each of its layers J:
+
+- ``stacks.I.rechannel.weight``;
+- ``stacks.I.layers.J.conv.weight`` and ``.bias``, ``.mixin.weight``, ``.residual.weight`` and ``.bias``;
+- ``stacks.I.head.weight`` and ``.bias``.
+
+`neural_fx.formats.network.Knobbed` explains what they mean. Layers are not gated.
 """
 
 from __future__ import annotations
@@ -34,10 +40,13 @@ MOST_KNOBS = 32
 
 
 def read(data: bytes) -> Capture:
-    """The capture in a pedal file.
+    """Read the capture in a pedal file.
+
+    Args:
+        data: the whole file.
 
     Raises:
-        ModelError: the archive or its description is damaged, incomplete or contradictory; names the field.
+        ModelError: the archive or its description is damaged, incomplete or contradictory. Names the field.
     """
     root, tensors = open_archive(data, KIND)
     stacks = root["stacks"].items(16, 1)
@@ -74,16 +83,16 @@ def read(data: bytes) -> Capture:
 def pedal_bytes(
     network: Knobbed, knobs: Mapping[str, float], sample_rate: float, metadata: Mapping[str, Any] | None = None
 ) -> bytes:
-    """A pedal file.
+    """Return the bytes of a pedal file.
 
     Args:
-        network: plain stacks (ungated, tanh, residuals, heads of one tap).
-        knobs: names and default rotations, in the network's order.
-        sample_rate: Hz.
+        network: stacks of plain layers: not gated, with residuals, with tanh or leaky ReLU.
+        knobs: default rotations 0..1 by name, in the network's order.
+        sample_rate: Hz at which the network runs.
         metadata: as in a `.nam` file.
 
     Raises:
-        ValueError: the network has something that the format cannot say.
+        ValueError: the network has parts that the format cannot hold.
     """
     tensors: dict[str, Array] = {}
 
@@ -148,7 +157,7 @@ def _stack(tensors: Tensors, index: int, node: Node) -> LayerArray:
 
 
 def _check_chain(network: WaveNet) -> None:
-    """Raise if the channels of neighbouring convolutions do not fit."""
+    """Raise if the channels of neighbouring convolutions do not match."""
     entering, summed = 1, 0
     for i, stack in enumerate(network.arrays):
         width = stack.rechannel.out_channels
@@ -186,7 +195,7 @@ def _dense(tensors: Tensors, knobs: int, outputs: int) -> tuple[Dense, ...]:
 
 
 def _constant(network: WaveNet) -> tuple[Dense, ...]:
-    """What maps no knobs to no modulation."""
+    """Return a dense layer without inputs, for a network without learned knobs."""
     size = sum(modulation_sizes(network))
     return (Dense(np.zeros((size, 0), np.float32), np.zeros(size, np.float32)),)
 
@@ -199,7 +208,7 @@ def _name(node: Node) -> str:
 
 
 def matches(content: Content) -> bool:
-    """Return whether a file is an archive, as pedals are."""
+    """Return whether a file is a safetensors archive, as pedal files are."""
     return archive_matches(content.data)
 
 

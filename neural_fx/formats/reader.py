@@ -1,8 +1,10 @@
-"""Reading untrusted JSON: bounded in size and depth, every value checked, every error with its field.
+"""Read untrusted JSON, bounded in size and depth.
 
-Model files come from strangers. A `Node` is a JSON value that knows its path in the file; asking it for an
-integer, a list or an object of the wrong kind raises a `ModelError` that names the path, what was found and
-what was expected. `Weights` hands a flat list out in shapes and counts what a config would need.
+Model files come from strangers, so every value is checked. A `Node` is a JSON value with its path in the file. Its
+methods return the value as an integer, a list and so on. They raise a `ModelError` if it is of another kind. The error
+names the path, what was found and what was expected.
+
+`Weights` splits a flat list of numbers into arrays, and counts how many numbers a config needs.
 """
 
 from __future__ import annotations
@@ -18,18 +20,24 @@ from neural_fx.errors import ModelError
 from neural_fx.formats.network import Array, Conv
 
 MAX_BYTES = 8 * 2**20
-"""Largest model file: captures in circulation are under 3 MB, and hostile JSON costs 40 x its size."""
+"""Largest model file. Captures in circulation are under 3 MB, and hostile JSON takes 40 times its size in memory."""
 MAX_LAYERS = 1024
 MAX_CHANNELS = 4096
 MAX_KERNEL = 2**20
 MAX_DILATION = 2**20
 MAX_DEPTH = 8
 MAX_HISTORY = 2**24
-"""Floats of past signal that a network may keep for one stream: 64 MB."""
+"""The most floats of past signal that a network may keep for one stream: 64 MB."""
 
 
 def parse_json(data: bytes) -> object:
-    """The JSON value in `data`.
+    """Parse JSON.
+
+    Args:
+        data: UTF-8 text.
+
+    Returns:
+        The JSON value.
 
     Raises:
         ModelError: not UTF-8 JSON, over `MAX_BYTES`, nested too deeply, or with NaN or infinite numbers.
@@ -53,7 +61,7 @@ def parse_json(data: bytes) -> object:
 
 
 def describe(value: object) -> str:
-    """A short name for what was found, for error messages."""
+    """Return a short description of a value, for error messages."""
     if value is None:
         return "null"
     if isinstance(value, dict):
@@ -65,7 +73,12 @@ def describe(value: object) -> str:
 
 
 class Node:
-    """A JSON value and its path in the file."""
+    """A JSON value and its path in the file.
+
+    Args:
+        value: any JSON value.
+        path: such as ``config.layers[0].channels``; empty for the whole file.
+    """
 
     __slots__ = ("path", "value")
 
@@ -73,7 +86,14 @@ class Node:
         self.value, self.path = value, path
 
     def fail(self, expected: str) -> NoReturn:
-        """Raise the error that names this field, what it is and what it should be."""
+        """Raise an error that names this field, its value and what was expected.
+
+        Args:
+            expected: such as ``a string``.
+
+        Raises:
+            ModelError: always.
+        """
         raise ModelError(f"expected {expected}, found {describe(self.value)}", self.path)
 
     # -- objects -------------------------------------------------------------------------------------------------
@@ -82,7 +102,11 @@ class Node:
         return isinstance(self.value, dict) and self.value.get(key) is not None
 
     def __getitem__(self, key: str) -> Node:
-        """The field `key`; an error if it is missing or null."""
+        """Return the field `key`.
+
+        Raises:
+            ModelError: it is missing or null, or this value is not an object.
+        """
         mapping = self.mapping()
         child = Node(mapping.get(key), f"{self.path}.{key}" if self.path else key)
         if child.value is None:
@@ -90,10 +114,11 @@ class Node:
         return child
 
     def get(self, key: str) -> Node | None:
-        """The field `key`, or None if it is missing or null."""
+        """Return the field `key`, or None if it is missing or null."""
         return self[key] if key in self else None
 
     def mapping(self) -> dict[str, Any]:
+        """Return the value as an object."""
         if not isinstance(self.value, dict):
             self.fail("an object")
         return self.value
@@ -101,7 +126,7 @@ class Node:
     # -- values --------------------------------------------------------------------------------------------------
 
     def integer(self, low: int = 0, high: int = MAX_CHANNELS) -> int:
-        """An integer in [low, high]; floats with an integer value are accepted, booleans are not."""
+        """Return the value as an integer in [low, high]. Floats such as 2.0 are accepted, booleans are not."""
         value = self.value
         if isinstance(value, float) and value.is_integer():
             value = int(value)
@@ -110,7 +135,7 @@ class Node:
         return value
 
     def number(self, low: float = -1e30, high: float = 1e30) -> float:
-        """A finite number in [low, high]."""
+        """Return the value as a finite float in [low, high]."""
         if not isinstance(self.value, (int, float)) or isinstance(self.value, bool):
             self.fail("a number")
         if not low <= self.value <= high:
@@ -118,18 +143,19 @@ class Node:
         return float(self.value)
 
     def boolean(self) -> bool:
-        """A boolean; 0 and 1 are accepted."""
+        """Return the value as a boolean. 0 and 1 are accepted."""
         if self.value not in (True, False):
             self.fail("true or false")
         return bool(self.value)
 
     def string(self) -> str:
+        """Return the value as a string."""
         if not isinstance(self.value, str):
             self.fail("a string")
         return self.value
 
     def choice(self, *names: str) -> str:
-        """One of the given strings."""
+        """Return the value, which must be one of the given strings."""
         if self.value not in names:
             self.fail("one of " + ", ".join(names))
         return str(self.value)
@@ -137,7 +163,12 @@ class Node:
     # -- lists ---------------------------------------------------------------------------------------------------
 
     def items(self, most: int = MAX_LAYERS, least: int = 0) -> list[Node]:
-        """The entries of a list, each with its path."""
+        """Return the entries of a list, each with its path.
+
+        Args:
+            most: the largest length that is accepted.
+            least: the smallest length that is accepted.
+        """
         if not isinstance(self.value, list):
             self.fail("a list")
         if not least <= len(self.value) <= most:
@@ -145,7 +176,7 @@ class Node:
         return [Node(v, f"{self.path}[{i}]") for i, v in enumerate(self.value)]
 
     def per_layer(self, count: int) -> list[Node]:
-        """One entry per layer: a list of `count`, or one value that holds for all."""
+        """Return one entry for each of `count` layers. The value is a list of that length, or one value for all."""
         if not isinstance(self.value, list):
             return [self] * count
         if len(self.value) != count:
@@ -153,12 +184,21 @@ class Node:
         return self.items()
 
     def integers(self, low: int, high: int, most: int = MAX_LAYERS) -> list[int]:
+        """Return the entries of a list as integers.
+
+        Args:
+            low: the smallest value that is accepted.
+            high: the largest value that is accepted.
+            most: the largest length that is accepted. The smallest is 1.
+        """
         return [n.integer(low, high) for n in self.items(most, 1)]
 
     def floats(self, shape: Sequence[int] | None = None, *, strings: bool = False) -> Array:
-        """A (nested) list of finite numbers as float32, of the given shape (None: flat, any length).
+        """Return a list of finite numbers, nested or flat, as a float32 array.
 
-        `strings=True` also takes numbers written as strings (PedalNetRT files).
+        Args:
+            shape: that the list must have. None stands for a flat list of any length.
+            strings: also accept numbers written as strings, as in PedalNetRT files.
         """
         flat: list[Any] = []
         found = _flatten(self.value, flat, len(shape) if shape is not None else 1)
@@ -172,20 +212,25 @@ class Node:
             array = np.asarray([float(v) for v in flat], np.float64)
         except (ValueError, OverflowError):
             raise ModelError("expected finite numbers only", self.path) from None
+        # Written with `not`, so that NaN is refused, too.
         if array.size and not np.abs(array).max() < 3e38:
             raise ModelError("expected finite numbers that fit 32-bit floats", self.path)
         return array.astype(np.float32).reshape(found)
 
 
 def count_numbers(value: object) -> int:
-    """How many numbers stand in a JSON value, at any depth."""
+    """Return how many numbers a JSON value holds, at any depth."""
     if isinstance(value, dict):
         value = list(value.values())
     return sum(map(count_numbers, value)) if isinstance(value, list) else 1
 
 
 def _flatten(value: object, into: list[Any], depth: int) -> tuple[int, ...] | None:
-    """Append the leaves of a regular nested list; its shape, or None if it is ragged or not a list."""
+    """Append the leaves of a nested list to `into`.
+
+    Returns:
+        The shape of the list, or None if it is ragged or not a list.
+    """
     if not isinstance(value, list):
         return None
     if depth == 1:
@@ -201,17 +246,21 @@ def _flatten(value: object, into: list[Any], depth: int) -> tuple[int, ...] | No
 
 
 class Weights:
-    """A flat list of weights, handed out in file order.
+    """A flat list of weights, taken in file order.
 
-    Past the end it hands out zeros and goes on counting, so the final error can say exactly how many numbers
-    the config needs. `done` must be called last.
+    Past the end, `take` returns zeros and goes on counting. So `done`, which must be called last, can say exactly how
+    many numbers the config needs.
+
+    Args:
+        values: (numbers,), all weights of the file.
+        path: of the list in the file, for errors.
     """
 
     def __init__(self, values: Array, path: str) -> None:
         self.values, self.path, self.used = values, path, 0
 
     def take(self, *shape: int) -> Array:
-        """The next numbers, in the given shape."""
+        """Return the next numbers, in the given shape."""
         size = math.prod(shape)
         start, self.used = self.used, self.used + size
         if self.used > len(self.values):
@@ -219,13 +268,29 @@ class Weights:
         return self.values[start : self.used].reshape(shape)
 
     def conv(self, out: int, into: int, taps: int = 1, *, bias: bool, dilation: int = 1, groups: int = 1) -> Conv:
-        """The next convolution: weight in torch's layout, then the bias if there is one."""
+        """Return the next convolution: its weight in torch's layout, then its bias.
+
+        Args:
+            out: output channels.
+            into: input channels.
+            taps: length of the kernel.
+            bias: whether the file has a bias.
+            dilation: samples between taps.
+            groups: number of groups. Both channel counts must be multiples of it.
+
+        Raises:
+            ModelError: the channels cannot be split into the groups.
+        """
         if out % groups or into % groups:
             raise ModelError(f"{into} to {out} channels cannot be split into {groups} groups", self.path)
         weight = self.take(out, into // groups, taps)
         return Conv(weight, self.take(out) if bias else None, dilation, groups)
 
     def done(self) -> None:
-        """Raise if the config needs more or fewer numbers than there are."""
+        """Raise if the config needs more or fewer numbers than the file has.
+
+        Raises:
+            ModelError: states both numbers.
+        """
         if self.used != len(self.values):
             raise ModelError(f"the config needs {self.used} numbers, found {len(self.values)}", self.path)

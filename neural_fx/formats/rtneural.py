@@ -1,6 +1,9 @@
-"""RTNeural JSON (Keras layout) and AIDA-X `.json` / `.aidax`, which is the same with gains, skip and a self-test.
+"""Read RTNeural JSON and AIDA-X files (`.json`, `.aidax`).
 
-Sources: RTNeural's example models; AIDA-X. Gate columns are Keras': i, f, c, o for LSTM; z, r, n for GRU.
+Both have the layout of Keras. AIDA-X adds gains, a skip connection and a self-test. Gate columns are in Keras' order:
+i, f, c, o for an LSTM; z, r, n for a GRU.
+
+Sources: RTNeural's example models; AIDA-X.
 """
 
 from __future__ import annotations
@@ -30,10 +33,10 @@ def matches(content: Content) -> bool:
 
 
 def read(root: Node) -> Capture:
-    """The capture in a parsed RTNeural or AIDA-X file.
+    """Read the capture in a parsed RTNeural or AIDA-X file.
 
     Raises:
-        ModelError: with the field that is wrong.
+        ModelError: names the field that is wrong.
     """
     inputs = width = root["in_shape"].items(4, 1)[-1].integer(1, 64)
     stages: list[Stage] = []
@@ -69,7 +72,7 @@ def read(root: Node) -> Capture:
 
 
 def _sample_rate(root: Node) -> float:
-    """`metadata.samplerate` or a top-level `samplerate`, also when it is written as a string; else 48 kHz."""
+    """Return `metadata.samplerate` or the top-level `samplerate`, or 48 kHz. Some files write it as a string."""
     for place in (root.get("metadata"), root):
         if place is None or not isinstance(place.value, dict) or "samplerate" not in place:
             continue
@@ -101,7 +104,7 @@ def _self_test(root: Node) -> SelfTest | None:
 
 
 def _unnest(node: Node) -> Node:
-    """A flat list from one that may be wrapped, `[[[x], [x], ...]]`."""
+    """Flatten a list that may be nested, as in `[[[x], [x], ...]]`."""
     value = node.value
     while isinstance(value, list) and len(value) == 1 and isinstance(value[0], list):
         value = value[0]
@@ -110,24 +113,24 @@ def _unnest(node: Node) -> Node:
     return Node(value, node.path)
 
 
-# -- layers: each takes (node, inputs, outputs) and gives stages --------------------------------------------------
+# -- layers: each function takes (node, inputs, outputs) and returns stages ---------------------------------------
 
 
 def _weights(node: Node, *shapes: tuple[int, ...], least: int) -> list[Array]:
-    """The layer's weight arrays, at least the first `least` of those shapes."""
+    """Return the layer's weight arrays, which are at least the first `least` of these shapes."""
     found = node["weights"].items(len(shapes), least)
     return [w.floats(shape) for w, shape in zip(found, shapes, strict=False)]
 
 
-def _then(node: Node) -> list[Stage]:
-    """The activation named in the layer itself, if any."""
+def _own_activation(node: Node) -> list[Stage]:
+    """Return the activation that the layer itself names, if any."""
     activation = activations.rtneural(node.get("activation"))
     return [] if activation.name == "linear" else [activation]
 
 
 def _dense(node: Node, inputs: int, outputs: int) -> list[Stage]:
     weight, *bias = _weights(node, (inputs, outputs), (outputs,), least=1)
-    return [Conv(np.ascontiguousarray(weight.T)[..., None], bias[0] if bias else None), *_then(node)]
+    return [Conv(np.ascontiguousarray(weight.T)[..., None], bias[0] if bias else None), *_own_activation(node)]
 
 
 def _conv1d(node: Node, inputs: int, outputs: int) -> list[Stage]:
@@ -138,16 +141,16 @@ def _conv1d(node: Node, inputs: int, outputs: int) -> list[Stage]:
         raise ModelError(f"{inputs} to {outputs} channels cannot be split into {groups} groups", node["groups"].path)
     weight, *bias = _weights(node, (taps, inputs // groups, outputs), (outputs,), least=1)
     kernel = np.ascontiguousarray(weight.transpose(2, 1, 0))
-    return [Conv(kernel, bias[0] if bias else None, dilation, groups), *_then(node)]
+    return [Conv(kernel, bias[0] if bias else None, dilation, groups), *_own_activation(node)]
 
 
 def _first(node: Node) -> Node:
-    """The number in a list of one (Keras writes kernel sizes so)."""
+    """Return the number in a list of one, which is how Keras writes kernel sizes."""
     return node.items(1, 1)[0] if isinstance(node.value, list) else node
 
 
 def _gates(matrix: Array, order: tuple[int, ...]) -> Array:
-    """Keras' gate columns (in, gates*H) as torch's gate rows (gates*H, in), in the given order."""
+    """Convert Keras' gate columns (in, gates * H) to torch's gate rows (gates * H, in), in the given order."""
     parts = np.split(matrix, len(order), axis=-1)
     return np.ascontiguousarray(np.concatenate([parts[i] for i in order], axis=-1).T)
 
@@ -190,12 +193,12 @@ def _batchnorm(node: Node, inputs: int, outputs: int) -> list[Stage]:
         (mean, var), gamma, beta = arrays, np.ones_like(arrays[0]), np.zeros_like(arrays[0])
     else:
         raise ModelError(f"expected 2 or 4 arrays, found {len(arrays)}", node["weights"].path)
-    return [affine(mean, var, gamma, beta, epsilon), *_then(node)]
+    return [affine(mean, var, gamma, beta, epsilon), *_own_activation(node)]
 
 
 def _activation(node: Node, inputs: int, outputs: int) -> list[Stage]:
     _same_width(node, inputs, outputs)
-    return _then(node)
+    return _own_activation(node)
 
 
 _LAYERS: dict[str, Callable[[Node, int, int], list[Stage]]] = {

@@ -1,8 +1,9 @@
-"""WaveNet JSON of the SMC-2019 paper (WaveNetVA), PedalNetRT, SmartGuitarPedal and SmartAmp.
+"""Read the WaveNet JSON of the SMC-2019 paper (WaveNetVA), PedalNetRT, SmartGuitarPedal and SmartAmp.
 
 Damskägg, Juvela, Välimäki, "Real-time modeling of audio distortion circuits with deep learning", SMC 2019.
-The network is rewritten, exactly, as a WaveNet with one layer array: the mix over all layer outputs becomes the
-layers' head convolutions, the bias of the input layer moves into the layers' biases.
+
+The network is rewritten as a WaveNet with one layer array, without any approximation. The mix of all layer outputs
+becomes the layers' head convolutions. The bias of the input layer moves into the layers' biases.
 """
 
 from __future__ import annotations
@@ -27,10 +28,10 @@ def matches(content: Content) -> bool:
 
 
 def read(root: Node) -> Capture:
-    """The capture in a parsed file.
+    """Read the capture in a parsed file.
 
     Raises:
-        ModelError: with the field that is wrong.
+        ModelError: names the field that is wrong.
     """
     inputs = root["input_channels"].integer(1, 9) if "input_channels" in root else 1
     if "output_channels" in root and root["output_channels"].integer(1, 64) != 1:
@@ -54,7 +55,7 @@ def read(root: Node) -> Capture:
 
 
 class _Variables:
-    """The named arrays of the file, each taken once, in the shape that the config asks for."""
+    """The named arrays of the file. Each is taken once, in the shape that the config asks for."""
 
     def __init__(self, node: Node) -> None:
         self.path = node.path
@@ -66,7 +67,16 @@ class _Variables:
             self.found[key] = entry["data"]
 
     def take(self, layer: int, name: str, *shape: int) -> Array:
-        """The array, or an error that names what is missing or of the wrong size."""
+        """Remove an array and return it.
+
+        Args:
+            layer: index of the layer; -1 for the input layer.
+            name: of the array.
+            shape: that it must have.
+
+        Raises:
+            ModelError: names the array that is missing or of another size.
+        """
         node = self.found.pop((layer, name), None)
         if node is None:
             raise ModelError(f"layer {layer} has no {name}", self.path)
@@ -93,12 +103,13 @@ def _network(
 ) -> WaveNet:
     count, wide = len(dilations), channels * (2 if gate else 1)
     enter = variables.take(-1, "W", inputs, channels).T[..., None]
-    offset = variables.take(-1, "b", channels).astype(np.float64)  # what h holds beyond the bias-free residual
+    offset = variables.take(-1, "b", channels).astype(np.float64)  # constant part of the residual signal
     mix = variables.take(count, "W", count, channels)
     mix_bias = variables.take(count, "b", 1)
     layers = []
     for i, dilation in enumerate(dilations):
         kernel = variables.take(i, "W_conv", taps, channels, wide).transpose(2, 1, 0)
+        # The constant passes every tap of the convolution, so it adds their sum to the bias.
         bias = variables.take(i, "b_conv", wide) + kernel.sum(2, dtype=np.float64) @ offset
         residual = Conv(
             variables.take(i, "W_out", channels, channels).T[..., None], variables.take(i, "b_out", channels)

@@ -1,8 +1,8 @@
-"""The architectures as readable torch modules: the reference, what training and the GPU run.
+"""Define the architectures as readable torch modules. They are the reference, and what training and the GPU run.
 
-Every module maps `(batch, channels, samples)` plus a state to the same plus the next state, so that blocks of any
-sizes, one after another, equal one long call. State tensors have the batch dimension first: streams of one model
-run as one batch.
+Every module maps `(batch, channels, samples)` and a state to an output of that shape and the next state. So blocks of
+any sizes, one after another, equal one long call. State tensors have the batch dimension first, so that streams of one
+model run as one batch.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ __all__ = ["KnobbedModel", "Model", "SequentialModel", "State", "WaveNetModel", 
 
 
 def build(network: Network) -> Model:
-    """The torch module of a network description, weights loaded.
+    """Return the torch module of a network description, with its weights.
 
     Raises:
-        TypeError: for a `Slimmable`, which is several networks; build one of its `sizes`.
+        TypeError: the network is a `Slimmable`, which is several networks. Build one of its `sizes`.
     """
     if isinstance(network, WaveNet):
         return WaveNetModel(network, build(network.condition) if network.condition else None)

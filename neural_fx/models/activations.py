@@ -1,4 +1,8 @@
-"""The activations of all formats as torch functions, with the C++ engine's meaning where names are shared."""
+"""Map the activations of all formats to torch functions.
+
+Neural Amp Modeler's trainer and its C++ engine define some of these names differently. The C++ engine's definition is
+used.
+"""
 
 from __future__ import annotations
 
@@ -15,14 +19,22 @@ from neural_fx.models.base import array, tensor
 
 
 def fast_tanh(x: Tensor) -> Tensor:
-    """The rational tanh of Neural Amp Modeler's C++ engine; within 5e-4 of tanh for |x| < 5."""
+    """Compute the rational tanh of Neural Amp Modeler's C++ engine, within 5e-4 of tanh for |x| < 5."""
     a, size = x.abs(), x * x
     top = x * (2.45550750702956 + 2.45550750702956 * a + (0.893229853513558 + 0.821226666969744 * a) * size)
     return top / (2.44506634652299 + (2.44506634652299 + size) * (x + 0.814642734961073 * x * a).abs())
 
 
 def leaky_hardtanh(x: Tensor, min_val: float, max_val: float, min_slope: float, max_slope: float) -> Tensor:
-    """Identity between the limits, a slope beyond each."""
+    """Return `x` between the limits, and continue with a slope beyond each.
+
+    Args:
+        x: any shape.
+        min_val: lower limit.
+        max_val: upper limit.
+        min_slope: slope below the lower limit.
+        max_slope: slope above the upper limit.
+    """
     below = (x - min_val) * min_slope + min_val
     above = (x - max_val) * max_slope + max_val
     return torch.where(x < min_val, below, torch.where(x > max_val, above, x))
@@ -46,7 +58,14 @@ _FUNCTIONS: dict[str, Callable[..., Tensor]] = {
 
 
 class Nonlinearity(nn.Module):
-    """An `Activation` as a module over (batch, channels, samples)."""
+    """An `Activation` as a module.
+
+    Args:
+        spec: the description.
+
+    Shape:
+        (batch, channels, samples), in and out.
+    """
 
     def __init__(self, spec: Activation) -> None:
         super().__init__()
@@ -55,10 +74,11 @@ class Nonlinearity(nn.Module):
         self.params, self.spec = spec.params, spec
 
     def describe(self) -> Activation:
-        """The description with the weights of this moment."""
+        """Return the description with the current weights."""
         return self.spec if self.slopes is None else replace(self.spec, slopes=array(self.slopes))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Apply the activation to each sample."""
         if self.slopes is not None:
             return F.prelu(x, self.slopes)
         assert self.function is not None

@@ -1,4 +1,4 @@
-"""What all architectures share: the streaming contract and the causal convolution."""
+"""Define what all architectures share: the streaming contract and the causal convolution."""
 
 from __future__ import annotations
 
@@ -14,24 +14,29 @@ from torch.nn import functional as F
 from neural_fx.formats.network import Conv, Network
 
 State = list[Tensor]
-"""What a model remembers between blocks: tensors with the batch dimension first."""
+"""What a model keeps between blocks: tensors with the batch dimension first."""
 
 FFT_TAPS = 256
-"""From this many taps on, a convolution runs through the FFT."""
+"""Number of taps from which a convolution is computed by FFT."""
 
 
 class Model(nn.Module):
-    """A network over a stream."""
+    """A network that processes streams.
+
+    Attributes:
+        in_channels: the audio, then the knobs.
+        out_channels: of the audio.
+    """
 
     in_channels: int
     out_channels: int
 
     def describe(self) -> Network:
-        """The description with the weights of this moment."""
+        """Return the description with the current weights."""
         raise NotImplementedError
 
     def initial_state(self, batch: int) -> State:
-        """The memory of `batch` streams that have not begun: silence, or the start state that the file gives."""
+        """Return the state of `batch` streams before their first block: silence, or the start state in the file."""
         raise NotImplementedError
 
     def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
@@ -42,28 +47,33 @@ class Model(nn.Module):
             state: from `initial_state` or from the previous call.
 
         Returns:
-            output (batch, out_channels, samples) and the next state.
+            The output, (batch, out_channels, samples), and the next state.
         """
         raise NotImplementedError
 
     def run(self, x: Tensor) -> Tensor:
-        """A whole signal from a silent start, without keeping the state."""
+        """Process a whole signal from the initial state: (batch, in_channels, samples) to out_channels."""
         y, _ = self.forward(x, self.initial_state(x.shape[0]))
         return y
 
 
 def tensor(array: np.ndarray) -> Tensor:
-    """A float32 tensor that owns its memory."""
+    """Return a copy of an array as a float32 tensor."""
     return torch.from_numpy(np.array(array, np.float32, order="C"))
 
 
 def array(value: Tensor) -> np.ndarray:
-    """A copy of a tensor as a float32 array on the CPU."""
+    """Return a copy of a tensor as a float32 array on the CPU."""
     return value.detach().cpu().float().numpy().copy()
 
 
 def add(total: Tensor | None, term: Tensor) -> Tensor:
-    """`total + term`, reusing the memory of `total` where no gradient needs it: fresh pages cost more than sums."""
+    """Return `total + term`.
+
+    Args:
+        total: sum so far, or None. Without gradients its memory is reused, because fresh pages cost more than the sum.
+        term: of the same shape.
+    """
     if total is None:
         return term
     return total + term if torch.is_grad_enabled() else total.add_(term)
@@ -73,17 +83,17 @@ Kind = TypeVar("Kind", bound=nn.Module)
 
 
 class Modules(nn.ModuleList, Generic[Kind]):
-    """A list of modules of one kind, for the type checker's sake."""
+    """A list of modules of one kind, typed for type checkers."""
 
     def __iter__(self) -> Iterator[Kind]:
         return cast("Iterator[Kind]", super().__iter__())
 
 
 class CausalConv(nn.Module):
-    """A dilated convolution that only looks back, carrying its past from block to block.
+    """A dilated convolution that only looks back. It keeps its past from block to block.
 
     Args:
-        spec: weight (out, in / groups, taps), bias, dilation, groups.
+        spec: weight (out, in / groups, taps), bias, dilation and groups.
     """
 
     def __init__(self, spec: Conv) -> None:
@@ -96,22 +106,39 @@ class CausalConv(nn.Module):
         self.history = spec.history
 
     def describe(self) -> Conv:
-        """The description with the weights of this moment."""
+        """Return the description with the current weights."""
         bias = None if self.bias is None else array(self.bias)
         return replace(self.spec, weight=array(self.weight), bias=bias)
 
     def initial_state(self, batch: int) -> Tensor:
+        """Return silence, (batch, in_channels, history)."""
         return self.weight.new_zeros(batch, self.in_channels, self.history)
 
     def forward(self, x: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
-        """(batch, in, n) and the last `history` samples before it -> (batch, out, n) and the new past."""
+        """Process a block.
+
+        Args:
+            x: (batch, in_channels, samples).
+            past: (batch, in_channels, history), the samples before the block.
+
+        Returns:
+            (batch, out_channels, samples), and the past of the next block.
+        """
         if self.history:
             x = torch.cat((past, x), 2)
             past = x[:, :, x.shape[2] - self.history :]
         return self.convolve(x), past
 
     def convolve(self, x: Tensor, onto: Tensor | None = None) -> Tensor:
-        """The valid part: (batch, in, history + n) -> (batch, out, n), added to `onto` (which may be reused)."""
+        """Compute the part of the convolution that needs no padding.
+
+        Args:
+            x: (batch, in_channels, history + samples).
+            onto: (batch, out_channels, samples), added to the result. Its memory may be reused.
+
+        Returns:
+            (batch, out_channels, samples).
+        """
         if self.weight.shape[2] >= FFT_TAPS and self.groups == 1 and self.dilation == 1:
             return add(onto, self._by_fft(x))
         if torch.is_grad_enabled() or self.groups > 1 or not x.is_cpu:
@@ -119,7 +146,7 @@ class CausalConv(nn.Module):
         return self._by_taps(x, onto)
 
     def _by_taps(self, x: Tensor, onto: Tensor | None) -> Tensor:
-        """One matrix product per tap: two to three times as fast as conv1d on a CPU for a dozen channels."""
+        """Compute one matrix product per tap. For a dozen channels on a CPU, conv1d is two to three times slower."""
         n = x.shape[2] - self.history
         z = x.new_zeros(x.shape[0], self.out_channels, n) if onto is None else onto
         for tap in range(self.weight.shape[2]):
@@ -129,6 +156,7 @@ class CausalConv(nn.Module):
         return z if self.bias is None else z.add_(self.bias[:, None])
 
     def _by_fft(self, x: Tensor) -> Tensor:
+        # A circular convolution of this size is only wrong in the first `history` samples, which are left out.
         size = 1 << (x.shape[2] - 1).bit_length()
         spectrum = torch.fft.rfft(x.double(), size)
         response = torch.fft.rfft(self.weight.flip(2).double(), size)

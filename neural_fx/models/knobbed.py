@@ -1,7 +1,7 @@
-"""A WaveNet whose weights follow knobs: feature-wise modulation (Perez 2018) that folds into the weights.
+"""Run a WaveNet whose weights follow knobs, by feature-wise modulation (Perez 2018) that folds into the weights.
 
-Holding the knobs makes it a plain WaveNet, whose weights `KnobbedModel.folded` gives as tensors, one set per item of
-a batch: training runs on those, whichever kernels run them.
+While the knobs rest, it is a plain WaveNet. `KnobbedModel.folded` returns the weights of that WaveNet as tensors, one
+set for each item of a batch. Training runs on these weights.
 """
 
 from __future__ import annotations
@@ -19,9 +19,12 @@ from neural_fx.models.wavenet import WaveNetModel
 
 
 class KnobbedModel(Model):
-    """A `Knobbed` description as a module: inputs are the audio, then a row per knob.
+    """A `Knobbed` description as a module. Its inputs are the audio, then a row per knob.
 
-    How the output follows a turning knob is written in `neural_fx.formats.knobbed`; output levels act on every sample.
+    `neural_fx.formats.knobbed` explains how the output follows a turning knob. Output levels act on every sample.
+
+    Args:
+        network: the description.
     """
 
     def __init__(self, network: spec.Knobbed) -> None:
@@ -37,17 +40,24 @@ class KnobbedModel(Model):
         self.dense = nn.Sequential(*layers)
         self.sizes = modulation_sizes(network.network)
         self.learned = list(network.learned)
-        for i, level in enumerate(network.levels):  # on the device beforehand: a CUDA graph may not copy them there
+        for i, level in enumerate(network.levels):  # buffers, because a CUDA graph cannot copy them to the device
             self.register_buffer(f"level_{i}", tensor(level.gains), persistent=False)
 
     def describe(self) -> spec.Knobbed:
-        """The description with the weights of this moment."""
+        """Return the description with the current weights."""
         linears = [layer for layer in self.dense if isinstance(layer, nn.Linear)]
         dense = tuple(spec.Dense(array(linear.weight), array(linear.bias)) for linear in linears)
         return replace(self.spec, network=self.base.describe(), dense=dense)
 
     def folded(self, knobs: Tensor) -> dict[str, Tensor]:
-        """Weights of the plain WaveNet at each position: (batch, knobs) -> parameters of `base`, batch first."""
+        """Return the weights of the plain WaveNet at each knob position.
+
+        Args:
+            knobs: (batch, knobs), rotations 0..1.
+
+        Returns:
+            The parameters of `base` by name, each with the batch dimension first.
+        """
         modulation = self.dense(2 * knobs[:, self.learned] - 1)
         parts = iter(modulation.split(self.sizes, 1))
         batch = knobs.shape[0]
@@ -66,7 +76,11 @@ class KnobbedModel(Model):
         return weights
 
     def initial_state(self, batch: int) -> State:
-        """The base's, then: position in the grid, knobs at its last line, modulation before and after."""
+        """Return the initial state of `batch` streams.
+
+        It is the state of `base`, then four tensors: samples since the start of the stream, the knobs when they were
+        last read, and the modulation before and after that.
+        """
         position = torch.zeros(batch, 1, dtype=torch.long, device=self.base.head_scale.device)
         blank = self.base.head_scale.new_zeros
         ends = [blank(batch, sum(self.sizes)) for _ in range(2)]
@@ -82,8 +96,9 @@ class KnobbedModel(Model):
                 goal = self.dense(2 * now[:, self.learned] - 1)
                 held, before, after = now, (after if at else goal), goal
             end = start + GRID - at % GRID
+            # While the modulation rests, the samples up to the next turn of a knob run in one piece.
             if torch.equal(before, after):
-                end = self._still_until(knobs, held, end)
+                end = self._next_turn(knobs, held, end)
             y, past = self._modulated(audio[:, :, start:end], past, before, after, at % GRID)
             outputs.append(y)
             at, start = at + y.shape[2], start + y.shape[2]
@@ -91,9 +106,16 @@ class KnobbedModel(Model):
         return self._levels(y, knobs), [*past, position + x.shape[2], held, before, after]
 
     def steady(self, x: Tensor, state: State) -> tuple[Tensor, State]:
-        """`forward` for items whose knobs are where they have been for a line of the grid (see `rests_at`).
+        """Run a block of streams whose knobs rest (see `rests_at`).
 
-        Each item has a position of its own, in its knobs' range and in the stream.
+        Each item may have knob values of its own and its own position in the stream.
+
+        Args:
+            x: (batch, in_channels, samples).
+            state: from the previous call.
+
+        Returns:
+            The output, (batch, out_channels, samples), and the next state.
         """
         audio, knobs = x[:, : -self.spec.knobs], x[:, -self.spec.knobs :]
         *past, position, held, before, after = state
@@ -101,17 +123,28 @@ class KnobbedModel(Model):
         return self._levels(y, knobs), [*past, position + x.shape[2], held, before, after]
 
     def rests_at(self, state: State) -> np.ndarray | None:
-        """The knobs (knobs,) at which the one item of a state has come to rest; None while it has not."""
+        """Return the knobs (knobs,) at which the one item of a state rests, or None while they move."""
         *_, position, held, before, after = state
         return array(held[0]) if int(position[0, 0]) and torch.equal(before, after) else None
 
-    def _still_until(self, knobs: Tensor, held: Tensor, first: int) -> int:
-        """The first line of the grid, of those at `first`, `first` + GRID, ..., that finds a knob moved."""
+    def _next_turn(self, knobs: Tensor, held: Tensor, first: int) -> int:
+        """Return the first of the samples `first`, `first` + GRID, ... at which a knob differs from `held`."""
         changed = (knobs[:, :, first::GRID] != held[:, :, None]).any(1).any(0).nonzero()
         return first + GRID * int(changed[0]) if len(changed) else knobs.shape[2]
 
     def _modulated(self, x: Tensor, past: State, before: Tensor, after: Tensor, at: int) -> tuple[Tensor, State]:
-        """The network while the modulation goes from `before` (batch, values) to `after`, `at` samples on its way."""
+        """Run the network while the modulation moves from `before` to `after`.
+
+        Args:
+            x: (batch, audio channels, samples), at most up to the next reading of the knobs if the modulation moves.
+            past: state of `base`.
+            before: (batch, values), modulation when the knobs were last read.
+            after: (batch, values), modulation that it reaches `GRID` samples later.
+            at: samples since the knobs were last read.
+
+        Returns:
+            The output, (batch, out_channels, samples), and the next state of `base`.
+        """
         progress = (at + 1 + torch.arange(x.shape[2], device=x.device)) / GRID
         ways = []
         for begin, end in zip(*(torch.split(m, self.sizes, 1) for m in (before, after)), strict=True):

@@ -1,6 +1,6 @@
-"""Stages one after another: recurrent captures, plain convolutions, dense layers, normalisation.
+"""Run stages one after another: recurrent layers, plain convolutions, dense layers, normalisation.
 
-Covers LSTM, ConvNet and Linear of `.nam` files, GuitarML's networks, and RTNeural / AIDA-X files.
+This covers LSTM, ConvNet and Linear of `.nam` files, GuitarML's networks, and RTNeural and AIDA-X files.
 """
 
 from __future__ import annotations
@@ -17,7 +17,11 @@ from neural_fx.models.base import CausalConv, Model, State, array, tensor
 
 
 class Affine(nn.Module):
-    """Per channel `x * scale + shift`."""
+    """`x * scale + shift` for each channel of (batch, channels, samples).
+
+    Args:
+        affine: the description.
+    """
 
     def __init__(self, affine: spec.Affine) -> None:
         super().__init__()
@@ -26,15 +30,22 @@ class Affine(nn.Module):
         self.shift = nn.Parameter(tensor(affine.shift)[:, None])
 
     def describe(self) -> spec.Affine:
-        """The description with the weights of this moment."""
+        """Return the description with the current weights."""
         return spec.Affine(array(self.scale[:, 0]), array(self.shift[:, 0]))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Scale and shift each channel."""
         return x * self.scale + self.shift
 
 
 class Recurrent(nn.Module):
-    """LSTM or GRU layers; state h and c as (batch, layers, hidden)."""
+    """LSTM or GRU layers over (batch, channels, samples).
+
+    The state is h, and c for an LSTM, each (batch, layers, hidden).
+
+    Args:
+        recurrent: the description.
+    """
 
     def __init__(self, recurrent: spec.Recurrent) -> None:
         super().__init__()
@@ -54,7 +65,7 @@ class Recurrent(nn.Module):
         self.lstm, self.spec = recurrent.kind == "lstm", recurrent
 
     def describe(self) -> spec.Recurrent:
-        """The description with the weights of this moment."""
+        """Return the description with the current weights."""
         layers = []
         for i, layer in enumerate(self.spec.layers):
             names = {"w_ih": "weight_ih", "w_hh": "weight_hh", "b_ih": "bias_ih", "b_hh": "bias_hh"}
@@ -63,10 +74,12 @@ class Recurrent(nn.Module):
         return replace(self.spec, layers=tuple(layers))
 
     def initial_state(self, batch: int) -> State:
+        """Return the start state that the file gives, for `batch` streams."""
         start = [self.h0, self.c0] if self.lstm else [self.h0]
         return [s.expand(batch, *s.shape).contiguous() for s in start]
 
     def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        """Run a block: (batch, in, samples) to (batch, hidden, samples), and the next state."""
         inner = [s.transpose(0, 1).contiguous() for s in state]
         y, after = self.rnn(x.transpose(1, 2), tuple(inner) if self.lstm else inner[0])
         outer = after if self.lstm else (after,)
@@ -74,7 +87,11 @@ class Recurrent(nn.Module):
 
 
 class SequentialModel(Model):
-    """A `Sequential` description as a module."""
+    """A `Sequential` description as a module.
+
+    Args:
+        network: the description.
+    """
 
     def __init__(self, network: spec.Sequential) -> None:
         super().__init__()
@@ -84,7 +101,7 @@ class SequentialModel(Model):
         self.input_gain, self.output_gain, self.spec = network.input_gain, network.output_gain, network
 
     def describe(self) -> spec.Sequential:
-        """The description with the weights of this moment."""
+        """Return the description with the current weights."""
         stages = tuple(cast("_Describable", stage).describe() for stage in self.stages)
         return replace(self.spec, stages=stages)
 

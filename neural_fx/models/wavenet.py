@@ -1,7 +1,7 @@
-"""WaveNet for effects: stacks of dilated causal convolutions that all see a condition.
+"""Run WaveNets for effects: stacks of dilated causal convolutions that all read a condition.
 
-van den Oord et al. 2016; as a distortion pedal, Damskägg et al., SMC 2019; in the form of Neural Amp Modeler's
-`.nam` files 0.5 to 0.7, with every feature of the format (gating, bottleneck, groups, FiLM, head convolutions).
+The architecture is that of van den Oord et al. 2016, and as a distortion pedal that of Damskägg et al., SMC 2019. It
+has every feature of Neural Amp Modeler's `.nam` files 0.5 to 0.7: gating, bottleneck, groups, FiLM, head convolutions.
 """
 
 from __future__ import annotations
@@ -18,13 +18,18 @@ from neural_fx.models.base import CausalConv, Model, Modules, State, add
 
 
 class Film(nn.Module):
-    """Feature-wise linear modulation (Perez 2018): scale, and perhaps shift, by a linear map of the condition."""
+    """Feature-wise linear modulation (Perez 2018): a scale and an optional shift, linear in the condition.
+
+    Args:
+        film: the description.
+    """
 
     def __init__(self, film: spec.Film) -> None:
         super().__init__()
         self.conv, self.shift = CausalConv(film.conv), film.shift
 
     def forward(self, value: Tensor, c: Tensor) -> Tensor:
+        """Modulate `value` (batch, channels, samples) by the condition `c` of the same length."""
         modulation = self.conv.convolve(c)
         if not self.shift:
             return value * modulation
@@ -35,8 +40,17 @@ class Film(nn.Module):
 class Layer(nn.Module):
     """One dilated layer.
 
-    ``z = conv(r) + mixin(c)``; then ``a = act(z)``, or gated ``act(top) * gate(bottom)``, or blended
-    ``s * act(top) + (1 - s) * top`` with ``s = gate(bottom)``. ``a`` goes to the head, ``r + residual(a)`` on.
+    From the residual signal r and the condition c it computes ``z = conv(r) + mixin(c)``. The halves of z are ``top``
+    and ``bottom``. The activated signal a depends on the gating:
+
+    - none: ``a = act(z)``;
+    - gated: ``a = act(top) * gate(bottom)``;
+    - blended: ``a = s * act(top) + (1 - s) * top`` with ``s = gate(bottom)``.
+
+    ``a`` goes to the head, and ``r + residual(a)`` to the next layer.
+
+    Args:
+        layer: the description.
     """
 
     def __init__(self, layer: spec.Layer) -> None:
@@ -50,7 +64,7 @@ class Layer(nn.Module):
         self.films = cast("dict[str, Film]", nn.ModuleDict(films))
 
     def describe(self) -> spec.Layer:
-        """The description with the weights of this moment."""
+        """Return the description with the current weights."""
         return replace(
             self.spec,
             conv=self.conv.describe(),
@@ -61,13 +75,20 @@ class Layer(nn.Module):
         )
 
     def film(self, site: str, value: Tensor, c: Tensor) -> Tensor:
-        """`value`, modulated if the model has a FiLM at this site."""
+        """Modulate a signal if the layer has a FiLM at a site, else return it unchanged.
+
+        Args:
+            site: one of `FILM_SITES`.
+            value: (batch, channels, samples).
+            c: (batch, condition channels, samples).
+        """
         if site not in self.films:
             return value
         modulated: Tensor = self.films[site](value, c)
         return modulated
 
     def activate(self, z: Tensor) -> Tensor:
+        """Apply the activation and the gating."""
         if self.gating == "none":
             return self.activation.forward(z)
         top, bottom = z.chunk(2, 1)
@@ -77,7 +98,16 @@ class Layer(nn.Module):
         return gate * shaped + (1 - gate) * top
 
     def forward(self, r: Tensor, c: Tensor, past: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(residual signal, condition, past) -> (residual signal for the next layer, head term, new past)."""
+        """Run a block.
+
+        Args:
+            r: (batch, channels, samples), the residual signal.
+            c: (batch, condition channels, samples), the condition.
+            past: (batch, channels, history), the residual signal before the block.
+
+        Returns:
+            The residual signal for the next layer, the term for the head, and the new past.
+        """
         z, past = self.conv(self.film("conv_pre_film", r, c), past)
         z = self.film("conv_post_film", z, c)
         seen = self.film("input_mixin_pre_film", c, c)
@@ -90,7 +120,16 @@ class Layer(nn.Module):
         return r, head, past
 
     def rest(self, r: Tensor, a: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-        """From the residual signal and the activated one to the next residual signal and the head term."""
+        """Run what follows the activation.
+
+        Args:
+            r: (batch, channels, samples), the residual signal.
+            a: (batch, bottleneck, samples), the activated signal.
+            c: (batch, condition channels, samples), the condition.
+
+        Returns:
+            The residual signal for the next layer, and the term for the head.
+        """
         if self.residual is not None:
             if "layer1x1_post_film" in self.films:
                 r = add(r, self.films["layer1x1_post_film"](self.residual.convolve(a), c))
@@ -101,7 +140,11 @@ class Layer(nn.Module):
 
 
 class LayerArray(nn.Module):
-    """A stack of layers; its head convolution runs over the sum of their head terms."""
+    """A stack of layers. Its head convolution runs over the sum of their head terms.
+
+    Args:
+        array: the description.
+    """
 
     def __init__(self, array: spec.LayerArray) -> None:
         super().__init__()
@@ -109,15 +152,26 @@ class LayerArray(nn.Module):
         self.layers: Modules[Layer] = Modules(Layer(layer) for layer in array.layers)
 
     def describe(self) -> spec.LayerArray:
-        """The description with the weights of this moment."""
+        """Return the description with the current weights."""
         layers = tuple(layer.describe() for layer in self.layers)
         return spec.LayerArray(self.rechannel.describe(), layers, self.head.describe())
 
     def initial_state(self, batch: int) -> State:
+        """Return the past of every layer's convolution, then that of the head."""
         return [layer.conv.initial_state(batch) for layer in self.layers] + [self.head.initial_state(batch)]
 
     def forward(self, x: Tensor, c: Tensor, accumulated: Tensor | None, state: State) -> tuple[Tensor, Tensor, State]:
-        """(input, condition, previous head or None, state) -> (residual signal, head, state)."""
+        """Run a block.
+
+        Args:
+            x: (batch, channels, samples), the input of the first stack or the residual signal of the previous one.
+            c: (batch, condition channels, samples), the condition.
+            accumulated: head of the previous stack, which the head terms are added to; None for the first stack.
+            state: from `initial_state` or from the previous call.
+
+        Returns:
+            The residual signal, the head, and the next state.
+        """
         r, after = self.rechannel.convolve(x), []
         for layer, past in zip(self.layers, state, strict=False):
             r, term, past = layer(r, c, past)
@@ -128,7 +182,12 @@ class LayerArray(nn.Module):
 
 
 class PostStage(nn.Module):
-    """One stage of the post-stack head: an activation, then a convolution."""
+    """One stage after the scaled head: an activation, then a convolution.
+
+    Args:
+        activation: its description.
+        conv: its description.
+    """
 
     def __init__(self, activation: spec.Activation, conv: spec.Conv) -> None:
         super().__init__()
@@ -136,6 +195,7 @@ class PostStage(nn.Module):
         self.activation, self.conv = Nonlinearity(activation), CausalConv(conv)
 
     def forward(self, x: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
+        """Run a block, and return the output with the past for the next block."""
         return self.conv.forward(self.activation(x), past)
 
 
@@ -144,7 +204,7 @@ class WaveNetModel(Model):
 
     Args:
         network: the description.
-        condition: the model that computes the condition from the input; None: the input is the condition.
+        condition: the model that computes the condition from the input. If None, the input is the condition.
     """
 
     def __init__(self, network: spec.WaveNet, condition: Model | None = None) -> None:
@@ -156,7 +216,7 @@ class WaveNetModel(Model):
         self.condition, self.spec = condition, network
 
     def describe(self) -> spec.WaveNet:
-        """The description with the weights of this moment (those of the condition model as they came)."""
+        """Return the description with the current weights, and the condition model's original ones."""
         return replace(
             self.spec,
             arrays=tuple(array.describe() for array in self.arrays),

@@ -1,4 +1,4 @@
-"""The bundled pedals: a class each in pedalboard's idiom, its weights and its data card beside it.
+"""Provide the bundled pedals. Each is a class in the style of pedalboard, with its weights and a data card.
 
 >>> sorted(PEDALS)
 ['big-muff', 'ds-1', 'klon-gain-stage', 'tube-screamer']
@@ -19,10 +19,12 @@ DATA = Path(__file__).parent / "data"
 
 
 class Pedal(NeuralProcessor):
-    """A bundled capture. Subclasses name their files in `data/`: the capture and, beside it, its `.card.json`.
+    """A bundled capture. Subclasses name their files in `data/`: the capture, and its data card `SLUG.card.json`.
 
     Args:
-        level, device, oversample: as for `NeuralProcessor`.
+        level: the output level, as for `NeuralProcessor`.
+        device: where it runs, as for `NeuralProcessor`.
+        oversample: 1, 2, 4 or 8, as for `NeuralProcessor`.
         parameters: the pedal's knobs as rotations 0..1, and `input_gain_db` and `output_gain_db`.
 
     Raises:
@@ -39,27 +41,30 @@ class Pedal(NeuralProcessor):
 
     @classmethod
     def file(cls) -> Capture:
-        """The bundled capture."""
+        """Read the bundled capture."""
         return read(DATA / cls.FILE)
 
     @classmethod
     def card(cls) -> dict[str, Any]:
-        """The data card: what it models, from which data, whom to thank, and how well."""
+        """Return the data card: what is modelled, from which data, with which credits, and how well."""
         card: dict[str, Any] = json.loads((DATA / f"{cls.SLUG}.card.json").read_text(encoding="utf-8"))
         return card
 
 
 class KlonGainStage(Pedal):
-    """The gain stage of a Klon-style overdrive with its gain at noon, from a circuit simulation."""
+    """The gain stage of a Klon-style overdrive with its gain knob at noon, from a circuit simulation."""
 
     SLUG, FILE = "klon-gain-stage", "klon-gain-stage.nam"
 
 
 class TubeScreamer(Pedal):
-    """An Ibanez TS808 Tube Screamer: a nominal unit of its schematic, simulated at all positions of its knobs.
+    """An Ibanez TS808 Tube Screamer with nominal parts, simulated from its schematic at all knob positions.
 
     Args:
-        drive, tone, level: rotations 0..1, clockwise; an audio, an S-shaped and a linear taper.
+        drive: rotation 0..1, clockwise, with an audio taper.
+        tone: rotation 0..1, clockwise, with an S-shaped taper.
+        level: rotation 0..1, clockwise, with a linear taper.
+        options: as for `Pedal`.
     """
 
     SLUG, FILE = "tube-screamer", "tube-screamer.safetensors"
@@ -71,10 +76,15 @@ class TubeScreamer(Pedal):
 
 
 class DS1(Pedal):
-    """A Boss DS-1 Distortion: a nominal unit of its schematic, simulated at all positions of its knobs.
+    """A Boss DS-1 Distortion with nominal parts, simulated from its schematic at all knob positions.
+
+    All knobs have linear tapers.
 
     Args:
-        dist, tone, level: rotations 0..1, clockwise; linear tapers.
+        dist: rotation 0..1, clockwise.
+        tone: rotation 0..1, clockwise.
+        level: rotation 0..1, clockwise.
+        options: as for `Pedal`.
     """
 
     SLUG, FILE = "ds-1", "ds-1.safetensors"
@@ -86,10 +96,15 @@ class DS1(Pedal):
 
 
 class BigMuff(Pedal):
-    """An Electro-Harmonix Big Muff Pi: a nominal unit of its schematic, simulated at all positions of its knobs.
+    """An Electro-Harmonix Big Muff Pi with nominal parts, simulated from its schematic at all knob positions.
+
+    All knobs have linear tapers.
 
     Args:
-        sustain, tone, volume: rotations 0..1, clockwise; linear tapers.
+        sustain: rotation 0..1, clockwise.
+        tone: rotation 0..1, clockwise.
+        volume: rotation 0..1, clockwise.
+        options: as for `Pedal`.
     """
 
     SLUG, FILE = "big-muff", "big-muff.safetensors"
@@ -105,10 +120,15 @@ PEDALS: dict[str, type[Pedal]] = {pedal.SLUG: pedal for pedal in (TubeScreamer, 
 
 
 def make_pedal(name: str, level: str = "raw", oversample: int = 1) -> Pedal:
-    """A bundled pedal by its name on the command line; `level` and `oversample` as for `NeuralProcessor`.
+    """Make a bundled pedal by its name on the command line.
+
+    Args:
+        name: one of `PEDALS`.
+        level: as for `NeuralProcessor`.
+        oversample: as for `NeuralProcessor`.
 
     Raises:
-        NeuralFXError: there is none of that name; lists them.
+        NeuralFXError: there is no pedal of that name. Lists them.
     """
     if name not in PEDALS:
         near = [slug for slug in PEDALS if name.lower() in slug] or difflib.get_close_matches(name, PEDALS, 1)

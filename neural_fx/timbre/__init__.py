@@ -1,7 +1,7 @@
-"""Timbre transfer: hear pitch and loudness, play them with the sound of another instrument (DDSP, Engel et al. 2020).
+"""Timbre transfer: play the pitch and loudness of a performance with the sound of another instrument.
 
-`TimbreTransfer` is the effect, `analyze` what it hears; the bundled timbres are `TIMBRES`. `neural-fx train-timbre`
-learns others from solo recordings.
+The method is DDSP (Engel et al. 2020). `TimbreTransfer` is the effect, and `analyze` finds pitch and loudness.
+`TIMBRES` lists the bundled timbres. `neural-fx train-timbre` trains others from solo recordings.
 """
 
 from neural_fx.timbre.analysis import Analysis, analyze

@@ -1,9 +1,14 @@
-"""Pitch and loudness of a performance: offline for training and plots, and hop by hop with a short look-ahead.
+"""Find the pitch and loudness of a performance, offline or live with a short look-ahead.
 
-Frames are 4 ms apart (250 Hz) at 48 kHz; frame k looks at the 2048 samples around sample 192 k. Pitch candidates are
-the peaks of the normalised square difference function (McLeod and Wyvill 2005); live, a causal Viterbi search with a
-fading memory picks among them (after Mauch and Dixon, pYIN, 2014), offline the estimate of swift-f0 does, which knows
-octaves better than any short window. Loudness is the A-weighted power (IEC 61672), as in DDSP (Engel et al. 2020).
+Frames are 4 ms apart (250 Hz) at 48 kHz. Frame k looks at the 2048 samples around sample 192 k.
+
+Pitch candidates are the peaks of the normalised square difference function (McLeod and Wyvill 2005). Two methods choose
+among them:
+
+- live, a causal Viterbi search with a fading memory (after Mauch and Dixon, pYIN, 2014);
+- offline, the estimate of swift-f0, which makes fewer octave errors than any short window.
+
+Loudness is the A-weighted power (IEC 61672), as in DDSP (Engel et al. 2020).
 """
 
 from __future__ import annotations
@@ -25,15 +30,15 @@ from neural_fx.values import positive_number, shown, suggestion
 Array = NDArray[Any]
 
 RATE = 48000
-"""Hz at which timbres are analysed, trained and played."""
+"""Sample rate in Hz at which timbres are analysed, trained and played."""
 HOP = 192
 """Samples between frames."""
 WINDOW = 2048
 """Samples that a frame looks at, half of them after its time."""
 SILENCE_DB = -100.0
-"""What loudness is never below."""
+"""Lowest loudness."""
 LOWEST_HZ, HIGHEST_HZ = 55.0, 2500.0
-"""Range of pitches that are looked for."""
+"""Range of pitches that are found."""
 CONFIDENT = 0.8
 """Confidence above which a frame counts as pitched."""
 
@@ -41,7 +46,7 @@ METHODS = ("offline", "live")
 """Ways to choose among the candidates of a frame; see `analyze`."""
 
 _TAPS = 31
-_PITCH_WINDOW = 1008  # at half the rate: WINDOW less what the filter looks at, halved
+_PITCH_WINDOW = 1008  # at half the rate: WINDOW less the samples that the filter needs, halved
 _LAGS = int(RATE / 2 / LOWEST_HZ) + 4
 _FIRST_LAG = int(RATE / 2 / HIGHEST_HZ)
 _CANDIDATES = 6
@@ -51,12 +56,12 @@ _JUMP, _JUMP_CAP, _MEMORY = 0.3, 0.5, 0.95
 
 @dataclass(frozen=True)
 class Analysis:
-    """What a performance plays, 250 frames a second.
+    """Pitch and loudness of a performance, 250 frames per second.
 
     Attributes:
-        f0_hz: (frames,), always positive; holds where there is no pitch.
-        confidence: (frames,) 0..1, of the pitch.
-        loudness_db: (frames,), A-weighted; a full-scale sine of 1 kHz reads -3.
+        f0_hz: (frames,), the pitch in Hz, always positive. It keeps its last value where there is no pitch.
+        confidence: (frames,), 0..1, of the pitch.
+        loudness_db: (frames,), A-weighted, in dB. A full-scale sine of 1 kHz reads -3.
     """
 
     f0_hz: Array
@@ -68,12 +73,12 @@ class Analysis:
 
     @property
     def voiced(self) -> Array:
-        """(frames,) whether a frame has a clear pitch."""
+        """(frames,), whether each frame has a clear pitch."""
         return np.asarray(self.confidence >= CONFIDENT)
 
 
 def a_weight(hz: Array) -> Array:
-    """The A-weighting as a power factor (IEC 61672), 1 at 1 kHz."""
+    """Return the A-weighting (IEC 61672) of frequencies in Hz as a power factor, which is 1 at 1 kHz."""
     s = np.square(np.asarray(hz, np.float64))
     gain = 12194.0**2 * s**2 / ((s + 20.6**2) * np.sqrt((s + 107.7**2) * (s + 737.9**2)) * (s + 12194.0**2))
     return np.asarray(np.square(gain * 1.2589254))
@@ -84,7 +89,7 @@ _POWER = a_weight(np.fft.rfftfreq(WINDOW, 1 / RATE)) * 2 / (WINDOW * np.sum(_HAN
 
 
 def _lowpass() -> Array:
-    # To 6 kHz: peaks between two lags then keep their height, which a bare octave above or below must not beat.
+    # Up to 6 kHz. Then peaks between two lags keep their height, so that an octave above or below does not win.
     taps = np.sinc((np.arange(_TAPS) - _TAPS // 2) * 0.25) * np.hamming(_TAPS)
     return np.asarray(taps / taps.sum())
 
@@ -93,22 +98,22 @@ _FILTER = _lowpass()
 
 
 class Analyzer:
-    """Frames of a stream as soon as its samples allow: 1024 samples after the time of each.
+    """Analyses a stream. Each frame is complete 1024 samples after its time.
 
-    Any cutting of the input gives the same frames.
+    The frames do not depend on the block sizes.
     """
 
     def __init__(self) -> None:
-        self._past = np.zeros(WINDOW // 2)  # from the first sample of the next frame's window on
+        self._past = np.zeros(WINDOW // 2)  # begins at the first sample of the next frame's window
         self._tracker = _CompiledTracker() if cpu.available() else _Tracker()
 
     def process(self, audio: Array) -> Analysis:
-        """(samples,) at 48 kHz -> the frames that are complete now."""
+        """Add (samples,) at 48 kHz, and return the frames that are now complete."""
         f0, confidence, loudness, _ = self._frames(audio)
         return Analysis(f0, confidence, loudness)
 
     def _frames(self, audio: Array) -> tuple[Array, Array, Array, _Peaks]:
-        # One sample that is no number must not silence a recurrent network for good.
+        # One NaN would silence a recurrent network for the rest of the stream.
         samples = np.concatenate((self._past, np.nan_to_num(audio, nan=0.0, posinf=0.0, neginf=0.0)))
         count = max(0, (len(samples) - WINDOW) // HOP + 1)
         self._past = samples[count * HOP :]
@@ -124,22 +129,21 @@ class Analyzer:
 
 
 def analyze(audio: Array, sample_rate: float, method: str = "offline") -> Analysis:
-    """Find the pitch, its confidence and the loudness of a recording, 250 frames a second.
+    """Find the pitch, its confidence and the loudness of a recording, 250 frames per second.
 
     Args:
-        audio: (samples,), (channels, samples) or (samples, channels), 32- or 64-bit floats, as processors take it.
-            Channels are averaged.
-        sample_rate: Hz; other rates than 48 kHz are converted.
-        method: ``offline`` (swift-f0 chooses among the candidates) or ``live`` (what `TimbreTransfer` hears).
+        audio: (samples,), (channels, samples) or (samples, channels), 32- or 64-bit floats. Channels are averaged.
+        sample_rate: Hz. Other rates than 48 kHz are converted.
+        method: ``offline``, where swift-f0 chooses among the candidates, or ``live``, as `TimbreTransfer` does.
 
     Returns:
-        (1 + samples * 48000 / sample_rate // 192) frames; frame k is at k * 4 ms.
+        (1 + samples * 48000 / sample_rate // 192) frames. Frame k is at k * 4 ms.
 
     Raises:
-        MissingPackageError: offline, and swift-f0 is not installed.
-        TypeError: not a numpy array of 32- or 64-bit floats.
-        RuntimeError: not one- or two-dimensional, or square.
-        ParameterError: an unknown method, or a sample rate that is not a positive number.
+        MissingPackageError: the method is offline, and swift-f0 is not installed.
+        TypeError: the audio is not a numpy array of 32- or 64-bit floats.
+        RuntimeError: it is not one- or two-dimensional, or it is square.
+        ParameterError: the method is unknown, or the sample rate is not a positive number.
     """
     if method not in METHODS:
         hint = suggestion(str(method), METHODS)
@@ -158,12 +162,12 @@ def analyze(audio: Array, sample_rate: float, method: str = "offline") -> Analys
     if method == "offline":
         lags = np.concatenate([part[3].lags for part in parts])[:frames]
         clear = np.concatenate([part[3].clearness for part in parts])[:frames]
-        f0, confidence = _repaired(signal, f0, confidence, _Peaks(lags, clear))
+        f0, confidence = _corrected(signal, f0, confidence, _Peaks(lags, clear))
     return Analysis(f0, confidence, loudness)
 
 
 def _loudness(windows: Array) -> Array:
-    """(frames, WINDOW) -> (frames,) dB."""
+    """Compute the loudness of windows: (frames, WINDOW) to (frames,) in dB."""
     spectra = np.fft.rfft(windows * _HANN, axis=1)
     power = (spectra.real**2 + spectra.imag**2) @ _POWER
     return np.asarray(10 * np.log10(np.maximum(power, 10 ** (SILENCE_DB / 10))))
@@ -171,17 +175,24 @@ def _loudness(windows: Array) -> Array:
 
 @dataclass(frozen=True)
 class _Peaks:
-    """Candidates of each frame: (frames, candidates) periods in samples at half the rate, 0 for none, and how clear."""
+    """Pitch candidates of each frame.
+
+    Attributes:
+        lags: (frames, candidates), periods in samples at half the rate; 0 for none.
+        clearness: (frames, candidates), 0..1, the height of each peak.
+    """
 
     lags: Array
     clearness: Array
 
 
 def _peaks(windows: Array) -> _Peaks:
-    """The clearest periods of (frames, _PITCH_WINDOW) samples at half the rate."""
+    """Find the clearest periods of windows, (frames, _PITCH_WINDOW) samples at half the rate."""
     x = windows - windows.mean(1, keepdims=True)
     size = 2048
     spectra = np.fft.rfft(x, size, axis=1)
+    # r is the autocorrelation, m the energy of both parts that it compares, and n = 2 r / m the normalised square
+    # difference function.
     r = np.fft.irfft(spectra.real**2 + spectra.imag**2, size, axis=1)[:, : _LAGS + 2]
     energy = np.cumsum(x**2, axis=1)
     lag = np.arange(1, _LAGS + 2)
@@ -197,7 +208,7 @@ def _peaks(windows: Array) -> _Peaks:
     found = score[rows, best] > -9.0
     rough = np.where(found, best + _FIRST_LAG, _FIRST_LAG)
     exact, clear = _summit(n, rows, rough)
-    # A peak a few periods on has the same error in samples, so a fraction of it per period.
+    # A peak some periods later has the same error in samples, so a smaller error per period.
     times = np.clip((_LAGS - 2) // np.maximum(exact, 1), 1, 4).astype(int)
     far = np.clip(np.rint(exact * times).astype(int), 1, _LAGS - 1)
     around = np.stack([n[rows, np.clip(far + d, 1, _LAGS)] for d in (-1, 0, 1)])
@@ -209,7 +220,7 @@ def _peaks(windows: Array) -> _Peaks:
 
 
 def _summit(n: Array, rows: Array, at: Array) -> tuple[Array, Array]:
-    """Where the parabola through three values has its top, and how high that is."""
+    """Return position and height of the top of the parabola through the values around `at`."""
     a, b, c = n[rows, at - 1], n[rows, at], n[rows, at + 1]
     bend = a - 2 * b + c
     shift = np.clip(np.where(bend < 0, 0.5 * (a - c) / np.where(bend < 0, bend, 1.0), 0.0), -0.5, 0.5)
@@ -217,7 +228,7 @@ def _summit(n: Array, rows: Array, at: Array) -> tuple[Array, Array]:
 
 
 class _Tracker:
-    """The likeliest path through the candidates so far; forgets, so that a wrong turn does not last."""
+    """Follows the likeliest path through the candidates. It forgets, so that an error does not last."""
 
     def __init__(self) -> None:
         self.pitch = np.zeros(1)  # octaves of the last frame's candidates
@@ -225,7 +236,15 @@ class _Tracker:
         self.held = float(np.log2(220.0))
 
     def process(self, half: Array, count: int) -> tuple[Array, Array, _Peaks]:
-        """Samples at half the rate, for `count` frames -> f0 in Hz, confidence, candidates."""
+        """Track `count` frames.
+
+        Args:
+            half: samples at half the rate, enough for all windows.
+            count: frames.
+
+        Returns:
+            f0 in Hz (count,), confidence (count,), and the candidates.
+        """
         peaks = _peaks(sliding_window_view(half, _PITCH_WINDOW)[:: HOP // 2][:count])
         f0, confidence = np.empty(len(peaks.lags)), np.empty(len(peaks.lags))
         for k, (lags, clear) in enumerate(zip(peaks.lags, peaks.clearness, strict=True)):
@@ -234,6 +253,7 @@ class _Tracker:
                 self.cost = self.cost * _MEMORY
                 f0[k], confidence[k] = 2**self.held, 0.0
                 continue
+            # One step of the Viterbi search: the cost of each candidate, and of the cheapest way to it.
             octaves = np.log2(RATE / 2 / lags[some])
             own = 1 - clear[some] + _OCTAVE_BIAS * (12 - octaves)
             jump = np.abs(octaves[:, None] - self.pitch[None])
@@ -249,7 +269,7 @@ class _Tracker:
 
 
 class _CompiledTracker:
-    """`_peaks` and `_Tracker` in the compiled kernels."""
+    """The same as `_peaks` and `_Tracker`, in the compiled kernels."""
 
     def __init__(self) -> None:
         self._native = cpu.core.Tracker(
@@ -264,19 +284,22 @@ class _CompiledTracker:
 
 
 def best_method() -> str:
-    """Return ``offline`` if swift-f0 is installed, else ``live``."""
+    """Return the best method for `analyze`: ``offline`` if swift-f0 is installed, else ``live``."""
     return "offline" if is_installed("swift_f0") else "live"
 
 
-def _repaired(signal: Array, f0: Array, confidence: Array, peaks: _Peaks) -> tuple[Array, Array]:
-    """The candidates nearest to swift-f0's estimate where that is sure; its own estimate where none is near."""
+def _corrected(signal: Array, f0: Array, confidence: Array, peaks: _Peaks) -> tuple[Array, Array]:
+    """Correct pitch and confidence with swift-f0.
+
+    Where swift-f0 is confident, take the candidate that is nearest to its estimate. If none is near, take the estimate.
+    """
     swift_f0 = need("swift_f0", "offline analysis")
     coarse = resample(np.asarray(signal, np.float32)[None], RATE, 16000)[0]
     if len(coarse) < 1024:
         return f0, confidence
     detected = swift_f0.SwiftF0(threads=1, spin=False).detect(coarse, 16000)
     times = np.arange(len(f0)) * HOP / RATE
-    nearest = np.abs(times[:, None] - _around(times, detected.timestamps)).argmin(1)
+    nearest = np.abs(times[:, None] - _neighbours(times, detected.timestamps)).argmin(1)
     index = np.clip(np.searchsorted(detected.timestamps, times) - 1 + nearest, 0, len(detected.timestamps) - 1)
     pitch, sure = np.log2(np.maximum(detected.pitch_hz[index], 1.0)), detected.confidence[index]
     octaves = np.log2(RATE / 2 / np.where(peaks.lags > 0, peaks.lags, 1e-9))
@@ -284,7 +307,7 @@ def _repaired(signal: Array, f0: Array, confidence: Array, peaks: _Peaks) -> tup
     near = off.argmin(1)
     rows = np.arange(len(f0))
     found = off[rows, near] < 0.06
-    # A period that fits the waveform all but perfectly is one; swift-f0 takes strong overtones for the pitch.
+    # A period that fits the waveform almost perfectly is right, because swift-f0 may confuse it with a strong overtone.
     perfect = (confidence > 0.95) & (np.where(found, peaks.clearness[rows, near], 0.0) < confidence - 0.05)
     trusted = (sure > CONFIDENT) & ~perfect
     better = np.where(found, octaves[rows, near], pitch)
@@ -294,7 +317,7 @@ def _repaired(signal: Array, f0: Array, confidence: Array, peaks: _Peaks) -> tup
     return f0, np.where(perfect, confidence, agreed)
 
 
-def _around(times: Array, stamps: Array) -> Array:
-    """(times, 2): the stamps before and after each time."""
+def _neighbours(times: Array, stamps: Array) -> Array:
+    """Return (times, 2), the stamps before and after each time."""
     after = np.clip(np.searchsorted(stamps, times), 0, len(stamps) - 1)
     return np.asarray(np.stack((stamps[np.maximum(after - 1, 0)], stamps[after]), 1))

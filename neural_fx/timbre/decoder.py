@@ -1,9 +1,9 @@
-"""The decoder of a timbre without torch: frames of pitch, confidence and loudness in, harmonics and noise out.
+"""Run the decoder of a timbre, without torch: from pitch, confidence and loudness to harmonics and noise.
 
-Two small networks, a recurrent layer of gates (GRU), a third network and a linear head, after DDSP (Engel et al.
-2020). Unlike there, the overall level is not learned but follows from the loudness asked for: the network shapes the
-sound, its A-weighted power is then scaled to the loudness, up to a learned factor of at most 12 dB for attacks and
-rooms. So a timbre keeps to loudness it never heard, and silence is silent.
+The network follows DDSP (Engel et al. 2020): two small networks, a recurrent layer (GRU), a third network and a linear
+head. One thing differs: the overall level is not learned. The network shapes the sound. Then its A-weighted power is
+scaled to the given loudness, times a learned factor of at most 12 dB for attacks and rooms. So a timbre follows
+loudness that it was never trained on, and silence is silent.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Array = NDArray[Any]
 RATIO = 1.386
 """Natural logarithm of the largest learned factor of amplitude."""
 GATE = (0.3, 0.6)
-"""Confidence below which there are no harmonics, and above which there are all."""
+"""Confidence below which the harmonics are silent, and above which they have their full level."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Shape:
 
     Attributes:
         hidden: width of every layer.
-        harmonics: of the bank.
+        harmonics: number of them.
         reverb: taps of the room's impulse response at 48 kHz.
     """
 
@@ -44,7 +44,7 @@ class Shape:
 
 
 def weight_shapes(shape: Shape) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of the arrays of a decoder."""
+    """Return the shapes of a decoder's arrays by name."""
     h = shape.hidden
     shapes: dict[str, tuple[int, ...]] = {}
     for name, inputs in (("pitch", 2), ("loudness", 1), ("out", 3 * h)):
@@ -59,19 +59,19 @@ def weight_shapes(shape: Shape) -> dict[str, tuple[int, ...]]:
 
 @dataclass(frozen=True)
 class Frames:
-    """What the synthesiser is to play.
+    """Input of the synthesiser.
 
     Attributes:
-        amplitudes: (voices, frames, harmonics).
-        magnitudes: (voices, frames, BANDS) of the noise.
+        amplitudes: (voices, frames, harmonics), linear.
+        magnitudes: (voices, frames, BANDS), linear, of the noise.
     """
 
     amplitudes: Array
     magnitudes: Array
 
 
-def _order() -> list[str]:
-    """Names of the weights in the order of the kernels."""
+def _kernel_order() -> list[str]:
+    """Return the names of the weights in the order that the kernels expect."""
     names = []
     for part in ("pitch", "loudness", "gru", "out"):
         layers = ("ih_l0", "hh_l0") if part == "gru" else ("0", "1", "3", "4")
@@ -83,11 +83,13 @@ def _order() -> list[str]:
 
 
 class Decoder:
-    """The network of a timbre. Its state, (voices, hidden), is the caller's; one thread at a time may use it.
+    """The network of a timbre.
+
+    The caller keeps its state, (voices, hidden). Only one thread at a time may use a decoder.
 
     Args:
-        shape: sizes.
-        weights: arrays by name, as `weight_shapes` says.
+        shape: sizes of the network.
+        weights: arrays by name, with the shapes of `weight_shapes`.
     """
 
     def __init__(self, shape: Shape, weights: Mapping[str, Array]) -> None:
@@ -97,15 +99,15 @@ class Decoder:
         self._native: Any = self._compiled() if cpu.available() else None
 
     def __reduce__(self) -> tuple[type[Decoder], tuple[Shape, dict[str, Array]]]:
-        """Copy and pickle by the weights: the compiled network is made anew from them."""
+        """Copy and pickle the weights only. The compiled network is built from them again."""
         return Decoder, (self.shape, self.w)
 
     def copy(self) -> Decoder:
-        """The same decoder for another thread."""
+        """Return the same decoder for another thread."""
         return Decoder(self.shape, self.w)
 
     def _compiled(self) -> Any:
-        flat = np.concatenate([self.w[name].ravel() for name in _order()])
+        flat = np.concatenate([self.w[name].ravel() for name in _kernel_order()])
         weights = a_weight(np.linspace(0, RATE / 2, BANDS)).tolist()
         return cpu.core.Decoder(
             self.shape.hidden, self.shape.harmonics, BANDS, flat, RATIO, *GATE, *synthesis.FADE_HZ,
@@ -113,18 +115,20 @@ class Decoder:
         )  # fmt: skip
 
     def start(self, voices: int) -> Array:
-        """The state of voices that have played nothing."""
+        """Return the state of voices before their first frame, (voices, hidden)."""
         return np.zeros((voices, self.shape.hidden), np.float32)
 
     def decode(self, f0_hz: Array, confidence: Array, loudness_db: Array, state: Array) -> tuple[Frames, Array]:
-        """The next frames.
+        """Compute the next frames.
 
         Args:
-            f0_hz, confidence, loudness_db: (voices, frames).
-            state: (voices, hidden).
+            f0_hz: (voices, frames), pitch in Hz.
+            confidence: (voices, frames), 0..1, of the pitch.
+            loudness_db: (voices, frames), A-weighted.
+            state: (voices, hidden), from `start` or the previous call.
 
         Returns:
-            the frames, and the state after them.
+            The frames, and the next state.
         """
         if self._native is not None:
             return self._run(np.stack((f0_hz, confidence, loudness_db), -1).astype(np.float32), state)
@@ -139,7 +143,7 @@ class Decoder:
         return self._frames(raw, hz, sure, loud), state
 
     def _run(self, inputs: Array, state: Array) -> tuple[Frames, Array]:
-        """`decode` in the compiled kernels."""
+        """Run `decode` in the compiled kernels."""
         state = np.array(state, np.float32, order="C")
         tones = np.empty((*inputs.shape[:2], self.shape.harmonics), np.float32)
         noise = np.empty((*inputs.shape[:2], BANDS), np.float32)
@@ -152,6 +156,7 @@ class Decoder:
         tones = exp_sigmoid(raw[..., 1 : 1 + count]) * synthesis.audible(hz, count)
         tones /= np.maximum(tones.sum(-1, keepdims=True), 1e-12)
         noise = exp_sigmoid(raw[..., 1 + count :])
+        # Scale the frame to the given loudness. The network only chooses the ratio around it.
         power = synthesis.power(hz, tones, noise)[..., None]
         gain = ratio * np.sqrt(10 ** (loud[..., None] / 10) / (power + np.float32(1e-9)))
         gate = np.clip((sure[..., None] - GATE[0]) / (GATE[1] - GATE[0]), 0, 1)
@@ -170,7 +175,7 @@ class Decoder:
         return x
 
     def _gru(self, z: Array, state: Array) -> tuple[Array, Array]:
-        """torch's GRU: gates in the order reset, update, new."""
+        """Run torch's GRU, with gates in the order reset, update, new."""
         hidden = self.shape.hidden
         inputs = z @ self.w["gru.weight_ih_l0"].T + self.w["gru.bias_ih_l0"]
         bias = self.w["gru.bias_hh_l0"]
@@ -186,6 +191,6 @@ class Decoder:
 
 
 def exp_sigmoid(x: Array) -> Array:
-    """2 sigmoid(x)^ln(10) + 1e-7 (Engel et al. 2020)."""
+    """Return 2 sigmoid(x)^ln(10) + 1e-7 (Engel et al. 2020)."""
     log = np.minimum(x, 0) - np.log1p(np.exp(-np.abs(x)))
     return np.asarray(2 * np.exp(np.float32(np.log(10.0)) * log) + np.float32(1e-7), np.float32)

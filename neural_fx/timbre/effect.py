@@ -1,4 +1,4 @@
-"""`TimbreTransfer`: whatever is sung or played goes in, another instrument playing it comes out."""
+"""Play what is sung or played with the sound of another instrument: `TimbreTransfer`."""
 
 from __future__ import annotations
 
@@ -17,41 +17,41 @@ from neural_fx.timbre.library import chosen
 from neural_fx.timbre.synthesizer import BREATH, BRIGHTNESS, MORPH, REVERB, Rooms, Score, Synthesizer
 
 FRAME_RATE = RATE / HOP
-_FRAME_SMOOTHING = 12  # frames that a knob takes
-_REST, _EVIDENCE = 10, 50  # frames without a pitch before a note that may begin in another octave; frames heard before
-_SLACK = 0.3  # octaves by which what is usual may lie outside a register
+_FRAME_SMOOTHING = 12  # frames that the change of a knob takes
+_REST, _EVIDENCE = 10, 50  # frames without and with a pitch that are needed before the octave may change
+_SLACK = 0.3  # octaves by which the mean pitch may lie outside a register
 _KNOBS = ("octave", "pitch_correct", "loudness_db", "brightness", "vibrato", "breath", "morph", "adjust")
 
 PARAMETERS = (
-    Parameter("octave", -3, 3, 0, "octaves", 0, "transposes; whole octaves keep the key"),
-    Parameter("pitch_correct", 0, 1, 0, description="pulls to the nearest semitone; vibrato stays"),
-    Parameter("loudness_db", -40, 40, 0, "dB", description="plays softer or harder, and sounds it"),
+    Parameter("octave", -3, 3, 0, "octaves", 0, "transposes by octaves"),
+    Parameter("pitch_correct", 0, 1, 0, description="pulls the pitch to the nearest semitone; keeps the vibrato"),
+    Parameter("loudness_db", -40, 40, 0, "dB", description="changes the dynamics: softer or harder playing"),
     BRIGHTNESS,
-    Parameter("vibrato", 0, 4, 1, description="scales how far the pitch swings around its course"),
+    Parameter("vibrato", 0, 4, 1, description="scales the vibrato of the input"),
     BREATH,
     MORPH,
     REVERB,
-    Parameter("adjust", 0, 1, 1, smoothing=0, description="1: fit the timbre's register and dynamics to the input"),
-    Parameter("mix", 0, 1, 1, description="0 is the input, delayed by nothing, 1 the timbre"),
+    Parameter("adjust", 0, 1, 1, smoothing=0, description="1 fits the input to the timbre's register and dynamics"),
+    Parameter("mix", 0, 1, 1, description="0 is the dry input, 1 the timbre"),
 )
 
 
 class TimbreTransfer(Processor):
     """An instrument that follows the pitch and loudness of its input (DDSP, Engel et al. 2020).
 
-    The input is heard as one voice: its channels are averaged, and every channel of the output has the result. Where
-    no pitch is clear, only the noise of the instrument follows; silence stays silent. The level of the input is
-    kept, while the timbre plays at dynamics that it knows (`adjust`).
+    The input is one melody line. Its channels are averaged, and every channel of the output gets the result. Where
+    there is no clear pitch, only the instrument's noise follows. Silence stays silent. With `adjust`, the timbre plays
+    in the register and dynamics of its training recordings, while the output keeps the level of the input.
 
     Args:
         timbre: the name of a bundled timbre, the path of a timbre file, or a `Timbre`.
-        morph_to: another, to morph to by `morph`.
-        parameters: `octave`, `pitch_correct`, `loudness_db`, `brightness`, `vibrato`, `breath`, `morph`, `reverb`,
-            `adjust`, `mix`.
+        morph_to: a second timbre, which `morph` moves to.
+        parameters: start values of `octave`, `pitch_correct`, `loudness_db`, `brightness`, `vibrato`, `breath`,
+            `morph`, `reverb`, `adjust` and `mix`.
 
     Raises:
-        NeuralFXError: no timbre of that name (lists them).
-        ModelError: the file is no timbre.
+        NeuralFXError: there is no timbre of that name. Lists them.
+        ModelError: the file is not a timbre file.
         ParameterError: an unknown parameter or a value out of range.
     """
 
@@ -79,12 +79,12 @@ class TimbreTransfer(Processor):
 
     @property
     def sources(self) -> tuple[str | Path, ...]:
-        """The timbres as they were named: bundled ones by name, others by the path of their file."""
+        """Names of bundled timbres, and paths of the files of others."""
         return self._sources
 
     @property
     def latency_samples(self) -> int:
-        """Half a window, a frame and what rate conversion looks ahead: 25.3 ms at 48 kHz."""
+        """Half a window, a frame, and the look-ahead of the rate conversion: 25.3 ms at 48 kHz."""
         if self._spec is None:
             return 0
         rate = self._spec.sample_rate
@@ -128,7 +128,7 @@ class TimbreTransfer(Processor):
 
 
 class _Player:
-    """Frames of an analysis to audio: the first frame begins it, every other ends a hop."""
+    """Turns the frames of an analysis into audio. The first frame begins the audio, and each later one ends a hop."""
 
     def __init__(self, timbres: tuple[Timbre, ...], values: dict[str, float]) -> None:
         self.timbres = timbres
@@ -139,6 +139,7 @@ class _Player:
         self.begun = False
 
     def process(self, heard: Analysis, values: dict[str, float]) -> NDArray[np.float32]:
+        """Play frames with the knobs at `values`: (hops * HOP,) audio."""
         frames = len(heard.f0_hz)
         knobs = {}
         for name, ramp in self.ramps.items():
@@ -151,7 +152,9 @@ class _Player:
         pitch = pitch + np.rint(knobs["octave"]) + on * octaves
         f0 = np.clip(440.0 * 2**pitch, 20.0, 12000.0)
         played = np.maximum(heard.loudness_db + on * offset + knobs["loudness_db"], -100.0)
-        silent = np.clip((heard.loudness_db + 90) / 10, 0, 1)  # of the input, whatever is played
+        # The output is silent where the input is. Elsewhere its level undoes the offset, so that only the dynamics
+        # change.
+        silent = np.clip((heard.loudness_db + 90) / 10, 0, 1)
         level = np.where(silent > 0, 20 * np.log10(np.maximum(silent, 1e-6)), -120.0) - on * offset
         score = Score(
             f0[None], heard.confidence[None], played[None], level[None],
@@ -164,18 +167,27 @@ class _Player:
 
 
 class _Course:
-    """The course of the pitch, in octaves from 440 Hz, and what swings around it."""
+    """Separates the pitch into a smooth course and the vibrato around it."""
 
     def __init__(self) -> None:
         self.smooth: float | None = None
-        self.note = 0  # the semitone that is meant
+        self.note = 0  # the nearest semitone, with hysteresis
 
     def process(self, heard: Analysis, vibrato: Any, correct: Any) -> NDArray[Any]:
-        """Octaves from 440 Hz; the knobs are numbers, or arrays of one for each frame."""
+        """Compute the pitch to play.
+
+        Args:
+            heard: the frames.
+            vibrato: factor of the vibrato: a number, or one for each frame.
+            correct: 0..1, how far to pull to the nearest semitone: a number, or one for each frame.
+
+        Returns:
+            (frames,), octaves from 440 Hz.
+        """
         pitch = np.log2(heard.f0_hz / 440.0)
         smooth, target = np.empty_like(pitch), np.empty_like(pitch)
         for k, now in enumerate(pitch.tolist()):
-            # A new note begins where the pitch is further off than any vibrato.
+            # A jump that is wider than any vibrato begins a new note.
             if self.smooth is None or abs(now - self.smooth) > 0.1:
                 self.smooth = now
             self.smooth += 0.03 * (now - self.smooth)
@@ -186,10 +198,10 @@ class _Course:
 
 
 class Fit:
-    """How far the input is from a timbre's register and dynamics, heard so far.
+    """Fits the input to a timbre's register and dynamics.
 
-    The octave is chosen once a fifth of a second was heard, then changes between notes only; the loudness follows in
-    seconds, and does not change the level.
+    The octave is chosen after a fifth of a second with a pitch. From then on it only changes between notes. The
+    dynamics follow within seconds, and do not change the output level.
     """
 
     def __init__(self) -> None:
@@ -198,7 +210,12 @@ class Fit:
         self.octaves, self.unvoiced = 0, 0
 
     def process(self, heard: Analysis, habits: Habits) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Octaves to transpose by, and dB to play louder by, at each frame."""
+        """Return (frames,) octaves to transpose by, and (frames,) dB to play louder by.
+
+        Args:
+            heard: the next frames.
+            habits: of the timbre.
+        """
         octaves, offset = np.empty(len(heard.f0_hz)), np.empty(len(heard.f0_hz))
         low, high = np.log2(habits.low_hz / 440), np.log2(habits.high_hz / 440)
         rows = np.stack((np.log2(heard.f0_hz / 440.0), heard.confidence, heard.loudness_db), 1).tolist()
@@ -220,7 +237,7 @@ class Fit:
 
 
 def _octaves_into(usual: float, now: int, low: float, high: float) -> int:
-    """Octaves that bring what is usual into a register; the present ones if they do."""
+    """Return the octaves that move the `usual` pitch into a register. The current ones are kept if they do."""
     if low - _SLACK <= usual + now <= high + _SLACK:
         return now
     return round(0.5 * (low + high) - usual)

@@ -1,8 +1,10 @@
-"""A timbre: the weights of its decoder, its room, and what the recordings told about how it is played.
+"""Read and write timbre files.
 
-Its file is a safetensors archive whose description (see `neural_fx.formats.archive`) has the fields ``format``
-(``neural-fx-timbre``), ``version`` (1), ``hidden``, ``harmonics``, ``habits`` (see `Habits`) and ``metadata``; its
-tensors are the decoder's (see `neural_fx.timbre.decoder.weight_shapes`) and ``reverb``.
+A timbre has the weights of a decoder, a room, and statistics of how the instrument is played in the recordings.
+
+The file is a safetensors archive (see `neural_fx.formats.archive`). The fields of its description are ``format``
+(``neural-fx-timbre``), ``version`` (1), ``hidden``, ``harmonics``, ``habits`` (see `Habits`) and ``metadata``. Its
+tensors are those of the decoder (see `neural_fx.timbre.decoder.weight_shapes`) and ``reverb``.
 """
 
 from __future__ import annotations
@@ -26,14 +28,18 @@ MAX_BYTES = 2**24
 
 @dataclass(frozen=True)
 class Habits:
-    """How the recordings are played.
+    """How the instrument is played in the recordings.
 
     Attributes:
-        low_hz, high_hz: the register, the lowest and highest few notes left out.
-        quiet_db, usual_db, loud_db: A-weighted loudness of the 10th, 50th and 90th percentile of the tones.
-        attack_seconds: from nearly nothing to nearly full.
-        release_db_per_second: how fast tones end.
-        vibrato_hz, vibrato_cents: typical rate and depth (half of what it swings); 0 cents for none.
+        low_hz: lower end of the register, without the few lowest notes.
+        high_hz: upper end of the register, without the few highest notes.
+        quiet_db: A-weighted loudness of the tones, 10th percentile.
+        usual_db: the same, 50th percentile.
+        loud_db: the same, 90th percentile.
+        attack_seconds: time from near silence to near full level.
+        release_db_per_second: how fast tones fade at their end.
+        vibrato_hz: typical rate of the vibrato.
+        vibrato_cents: typical depth of the vibrato, from the middle to either side; 0 for none.
     """
 
     low_hz: float = 110.0
@@ -47,7 +53,12 @@ class Habits:
     vibrato_cents: float = 0.0
 
     def between(self, other: Habits, share: float) -> Habits:
-        """Habits on the way from these to others."""
+        """Interpolate between these habits and others.
+
+        Args:
+            other: the other habits.
+            share: 0 for these, 1 for the others.
+        """
         if share == 0 or other is self:
             return self
         mine, theirs = vars(self), vars(other)
@@ -66,11 +77,11 @@ class Timbre:
     """An instrument's sound.
 
     Attributes:
-        name: for people.
+        name: for display.
         decoder: its network.
-        reverb: (taps,) impulse response of its room at 48 kHz without the direct sound.
+        reverb: (taps,), impulse response of its room at 48 kHz, without the direct sound.
         habits: how it is played.
-        metadata: whatever else its file says.
+        metadata: everything else that its file states.
     """
 
     name: str
@@ -81,10 +92,14 @@ class Timbre:
 
 
 def read_timbre(path: str | Path) -> Timbre:
-    """The timbre in a file.
+    """Read a timbre file.
+
+    Args:
+        path: the file.
 
     Raises:
-        ModelError: it cannot be read, or is damaged, incomplete or none; names the file and the field.
+        ModelError: the file cannot be read, is damaged or incomplete, or is not a timbre file. Names the file and the
+            field.
     """
     path = Path(path)
     problem = special_problem(path)
@@ -106,7 +121,7 @@ def _parse(data: bytes, name: str) -> Timbre:
         problem = content_problem(data[:256])
         if problem is not None:
             raise ModelError(problem)
-        raise ModelError("is no timbre: expected a safetensors archive; neural-fx train-timbre makes one")
+        raise ModelError("is not a timbre file: expected a safetensors archive; neural-fx train-timbre makes one")
     root, tensors = open_archive(data, FORMAT)
     hidden, harmonics = root["hidden"].integer(1, 1024), root["harmonics"].integer(1, 512)
     node = root["habits"]
@@ -124,6 +139,14 @@ def _parse(data: bytes, name: str) -> Timbre:
 def timbre_bytes(
     shape: Shape, weights: Mapping[str, NDArray[Any]], reverb: NDArray[Any], habits: Habits, metadata: Mapping[str, Any]
 ) -> bytes:
-    """A timbre file."""
+    """Return the bytes of a timbre file.
+
+    Args:
+        shape: sizes of the decoder.
+        weights: the decoder's arrays by name.
+        reverb: (taps,), impulse response of the room at 48 kHz, without the direct sound.
+        habits: how the instrument is played.
+        metadata: everything else, as JSON values.
+    """
     about = {"hidden": shape.hidden, "harmonics": shape.harmonics, "habits": asdict(habits), "metadata": dict(metadata)}
     return archive_bytes(FORMAT, about, {**{k: weights[k] for k in weight_shapes(shape)}, "reverb": reverb})

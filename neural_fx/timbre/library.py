@@ -1,4 +1,4 @@
-"""The bundled timbres, by name; any timbre file, by its path.
+"""Find bundled timbres by name, and other timbres by the path of their file.
 
 >>> "violin" in TIMBRES
 True
@@ -23,11 +23,14 @@ TIMBRES = ("violin", "cello", "flute", "trumpet", "alto-sax")
 
 
 def find_timbre(timbre: str | Path | Timbre) -> Timbre:
-    """A bundled timbre by its name, or the one in a file.
+    """Return a timbre.
+
+    Args:
+        timbre: the name of a bundled timbre, the path of a timbre file, or a `Timbre`.
 
     Raises:
-        NeuralFXError: there is none of that name; lists them.
-        ModelError: the file is no timbre.
+        NeuralFXError: there is no timbre of that name. Lists them.
+        ModelError: the file is not a timbre file.
     """
     if isinstance(timbre, Timbre):
         return timbre
@@ -44,7 +47,12 @@ def find_timbre(timbre: str | Path | Timbre) -> Timbre:
 
 
 def timbre_in(name: str | None, folder: Path) -> str | Path | None:
-    """A timbre as a file in a folder names it: a bundled one, or a path relative to the folder."""
+    """Resolve the name of a timbre in a file.
+
+    Args:
+        name: the name of a bundled timbre, or a path relative to the folder.
+        folder: of the file.
+    """
     is_file = name is not None and name not in TIMBRES and (Path(name).suffix or "/" in name)
     return folder / os.path.expanduser(str(name)) if is_file else name
 
@@ -52,13 +60,21 @@ def timbre_in(name: str | None, folder: Path) -> str | Path | None:
 def chosen(
     timbre: str | Path | Timbre, morph_to: str | Path | Timbre | None
 ) -> tuple[tuple[Timbre, ...], tuple[str | Path, ...]]:
-    """One timbre, or the two to morph between, and how they were named: see `find_timbre`."""
+    """Return the timbre, or the two timbres to morph between, and their names.
+
+    Args:
+        timbre: as for `find_timbre`.
+        morph_to: the second timbre, if any.
+
+    Returns:
+        The timbres, and the name of each if it is bundled, else its absolute path.
+    """
     named = (timbre,) if morph_to is None else (timbre, morph_to)
     return tuple(find_timbre(name) for name in named), tuple(_source(name) for name in named)
 
 
 def _source(timbre: str | Path | Timbre) -> str | Path:
-    """Return a bundled timbre's name, else the absolute path of its file: the working directory may change."""
+    """Return a bundled timbre's name, else the absolute path of its file, because the working directory may change."""
     if isinstance(timbre, Timbre):
         return timbre.name
     return str(timbre) if timbre in TIMBRES else Path(timbre).absolute()
@@ -70,10 +86,10 @@ def _bundled(name: str) -> Timbre:
 
 
 def timbre_card(name: str) -> dict[str, Any]:
-    """The data card of a bundled timbre: what it was learned from, whom to thank, and how well.
+    """Return the data card of a bundled timbre: its recordings, their credits, and its quality.
 
     Raises:
-        NeuralFXError: it is none.
+        NeuralFXError: there is no bundled timbre of that name. Lists them.
     """
     if name not in TIMBRES:
         raise NeuralFXError(f"unknown timbre {name!r}{suggestion(name, TIMBRES)}; bundled: {', '.join(TIMBRES)}")

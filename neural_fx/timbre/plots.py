@@ -1,4 +1,4 @@
-"""An analysis to look at: spectrogram, pitch, confidence, loudness."""
+"""Plot an analysis: spectrogram, pitch, confidence, loudness."""
 
 from __future__ import annotations
 
@@ -17,15 +17,19 @@ from neural_fx.timbre.analysis import HOP, RATE, Analysis
 def plot_analysis(
     path: str | Path, audio: NDArray[Any], sample_rate: float, analysis: Analysis, title: str = ""
 ) -> None:
-    """Write a PNG of a recording and what `analyze` found in it.
+    """Write a PNG of a recording and its analysis.
 
     Args:
-        audio: (samples,), (channels, samples) or (samples, channels) at `sample_rate` Hz, floats.
+        path: of the PNG.
+        audio: (samples,), (channels, samples) or (samples, channels), 32- or 64-bit floats.
+        sample_rate: Hz.
+        analysis: what `analyze` returned for the recording.
+        title: above the plot.
 
     Raises:
         MissingPackageError: matplotlib is not installed.
-        TypeError: not a numpy array of 32- or 64-bit floats.
-        RuntimeError: not one- or two-dimensional, or square.
+        TypeError: the audio is not a numpy array of 32- or 64-bit floats.
+        RuntimeError: it is not one- or two-dimensional, or it is square.
     """
     signal = channels_first(audio).mean(0, dtype=np.float64)
     figure = need("matplotlib.figure", "a plot").Figure((11, 8), layout="constrained")
@@ -46,7 +50,14 @@ def plot_analysis(
 
 
 def strip(axis: Any, audio: NDArray[Any], title: str, rate: float = RATE) -> None:
-    """A spectrogram up to 12 kHz on an axis of matplotlib."""
-    hiss = 1e-9 * np.random.default_rng(0).standard_normal(len(audio))  # for the logarithm of silence
+    """Draw a spectrogram up to 12 kHz.
+
+    Args:
+        axis: of matplotlib.
+        audio: (samples,).
+        title: above it.
+        rate: sample rate in Hz.
+    """
+    hiss = 1e-9 * np.random.default_rng(0).standard_normal(len(audio))  # the logarithm of silence is not finite
     axis.specgram(audio + hiss, 2048, rate, noverlap=1536, vmin=-140, vmax=-40, cmap="magma")
     axis.set(ylim=(0, min(12000, rate / 2)), ylabel="frequency (Hz)", title=title)

@@ -1,8 +1,8 @@
-"""Harmonics plus filtered noise (DDSP, Engel et al. 2020): what a decoder's frames turn into.
+"""Turn a decoder's frames into audio: harmonics plus filtered noise (DDSP, Engel et al. 2020).
 
-Pure functions on arrays with the voices or streams first. Frames are `HOP` samples apart; harmonic amplitudes move in
-straight lines from frame to frame, the noise filter changes with each. Harmonics above the Nyquist frequency are
-faded out before they fold.
+These are pure functions on arrays whose first dimension is the voice. Frames are `HOP` samples apart. Harmonic
+amplitudes move in straight lines from frame to frame, and the noise filter changes with each frame. Harmonics near the
+Nyquist frequency are faded out, so that none is aliased.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from neural_fx.timbre.analysis import HOP, RATE, a_weight
 Array = NDArray[Any]
 
 BANDS = 65
-"""Noise magnitudes per frame, evenly from 0 Hz to the Nyquist frequency."""
+"""Noise magnitudes per frame, evenly spaced from 0 Hz to the Nyquist frequency."""
 TAPS = 2 * (BANDS - 1)
-"""Length of the noise filter; it delays by half of that."""
+"""Length of the noise filter. It delays by half of that."""
 FADE_HZ = (19000.0, 22000.0)
 """Harmonics fade out between these."""
 
 
 def _basis() -> Array:
-    """(BANDS, TAPS): from magnitudes to the taps of a linear-phase filter under a Hann window."""
+    """Return the matrix (BANDS, TAPS) from magnitudes to the taps of a linear-phase filter with a Hann window."""
     taps = np.roll(np.fft.irfft(np.eye(BANDS), axis=-1), TAPS // 2, axis=-1)
     return np.ascontiguousarray(taps * np.hanning(TAPS + 1)[:-1], np.float32)
 
@@ -35,22 +35,22 @@ _BASIS = _basis()
 _SIZE = 512  # holds a hop convolved with the filter
 _BAND_WEIGHTS = a_weight(np.linspace(0, RATE / 2, BANDS)).astype(np.float32)
 NOISE_POWER = 1 / 3
-"""Of the white noise that is filtered: uniform on -1..1."""
+"""Power of the white noise before the filter: uniform on -1..1."""
 
 
 def turns(f0_hz: Array, start: Array) -> tuple[Array, Array]:
-    """The phase of the fundamental.
+    """Compute the phase of the fundamental.
 
     Args:
-        f0_hz: (voices, hops + 1), frequency at each frame, in straight lines between.
+        f0_hz: (voices, hops + 1), frequency in Hz at each frame. It moves in straight lines between them.
         start: (voices,), phase in turns at the first sample.
 
     Returns:
-        (voices, hops * HOP) float64 phases in turns within [0, 1), and (voices,) the next one.
+        (voices, hops * HOP) float64, phases in turns within [0, 1), and (voices,), the next phase.
     """
     f0 = np.asarray(f0_hz, np.float64) / RATE
     at = np.arange(HOP + 1, dtype=np.float64)
-    # the sum of a straight line from the frame on, up to but not with the sample
+    # the sum of a straight line, from the frame to the sample before this one
     steps = f0[:, :-1, None] * at + (f0[:, 1:] - f0[:, :-1])[..., None] * (at * (at - 1) / (2 * HOP))
     begin = np.concatenate((np.zeros((len(f0), 1)), np.cumsum(steps[:, :, -1], 1)), 1) + start[:, None]
     begin -= np.floor(begin)
@@ -59,18 +59,26 @@ def turns(f0_hz: Array, start: Array) -> tuple[Array, Array]:
 
 
 def audible(f0_hz: Array, count: int) -> Array:
-    """(..., count): 1 for harmonics of `f0_hz` (...) below `FADE_HZ`, 0 above, a slope between."""
+    """Return the gains that fade out harmonics before they are aliased.
+
+    Args:
+        f0_hz: (...), the fundamental in Hz.
+        count: number of harmonics.
+
+    Returns:
+        (..., count): 1 for harmonics below `FADE_HZ`, 0 above, a slope between.
+    """
     hz = np.asarray(f0_hz, np.float32)[..., None] * np.arange(1, count + 1, dtype=np.float32)
     low, high = FADE_HZ
     return np.asarray(np.clip((high - hz) / (high - low), 0, 1), np.float32)
 
 
 def harmonics(phases: Array, amplitudes: Array) -> NDArray[np.float32]:
-    """Sums of sines.
+    """Sum the sines of all harmonics.
 
     Args:
         phases: (voices, hops * HOP) float64, of the fundamental, in turns.
-        amplitudes: (voices, hops + 1, harmonics), at the frames.
+        amplitudes: (voices, hops + 1, harmonics), linear, at the frames.
 
     Returns:
         (voices, hops * HOP).
@@ -80,6 +88,7 @@ def harmonics(phases: Array, amplitudes: Array) -> NDArray[np.float32]:
         out = np.empty(phases.shape, np.float32)
         cpu.core.harmonics(np.ascontiguousarray(phases), amplitudes, out)
         return out
+    # The sine of harmonic k is the imaginary part of the fundamental's phasor to the power of k.
     base = np.exp(2j * np.pi * phases.reshape(len(phases), -1, HOP)).astype(np.complex64)
     way = (np.arange(HOP, dtype=np.float32) / HOP)[None, None]
     total, point = np.zeros(base.shape, np.float32), base.copy()
@@ -91,7 +100,16 @@ def harmonics(phases: Array, amplitudes: Array) -> NDArray[np.float32]:
 
 
 def harmonics_adjoint(phases: Array, audio: Array, count: int) -> NDArray[np.float32]:
-    """The gradient of a loss by the amplitudes of `harmonics`, from its gradient by the audio; same shapes."""
+    """Return the gradient of a loss with respect to the amplitudes of `harmonics`.
+
+    Args:
+        phases: (voices, hops * HOP) float64, of the fundamental, in turns.
+        audio: (voices, hops * HOP), the gradient with respect to the audio.
+        count: number of harmonics.
+
+    Returns:
+        (voices, hops + 1, harmonics).
+    """
     hops = phases.shape[1] // HOP
     gradients = np.zeros((len(phases), hops + 1, count), np.float32)
     if cpu.available():
@@ -110,11 +128,11 @@ def harmonics_adjoint(phases: Array, audio: Array, count: int) -> NDArray[np.flo
 
 
 def filtered_noise(magnitudes: Array, white: Array, tail: Array) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Each hop of noise through its own zero-phase filter, made causal by a delay of TAPS / 2 samples.
+    """Filter each hop of noise with a zero-phase filter of its own, made causal by a delay of TAPS / 2 samples.
 
     Args:
-        magnitudes: (voices, hops, BANDS).
-        white: (voices, hops, HOP).
+        magnitudes: (voices, hops, BANDS), linear.
+        white: (voices, hops, HOP), white noise.
         tail: (voices, TAPS), what earlier hops still add.
 
     Returns:
@@ -136,15 +154,15 @@ def filtered_noise(magnitudes: Array, white: Array, tail: Array) -> tuple[NDArra
 
 
 def power(f0_hz: Array, amplitudes: Array, magnitudes: Array) -> NDArray[np.float32]:
-    """A-weighted power that frames of harmonics and noise will have.
+    """Predict the A-weighted power of frames of harmonics and noise.
 
     Args:
-        f0_hz: (...).
-        amplitudes: (..., harmonics).
-        magnitudes: (..., BANDS).
+        f0_hz: (...), the fundamental in Hz.
+        amplitudes: (..., harmonics), linear.
+        magnitudes: (..., BANDS), linear, of the noise.
 
     Returns:
-        (...); 0.5 for a full-scale sine of 1 kHz.
+        (...), which is 0.5 for a full-scale sine of 1 kHz.
     """
     weights = a_weight(np.asarray(f0_hz)[..., None] * np.arange(1, amplitudes.shape[-1] + 1))
     tones = 0.5 * np.sum(np.square(amplitudes) * weights, -1)

@@ -1,4 +1,4 @@
-"""Frames in, audio out: a timbre, or two that are morphed, playing several voices at once with carried phase."""
+"""Play frames with one timbre, or with two that are morphed, in several voices whose phases continue."""
 
 from __future__ import annotations
 
@@ -19,26 +19,28 @@ from neural_fx.timbre.synthesis import BANDS, TAPS
 
 Array = NDArray[Any]
 
-BRIGHTNESS = Parameter("brightness", -12, 12, 0, "dB/octave", description="tilts the spectrum at the same loudness")
+BRIGHTNESS = Parameter("brightness", -12, 12, 0, "dB/octave", description="tilts the spectrum and keeps the loudness")
 BREATH = Parameter("breath", 0, 4, 1, description="scales bow, breath and key noise")
-MORPH = Parameter("morph", 0, 1, 0, description="from the timbre to morph_to")
-REVERB = Parameter("reverb", 0, 2, 1, description="scales the room that was learned with the timbre")
-"""Knobs of whatever plays a timbre."""
+MORPH = Parameter("morph", 0, 1, 0, description="0 is the timbre, 1 is morph_to")
+REVERB = Parameter("reverb", 0, 2, 1, description="scales the reverb of the timbre's room")
+"""Knobs of everything that plays a timbre."""
 
 SILENT_DB = (-90.0, -80.0)
-"""Loudness below which nothing is played, and above which all is."""
+"""Loudness below which the output is silent, and above which it has its full level."""
 _LEAST = np.float32(1e-7)
 
 
 @dataclass(frozen=True)
 class Score:
-    """What voices shall play, frame by frame.
+    """What voices play, frame by frame.
 
     Attributes:
-        f0_hz, confidence, loudness_db: (voices, frames).
-        gain_db: (voices, frames) on top of what the loudness gives: louder without playing louder.
-        brightness: dB per octave by which harmonics and noise are tilted; the loudness stays.
-        breath: factor of the noise.
+        f0_hz: (voices, frames), pitch in Hz.
+        confidence: (voices, frames), 0..1, of the pitch.
+        loudness_db: (voices, frames), A-weighted. It sets the dynamics: the level and the colour.
+        gain_db: (voices, frames), changes the level only.
+        brightness: dB per octave by which harmonics and noise are tilted. The loudness stays the same.
+        breath: linear factor of the noise.
         morph: 0 for the first timbre, 1 for the second.
     """
 
@@ -56,7 +58,7 @@ class Synthesizer:
 
     Args:
         timbres: one, or two to morph between.
-        voices: how many.
+        voices: number of them.
         seed: of the noise.
     """
 
@@ -67,26 +69,26 @@ class Synthesizer:
         self.decoders = [t.decoder.copy() for t in timbres]
         self.states = [d.start(voices) for d in self.decoders]
         self.phase = np.zeros(voices)
-        self.f0 = np.zeros(voices)  # of the last frame; 0: none yet
+        self.f0 = np.zeros(voices)  # of the last frame; 0 before the first
         self.amplitudes = np.zeros((voices, self.count), np.float32)
         self.tail = np.zeros((voices, TAPS), np.float32)
 
     def restart(self, voice: int) -> None:
-        """A voice plays from silence again; what its noise filter still holds fades out."""
+        """Start a voice from silence again. What its noise filter still holds fades out."""
         for state in self.states:
             state[voice] = 0
         self.phase[voice] = self.f0[voice] = 0
         self.amplitudes[voice] = 0
 
     def process(self, score: Score, voices: list[int] | None = None) -> Array:
-        """The hops that end at the frames of `score`.
+        """Render the hops that end at the frames of a score.
 
         Args:
-            score: the next frames, of the voices that are named.
-            voices: which; all if left out.
+            score: the next frames of these voices.
+            voices: indices of the voices. If None, all.
 
         Returns:
-            (voices named, frames * HOP). The first hop after a restart rises from silence.
+            (voices, frames * HOP). The first hop after a restart rises from silence.
         """
         which: Any = slice(None) if voices is None else voices
         frames = self._decode(score, which)
@@ -108,7 +110,7 @@ class Synthesizer:
             decoded.append(frames)
         frames = decoded[0]
         if len(decoded) == 2:
-            share = _each(score.morph)
+            share = _per_frame(score.morph)
             frames = Frames(
                 _between(self._wide(decoded[0].amplitudes), self._wide(decoded[1].amplitudes), share),
                 _between(decoded[0].magnitudes, decoded[1].magnitudes, share),
@@ -119,28 +121,29 @@ class Synthesizer:
         return np.pad(amplitudes, ((0, 0), (0, 0), (0, self.count - amplitudes.shape[2])))
 
 
-def _each(value: Array | float) -> Array:
-    """A setting, to be multiplied with (voices, frames, any)."""
+def _per_frame(value: Array | float) -> Array:
+    """Return a setting in a shape that multiplies (voices, frames, any)."""
     return np.asarray(value, np.float32)[..., None]
 
 
 def _between(a: Array, b: Array, share: Array) -> Array:
-    """From a to b in equal steps of decibels; the tones of both stay in between."""
+    """Interpolate between a and b in dB. In between, the tones of both are present."""
     mixed = np.exp((1 - share) * np.log(a + _LEAST) + share * np.log(b + _LEAST)) - _LEAST
     return np.asarray(np.maximum(mixed, 0))
 
 
 def _shaped(frames: Frames, score: Score) -> Frames:
-    """Level, brightness and breath."""
+    """Apply level, brightness and breath to frames."""
     low, high = SILENT_DB
     loud = np.asarray(score.loudness_db, np.float32)[..., None]
-    gain = np.clip((loud - low) / (high - low), 0, 1) * 10 ** (_each(score.gain_db) / 20)
-    tones, noise = frames.amplitudes, frames.magnitudes * _each(score.breath)
+    gain = np.clip((loud - low) / (high - low), 0, 1) * 10 ** (_per_frame(score.gain_db) / 20)
+    tones, noise = frames.amplitudes, frames.magnitudes * _per_frame(score.breath)
     if np.any(score.brightness):
-        tilt = _each(score.brightness) / 20
+        tilt = _per_frame(score.brightness) / 20
         numbers = np.arange(1, tones.shape[2] + 1, dtype=np.float32)
         hz = np.asarray(score.f0_hz, np.float32)[..., None] * numbers
         weights = a_weight(hz)
+        # The tilted tones are scaled to the A-weighted power that they had before.
         before = np.sum(np.square(tones) * weights, -1, keepdims=True)
         tones = tones * 10 ** (tilt * np.log2(numbers))
         after = np.sum(np.square(tones) * weights, -1, keepdims=True)
@@ -151,7 +154,11 @@ def _shaped(frames: Frames, score: Score) -> Frames:
 
 
 class Room:
-    """The reverb of a timbre, hop by hop or longer; none for an impulse response of zeros."""
+    """The reverb of a timbre.
+
+    Args:
+        response: (taps,), impulse response without the direct sound. All zeros mean no reverb.
+    """
 
     stream: Stream | None = None
 
@@ -163,7 +170,7 @@ class Room:
         self.stream.reset(0, np.zeros(0, np.float32))
 
     def process(self, audio: Array) -> Array:
-        """(samples,) -> what the room adds to it."""
+        """Return what the room adds to a block: (samples,) to (samples,)."""
         if self.stream is None:
             return np.zeros_like(audio)
         wet: Array = self.stream.process(audio[None, None])[0, 0]
@@ -171,11 +178,12 @@ class Room:
 
 
 class Rooms:
-    """The rooms of one timbre, or of two that are morphed, at a level.
+    """The rooms of one timbre, or of two that are morphed, with a level.
 
     Args:
         timbres: as for `Synthesizer`.
-        level, morph: where these two begin.
+        level: linear level of the reverb at the start.
+        morph: 0..1, at the start.
     """
 
     def __init__(self, timbres: tuple[Timbre, ...], level: float, morph: float) -> None:
@@ -183,7 +191,16 @@ class Rooms:
         self.level, self.morph = (Ramp(value, round(0.02 * RATE)) for value in (level, morph))
 
     def process(self, direct: Array, level: float, morph: float) -> Array:
-        """(samples,) -> the same with its room, heading for these settings."""
+        """Add the room to a block.
+
+        Args:
+            direct: (samples,), the direct sound.
+            level: linear level of the reverb to move to.
+            morph: 0..1, to move to.
+
+        Returns:
+            (samples,), direct sound and reverb.
+        """
         if not len(direct):
             return direct
         self.level.aim(level)

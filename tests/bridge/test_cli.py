@@ -181,7 +181,7 @@ def test_export(run: Run, model: Path, write: Callable[..., Path], stem: Path, t
     assert run("export", "klon-gain-stage", "-o", tmp_path / "klon.nam")[0] == 0
     lstm = write(guitarml_document(), "lstm.json")
     for command, words in [
-        (("export", model, "-o", out), "exists already"),
+        (("export", model, "-o", out), "already exists"),
         (("export", lstm, "-o", tmp_path / "l.nam"), "has knobs (gain)"),
         (("export", stem, "-o", tmp_path / "s.nam"), "not a model"),
         (("export", model, "-o", tmp_path / "no" / "o.nam"), "cannot be written"),
@@ -293,7 +293,7 @@ def test_bad_audio(run: Run, model: Path, tmp_path: Path, kind: str, words: str)
         (["--model", "MODEL", "--subtype", "PCM_99"], "WAV has no subtype PCM_99; it has: PCM_16"),
         (["--model", "MODEL", "-o", "out.xyz"], "unknown output format '.xyz'"),
         (["--model", "MODEL", "-o", "STEM", "--overwrite"], "overwritten by its own output"),
-        (["--model", "MODEL", "-o", "EXISTS"], "exists already; --overwrite"),
+        (["--model", "MODEL", "-o", "EXISTS"], "already exists; add --overwrite"),
         (["--model", "MODEL", "-o", "EXISTS/inside.wav"], "cannot be written"),
         (["--model", "MODEL", "-o", "/proc/nothing.wav"], "cannot be written"),
     ],

@@ -155,7 +155,7 @@ def test_names_of_every_kind(run: Run, tmp_path: Path, jobs: int) -> None:
     assert "in/caf\\\\xe9.wav" in text
     status, _, err = run("render", "in", *PEDAL, "-o", "out")
     assert status == 2
-    assert "caf\\xe9.wav: exists already" in err
+    assert "caf\\xe9.wav: already exists" in err
     status, _, err = run("render", "in", *PEDAL, "-o", "again")
     assert status == 0
     assert "[red]x.wav" in err
@@ -235,7 +235,7 @@ def test_outputs_that_cannot_be_written(run: Run, tmp_path: Path) -> None:
     ):
         status, _, err = run(*command)
         assert status == 2, command
-        assert "cannot be written" in err or "cannot be made" in err, err
+        assert "cannot be written" in err or "cannot be created" in err, err
         assert "Traceback" not in err
     assert Path("file").read_text() == "x"
 

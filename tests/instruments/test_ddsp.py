@@ -176,7 +176,7 @@ def test_wrong_calls():
     instrument = DDSP(EVEN)
     with pytest.raises(TypeError, match="mido messages"):
         instrument([60], 1.0, RATE)
-    with pytest.raises(NeuralFXError, match="no MIDI message"):
+    with pytest.raises(NeuralFXError, match="not a MIDI message"):
         instrument([(b"\x90", 0.0)], 1.0, RATE)
     with pytest.raises(ValueError, match="duration"):
         instrument([], -1, RATE)

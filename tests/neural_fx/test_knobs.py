@@ -138,13 +138,13 @@ def test_pedal_file_keeps_every_number(tmp_path: Path) -> None:
     ("change", "words"),
     [
         (lambda about, t: about.update(version=2), "version"),
-        (lambda about, t: about["knobs"].pop(), "levels.2: belongs to nothing"),
+        (lambda about, t: about["knobs"].pop(), "levels.2: is not used by the description"),
         (lambda about, t: about["knobs"][0].update(name="input_gain_db"), "knob's name"),
         (lambda about, t: about["knobs"][0].update(default=2), "number from 0 to 1"),
         (lambda about, t: about["stacks"][0]["dilations"].append(4), "missing"),
         (lambda about, t: about["stacks"][0]["dilations"].pop(), "dense"),
         (lambda about, t: about["stacks"][0].update(activation="relu"), "tanh, leaky_relu"),
-        (lambda about, t: t.update(extra=np.ones(1, np.float32)), "extra: belongs to nothing"),
+        (lambda about, t: t.update(extra=np.ones(1, np.float32)), "extra: is not used by the description"),
         (lambda about, t: t.pop("dense.1.bias"), "dense.1.bias: missing"),
         (lambda about, t: t.update({"levels.2": np.ones(1, np.float32)}), "2 to 1001 gains"),
         (lambda about, t: t["dense.0.bias"].fill(np.nan), "finite"),
@@ -181,7 +181,7 @@ def test_damaged_pedal_files_never_crash(data: st.DataObject) -> None:
 def test_foreign_safetensors_are_told() -> None:
     from safetensors.numpy import save
 
-    with pytest.raises(ModelError, match="not a file of ours"):
+    with pytest.raises(ModelError, match="not a Neural FX file"):
         parse(save({"a": np.ones(3, np.float32)}))
 
 

@@ -121,13 +121,13 @@ def test_a_stated_loudness_counts_unless_it_cannot_be() -> None:
     assert find_loudness(replace(plain, metadata=Metadata(loudness=-30.0))) == loudness.Loudness(-30.0, True)
     for impossible in (-200.0, 90.0):
         wrong = replace(plain, metadata=Metadata(loudness=impossible))
-        with pytest.warns(UserWarning, match=r"metadata\.loudness: states .* cannot be; measured -21\.0 dB"):
+        with pytest.warns(UserWarning, match=r"metadata\.loudness: states .* is not plausible; measured -21\.0 dB"):
             assert normalizing_gain_db(wrong) == pytest.approx(3.0, abs=0.02)
 
 
 def test_silence_and_nan_are_errors_and_the_gain_is_bounded() -> None:
     for silent in (taps(0.0), taps(0.0, bias=0.3), taps(1e-7)):
-        with pytest.raises(ModelError, match=r"puts out silence for guitar.* use level raw"):
+        with pytest.raises(ModelError, match=r"outputs silence for guitar.* use level raw"):
             normalizing_gain_db(silent)
     plain = taps(1e29)
     assert isinstance(plain.network, Sequential)
@@ -140,7 +140,7 @@ def test_silence_and_nan_are_errors_and_the_gain_is_bounded() -> None:
 
 def test_silence_names_the_file(write: Write) -> None:
     path = write({**linear_document(taps=1), "weights": [0.0, 0.0], "metadata": None}, "mute.nam")
-    with pytest.raises(ModelError, match=r"mute\.nam: puts out silence"):
+    with pytest.raises(ModelError, match=r"mute\.nam: outputs silence"):
         neural_fx.load(path, level="normalized")
     assert not neural_fx.load(path)(noise(100), 48000).any()
     found = describe(read(path))

@@ -53,7 +53,7 @@ def test_a_macro_spans_the_range_it_was_given() -> None:
     ("target", "said"),
     [
         (Target("amp/tone"), "nothing at 'amp/tone'; there is: mix, amp/drive"),
-        (Target("reverb/room"), "say min and max"),
+        (Target("reverb/room"), "state min and max"),
         (Target("amp/drive", 0, 11), "outside its range 0 to 10"),
     ],
 )
