@@ -1,4 +1,4 @@
-"""Write the generated parts of the documentation: parameter tables and the help of every command.
+"""Write the generated parts of the documentation: parameter tables, data cards, the help of every command.
 
 python docs/generate.py FOLDER
 """
@@ -17,7 +17,7 @@ from instruments import DDSP, Instrument
 from neural_fx.native_ranges import NATIVE
 from neural_fx.parameters import Parameter
 from neural_fx.pedals import PEDALS
-from neural_fx.timbre import TimbreTransfer
+from neural_fx.timbre import TIMBRES, TimbreTransfer, timbre_card
 
 
 def write_all(folder: Path) -> None:
@@ -33,6 +33,8 @@ def write_all(folder: Path) -> None:
         "instrument.md": parameter_table(Instrument.PARAMETERS),
         "ddsp.md": parameter_table(p for p in DDSP.PARAMETERS if p not in Instrument.PARAMETERS),
         "commands.md": commands(),
+        "pedal-cards.md": pedal_cards(),
+        "timbre-cards.md": timbre_cards(),
     }
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in pages.items():
@@ -64,6 +66,44 @@ def pedals() -> str:
         title = kind.card()["title"]
         parts.append(f"### {slug}\n\n{title}.\n\n{parameter_table(kind().parameters.values())}")
     return "\n".join(parts)
+
+
+def pedal_cards() -> str:
+    """Return what each bundled pedal models, and from which data."""
+    parts = []
+    for slug, kind in PEDALS.items():
+        card = kind.card()
+        rows = {
+            "models": card["models"],
+            "origin": card["origin"],
+            "network": card["architecture"],
+            "recordings": card["data"]["audio"],
+            "licence of the data": card["data"]["licence"],
+            "made by": f"`{card['training']['command']}`",
+        }
+        parts.append(_card(slug, card["title"], rows))
+    return "\n".join(parts)
+
+
+def timbre_cards() -> str:
+    """Return from which recordings each bundled timbre was learned."""
+    parts = []
+    for name in TIMBRES:
+        card = timbre_card(name)
+        rows = {
+            "recordings": card["data"],
+            "licence of the data": card["licence"],
+            "network": card["architecture"],
+            "made by": f"`{card['training']['command']}`",
+        }
+        parts.append(_card(name, card["recordings"], rows))
+    return "\n".join(parts)
+
+
+def _card(name: str, title: str, rows: dict[str, str]) -> str:
+    lines = [f"### {name}", "", f"{title}.", "", "| | |", "|---|---|"]
+    lines += [f"| {field} | {_cell(text)} |" for field, text in rows.items()]
+    return "\n".join([*lines, ""])
 
 
 def commands() -> str:
