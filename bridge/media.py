@@ -1,71 +1,165 @@
-"""File names from the network: only inside the media folders, no links out of them, nothing overwritten."""
+"""File names from the network: regular files inside the media folders, and nothing that tells about other files.
+
+Every name that a peer sends is resolved by `Media.find`. A name that is not allowed, a file that is not there and a
+file that cannot be read get the same answer, so that nobody can explore the disk by asking.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from pathlib import Path
+import re
+import stat
+from collections.abc import Collection, Sequence
+from pathlib import Path, PureWindowsPath
 
 from bridge.errors import BridgeError
+from neural_fx.values import shown
+
+LONGEST_NAME = 1024
+BOARD_SUFFIXES = (".yaml", ".yml")
+"""What a board file's name ends in."""
+
+_DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)
+"""Names that Windows reserves for devices in every folder."""
 
 
 class Media:
-    """Folders that the network may name files in.
+    """Folders that the network may name files in, and what else it may use.
 
     Args:
         folders: none: no file can be named at all.
         overwrite: whether existing files may be replaced.
+        plugins: whether boards from the network may load VST3 and Audio Unit plugins, which are native code.
     """
 
-    def __init__(self, folders: Sequence[Path] = (), overwrite: bool = False) -> None:
-        self.folders = [Path(folder).resolve() for folder in folders]
+    def __init__(self, folders: Sequence[Path] = (), overwrite: bool = False, plugins: bool = False) -> None:
+        self.folders = [_resolved(Path(folder)) for folder in folders]
         self.overwrite = overwrite
+        self.plugins = plugins
+        self._given = [Path(os.path.abspath(folder)) for folder in folders]
 
     @property
     def base(self) -> Path:
         """What paths in boards from the network are relative to: the first folder."""
         return self.folders[0] if self.folders else Path.cwd()
 
-    def holds(self, path: Path) -> bool:
-        """Whether a file is in one of the folders."""
-        return any(_resolved(path).is_relative_to(folder) for folder in self.folders)
-
     def existing(self, name: str) -> Path:
-        """A file that is there, in the first folder that has it.
+        """Return the regular, readable file of a name, in the first folder that has it.
 
         Raises:
-            BridgeError: there is none, or the name leads out of the folders.
+            BridgeError: there is none, or the name leads out of the folders: one answer for both.
         """
-        for place in self._places(name):
-            if os.path.isfile(place):  # unlike Path.is_file, without an error for names that are too long
-                return place
-        raise BridgeError(f"no file {name!r} in the media folders")
+        self._check_folders()
+        for folder in self.folders:
+            found = self.find(name, folder)
+            if found is not None:
+                return found
+        raise BridgeError(f"no file {shown(name)} in the media folders, or its name leads out of them")
 
-    def new(self, name: str) -> Path:
-        """A file to write, in the first folder.
+    def find(self, name: str, folder: Path, bundle: bool = False) -> Path | None:
+        """Return the regular, readable file that a name from the network leads to, without links; None if none does.
+
+        Args:
+            name: relative to `folder`, or the absolute path of a file in a media folder. ``~`` has no meaning.
+            folder: where the name was read, a media folder or a folder in one.
+            bundle: whether it may be a folder, as a VST3 plugin is.
+        """
+        place = self._inside(name, folder)
+        if place is None:
+            return None
+        if bundle and os.path.isdir(place):
+            return place
+        return place if _is_readable_file(place) else None
+
+    def new(self, name: str, suffixes: Collection[str] | None = None) -> Path:
+        """Return the place of a file to write, in the first folder.
+
+        Args:
+            name: relative to the first folder.
+            suffixes: what the name must end in, in lower case with the dot; None for anything.
 
         Raises:
-            BridgeError: it exists and may not be replaced, its folder is missing, or the name leads out.
+            BridgeError: another suffix, it exists and may not be replaced, its folder is missing, or the name leads
+                out of the folders: one answer for the last two.
         """
-        place = self._places(name)[0]
-        if os.path.lexists(place) and not self.overwrite:
-            raise BridgeError(f"{name!r} exists already; the worker was not started with --overwrite")
+        self._check_folders()
+        place = self._inside(name, self.folders[0])
+        if place is None or not os.path.isdir(place.parent):
+            raise BridgeError(
+                f"{shown(name)}: no such folder among the media folders, or the name leads out of them or is hidden"
+            )
         if os.path.isdir(place):
-            raise BridgeError(f"{name!r} is a folder; name the file to write")
-        if not os.path.isdir(place.parent):
-            raise BridgeError(f"{name!r}: no such folder among the media folders")
+            raise BridgeError(f"{shown(name)} is a folder; name the file to write")
+        if suffixes is not None and not {Path(name).suffix.lower(), place.suffix.lower()} <= set(suffixes):
+            raise BridgeError(f"{shown(name)}: the name must end in {', '.join(suffixes)}")
+        if os.path.lexists(place):
+            if not self.overwrite:
+                raise BridgeError(f"{shown(name)} exists already; the worker was not started with --overwrite")
+            if not os.path.isfile(place):
+                raise BridgeError(f"{shown(name)} is not a file; choose another name")
         return place
 
-    def _places(self, name: str) -> list[Path]:
+    def without_folders(self, text: str) -> str:
+        """Return a sentence with the files in the media folders named as the network names them."""
+        for folder in sorted({*map(str, self.folders), *map(str, self._given)}, key=len, reverse=True):
+            text = text.replace(folder.rstrip(os.sep) + os.sep, "")
+        return text
+
+    def _check_folders(self) -> None:
         if not self.folders:
             raise BridgeError("the worker has no media folders; start it with --media DIR")
-        if "\0" in name or len(name) > 1024:
-            raise BridgeError("that is no file name")
-        places = [_resolved(folder / name) for folder in self.folders]
-        inside = [p for p, folder in zip(places, self.folders, strict=True) if p.is_relative_to(folder) and p != folder]
-        if not inside:
-            raise BridgeError(f"{name!r} leads out of the media folders")
-        return inside
+
+    def _inside(self, name: str, folder: Path) -> Path | None:
+        """Return the path of a name without links if it is in a media folder, else None.
+
+        The name is made plain before the disk is looked at: ``..`` never leads through a folder outside.
+        """
+        if not _is_plain(name):
+            return None
+        plain = Path(os.path.normpath(folder / name))
+        if not any(_is_visible_in(plain, root) for root in (*self.folders, *self._given)):
+            return None
+        place = _resolved(plain)
+        return place if any(_is_visible_in(place, root) for root in self.folders) else None
+
+
+def _is_plain(name: str) -> bool:
+    """Return whether a text can be a file's name on every system: no control characters, drives or backslashes."""
+    if not name.strip() or name.endswith("/") or len(name) > LONGEST_NAME:
+        return False
+    if "\\" in name or PureWindowsPath(name).drive:
+        return False
+    if any(ord(character) < 32 or ord(character) == 127 for character in name):
+        return False
+    if os.name == "nt" and (":" in name or any(_DEVICES.match(part) for part in name.split("/"))):
+        return False
+    try:
+        os.fsencode(name)
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _is_visible_in(path: Path, folder: Path) -> bool:
+    """Return whether a path is below a folder and no part of it is hidden, as temporary files are."""
+    if path == folder or not path.is_relative_to(folder):
+        return False
+    return not any(part.startswith(".") for part in path.relative_to(folder).parts)
+
+
+def _is_readable_file(path: Path) -> bool:
+    """Return whether a path is a regular file that can be opened. Never waits, as opening a pipe does."""
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            return False
+        # Another process may have put a pipe in its place since.
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0))
+    except (OSError, ValueError):
+        return False
+    try:
+        return stat.S_ISREG(os.fstat(descriptor).st_mode)
+    finally:
+        os.close(descriptor)
 
 
 def _resolved(path: Path) -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,6 +13,7 @@ from bridge.errors import BridgeError
 from bridge.held import Held, Sensing
 from bridge.host import BoardHost, board_from
 from neural_fx.errors import NeuralFXError, reason
+from neural_fx.inputs import printable
 from neural_fx.schema import EmptyList
 from neural_fx.values import suggestion
 
@@ -232,14 +232,15 @@ class MidiRouter:
                     hint = suggestion(program.board, self.boards)
                     self.log(f"MIDI program {program.program}: no board {program.board!r}{hint}")
                     return
-                threading.Thread(target=self._load, args=(host, program), name="midi-load", daemon=True).start()
+                self._load(host, program)
 
     def _load(self, host: BoardHost, program: Program) -> None:
-        try:
-            host.load(board_from(program.file, host.output_level))
-            self.log(f"{host.name}: program {program.program}, {program.file.name}")
-        except Exception as error:  # plugins by anyone can raise anything; the board stays
-            self.log(f"MIDI program {program.program}: {reason(error)}")
+        """Load a program's board, which the user's own config names, so that it may use any file."""
+        host.load_soon(
+            lambda: board_from(program.file, host.output_level),
+            lambda: self.log(f"{host.name}: program {program.program}, {printable(program.file.name)}"),
+            lambda sentence: self.log(f"MIDI program {program.program}: {printable(sentence)}"),
+        )
 
     def _find(self, address: str) -> tuple[BoardHost, str]:
         name, _, place = address.strip("/").partition("/")

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bridge.errors import ProtocolError
+from neural_fx.values import shown
 
 Audio = NDArray[np.float32]
 
@@ -30,6 +31,10 @@ MOST_EVENTS = 4096
 MOST_JSON = 1 << 16
 MOST_BYTES = 4 * 1024 * 1024
 """Largest payload of any message."""
+MOST_REASON = 2000
+"""Characters of the sentence in a REFUSE or NOTICE."""
+MOST_LATENCY = 1 << 20
+"""Samples."""
 
 
 class Kind(IntEnum):
@@ -43,8 +48,8 @@ class Kind(IntEnum):
     RESET = 6  # client: forget the stream; answered by RESET
     PING = 7  # either: answered by PONG with the same sequence number and payload
     PONG = 8
-    NOTICE = 9  # worker: JSON, something changed (latency, an error of the board)
-    BYE = 10  # either: the connection ends in peace
+    NOTICE = 9  # worker: JSON, something changed (latency) or went wrong (a problem)
+    BYE = 10  # either side ends the connection
 
 
 class Refusal:
@@ -56,6 +61,7 @@ class Refusal:
     FORMAT = "format"
     BUSY = "busy"
     MALFORMED = "malformed"
+    INTERNAL = "internal"
 
 
 @dataclass(frozen=True)
@@ -84,11 +90,13 @@ class Hello:
     def check(self) -> None:
         """Raise ProtocolError for values that no worker takes."""
         if not (1000 <= self.sample_rate <= 768000 and math.isfinite(self.sample_rate)):
-            raise ProtocolError(f"sample_rate {self.sample_rate!r} is not between 1000 and 768000 Hz", Refusal.FORMAT)
+            raise ProtocolError(
+                f"sample_rate {shown(self.sample_rate)} is not between 1000 and 768000 Hz", Refusal.FORMAT
+            )
         if not 1 <= self.channels <= MOST_CHANNELS:
-            raise ProtocolError(f"channels {self.channels!r}: 1 to {MOST_CHANNELS}", Refusal.FORMAT)
+            raise ProtocolError(f"channels {shown(self.channels)}: 1 to {MOST_CHANNELS}", Refusal.FORMAT)
         if not 1 <= self.block <= MOST_FRAMES:
-            raise ProtocolError(f"block {self.block!r}: 1 to {MOST_FRAMES} frames", Refusal.FORMAT)
+            raise ProtocolError(f"block {shown(self.block)}: 1 to {MOST_FRAMES} frames", Refusal.FORMAT)
 
 
 @dataclass(frozen=True)
@@ -107,48 +115,105 @@ class Event:
     midi: bytes = b""
 
 
+def limit(kind: Kind) -> int:
+    """Return the largest payload of a kind of message, in bytes."""
+    return MOST_BYTES if kind in (Kind.WELCOME, Kind.BLOCK, Kind.AUDIO) else MOST_JSON
+
+
 def pack(kind: Kind, payload: bytes = b"", sequence: int = 0) -> bytes:
-    """A whole message."""
+    """Return a whole message.
+
+    Raises:
+        ProtocolError: the payload is longer than the other side accepts.
+    """
+    if len(payload) > limit(kind):
+        raise ProtocolError(f"a payload of {len(payload)} bytes is too long for {kind.name}", Refusal.MALFORMED)
     return HEADER.pack(kind, len(payload), sequence) + payload
 
 
 def unpack_header(header: bytes) -> tuple[Kind, int, int]:
-    """Kind, payload length and sequence number.
+    """Return kind, payload length and sequence number.
 
     Raises:
-        ProtocolError: an unknown kind, or a payload beyond `MOST_BYTES`.
+        ProtocolError: an unknown kind, or a payload longer than its `limit`.
     """
     number, length, sequence = HEADER.unpack(header)
     try:
         kind = Kind(number)
     except ValueError:
         raise ProtocolError(f"unknown kind of message: {number}", Refusal.MALFORMED) from None
-    if length > (MOST_JSON if kind in _JSON else MOST_BYTES):
+    if length > limit(kind):
         raise ProtocolError(f"a payload of {length} bytes is too long for {kind.name}", Refusal.MALFORMED)
     return kind, length, sequence
 
 
-_JSON = (Kind.HELLO, Kind.WELCOME, Kind.REFUSE, Kind.NOTICE, Kind.PING, Kind.PONG, Kind.RESET, Kind.BYE)
+def encode_json(value: Mapping[str, Any]) -> bytes:
+    """Return a JSON payload, in ASCII.
+
+    Raises:
+        ProtocolError: it holds NaN, an infinity, or something that is not JSON.
+    """
+    try:
+        return json.dumps(value, allow_nan=False).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ProtocolError(f"a payload cannot be written as JSON: {error}", Refusal.INTERNAL) from None
 
 
 def pack_json(kind: Kind, value: Mapping[str, Any], sequence: int = 0) -> bytes:
-    """A message with a JSON payload."""
-    return pack(kind, json.dumps(value).encode(), sequence)
+    """Return a message with a JSON payload.
+
+    Raises:
+        ProtocolError: the value is not JSON, or too long.
+    """
+    return pack(kind, encode_json(value), sequence)
+
+
+def pack_reason(kind: Kind, sentence: str, **more: object) -> bytes:
+    """Return a REFUSE (with its `code`) or a NOTICE of a problem; a sentence of any length fits.
+
+    Args:
+        kind: REFUSE or NOTICE.
+        sentence: what is wrong, for people.
+        more: further fields.
+    """
+    name = "reason" if kind is Kind.REFUSE else "problem"
+    return pack_json(kind, {**more, name: shortened(sentence)})
+
+
+def shortened(sentence: str) -> str:
+    """Return a sentence in at most `MOST_REASON` characters."""
+    return sentence if len(sentence) <= MOST_REASON else sentence[: MOST_REASON - 3] + "..."
 
 
 def unpack_json(payload: bytes) -> dict[str, Any]:
-    """A JSON payload.
+    """Return the object in a JSON payload.
 
     Raises:
-        ProtocolError: not a JSON object.
+        ProtocolError: not a JSON object, or one with NaN or infinities.
     """
     try:
-        value = json.loads(payload.decode("utf-8"))
+        value = json.loads(payload.decode("utf-8"), parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
         raise ProtocolError("a payload is not JSON", Refusal.MALFORMED) from None
     if not isinstance(value, dict):
         raise ProtocolError("a payload is no JSON object", Refusal.MALFORMED)
     return value
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def unpack_latency(found: Mapping[str, Any]) -> int:
+    """Return the `latency` of a WELCOME, RESET or NOTICE, in samples.
+
+    Raises:
+        ProtocolError: it is missing or not a number of samples from 0 to `MOST_LATENCY`.
+    """
+    value = found.get("latency")
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= MOST_LATENCY:
+        raise ProtocolError(f"latency {shown(value)}: expected 0 to {MOST_LATENCY} samples", Refusal.MALFORMED)
+    return int(value)
 
 
 def unpack_hello(payload: bytes) -> Hello:
@@ -160,7 +225,7 @@ def unpack_hello(payload: bytes) -> Hello:
     found = unpack_json(payload)
     version = found.get("version")
     if version != VERSION:
-        raise ProtocolError(f"version {version!r}; this worker speaks {VERSION}", Refusal.VERSION)
+        raise ProtocolError(f"version {shown(version)}; this worker speaks {VERSION}", Refusal.VERSION)
     kinds: dict[str, Any] = {"board": str, "sample_rate": (int, float), "channels": int, "block": int}
     optional: dict[str, Any] = {"token": str, "text": str, "notes": bool}
     values = {name: found[name] for name in (*kinds, *optional) if name in found}
@@ -169,9 +234,21 @@ def unpack_hello(payload: bytes) -> Hello:
             continue
         if name not in values or not isinstance(values[name], kind) or isinstance(values[name], bool) != (kind is bool):
             raise ProtocolError(f"HELLO: {name} is missing or of the wrong type", Refusal.MALFORMED)
+    for name, value in values.items():
+        if isinstance(value, str) and not value.isascii() and not _encodable(value):
+            raise ProtocolError(f"HELLO: {name} is not Unicode text", Refusal.MALFORMED)
     hello = Hello(**values)
     hello.check()
     return hello
+
+
+def _encodable(text: str) -> bool:
+    """Return whether text can be written as UTF-8: JSON may hold halves of surrogate pairs, which cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 # -- audio -------------------------------------------------------------------------------------------------------
@@ -181,17 +258,34 @@ _EVENT = struct.Struct("<IdHH")  # offset, value, bytes of address, bytes of MID
 
 
 def pack_audio(audio: Audio, events: Sequence[Event] = ()) -> bytes:
-    """(channels, frames) and events as the payload of a BLOCK or AUDIO."""
+    """Return (channels, frames) and events as the payload of a BLOCK or AUDIO.
+
+    Raises:
+        ProtocolError: too many of anything, or an event with a field that is too long or out of range.
+    """
+    if audio.shape[0] > MOST_CHANNELS or audio.shape[1] > MOST_FRAMES or len(events) > MOST_EVENTS:
+        raise ProtocolError("a block has too many channels, frames or events", Refusal.MALFORMED)
     parts = [_COUNTS.pack(audio.shape[1], audio.shape[0], len(events))]
-    for event in events:
-        address = event.address.encode()
-        parts += [_EVENT.pack(event.offset, event.value, len(address), len(event.midi)), address, event.midi]
+    parts += [pack_event(event) for event in events]
     parts.append(np.ascontiguousarray(audio, "<f4").tobytes())
     return b"".join(parts)
 
 
+def pack_event(event: Event) -> bytes:
+    """Return an event as the bytes that stand in a BLOCK.
+
+    Raises:
+        ProtocolError: a field is too long or out of range.
+    """
+    try:
+        address = event.address.encode()
+        return _EVENT.pack(event.offset, event.value, len(address), len(event.midi)) + address + event.midi
+    except (struct.error, OverflowError, UnicodeEncodeError) as error:
+        raise ProtocolError(f"an event of a block cannot be sent: {error}", Refusal.MALFORMED) from None
+
+
 def unpack_audio(payload: bytes | memoryview) -> tuple[Audio, list[Event]]:
-    """(channels, frames) and the events of a BLOCK or AUDIO.
+    """Return (channels, frames) and the events of a BLOCK or AUDIO.
 
     Raises:
         ProtocolError: sizes that contradict each other, too many of anything, or samples that are not finite.

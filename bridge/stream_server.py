@@ -1,12 +1,17 @@
-"""The worker's side of the streaming protocol: a thread for each client, which is its stream's engine thread."""
+"""The worker's side of the streaming protocol: a thread for each client, which is its stream's engine thread.
+
+Only that thread sends to the client. Whatever happens on it ends no more than this client.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import hmac
+import errno
 import socket
 import threading
-from collections.abc import Callable
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from bridge.errors import ProtocolError
@@ -14,37 +19,95 @@ from bridge.host import BoardHost, BoardStream, board_in
 from bridge.media import Media
 from bridge.priority import hurry
 from bridge.protocol import (
-    HEADER,
-    VERSION,
+    MOST_BYTES,
+    Audio,
     Hello,
     Kind,
     Refusal,
     pack,
     pack_audio,
     pack_json,
+    pack_reason,
     unpack_audio,
-    unpack_header,
     unpack_hello,
 )
-from neural_fx.errors import NeuralFXError
-from neural_fx.placement import LivePlacement
+from bridge.security import GuessLimiter
+from bridge.sockets import listen
+from bridge.throttle import Throttle
+from bridge.welcome import welcome
+from bridge.wire import Presence, receive, refuse, send
+from neural_fx.errors import NeuralFXError, reason
+from neural_fx.inputs import printable
+from neural_fx.interruption import Interrupted, interruptible
+from neural_fx.placement import LivePlacement, has_cuda
 from neural_fx.processor import Spec
-from neural_fx.values import suggestion
+from neural_fx.values import shown, suggestion
+
+__all__ = ["Session", "StreamServer", "receive", "send"]
 
 HANDSHAKE_SECONDS = 5.0
+"""From the connection to the end of HELLO, in total."""
 IDLE_SECONDS = 60.0
 """A client that sends nothing for this long, not even a PING, is gone."""
-SEND_SECONDS = 5.0
+CLOSE_SECONDS = 2.0
+"""Time that `StreamServer.close` gives clients to be told."""
 MOST_CLIENTS = 256
+MOST_GREETING = 64
+"""Connections that have not sent a valid HELLO yet; they take no place from clients."""
+PIECE = 8192
+"""Frames that a board computes before it looks whether its client is still there."""
+_CROWDED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+_LONGEST_PAUSE = 1.0
 
 
-@dataclass
 class Session:
     """A client that is being served."""
 
-    peer: str
-    hello: Hello
-    stream: BoardStream
+    def __init__(
+        self, peer: str, hello: Hello, host: BoardHost, stream: BoardStream, log: Callable[[str], None]
+    ) -> None:
+        self.peer = peer
+        self.hello = hello
+        self.host = host
+        self.log = log
+        self.refused = 0
+        self.notices: list[bytes] = []
+        self._throttle = Throttle()
+        self.adopt(stream)
+
+    def adopt(self, stream: BoardStream) -> None:
+        """Play a stream from now on, and let its problems reach the client."""
+        self.stream = stream
+        self.latency = stream.latency
+        failed = stream.failed
+
+        def fail(sentence: str) -> None:
+            failed(sentence)
+            self._note("", sentence)
+
+        stream.failed = fail
+        stream.refused = self.refuse_event
+
+    def refuse_event(self, address: str, sentence: str) -> None:
+        """Tell the client and the log of an event that cannot happen: once a second for each address."""
+        self.refused += 1
+        if self._note(address, sentence):
+            self.log(f"{self.peer}: {self.host.name}: {sentence}")
+
+    def _note(self, address: str, sentence: str) -> bool:
+        if not self._throttle.passes(address):
+            return False
+        self.notices.append(pack_reason(Kind.NOTICE, sentence, address=address[:256], refused=self.refused))
+        return True
+
+    def take_notices(self) -> bytes:
+        """Return what the client has to be told, as messages, and forget it."""
+        if self.stream.latency != self.latency:
+            self.latency = self.stream.latency
+            self.notices.append(pack_json(Kind.NOTICE, {"latency": self.latency}))
+        found = b"".join(self.notices)
+        self.notices.clear()
+        return found
 
 
 @dataclass
@@ -53,10 +116,18 @@ class StreamServer:
 
     Args:
         boards: by name; looked up at every handshake.
-        host, port: to bind; port 0 takes a free one.
+        host: to bind.
+        port: to bind; 0 takes a free one.
         token: what clients must say; empty: nothing.
         media: the files that boards sent by clients may use.
+        log: called with sentences for people, from any thread.
         placement: decides on which device those boards run, as for `BoardHost`.
+        guesses: slows down those who guess the token.
+
+    Attributes:
+        sessions: the clients that are being served.
+        connections: open sockets, with those that have not said HELLO yet.
+        failures: clients that an error of ours has ended.
 
     Raises:
         OSError: the port cannot be bound.
@@ -70,196 +141,277 @@ class StreamServer:
     log: Callable[[str], None] = lambda sentence: None
     placement: LivePlacement | None = None
     sessions: dict[socket.socket, Session] = field(default_factory=dict)
+    guesses: GuessLimiter = field(default_factory=GuessLimiter)
 
     def __post_init__(self) -> None:
-        self.listener = socket.create_server((self.host, self.port), backlog=64)
+        self.listener = listen(self.host, self.port)
         self.port = self.listener.getsockname()[1]
         self.closing = threading.Event()
         self.connections: set[socket.socket] = set()
+        self.failures = 0
         self.lock = threading.Lock()
+        self._greeting: dict[socket.socket, str] = {}
+        self._evicted: set[socket.socket] = set()
+        self._threads: set[threading.Thread] = set()
+        self._throttle = Throttle(seconds=10.0)
         self.thread = threading.Thread(target=self._accept, name="stream-accept", daemon=True)
         self.thread.start()
 
     def close(self) -> None:
         """Say goodbye to all clients and stop listening."""
+        deadline = time.monotonic() + CLOSE_SECONDS
         self.closing.set()
-        with self.lock:
-            open_now = list(self.connections)
         with contextlib.suppress(OSError):  # wakes the thread that waits for connections
             self.listener.shutdown(socket.SHUT_RDWR)
         self.listener.close()
+        self._hang_up(socket.SHUT_RD)  # each client's thread wakes up and says goodbye
+        with self.lock:
+            threads = [self.thread, *self._threads]
+        for thread in threads:
+            thread.join(max(deadline - time.monotonic(), 0))
+        self._hang_up(socket.SHUT_RDWR)
+
+    def _hang_up(self, direction: int) -> None:
+        with self.lock:
+            open_now = list(self.connections)
         for connection in open_now:
-            try:
-                connection.sendall(pack(Kind.BYE))
-                connection.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
-        self.thread.join(2)
+            with contextlib.suppress(OSError):
+                connection.shutdown(direction)
+
+    def _say(self, sentence: str) -> None:
+        """Log a sentence; a log that fails is no reason to end anything."""
+        with contextlib.suppress(Exception):
+            self.log("".join(c if c.isprintable() else ascii(c)[1:-1] for c in printable(sentence)))
+
+    # -- connections -----------------------------------------------------------------------------------------------
 
     def _accept(self) -> None:
-        while not self.closing.is_set():
+        pause = 0.0
+        while not self.closing.wait(pause):
             try:
                 connection, address = self.listener.accept()
-            except OSError:
-                return
-            with self.lock:
-                crowded = len(self.connections) >= MOST_CLIENTS
-                if not crowded:
-                    self.connections.add(connection)
-            if crowded:
-                _refuse(connection, Refusal.BUSY, f"{MOST_CLIENTS} clients are connected already")
-                connection.close()
+                pause = 0.0
+            except Exception as error:
+                if self.listener.fileno() < 0 or self.closing.is_set():
+                    return
+                pause = self._pause_after(error, pause)
                 continue
-            name = f"stream-{address[1]}"
-            threading.Thread(target=self._serve, args=(connection, address[0]), name=name, daemon=True).start()
+            try:
+                self._begin(connection, str(address[0]))
+            except Exception as error:  # such as: no thread can be started
+                self._say_once("accept", f"a client is turned away: {reason(error)}")
+                self._turn_away(connection)
 
-    def _serve(self, connection: socket.socket, peer: str) -> None:
-        host = None
+    def _pause_after(self, error: Exception, before: float) -> float:
+        """Return the seconds to wait after an error of `accept`; a client that gave up is no reason to wait."""
+        if isinstance(error, ConnectionAbortedError):
+            return 0.0
+        hint = "; raise the limit of open files (ulimit -n)" if getattr(error, "errno", 0) in _CROWDED else ""
+        self._say_once("accept", f"no client can connect just now: {reason(error)}{hint}")
+        return min(max(2 * before, 0.02), _LONGEST_PAUSE)
+
+    def _say_once(self, key: str, sentence: str) -> None:
+        if self._throttle.passes(key):
+            self._say(sentence)
+
+    def _begin(self, connection: socket.socket, peer: str) -> None:
+        thread = threading.Thread(target=self._serve, args=(connection, peer), name=f"stream-{peer}", daemon=True)
+        with self.lock:
+            if len(self.connections) >= MOST_CLIENTS + 2 * MOST_GREETING:
+                raise RuntimeError("too many connections are open")
+            self.connections.add(connection)
+            self._greeting[connection] = peer
+            crowding = self._crowding()
+            self._threads.add(thread)
+        if crowding is not None:
+            with contextlib.suppress(OSError):  # its thread wakes up
+                crowding.shutdown(socket.SHUT_RD)
         try:
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            connection.settimeout(HANDSHAKE_SECONDS)
-            hello = self._hello(connection)
-            host = self._host(hello)
-            stream = self._open(host, hello)
-            session = self.sessions[connection] = Session(peer, hello, stream)
-            connection.settimeout(IDLE_SECONDS)
-            connection.sendall(pack_json(Kind.WELCOME, self._welcome(host, stream)))
-            self.log(f"{peer} plays through {host.name}: {hello.channels} channels, {hello.sample_rate:g} Hz")
-            hurry()
-            self._play(connection, session, host)
-        except ProtocolError as error:
-            _refuse(connection, error.code or Refusal.MALFORMED, str(error))
-        except (OSError, EOFError):
-            pass  # the client went away
-        finally:
-            ended = self.sessions.pop(connection, None)
-            if host is not None and ended is not None:
-                host.close(ended.stream)
-                self.log(f"{peer} left {host.name}: {ended.stream.blocks} blocks, {ended.stream.late} late")
+            thread.start()
+        except BaseException:
             with self.lock:
-                self.connections.discard(connection)
+                self._threads.discard(thread)
+            raise
+        if self.closing.is_set():  # `close` may not have seen it
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RD)
+
+    def _crowding(self) -> socket.socket | None:
+        """Return a connection that must go if too many have sent no HELLO: the oldest of the peer with most of them."""
+        if len(self._greeting) <= MOST_GREETING:
+            return None
+        (worst, _), *_ = Counter(self._greeting.values()).most_common(1)
+        oldest = next(connection for connection, peer in self._greeting.items() if peer == worst)
+        del self._greeting[oldest]
+        self._evicted.add(oldest)
+        return oldest
+
+    def _turn_away(self, connection: socket.socket) -> None:
+        """Refuse a connection that gets no thread. Never waits: the socket is new, so that its buffer is empty."""
+        with contextlib.suppress(OSError):
+            connection.setblocking(False)
+            connection.send(pack_reason(Kind.REFUSE, "the worker has no room for another client", code=Refusal.BUSY))
+        self._forget(connection)
+
+    def _forget(self, connection: socket.socket) -> None:
+        with self.lock:
+            self.connections.discard(connection)
+            self._greeting.pop(connection, None)
+            self._evicted.discard(connection)
+            self._threads.discard(threading.current_thread())
+        with contextlib.suppress(OSError):
             connection.close()
 
+    # -- one client ------------------------------------------------------------------------------------------------
+
+    def _serve(self, connection: socket.socket, peer: str) -> None:
+        try:
+            try:
+                self._attend(connection, peer)
+            except (EOFError, Interrupted):  # the client left, or `close` or `_begin` woke us
+                self._check_place(connection)
+            if self.closing.is_set():
+                send(connection, pack(Kind.BYE), 0.5)
+        except ProtocolError as error:
+            refuse(connection, error.code or Refusal.MALFORMED, str(error))
+        except OSError:
+            pass  # the client went away
+        except Exception as error:
+            self._failed(connection, peer, error)
+        finally:
+            self._forget(connection)
+
+    def _failed(self, connection: socket.socket, peer: str, error: Exception) -> None:
+        """Count and log an error of ours, and end its client."""
+        self.failures += 1
+        kind = type(error).__name__
+        self._say_once(kind, f"{peer}: the worker failed ({self.failures} in all): {kind}: {reason(error)}")
+        refuse(connection, Refusal.INTERNAL, f"the worker failed: {kind}: {reason(error)}")
+
+    def _attend(self, connection: socket.socket, peer: str) -> None:
+        """Greet a client and play until it leaves."""
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        hello = self._hello(connection)
+        self._admit(connection)
+        presence = Presence(connection)
+        with interruptible(presence.left):
+            host = self._host(hello)
+            session = Session(peer, hello, host, self._open(host, hello), self._say)
+            try:
+                self.sessions[connection] = session
+                send(connection, welcome(host, session.stream, self.boards, self.media.base))
+                self._say(f"{peer} plays through {host.name}: {hello.channels} channels, {hello.sample_rate:g} Hz")
+                hurry()
+                self._play(connection, session, presence)
+            finally:
+                self.sessions.pop(connection, None)
+                host.close(session.stream)
+                self._say(f"{peer} left {host.name}: {session.stream.blocks} blocks, {session.stream.late} late")
+
     def _hello(self, connection: socket.socket) -> Hello:
-        kind, _, payload = receive(connection)
-        if kind is not Kind.HELLO:
-            raise ProtocolError(f"expected HELLO first, found {kind.name}", Refusal.MALFORMED)
+        deadline = time.monotonic() + HANDSHAKE_SECONDS
+        _, _, payload = receive(connection, deadline=deadline, allowed=(Kind.HELLO,))
         hello = unpack_hello(bytes(payload))
-        if not hmac.compare_digest(hello.token.encode(), self.token.encode()):
-            raise ProtocolError("a token is needed, and this is not it", Refusal.TOKEN)
+        if problem := self.guesses.problem(connection.getpeername()[0], hello.token, self.token):
+            raise ProtocolError(f"{problem}; give the token of the worker", Refusal.TOKEN)
         return hello
+
+    def _admit(self, connection: socket.socket) -> None:
+        """Give a connection a client's place.
+
+        Raises:
+            ProtocolError: there is none.
+        """
+        with self.lock:
+            clients = len(self.connections) - len(self._greeting) - len(self._evicted)
+            admitted = connection in self._greeting and clients < MOST_CLIENTS
+            if admitted:
+                del self._greeting[connection]
+        if not admitted:
+            self._check_place(connection)
+            raise ProtocolError(f"{MOST_CLIENTS} clients are connected already", Refusal.BUSY)
+
+    def _check_place(self, connection: socket.socket) -> None:
+        """Raise ProtocolError if a connection without HELLO had to make room for others."""
+        if connection in self._evicted:
+            raise ProtocolError("too many connections wait; connect again, and send HELLO at once", Refusal.BUSY)
 
     def _host(self, hello: Hello) -> BoardHost:
         """The board of that name; without a name the first that fits; else one of the client's own."""
-        fitting = [host for host in self.boards.values() if host.takes_notes == hello.notes]
-        host = self.boards.get(hello.board) if hello.board else next(iter(fitting), None)
+        boards = dict(self.boards)
+        fitting = [host for host in boards.values() if host.takes_notes == hello.notes]
+        host = boards.get(hello.board) if hello.board else next(iter(fitting), None)
         if host is not None:
             return host
         if hello.text:
-            try:
-                make = board_in(hello.text, self.media)
-                return BoardHost(hello.board, make, lambda _, said: self.log(said), self.placement)
-            except (NeuralFXError, ValueError, RuntimeError) as error:
-                raise ProtocolError(f"the session's board: {error}", Refusal.BOARD) from None
-        known = ", ".join(self.boards) or "none"
-        wanted = repr(hello.board) if hello.board else "that takes notes" if hello.notes else "for audio"
-        hint = suggestion(hello.board, self.boards) if hello.board else ""
+            with _refusing(Refusal.BOARD, "the session's board"):
+                make = board_in(hello.text, self.media, Spec(hello.sample_rate, hello.channels, hello.block))
+                return BoardHost(hello.board, make, lambda _, said: self._say(said), self.placement)
+        known = ", ".join(boards) or "none"
+        wanted = shown(hello.board) if hello.board else "that takes notes" if hello.notes else "for audio"
+        hint = suggestion(hello.board, boards) if hello.board else ""
         raise ProtocolError(f"no board {wanted}{hint}; there is: {known}", Refusal.BOARD)
 
     def _open(self, host: BoardHost, hello: Hello) -> BoardStream:
-        try:
-            return host.open(Spec(hello.sample_rate, hello.channels, hello.block))
-        except (NeuralFXError, ValueError, RuntimeError) as error:
-            raise ProtocolError(f"{hello.board} cannot play this: {error}", Refusal.FORMAT) from None
+        with _refusing(Refusal.FORMAT, f"{shown(hello.board)} cannot play this"):
+            return host.open(Spec(hello.sample_rate, hello.channels, _piece(host, hello)))
 
-    def _play(self, connection: socket.socket, session: Session, host: BoardHost) -> None:
-        latency = session.stream.latency
+    def _play(self, connection: socket.socket, session: Session, presence: Presence) -> None:
         while not self.closing.is_set():
-            kind, sequence, payload = receive(connection)
-            stream = session.stream
+            kind, sequence, payload = receive(connection, idle=IDLE_SECONDS)
             if kind is Kind.BLOCK:
-                audio, events = unpack_audio(payload)
-                if audio.shape[0] != stream.spec.channels or audio.shape[1] > stream.spec.buffer_size:
-                    raise ProtocolError(f"a block of {audio.shape} does not fit what was agreed", Refusal.FORMAT)
-                out = stream.process(audio, events)
-                send(connection, pack(Kind.AUDIO, pack_audio(out), sequence))
-                if stream.latency != latency:
-                    latency = stream.latency
-                    send(connection, pack_json(Kind.NOTICE, {"latency": latency}))
+                if presence.left():
+                    return
+                out = pack_audio(self._computed(session, payload))
+                send(connection, session.take_notices() + pack(Kind.AUDIO, out, sequence))
             elif kind is Kind.PING:
                 send(connection, pack(Kind.PONG, bytes(payload), sequence))
             elif kind is Kind.RESET:
-                session.stream = self._open(host, session.hello)
-                host.close(stream)
+                self._restart(session)
                 send(connection, pack_json(Kind.RESET, {"latency": session.stream.latency}, sequence))
             elif kind is Kind.BYE:
                 return
             else:
                 raise ProtocolError(f"{kind.name} is not for a client to send here", Refusal.MALFORMED)
 
-    def _welcome(self, host: BoardHost, stream: BoardStream) -> dict[str, object]:
-        """What a client learns of its board, and of the others."""
-        parameters = {}
-        for address, parameter in host.table().items():
-            about: dict[str, object] = {"value": host.value(address)}
-            if parameter is not None:
-                about |= {"min": parameter.minimum, "max": parameter.maximum, "default": parameter.default}
-                about |= {"unit": parameter.unit, "description": parameter.description}
-            parameters[address] = about
-        return {
-            "version": VERSION,
-            "board": host.name,
-            "boards": {name: other.takes_notes for name, other in self.boards.items()},
-            "latency": stream.latency,
-            "parameters": parameters,
-            "macros": macros(host),
-            "text": host.text(self.media.base),
-        }
+    def _computed(self, session: Session, payload: memoryview) -> Audio:
+        """Return the output for a BLOCK.
+
+        Raises:
+            ProtocolError: it is not what was agreed.
+        """
+        audio, events = unpack_audio(payload)
+        hello = session.hello
+        if audio.shape[0] != hello.channels or audio.shape[1] > hello.block:
+            raise ProtocolError(f"a block of {audio.shape} does not fit what was agreed", Refusal.FORMAT)
+        return session.stream.process(audio, events)
+
+    def _restart(self, session: Session) -> None:
+        before = session.stream
+        session.adopt(self._open(session.host, session.hello))
+        session.host.close(before)
 
 
-def macros(host: BoardHost) -> list[dict[str, object]]:
-    """Name, position (0..1), and the values at 0 and 1 with their unit, of every macro of a board."""
-    board, found = host.master, []
-    for i, macro in enumerate(board.macros, 1):
-        low, high, unit = macro.unit(board.knobs())
-        found.append({"name": macro.name, "value": board.value(f"macro/{i}"), "min": low, "max": high, "unit": unit})
-    return found
+@contextlib.contextmanager
+def _refusing(code: str, what: str) -> Iterator[None]:
+    """Turn what a board can raise into the refusal of a client.
 
-
-def receive(connection: socket.socket) -> tuple[Kind, int, memoryview]:
-    """The next message: kind, sequence number, payload.
-
-    Raises:
-        ProtocolError: it is none.
-        EOFError: the other side closed the connection.
-        OSError: it is broken, or silent for longer than its time limit.
+    Without this, an OSError of a file would look like one of the connection.
     """
-    kind, length, sequence = unpack_header(bytes(_exactly(connection, HEADER.size)))
-    return kind, sequence, _exactly(connection, length)
-
-
-def _exactly(connection: socket.socket, count: int) -> memoryview:
-    data = memoryview(bytearray(count))
-    at = 0
-    while at < count:
-        got = connection.recv_into(data[at:])
-        if not got:
-            raise EOFError
-        at += got
-    return data
-
-
-def send(connection: socket.socket, message: bytes) -> None:
-    """Send all of it; a peer that does not read within `SEND_SECONDS` counts as gone (OSError)."""
-    before = connection.gettimeout()
-    connection.settimeout(SEND_SECONDS)
-    connection.sendall(message)
-    connection.settimeout(before)
-
-
-def _refuse(connection: socket.socket, code: str, reason: str) -> None:
     try:
-        connection.settimeout(1)
-        connection.sendall(pack_json(Kind.REFUSE, {"code": code, "reason": reason}))
-    except OSError:
-        pass
+        yield
+    except ProtocolError:
+        raise
+    except (NeuralFXError, ValueError, RuntimeError, OSError, MemoryError) as error:
+        raise ProtocolError(f"{what}: {reason(error)}", code) from None
+
+
+def _piece(host: BoardHost, hello: Hello) -> int:
+    """Return the frames that a stream computes at once: few enough to notice that the client left.
+
+    Devices that run the pieces of a long block as a batch get as much as a BLOCK holds.
+    """
+    device = host.placement.device
+    batches = device.partition(":")[0] not in ("auto", "cpu") or (device == "auto" and has_cuda())
+    most = MOST_BYTES // (4 * hello.channels)
+    return min(hello.block, most if batches else min(PIECE, most))

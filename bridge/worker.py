@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -18,13 +19,13 @@ from bridge.midi import MidiMap, MidiRouter, open_port
 from bridge.osc.query import QueryServer
 from bridge.osc.server import OscServer
 from bridge.osc.tree import Tree
+from bridge.security import GuessLimiter, cleaned, is_loopback
 from bridge.stream_server import StreamServer
 from neural_fx.errors import reason
 from neural_fx.pedalboard import Pedalboard
 from neural_fx.placement import LivePlacement
 from neural_fx.slots import slug
 
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 RESERVED = ("render", "midi", "token", "ping", "pong", "subscribe", "unsubscribe", "error")
 
 
@@ -50,6 +51,7 @@ class Options:
     midi: MidiMap = field(default_factory=MidiMap)
     config: Path | None = None
     instruments: Mapping[str, str] = field(default_factory=dict)
+    allow_plugins: bool = False
 
 
 class Worker:
@@ -60,11 +62,12 @@ class Worker:
     """
 
     def __init__(self, options: Options, log: Callable[[str], None] = lambda sentence: None) -> None:
-        if options.host not in LOOPBACK and not options.token:
+        if not is_loopback(options.host) and not options.token:
             raise BridgeError(f"--host {options.host} can be reached from other machines; choose a --token for it")
         if options.live == "portaudio" and len(options.boards) + len(options.instruments) > 1:
             raise BridgeError("an audio interface plays one board or instrument with --live portaudio; say only one")
-        self.options, self.log = options, log
+        self.options = options
+        self.log = log = cleaned(log)  # sentences may quote text from the network
         self.port: Any = None
         self.live: list[LiveBoard] = []
         self.reports = Reports(self._report)
@@ -76,21 +79,31 @@ class Worker:
         self.router = MidiRouter(self.boards, options.midi, log, self._learned)
         sys.setswitchinterval(0.0001)  # engine threads take turns soon, not after 5 ms
         try:
-            media = Media(options.media, options.overwrite)
+            media = Media(options.media, options.overwrite, options.allow_plugins)
             address = options.host, options.stream_port, options.token
-            self.streams = StreamServer(self.boards, *address, media, log, self.placement)
-            tree = Tree(self.boards, media, self.router.learn)
-            self.osc = OscServer(tree, options.host, options.osc_port, options.osc_reply_port, options.token)
+            guesses = GuessLimiter()
+            self.streams = StreamServer(self.boards, *address, media, log, self.placement, guesses=guesses)
+            self.tree = Tree(self.boards, media, self.router.learn)
+            self.osc = OscServer(
+                self.tree,
+                options.host,
+                options.osc_port,
+                options.osc_reply_port,
+                options.token,
+                log=log,
+                guesses=guesses,
+            )
             self.query = QueryServer(self.osc, options.oscquery_port, options.announce)
         except OSError as error:
             self.close()
-            raise BridgeError(f"a port cannot be opened: {reason(error)}; is a worker running already?") from None
+            hint = "; is a worker running already?" if error.errno == errno.EADDRINUSE else ""
+            raise BridgeError(f"a port of {options.host!r} cannot be opened: {reason(error)}{hint}") from None
         try:
             if options.midi_port:
                 self.port = open_port(options.midi_port, self.router)
             for host in self.boards.values() if options.live != "none" else ():
                 self.live.append(self._live(host))
-        except BridgeError:
+        except BaseException:
             self.close()
             raise
 
@@ -113,8 +126,10 @@ class Worker:
 
         options = self.options
         kind = cast("Kind", options.live)
-        made = LiveBoard(host, kind, options.live_channels, options.live_device, midi, unplugged=unplugged)
-        self.log(f"{host.name}: {made.client} ({options.live}), {made.latency} frames late")
+        made = LiveBoard(
+            host, kind, options.live_channels, options.live_device, midi, unplugged=unplugged, log=self.log
+        )
+        self.log(f"{host.name}: {made.client} ({options.live}), {made.latency} frames late, {made.path}")
         return made
 
     def _learned(self, midi: MidiMap) -> None:
@@ -141,8 +156,12 @@ class Worker:
                 self.log(f"{name}: stays as it was: {reason(error)}")
 
     def status(self) -> list[dict[str, object]]:
-        """For every board: its streams, load, late blocks and latency."""
+        """For every board: its streams, load, late blocks and latency, and whether it is on live audio.
+
+        ``live`` is "connected", "not connected", or empty for a worker without live audio.
+        """
         found: list[dict[str, object]] = []
+        live = {board.host.name: "connected" if board.connected else "not connected" for board in self.live}
         for name, host in self.boards.items():
             streams = list(host.streams)
             found.append(
@@ -153,6 +172,7 @@ class Worker:
                     "late": sum(s.late for s in streams),
                     "latency": max((s.latency for s in streams), default=0),
                     "muted": sum(s.muted for s in streams),
+                    "live": live.get(name, ""),
                 }
             )
         return found
@@ -160,12 +180,16 @@ class Worker:
     def close(self) -> None:
         """Hang up on everybody and free the ports."""
         for board in self.live:
+            board.hang_up()
+        for board in self.live:
             board.close()
         if self.port is not None:
             self.port.close()
         for server in ("query", "osc", "streams"):
             if hasattr(self, server):
                 getattr(self, server).close()
+        if hasattr(self, "tree"):
+            self.tree.close()
         self.reports.close()
 
 

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from instruments.families import FAMILIES, family_of, open_instrument, sound_path
+from pydantic import PlainValidator
+
+from instruments.families import FAMILIES, family_of, open_instrument, sound_names, sound_path
 from instruments.player import InstrumentPlayer
-from neural_fx.boards import FileName, Slot, add_slot, relative
+from neural_fx.boards import NamesFile, Slot, add_slot, path_text, relative
 from neural_fx.pedalboard import Plugin
+
+
+def _bundled() -> list[str]:
+    """Return every name that stands for a sound and not for a file."""
+    return sound_names() + [f"{family.name}:{sound}" for family in FAMILIES for sound in family.sounds()]
+
+
+SoundName = Annotated[str, PlainValidator(path_text), NamesFile(_bundled)]
+"""The name of a sound, or of an instrument's file, in a board."""
 
 
 class InstrumentSlot(Slot):
@@ -19,20 +30,14 @@ class InstrumentSlot(Slot):
         morph_to: another one, for families that morph.
     """
 
-    instrument: FileName
-    morph_to: FileName | None = None
-
-    def files(self, folder: Path) -> list[Path]:
-        """Return the files that it names."""
-        return [place for place in self._places(folder) if isinstance(place, Path)]
-
-    def _places(self, folder: Path) -> list[str | Path | None]:
-        return [name and sound_path(name, folder) for name in (self.instrument, self.morph_to)]
+    instrument: SoundName
+    morph_to: SoundName | None = None
 
 
 def _fill(slot: InstrumentSlot, folder: Path) -> Plugin:
-    instrument, morph_to = slot._places(folder)
-    return InstrumentPlayer(open_instrument(instrument or "", morph_to=morph_to))
+    instrument = sound_path(slot.instrument, folder)
+    morph_to = sound_path(slot.morph_to, folder) if slot.morph_to else None
+    return InstrumentPlayer(open_instrument(instrument, morph_to=morph_to))
 
 
 def _describe(plugin: Plugin, folder: Path) -> dict[str, Any] | None:

@@ -25,18 +25,20 @@ macros:                       # knobs of the whole board, eight at most: see `ne
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn
+from typing import Annotated, Any, ClassVar, Literal, NoReturn, get_args
 
 import pedalboard
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError, model_validator
 
 from neural_fx.errors import BoardError, ModelError, NeuralFXError, ParameterError, reason
 from neural_fx.files import replacing, same_file
+from neural_fx.foreign import Rules
 from neural_fx.impulse import Convolution, response_path
 from neural_fx.inputs import content_problem, read_bytes
+from neural_fx.interruption import checkpoint
 from neural_fx.macros import MOST_MACROS, Macro, Target
 from neural_fx.neural import NeuralProcessor, load
 from neural_fx.outputs import board_files
@@ -52,15 +54,36 @@ MAX_BYTES = 2**20
 MAX_DEPTH = 16
 
 
-def _path_text(value: object) -> str:
+def path_text(value: object) -> str:
     """Accept text, also with bytes that are not UTF-8, which pydantic's own strings refuse."""
     if not isinstance(value, str):
         raise ValueError("Input should be a valid string")
     return value.strip()
 
 
-FileName = Annotated[str, PlainValidator(_path_text)]
+@dataclass(frozen=True)
+class NamesFile:
+    """Marks the fields of a slot that name files, so that boards from elsewhere are held to their folders.
+
+    Attributes:
+        bundled: returns the names that stand for something that comes with the package, and not for a file.
+    """
+
+    bundled: Callable[[], Sequence[str]] = tuple
+
+
+FileName = Annotated[str, PlainValidator(path_text), NamesFile()]
 """The name of a file in a board."""
+
+
+def _timbres() -> tuple[str, ...]:
+    from neural_fx.timbre.library import TIMBRES
+
+    return TIMBRES
+
+
+TimbreName = Annotated[str, PlainValidator(path_text), NamesFile(_timbres)]
+"""The name of a bundled timbre or of a timbre file in a board."""
 
 
 class Strict(BaseModel):
@@ -70,14 +93,29 @@ class Strict(BaseModel):
 
 
 class Slot(Strict):
-    """What every slot may say."""
+    """What every slot may say.
+
+    Attributes:
+        NATIVE: whether it loads native code of somebody else.
+    """
+
+    NATIVE: ClassVar[bool] = False
 
     name: str | None = Field(None, pattern=r"^[^\s./*?\[\]{},#]+$", max_length=64)
     set: Annotated[dict[str, Setting], EmptyMapping] = {}
 
-    def files(self, folder: Path) -> list[Path]:
-        """The files that it names, where relative paths are relative to a folder."""
-        return []
+    @classmethod
+    def file_fields(cls) -> dict[str, NamesFile]:
+        """Return the fields that name files: those of the types `FileName` and `TimbreName`."""
+        marks = {name: [*info.metadata, *_marks(info.annotation)] for name, info in cls.model_fields.items()}
+        return {name: mark for name, found in marks.items() for mark in found if isinstance(mark, NamesFile)}
+
+
+def _marks(annotation: Any) -> Iterator[object]:
+    """Yield what the parts of a type are annotated with."""
+    yield from getattr(annotation, "__metadata__", ())
+    for part in get_args(annotation):
+        yield from _marks(part)
 
 
 class _PedalSlot(Slot):
@@ -92,24 +130,15 @@ class _ModelSlot(Slot):
     level: Literal["raw", "normalized", "calibrated"] = "raw"
     interface_dbu: Number = 12.0
 
-    def files(self, folder: Path) -> list[Path]:
-        return [_placed(self.model, folder)]
-
 
 class _IrSlot(Slot):
     ir: FileName
     mix: Number = Field(1.0, ge=0, le=1)
 
-    def files(self, folder: Path) -> list[Path]:
-        return [_placed(self.ir, folder)]
-
 
 class _TimbreSlot(Slot):
-    timbre: FileName
-    morph_to: FileName | None = None
-
-    def files(self, folder: Path) -> list[Path]:
-        return timbre_files(folder, self.timbre, self.morph_to)
+    timbre: TimbreName
+    morph_to: TimbreName | None = None
 
 
 class _PluginSlot(Slot):
@@ -117,11 +146,10 @@ class _PluginSlot(Slot):
 
 
 class _Vst3Slot(Slot):
+    NATIVE = True
+
     vst3: FileName
     plugin_name: str | None = None
-
-    def files(self, folder: Path) -> list[Path]:
-        return [_placed(self.vst3, folder)]
 
 
 class _ChainSlot(Slot):
@@ -185,7 +213,7 @@ class _Source:
 
     path: Path
     lines: dict[tuple[str | int, ...], int] = field(default_factory=dict)
-    allowed: Callable[[Path], bool] | None = None
+    rules: Rules | None = None
 
     def fail(self, where: tuple[str | int, ...], problem: str) -> NoReturn:
         known = where
@@ -203,39 +231,104 @@ class _Source:
             self.fail((*where, *place), problem)
 
 
-def load_board(
-    path: str | Path, text: bytes | None = None, allowed: Callable[[Path], bool] | None = None
-) -> Pedalboard:
+@dataclass(frozen=True)
+class _Planned:
+    """A slot that fits the schema, before its plugin is built."""
+
+    kind: str
+    slot: Slot
+    place: tuple[str | int, ...]
+    inside: tuple[_Planned, ...] = ()
+
+
+@dataclass(frozen=True)
+class BoardPlan:
+    """A board file that fits the schema. Nothing of it is built yet, and of its files nothing is read.
+
+    Attributes:
+        files: those that a board from elsewhere names, without links.
+    """
+
+    files: tuple[Path, ...]
+    _source: _Source
+    _board: _Board
+    _slots: tuple[_Planned, ...]
+    _macros: tuple[_Macro, ...]
+
+    def build(self) -> Pedalboard:
+        """Return the board.
+
+        Raises:
+            BoardError: a slot cannot be filled, or the board is larger than its rules allow.
+        """
+        result = Pedalboard(mix=self._board.mix)
+        result.name = self._board.name
+        _fill(result, self._slots, self._source, result)
+        table = parameter_table(result)
+        if self._source.rules is not None and len(table) > self._source.rules.most_parameters:
+            most = self._source.rules.most_parameters
+            self._source.fail(("slots",), f"{len(table)} parameters; a board from the network may have {most}")
+        macros = enumerate(self._macros)
+        result.macros = tuple(_macro(result, found, self._source, ("macros", i)) for i, found in macros)
+        return result
+
+
+def load_board(path: str | Path, text: bytes | None = None, rules: Rules | None = None) -> Pedalboard:
     """The board in a YAML file.
 
     Args:
         path: the file; paths in it are relative to its folder.
         text: what to read instead of its content.
-        allowed: whether a file that it names may be used, for boards that come from elsewhere; None for any.
+        rules: what it may use, for boards that come from elsewhere; None for anything.
 
     Raises:
         BoardError: the file does not fit the schema, or a slot cannot be filled; names the line and the field.
     """
+    return plan_board(path, text, rules).build()
+
+
+def plan_board(path: str | Path, text: bytes | None = None, rules: Rules | None = None) -> BoardPlan:
+    """Read a board file without building the board.
+
+    Args:
+        path, text, rules: as for `load_board`.
+
+    Raises:
+        BoardError: the file does not fit the schema, or names something that it may not use.
+    """
     path = Path(path)
+    most = MAX_BYTES if rules is None else rules.most_bytes
     if text is None:
-        text = read_bytes(path, MAX_BYTES, BoardError, "a board")
-    source = _Source(path, allowed=allowed)
+        text = read_bytes(path, most, BoardError, "a board")
+    source = _Source(path, rules=rules)
     problem = content_problem(text[:256])
     if problem is not None:
         source.fail((), problem)
-    value = _parse(text, source)
+    value = _parse(text, source, most)
     if not isinstance(value, dict):
         source.fail((), "expected a board: a mapping with `slots`")
     board: _Board = source.validate(_Board, value, ())
-    result = Pedalboard(mix=board.mix)
-    result.name = board.name
-    _fill(result, board.slots, source, ("slots",))
-    result.macros = tuple(_macro(result, raw, source, ("macros", i)) for i, raw in enumerate(board.macros))
-    return result
+    files: list[Path] = []
+    slots = _plan(board.slots, source, ("slots",), files)
+    if rules is not None and _count(slots) > rules.most_slots:
+        source.fail(("slots",), f"{_count(slots)} slots; a board from the network may have {rules.most_slots}")
+    macros = tuple(_planned_macro(raw, source, ("macros", i)) for i, raw in enumerate(board.macros))
+    return BoardPlan(tuple(files), source, board, slots, macros)
 
 
-def _macro(board: Pedalboard, raw: object, source: _Source, place: tuple[str | int, ...]) -> Macro:
+def _count(slots: tuple[_Planned, ...]) -> int:
+    return sum(1 + _count(slot.inside) for slot in slots)
+
+
+def _planned_macro(raw: object, source: _Source, place: tuple[str | int, ...]) -> _Macro:
     found: _Macro = source.validate(_Macro, raw, place)
+    if source.rules is not None and len(found.to) > source.rules.most_targets:
+        most = source.rules.most_targets
+        source.fail((*place, "to"), f"{len(found.to)} parameters; a macro of a board from the network may have {most}")
+    return found
+
+
+def _macro(board: Pedalboard, found: _Macro, source: _Source, place: tuple[str | int, ...]) -> Macro:
     targets = []
     for target in found.to:
         targets.append(Target(target.parameter, target.min, target.max))
@@ -254,10 +347,11 @@ def _value_at(board: Pedalboard, address: str) -> object:
     return parameter_values(find_slot(board, slot))[name] if slot else getattr(board, name)
 
 
-def _parse(data: bytes, source: _Source) -> object:
-    """Return plain YAML data; the line of every field goes into `source`."""
-    if len(data) > MAX_BYTES:
-        source.fail((), f"is over {MAX_BYTES // 2**20} MB, too large for a board")
+def _parse(data: bytes, source: _Source, most: int) -> object:
+    """Return plain YAML data of at most so many bytes; the line of every field goes into `source`."""
+    if len(data) > most:
+        limit = f"{most // 2**20} MB" if most >= 2**20 else f"{most // 2**10} KB"
+        source.fail((), f"is over {limit}, too large for a board" + (" from the network" if source.rules else ""))
     try:
         document = read_yaml(data)
     except YamlError as error:
@@ -272,48 +366,99 @@ def _parse(data: bytes, source: _Source) -> object:
     return document.value
 
 
-def _fill(container: Container, slots: list[Any], source: _Source, where: tuple[str | int, ...]) -> None:
+def _plan(slots: list[Any], source: _Source, where: tuple[str | int, ...], files: list[Path]) -> tuple[_Planned, ...]:
+    """Return the slots of a list as far as the file alone decides; the files that they name are added to `files`."""
     if len(where) > 2 * MAX_DEPTH:
         source.fail(where, f"slots nested more than {MAX_DEPTH} deep")
     names: set[str] = set()
+    planned = []
     for i, raw in enumerate(slots):
+        checkpoint()
         place = (*where, i)
-        kinds = [k for k in _SLOTS if isinstance(raw, dict) and k in raw]
-        if len(kinds) != 1:
-            more = "; `import instruments` adds instrument" if "instrument" not in _SLOTS else ""
-            unknown = [str(k) for k in raw if k not in _COMMON] if isinstance(raw, dict) and not kinds else []
-            hint = next(filter(None, (suggestion(key, _SLOTS) for key in unknown)), "")
-            source.fail(place, f"expected a slot with one of: {', '.join(_SLOTS)}{more}{hint}")
-        slot: Slot = source.validate(_SLOTS[kinds[0]], raw, place)
-        for file in slot.files(source.path.parent) if source.allowed else ():
-            if source.allowed and not source.allowed(file):
-                source.fail(place, f"{file}: is outside the folders that this board may use")
-        plugin = _FILLERS[kinds[0]](slot, source, place)
-        container.append(plugin)
+        kind = _kind(raw, source, place)
+        slot: Slot = source.validate(_SLOTS[kind], raw, place)
+        if source.rules is not None:
+            slot = _located(slot, source, source.rules, place, files)
         if slot.name is not None:
             if slot.name == "macro":
                 source.fail((*place, "name"), "'macro' is how the board's own knobs are called; choose another name")
             if slot.name in names:
                 source.fail((*place, "name"), f"another slot is called {slot.name!r} already")
             names.add(slot.name)
-            container.name_slot(plugin, slot.name)
+        if isinstance(slot, _PluginSlot):
+            _plugin_values(slot, source, place)
+        inner = getattr(slot, kind) if kind in _CONTAINERS else []
+        planned.append(_Planned(kind, slot, place, _plan(inner, source, (*place, kind), files) if inner else ()))
+    return tuple(planned)
+
+
+def _kind(raw: object, source: _Source, place: tuple[str | int, ...]) -> str:
+    kinds = [k for k in _SLOTS if isinstance(raw, dict) and k in raw]
+    if len(kinds) != 1:
+        more = "; `import instruments` adds instrument" if "instrument" not in _SLOTS else ""
+        unknown = [str(k) for k in raw if k not in _COMMON] if isinstance(raw, dict) and not kinds else []
+        hint = next(filter(None, (suggestion(key, _SLOTS) for key in unknown)), "")
+        source.fail(place, f"expected a slot with one of: {', '.join(_SLOTS)}{more}{hint}")
+    return kinds[0]
+
+
+def _located(slot: Slot, source: _Source, rules: Rules, place: tuple[str | int, ...], files: list[Path]) -> Slot:
+    """Return a slot of a board from elsewhere, with the files that it names in place of their names."""
+    if slot.name is not None and not slot.name.isprintable():
+        source.fail((*place, "name"), "has characters that cannot be printed")
+    if slot.NATIVE and not rules.plugins:
+        source.fail(
+            place,
+            "plugins are native code; a board from the network may use them only if the worker was started with "
+            "--allow-plugins, and none outside the folders that this board may use",
+        )
+    found: dict[str, str] = {}
+    for name, mark in slot.file_fields().items():
+        value = getattr(slot, name)
+        bundled = mark.bundled()
+        if value is None or value in bundled:
+            continue
+        file = rules.locate(value, source.path.parent, slot.NATIVE)
+        if file is None:
+            hint = f"{suggestion(value, bundled)}; bundled: {', '.join(bundled)}" if bundled else ""
+            problem = "no such file, or it is outside the folders that this board may use"
+            source.fail((*place, name), f"{shown(value)}: {problem}{hint}")
+        files.append(file)
+        found[name] = str(file)
+    return slot.model_copy(update=found)
+
+
+def _fill(container: Container, slots: tuple[_Planned, ...], source: _Source, whole: Pedalboard) -> None:
+    """Build the plugins of some slots into a container, which is in `whole` already."""
+    for planned in slots:
+        plugin = _built(planned, source)
+        container.append(plugin)
+        if isinstance(plugin, Container):
+            _fill(plugin, planned.inside, source, whole)
+        if source.rules is not None:
+            try:
+                source.rules.check_size(whole)
+            except BoardError as error:
+                source.fail(planned.place, str(error))
+        if planned.slot.name is not None:
+            container.name_slot(plugin, planned.slot.name)
+
+
+def _built(planned: _Planned, source: _Source) -> Plugin:
+    """Return the plugin of a slot, a container still empty."""
+    if planned.kind in _CONTAINERS:
+        return _CONTAINERS[planned.kind]()
+    return _FILLERS[planned.kind](planned.slot, source, planned.place)
 
 
 def _placed(text: str, folder: Path) -> Path:
     """Return the absolute path of a file that a board names: the working directory may change later."""
-    path = Path(text).expanduser()
+    path = Path(os.path.expanduser(text))
     return path if path.is_absolute() else folder.absolute() / path
 
 
 def _file(text: str, source: _Source) -> Path:
     return _placed(text, source.path.parent)
-
-
-def timbre_files(folder: Path, *names: str | None) -> list[Path]:
-    """Those of some timbres that are files, not bundled."""
-    from neural_fx.timbre.library import timbre_in
-
-    return [place for name in names if isinstance(place := timbre_in(name, folder), Path)]
 
 
 def _settings(slot: Slot, processor: Processor, source: _Source, place: tuple[str | int, ...]) -> Processor:
@@ -380,7 +525,8 @@ def native_plugins() -> dict[str, type[pedalboard.Plugin]]:
     }
 
 
-def _plugin(slot: _PluginSlot, source: _Source, place: tuple[str | int, ...]) -> Plugin:
+def _plugin_values(slot: _PluginSlot, source: _Source, place: tuple[str | int, ...]) -> dict[str, Any]:
+    """Return the keywords of a native plugin for its class."""
     known = native_plugins()
     if slot.plugin not in known:
         hint = suggestion(slot.plugin, known)
@@ -394,8 +540,13 @@ def _plugin(slot: _PluginSlot, source: _Source, place: tuple[str | int, ...]) ->
             values[name] = native_value(kind, name, value)
         except ParameterError as error:
             source.fail((*place, "set", name), str(error))
+    return values
+
+
+def _plugin(slot: _PluginSlot, source: _Source, place: tuple[str | int, ...]) -> Plugin:
+    values = _plugin_values(slot, source, place)
     try:
-        return kind(**values)
+        return native_plugins()[slot.plugin](**values)
     except Exception as error:  # pybind raises several kinds for values it refuses
         source.fail((*place, "set"), " ".join(str(error).split())[:200])
 
@@ -420,17 +571,8 @@ def _vst3(slot: _Vst3Slot, source: _Source, place: tuple[str | int, ...]) -> Plu
     return plugin
 
 
-def _chain(slot: _ChainSlot, source: _Source, place: tuple[str | int, ...]) -> Plugin:
-    chain = Chain()
-    _fill(chain, slot.chain, source, (*place, "chain"))
-    return chain
-
-
-def _parallel(slot: _ParallelSlot, source: _Source, place: tuple[str | int, ...]) -> Plugin:
-    mix = Mix()
-    _fill(mix, slot.parallel, source, (*place, "parallel"))
-    return mix
-
+_CONTAINERS: dict[str, type[Container]] = {"chain": Chain, "parallel": Mix}
+"""Slots with slots inside."""
 
 _FILLERS: dict[str, Callable[[Any, _Source, tuple[str | int, ...]], Plugin]] = {
     "pedal": _pedal,
@@ -439,8 +581,6 @@ _FILLERS: dict[str, Callable[[Any, _Source, tuple[str | int, ...]], Plugin]] = {
     "ir": _ir,
     "plugin": _plugin,
     "vst3": _vst3,
-    "chain": _chain,
-    "parallel": _parallel,
 }
 
 
@@ -454,7 +594,7 @@ def add_slot(kind: str, model: type[Slot], fill: Fill, describe: Describe) -> No
 
     Args:
         kind: the field that the slot is known by.
-        model: its fields.
+        model: its fields. Those that name files are of the type `FileName` or `TimbreName`.
         fill: the plugin for a slot, and the folder that paths are relative to; a `NeuralFXError` that it raises
             becomes a `BoardError` with file and line.
         describe: the slot for a plugin, without ``set``, its paths relative to a folder; None for another kind.

@@ -51,7 +51,7 @@ class Convolution(pedalboard.Convolution):  # type: ignore[misc] # its stubs are
     ) -> None:
         self.path: Path | None = None
         if isinstance(impulse_response, (str, Path)):
-            self.path = Path(impulse_response).expanduser().absolute()
+            self.path = Path(os.path.expanduser(impulse_response)).absolute()
             self.audio, self.audio_rate = read_impulse_response(impulse_response)
         else:
             if sample_rate is None:

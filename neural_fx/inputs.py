@@ -6,6 +6,7 @@ Decoders wait for ever on a pipe, and call a Git LFS pointer or a zip archive "f
 from __future__ import annotations
 
 import os
+import re
 import stat
 from pathlib import Path
 
@@ -107,13 +108,24 @@ def read_bytes(path: str | Path, most: int, error: type[NeuralFXError] = NeuralF
     except ValueError:
         raise error(f"{path}: no file can have this name") from None
     if len(data) > most:
-        raise error(f"{path}: is over {most / 2**20:.0f} MB, too large for {kind}")
+        limit = f"{most / 2**20:.0f} MB" if most >= 2**20 else f"{most / 2**10:.0f} KB"
+        raise error(f"{path}: is over {limit}, too large for {kind}")
     return data
+
+
+_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+"""Control characters but for tabs and line breaks, and what turns the direction of text or breaks lines unseen."""
+
+
+_HALVES = re.compile("[\ud800-\udc7f\udd00-\udfff]")
+"""Halves of characters, as JSON can have them; those left out stand for bytes that are not UTF-8."""
 
 
 def printable(text: str | Path) -> str:
     r"""Return text that any terminal, JSON reader or network peer accepts.
 
-    Bytes of a file name that are not UTF-8 become ``\xNN``.
+    Bytes of a file name that are not UTF-8 become ``\xNN``, and so do characters that command a terminal.
     """
-    return str(text).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    whole = _HALVES.sub(lambda found: f"\\u{ord(found[0]):04x}", str(text))
+    shown = whole.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), shown)

@@ -185,14 +185,18 @@ class NeuralProcessor(Processor):
         super().set_parameter(name, value)
         self._aims = None
 
+    def _heading(self, name: str, value: float) -> float:
+        """Return what a parameter's ramp heads for at a value: the linear factor, level included, for a gain in dB."""
+        if name not in ("input_gain_db", "output_gain_db"):
+            return value
+        before, after = self._level_gains
+        return decibels(value + (before if name == "input_gain_db" else after))
+
     def _targets(self) -> dict[str, float]:
         """The parameter values with both gains as linear factors, levels included; the same dict until one changes."""
         if self._aims is not None:
             return self._aims
-        before, after = self._level_gains
-        values = dict(self._values)
-        values["input_gain_db"] = decibels(values["input_gain_db"] + before)
-        values["output_gain_db"] = decibels(values["output_gain_db"] + after)
+        values = {name: self._heading(name, value) for name, value in self._values.items()}
         self._aims = values
         return values
 

@@ -19,6 +19,7 @@ import numpy as np
 import pedalboard
 
 from neural_fx.impulse import check_native
+from neural_fx.interruption import checkpoint
 from neural_fx.macros import Macro
 from neural_fx.native_runs import NativeRun, Queue, native_kind
 from neural_fx.parameters import Parameter, Ramp
@@ -217,6 +218,7 @@ class Chain(Container):
         for stage in self._stages:
             if block.shape[1] == 0:
                 break
+            checkpoint()
             block = stage.feed(block)
         return self._out(block)
 

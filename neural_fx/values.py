@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Iterable
+from itertools import islice
 from numbers import Complex, Real
 from typing import SupportsFloat
 
@@ -12,6 +13,8 @@ import numpy as np
 
 from neural_fx.errors import ParameterError, ParameterTypeError
 
+MOST_COMPARED = 500
+"""Names that a misspelled one is compared with: a comparison takes about 50 us, and a large board has thousands."""
 LONGEST_SHOWN = 60
 """Characters of a refused value that an error message quotes at most."""
 
@@ -35,9 +38,9 @@ def suggestion(name: str, names: Iterable[str]) -> str:
 
     Args:
         name: what was written.
-        names: what there is.
+        names: what there is; the first `MOST_COMPARED` count.
     """
-    folded = {known.casefold(): known for known in names}
+    folded = {known.casefold(): known for known in islice(names, MOST_COMPARED)}
     near = difflib.get_close_matches(name[:256].casefold(), folded, 1)
     return f" (did you mean {folded[near[0]]!r}?)" if near else ""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -175,3 +176,27 @@ def write(tmp_path: Path) -> Callable[[Any, str], Path]:
         return path
 
     return writer
+
+
+Run = Callable[..., tuple[int, str, str]]
+"""Runs `neural-fx ARGS` in this process and returns (exit status, standard output, standard error)."""
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """A `Run`."""
+    from bridge.cli import main
+
+    def runner(*args: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["neural-fx", *map(str, args)])
+        monkeypatch.setenv("COLUMNS", "200")
+        capsys.readouterr()
+        try:
+            main()
+            status = 0
+        except SystemExit as stopped:
+            status = int(stopped.code or 0)
+        out, err = capsys.readouterr()
+        return status, out, err
+
+    return runner

@@ -30,9 +30,14 @@ def serve(
     oscquery_port: Annotated[int, typer.Option(min=0, max=65535, help="OSCQuery, HTTP and websocket.")] = 9002,
     announce: Annotated[bool, typer.Option("--announce/--no-announce", help="Tell OSCQuery by zeroconf.")] = True,
     stream_port: Annotated[int, typer.Option(min=0, max=65535, help="Audio clients.")] = 9010,
-    token: Annotated[str, typer.Option(help="What audio clients must say.", envvar="NEURAL_FX_TOKEN")] = "",
+    token: Annotated[
+        str, typer.Option(help="What audio clients, browsers and other machines must give.", envvar="NEURAL_FX_TOKEN")
+    ] = "",
     media: Annotated[list[Path] | None, typer.Option(help="Folder whose files OSC may name. Repeat for more.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="OSC may replace files there.")] = False,
+    allow_plugins: Annotated[
+        bool, typer.Option("--allow-plugins", help="Boards from the network may load VST3 plugins: native code.")
+    ] = False,
     device: Annotated[
         str,
         typer.Option(help="Of all streams: cpu, cpu-fast, cuda, mps, torch; auto: cpu, later ones cuda."),
@@ -52,6 +57,7 @@ def serve(
     """
     from bridge.config import Config, read_config
     from bridge.errors import BridgeError
+    from bridge.security import in_url
     from bridge.worker import Options, Worker
 
     if live not in ("jack", "portaudio", "none"):
@@ -79,6 +85,7 @@ def serve(
         midi=file.midi,
         config=config,
         instruments=instruments,
+        allow_plugins=allow_plugins,
     )
     with postponed() as ending:
         # A list, because a handler must not wait for a lock that the main thread may hold.
@@ -90,10 +97,11 @@ def serve(
             gc.collect()
             gc.freeze()  # a collection that walks over all of this takes longer than a small block
             console.print(
-                f"boards {', '.join(worker.boards)}; audio on {host}:{worker.streams.port}, "
-                f"OSC on {host}:{worker.osc.port}, replies to port {osc_reply_port}, "
-                f"OSCQuery on http://{host}:{worker.query.port}",
+                f"boards {', '.join(worker.boards)}; audio on {in_url(host)}:{worker.streams.port}, "
+                f"OSC on {in_url(host)}:{worker.osc.port}, replies to port {osc_reply_port}, "
+                f"OSCQuery on {worker.query.url}" + (" (browsers: add ?token= and your token)" if token else ""),
                 highlight=False,
+                soft_wrap=True,  # a URL in two lines cannot be opened
             )
             if plain or not console.is_terminal:
                 _wait(worker, ending, hangups)
@@ -102,6 +110,7 @@ def serve(
                     _wait(worker, ending, hangups, lambda: screen.update(_table(worker.status())))
         finally:
             worker.close()
+            gc.unfreeze()
 
 
 def _named(texts: list[str] | None, taken: Mapping[str, object], option: str, what: str) -> dict[str, str]:
@@ -132,7 +141,9 @@ def _table(status: list[dict[str, Any]]) -> Table:
     for heading in ("board", "streams", "load", "late blocks", "latency", ""):
         table.add_column(heading)
     for row in status:
-        muted = "[red]failed: bypassed[/red]" if row["muted"] else ""
-        cells = (row["board"], row["streams"], f"{100 * row['load']:.0f} %", row["late"], row["latency"], muted)
+        problems = ["failed: bypassed"] * bool(row["muted"])
+        problems += ["live audio: not connected"] * (row["live"] == "not connected")
+        problem = f"[red]{', '.join(problems)}[/red]" if problems else ""
+        cells = (row["board"], row["streams"], f"{100 * row['load']:.0f} %", row["late"], row["latency"], problem)
         table.add_row(*map(str, cells))
     return table

@@ -4,18 +4,20 @@ from bridge.host.board import BoardHost
 from bridge.host.changes import Change, last_ones
 from bridge.host.hosted import Hosted
 from bridge.host.instruments import InstrumentHost, as_message
-from bridge.host.sources import board_from, board_in, instrument_from
+from bridge.host.sources import ForeignBoard, board_from, board_in, board_named, instrument_from
 from bridge.host.stream import BoardStream
 
 __all__ = [
     "BoardHost",
     "BoardStream",
     "Change",
+    "ForeignBoard",
     "Hosted",
     "InstrumentHost",
     "as_message",
     "board_from",
     "board_in",
+    "board_named",
     "instrument_from",
     "last_ones",
 ]

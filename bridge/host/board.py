@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import mido
 
 from bridge.host.changes import Change, all_notes_off
 from bridge.host.hosted import SWITCH, Hosted, inside
-from bridge.host.stream import BoardStream
-from neural_fx.boards import board_text
-from neural_fx.errors import BoardError
+from bridge.host.latest import Latest
+from bridge.host.sources import ForeignBoard
+from bridge.host.stream import BoardStream, Voice
+from neural_fx.boards import board_text, save_board
+from neural_fx.errors import BoardError, reason
 from neural_fx.parameters import Parameter
 from neural_fx.pedalboard import Pedalboard
 from neural_fx.placement import LivePlacement
@@ -45,6 +47,8 @@ class BoardHost:
         self.name, self.make, self.notify = name, make, notify
         self.placement = placement or LivePlacement()
         self.lock = threading.RLock()
+        self._loading = threading.Lock()
+        self._loads = Latest(f"load-{name}")
         self.master = self.hosted(make())
         self.bypassed = 0.0
         self.changed: set[str] = set()
@@ -119,40 +123,88 @@ class BoardHost:
         """Change to another board: built and prepared here, cross-faded by every stream. A failure changes nothing.
 
         Raises:
-            NeuralFXError: the board cannot be built.
+            NeuralFXError: the board cannot be built, or one from the network did not pass its trial.
         """
-        master = self.hosted(make())
-        with self.lock:
-            streams = list(self.streams)
-        prepared = [(stream, stream.prepared(self._placed(make(), stream))) for stream in streams]
-        with self.lock:
-            self.make, self.master, self.bypassed = make, master, 0.0
-            self.changed |= set(self.table())
-            newer = [stream for stream in self.streams if all(stream is not known for known, _ in prepared)]
-            late = ((stream, stream.prepared(self._placed(make(), stream))) for stream in newer)
-            for stream, voice in [*prepared, *late]:
-                stream.replace(voice)
+        with self._loading:
+            try_out(make, (stream.spec for stream in list(self.streams)))
+            master = self.hosted(make())
+            prepared: dict[BoardStream, Voice] = {}
+            while True:
+                with self.lock:
+                    newer = [stream for stream in self.streams if stream not in prepared]
+                    if not newer:
+                        self._change_to(make, master, prepared)
+                        return
+                try_out(make, (stream.spec for stream in newer))
+                for stream in newer:
+                    prepared[stream] = stream.prepared(self._placed(make(), stream))
+
+    def _change_to(self, make: Callable[[], Pedalboard], master: Hosted, prepared: dict[BoardStream, Voice]) -> None:
+        self.make, self.master, self.bypassed = make, master, 0.0
+        self.changed |= set(self.table())
+        for stream in self.streams:
+            stream.replace(prepared[stream])
+
+    def load_soon(
+        self,
+        find: Callable[[], Callable[[], Pedalboard]],
+        done: Callable[[], None],
+        failed: Callable[[str], None],
+    ) -> None:
+        """Load another board on a thread of this board's own, one at a time; of those that wait, the latest.
+
+        Args:
+            find: returns what builds the board; called on that thread.
+            done: told when it is loaded.
+            failed: told why it is not, such as that a later one came before it began.
+        """
+
+        def work() -> None:
+            try:
+                self.load(find())
+            except Exception as error:  # plugins by anyone can raise anything; the board stays
+                failed(reason(error))
+            else:
+                done()
+
+        self._loads.put(work, lambda: failed("not loaded: another load of this board came before it began"))
 
     def open(self, spec: Spec) -> BoardStream:
         """A new stream, with the parameters as they stand.
 
         Raises:
-            NeuralFXError: the board cannot be built or does not take this rate or number of channels.
+            NeuralFXError: the board cannot be built or does not take this rate or number of channels, or one from
+                the network did not pass its trial.
         """
-        made = self.make()
+        while True:
+            make = self.make
+            try_out(make, [spec])
+            stream = self._opened(make, spec)
+            if stream is not None:
+                return stream
+
+    def _opened(self, make: Callable[[], Pedalboard], spec: Spec) -> BoardStream | None:
+        """Return a new stream of a board, or None if another board was loaded meanwhile."""
+        made = make()
         share = self.placement.put(made, spec.channels)
         try:
             board = self.hosted(made)
             with self.lock:
-                for address in self.master.knobs():
-                    if board.value(address) != self.master.value(address):
-                        board.apply(address, self.master.value(address))
-                stream = BoardStream(board, spec, lambda sentence: self.notify(self.name, sentence))
-                stream.share, stream.bypass = share, self.bypassed
-                self.streams.append(stream)
+                if self.make is make:
+                    return self._added(board, spec, share)
         except BaseException:
             self.placement.end(share)
             raise
+        self.placement.end(share)
+        return None
+
+    def _added(self, board: Hosted, spec: Spec, share: float) -> BoardStream:
+        for address in self.master.knobs():
+            if board.value(address) != self.master.value(address):
+                board.apply(address, self.master.value(address))
+        stream = BoardStream(board, spec, lambda sentence: self.notify(self.name, sentence))
+        stream.share, stream.bypass = share, self.bypassed
+        self.streams.append(stream)
         return stream
 
     def _placed(self, board: Pedalboard, stream: BoardStream) -> Pedalboard:
@@ -161,12 +213,23 @@ class BoardHost:
         stream.share = self.placement.put(board, stream.spec.channels)
         return board
 
-    def copy(self) -> Pedalboard:
-        """The board as a plain one, with the parameters as they stand (bypassed slots play)."""
-        board = self.make()
+    def copy(self, spec: Spec | None = None) -> Pedalboard:
+        """The board as a plain one, with the parameters as they stand (bypassed slots play).
+
+        Args:
+            spec: how it will be played; a board from the network is tried out at that first.
+
+        Raises:
+            NeuralFXError: it cannot be built, or did not pass its trial.
+        """
         with self.lock:
-            board.mix = self.master.mix
-            for holder, plugin in zip(self.master, board, strict=True):
+            make, master = self.make, self.master
+        if spec is not None:
+            try_out(make, [spec])
+        board = make()
+        with self.lock:
+            board.mix = master.mix
+            for holder, plugin in zip(master, board, strict=True):
                 for name, value in parameter_values(inside(holder)).items():
                     set_parameter(plugin, name, value)
         return board
@@ -174,22 +237,30 @@ class BoardHost:
     def text(self, folder: Path) -> str:
         """The board with its parameters as they stand, as the YAML of a file in a folder; "" where it has none."""
         with self.lock:
-            board = Pedalboard([inside(slot) for slot in self.master], mix=self.master.mix)
-            for name, plugin in zip(slot_names(self.master), board, strict=True):
-                board.name_slot(plugin, name)
-            board.name, board.macros = self.master.name, self.master.given
+            board = self._plain(slot_names(self.master))
             try:
                 return board_text(board, folder)
             except BoardError:
                 return ""
 
     def save(self, path: Path) -> None:
-        """Write the board, with the parameters as they stand, to a board file.
+        """Write the board, with the parameters as they stand, to a board file. Builds nothing.
 
         Raises:
             BoardError: it has a plugin that a file cannot name.
         """
-        self.copy().save(path, overwrite=True)
+        with self.lock:
+            board = self._plain(self.master.given_names)
+        save_board(board, path, overwrite=True)
+
+    def _plain(self, names: Iterable[str | None]) -> Pedalboard:
+        """Return a board of the plugins whose values `master` keeps, which is not to be played."""
+        board = Pedalboard([inside(slot) for slot in self.master], mix=self.master.mix)
+        for name, plugin in zip(names, list(board), strict=True):
+            if name is not None:
+                board.name_slot(plugin, name)
+        board.name, board.macros = self.master.name, self.master.given
+        return board
 
     def close(self, stream: BoardStream) -> None:
         """Forget a stream."""
@@ -197,3 +268,13 @@ class BoardHost:
             if stream in self.streams:
                 self.streams.remove(stream)
                 self.placement.end(stream.share)
+
+
+def try_out(make: Callable[[], Pedalboard], specs: Iterable[Spec]) -> None:
+    """Try a board from the network out at some rates and numbers of channels; the user's own boards are not tried.
+
+    Raises:
+        BoardError: it did not pass.
+    """
+    if isinstance(make, ForeignBoard):
+        make.try_at(specs)

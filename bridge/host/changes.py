@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import itertools
 import time
@@ -12,6 +13,7 @@ from dataclasses import dataclass, replace
 import mido
 
 from bridge.protocol import Event
+from neural_fx.errors import ParameterError, reason
 
 MOST_WAITING = 8192
 """Changes that a stream keeps, of each kind: for its next block, and for later times."""
@@ -101,6 +103,19 @@ class Schedule:
             found += [Change("", message) for message in all_notes_off()]
         return found
 
+    def take_all(self) -> list[Change]:
+        """Remove all changes that wait and return them, in their order, to be made elsewhere."""
+        found = []
+        with contextlib.suppress(IndexError):
+            while True:
+                found.append(self._inbox.popleft())
+        timed, self._timed = [change for _, _, change in sorted(self._timed, key=lambda item: item[:2])], []
+        return timed + found
+
+    def put_back(self, changes: Iterable[Change]) -> None:
+        """Keep changes of `take_all` again, before those that came meanwhile."""
+        self._inbox.extendleft(reversed(list(changes)))
+
     def _sort_inbox(self, found: list[Change]) -> None:
         for _ in range(min(len(self._inbox), MOST_PER_BLOCK)):
             try:
@@ -155,19 +170,21 @@ def last_ones(changes: Iterable[Change]) -> list[Change]:
     return list(found.values())
 
 
-def change_of(event: Event, notes: bool) -> Change | None:
+def change_of(event: Event, notes: bool) -> Change:
     """Return the change that a client's event asks for.
 
     Args:
-        event: of a block.
-        notes: whether the board takes MIDI.
+        event: of a BLOCK.
+        notes: whether the board has an instrument.
 
-    Returns:
-        None for MIDI that the board does not take, or that is not a MIDI message.
+    Raises:
+        ParameterError: MIDI for a board without an instrument, or bytes that are not a MIDI message.
     """
     if event.address:
         return Change(event.address, event.value, event.offset)
+    if not notes:
+        raise ParameterError("MIDI for a board without an instrument")
     try:
-        return Change("", mido.Message.from_bytes(event.midi), event.offset) if notes else None
-    except ValueError:
-        return None
+        return Change("", mido.Message.from_bytes(event.midi), event.offset)
+    except ValueError as error:
+        raise ParameterError(f"not a MIDI message: {reason(error)}") from None

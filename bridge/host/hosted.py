@@ -22,6 +22,10 @@ class Hosted(Pedalboard):
     """A board whose slots can be bypassed: every plugin in a board of its own, whose mix is the switch.
 
     Its macros, or those that it has by default, are at ``macro/1`` and so on.
+
+    Attributes:
+        given: the macros that its file has.
+        given_names: the names that its file gives to slots; None for a slot without.
     """
 
     def __init__(self, board: Pedalboard) -> None:
@@ -33,6 +37,7 @@ class Hosted(Pedalboard):
             self.append(slot)
             self.name_slot(slot, name)
         self.given = board.macros
+        self.given_names = [board.given_name(plugin) for plugin in board]
         self.macros = board.macros or default_macros(self.knobs())
         shares = [macro.position(self.knobs(), self._value) for macro in self.macros]
         self._macro_table = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from bridge.host.changes import Change, Schedule, change_of, last_ones
 from bridge.host.hosted import SWITCH, Hosted
 from bridge.protocol import Event
 from neural_fx.errors import NeuralFXError, ParameterError, reason
+from neural_fx.interruption import checkpoint
 from neural_fx.native_runs import Queue
 from neural_fx.parameters import Ramp
 from neural_fx.pedalboard import Pedalboard
@@ -29,6 +30,10 @@ def _late(channels: int, samples: int) -> Queue:
     queue = Queue(channels)
     queue.put(np.zeros((channels, samples), np.float32))
     return queue
+
+
+def _nothing() -> None:
+    """Do nothing."""
 
 
 def _why(error: Exception) -> str:
@@ -54,8 +59,10 @@ class Voice:
 
         Raises:
             NotFiniteError: the board made NaN or infinite samples.
+            Interrupted: nobody waits for the block any more.
         """
         for part in self.board.push(block):
+            checkpoint()
             self.ready.put(part)
         missing = block.shape[1] - len(self.ready)
         if missing > 0:  # a member held back more than it had said: time stays, a gap is heard
@@ -74,6 +81,9 @@ class BoardStream:
         load: share of the time that computing takes, smoothed.
         peak: largest magnitudes (in, out) since last asked.
         share: of the CPU's load, as `LivePlacement.put` told it.
+        refused: called with (address, sentence) for a change that cannot be made; "" is the address of MIDI. None:
+            `failed` gets the sentence, except for MIDI.
+        wake: called after a change was kept or another board was set, for an engine that does not look by itself.
     """
 
     def __init__(self, board: Hosted, spec: Spec, failed: Callable[[str], None]) -> None:
@@ -81,6 +91,7 @@ class BoardStream:
         self.voice, self.next = Voice(board, spec), None
         self.schedule = Schedule(spec.sample_rate)
         self._dropped = 0
+        self.refused: Callable[[str, str], None] | None = None
         self.muted = False
         self.bypass = 0.0
         self.blocks = self.late = 0
@@ -89,6 +100,7 @@ class BoardStream:
         self._wet = Ramp(1.0, round(FADE_SECONDS * spec.sample_rate))
         self._dry = _late(spec.channels, self.voice.latency)
         self._warming = self._faded = 0
+        self.wake: Callable[[], None] = _nothing
 
     next: Voice | None
 
@@ -100,6 +112,7 @@ class BoardStream:
     def change(self, change: Change) -> None:
         """Keep a change for its block. Any thread may call this, one at a time."""
         self.schedule.add(change)
+        self.wake()
 
     def prepared(self, board: Pedalboard) -> Voice:
         """A board made ready for this stream, off its thread."""
@@ -110,6 +123,7 @@ class BoardStream:
         self._warming = round(WARM_SECONDS * self.spec.sample_rate)
         self._faded = 0
         self.next = voice
+        self.wake()
 
     def process(self, block: Audio, events: Sequence[Event] = ()) -> Audio:
         """The next block (channels, frames); never raises, never returns another length."""
@@ -125,8 +139,7 @@ class BoardStream:
         return out
 
     def _scheduled(self, block: Audio, events: Sequence[Event]) -> Audio:
-        changes = [c for event in events if (c := change_of(event, self.voice.board.takes_notes)) is not None]
-        changes += self.schedule.due(block.shape[1])
+        changes = [*self._asked(events), *self.schedule.due(block.shape[1])]
         self._report_dropped()
         parts, at, count = [], 0, block.shape[1]
         for change in last_ones(sorted(changes, key=lambda change: change.offset)):
@@ -145,19 +158,32 @@ class BoardStream:
             self.failed(f"{dropped - self._dropped} changes dropped: too many wait for one stream")
             self._dropped = dropped
 
+    def _asked(self, events: Sequence[Event]) -> Iterator[Change]:
+        for event in events:
+            try:
+                yield change_of(event, self.voice.board.takes_notes)
+            except ParameterError as error:
+                self._refuse(event.address, str(error))
+
+    def _refuse(self, address: str, sentence: str) -> None:
+        if self.refused is not None:
+            self.refused(address, sentence)
+        elif address:
+            self.failed(sentence)
+
     def _do(self, change: Change) -> None:
         if change.address == "bypass":
             try:
                 self.bypass = SWITCH.check(change.value)
             except ParameterError as error:
-                self.failed(str(error))
+                self._refuse(change.address, str(error))
             return
         for voice in (self.voice, self.next):
             if voice is not None:
                 try:
                     voice.board.apply("" if change.is_note else voice.board.canonical(change.address), change.value)
                 except NeuralFXError as error:
-                    self.failed(str(error))
+                    self._refuse(change.address, str(error))
 
     def _play(self, block: Audio) -> Audio:
         if self.muted and self.next is not None:  # what failed is not played again, so there is nothing to fade from

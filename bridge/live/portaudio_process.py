@@ -2,34 +2,60 @@
 
 from __future__ import annotations
 
-import json
-import sys
+import time
 from typing import Any
 
 import numpy as np
 
-from bridge.live.exchange import Exchange
+from bridge.live.exchange import Exchange, prepare
+
+SILENT_SECONDS = 5.0
+"""An interface that asks for no audio for so long is gone: some systems do not report one that is unplugged."""
+
+
+class Watch:
+    """Ends the exchange when the interface asks for no more audio."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        self.exchange = exchange
+        self.periods = -1
+        self.since = time.monotonic()
+
+    def tend(self) -> None:
+        """Compare the count of periods with that of the last call."""
+        periods, now = self.exchange.counters.read()["periods"], time.monotonic()
+        if periods != self.periods:
+            self.periods, self.since = periods, now
+        elif now - self.since > SILENT_SECONDS:
+            self.exchange.end("the audio interface asks for no more audio")
 
 
 def main() -> None:
-    """Serve until standard input closes. Argument: JSON with channels, device (part of its name), frames, rate."""
+    """Serve until standard input closes. Argument: JSON with channels, device (part of a name), frames, rate, files."""
+    wanted, output = prepare()
     import sounddevice  # type: ignore[import-untyped, unused-ignore]
 
-    wanted = json.loads(sys.argv[1])
     channels, frames, rate = wanted["channels"], wanted["frames"], wanted["rate"]
     device = wanted["device"] or None
     sounddevice.check_input_settings(device, channels, "float32", samplerate=rate)
     sounddevice.check_output_settings(device, channels, "float32", samplerate=rate)
-    exchange = Exchange(device or "default", rate, channels, frames)
+    exchange = Exchange(device or "default", rate, channels, frames, wanted["files"], output)
     block = np.zeros((channels, frames), np.float32)
 
     def process(incoming: Any, outgoing: Any, count: int, times: Any, status: Any) -> None:
-        exchange.xruns += bool(status)
+        if status:
+            exchange.counters.add("xruns")
         block[:] = incoming.T
         outgoing[:] = exchange.period(block).T
 
-    with sounddevice.Stream(rate, frames, device, channels, "float32", latency="low", callback=process):
-        exchange.serve()
+    def finished() -> None:
+        exchange.end("the audio interface stopped")
+
+    stream = sounddevice.Stream(
+        rate, frames, device, channels, "float32", latency="low", callback=process, finished_callback=finished
+    )
+    with stream:
+        exchange.serve(Watch(exchange).tend)
 
 
 if __name__ == "__main__":

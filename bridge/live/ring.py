@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import mmap
+import os
+import sys
 import tempfile
+import time
 from pathlib import Path
 
 import numpy as np
@@ -14,40 +18,119 @@ Audio = NDArray[np.float32]
 BLOCKS = 8
 """How many blocks can wait in a ring."""
 _HEAD = 64  # a cache line for each index
+_PREFIX = "neural-fx-ring-"
+_LEFTOVER_SECONDS = 60
+_IN_MEMORY = Path("/dev/shm")
+
+
+class SharedFile:
+    """Memory for two processes: a file without a name, so that nothing is left when both have ended, however they end.
+
+    Windows cannot pass an open file on. There the file has a name until `close`.
+
+    Attributes:
+        name: what the other process opens: an inherited descriptor, or a path on Windows.
+
+    Raises:
+        OSError: no file can be created.
+    """
+
+    name: int | str
+
+    def __init__(self) -> None:
+        if sys.platform == "win32":
+            self.descriptor, self.name = tempfile.mkstemp(prefix=_PREFIX)
+        elif sys.platform == "linux":
+            self.descriptor = self.name = os.memfd_create("neural-fx-ring")
+        else:
+            self.descriptor, path = tempfile.mkstemp(prefix=_PREFIX)
+            os.unlink(path)
+            self.name = self.descriptor
+
+    def allocate(self, size: int) -> None:
+        """Fill with zeros to a size. Memory that is only promised would end the process when it runs out.
+
+        Raises:
+            OSError: there is not enough memory or disk space.
+        """
+        os.lseek(self.descriptor, 0, os.SEEK_SET)
+        rest = memoryview(bytes(size))
+        while rest:
+            rest = rest[os.write(self.descriptor, rest) :]
+
+    def close(self) -> None:
+        """Close this process's descriptor. What is mapped stays mapped."""
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+            self.descriptor = -1
+        if isinstance(self.name, str):
+            with contextlib.suppress(OSError):  # Windows keeps a file that a process still maps
+                os.unlink(self.name)
+
+
+def remove_leftovers() -> None:
+    """Remove the named ring files that killed processes left: on Windows, or by earlier versions.
+
+    A file that processes have mapped may be removed too: its memory stays until they end.
+    """
+    for folder in {_IN_MEMORY, Path(tempfile.gettempdir())}:
+        for path in folder.glob(f"{_PREFIX}*"):
+            with contextlib.suppress(OSError):
+                if time.time() - path.stat().st_mtime > _LEFTOVER_SECONDS:
+                    path.unlink()
+
+
+def ring_size(channels: int, frames: int) -> int:
+    """Return the bytes of a ring for blocks of this size."""
+    return 2 * _HEAD + 4 * channels * frames * BLOCKS
 
 
 def ring_file(channels: int, frames: int) -> Path:
-    """A new file of the size of a ring, in memory where the system has such a place; the caller removes it."""
-    shared = Path("/dev/shm")
-    folder = shared if shared.is_dir() else None
-    with tempfile.NamedTemporaryFile(prefix="neural-fx-ring-", dir=folder, delete=False) as file:
-        file.truncate(_size(channels, frames))
+    """Create a file of the size of a ring, in memory where the system has such a place; the caller removes it."""
+    folder = _IN_MEMORY if _IN_MEMORY.is_dir() else None
+    with tempfile.NamedTemporaryFile(prefix=_PREFIX, dir=folder, delete=False) as file:
+        file.truncate(ring_size(channels, frames))
         return Path(file.name)
 
 
-def _size(channels: int, frames: int) -> int:
-    return 2 * _HEAD + 4 * channels * frames * BLOCKS
+def mapped(source: str | Path | int, size: int) -> mmap.mmap:
+    """Map a file, given by its path or an open descriptor, for reading and writing."""
+    if isinstance(source, int):
+        return mmap.mmap(source, size)
+    with Path(source).open("r+b") as file:
+        return mmap.mmap(file.fileno(), size)
 
 
 class Ring:
     """A queue of blocks of one size, in a file that two processes map.
 
     Args:
-        path: from `ring_file`, for the same sizes.
+        source: a `SharedFile`'s name or a path, of `ring_size` bytes.
         channels, frames: of a block.
     """
 
-    def __init__(self, path: str | Path, channels: int, frames: int) -> None:
-        with Path(path).open("r+b") as file:
-            self._memory = mmap.mmap(file.fileno(), _size(channels, frames))
+    def __init__(self, source: str | Path | int, channels: int, frames: int) -> None:
+        self._memory = mapped(source, ring_size(channels, frames))
         self._written = np.frombuffer(self._memory, np.uint64, 1, 0)
         self._read = np.frombuffer(self._memory, np.uint64, 1, _HEAD)
         samples = np.frombuffer(self._memory, np.float32, channels * frames * BLOCKS, 2 * _HEAD)
         self._slots = samples.reshape(BLOCKS, channels, frames)
 
+    HEAD = _HEAD
+    """Bytes before the blocks for each of the two counters."""
+
+    def memory(self) -> NDArray[np.uint8]:
+        """Return the bytes that both processes share."""
+        return np.frombuffer(self._memory, np.uint8)
+
     def __len__(self) -> int:
         """Blocks that wait."""
         return int(self._written[0]) - int(self._read[0])
+
+    @property
+    def full(self) -> bool:
+        """Whether `put` would refuse a block."""
+        return len(self) >= BLOCKS
 
     def put(self, block: Audio) -> bool:
         """Add a block (channels, frames); False, and nothing happens, if the ring is full."""
@@ -66,3 +149,33 @@ class Ring:
         into[:] = self._slots[read % BLOCKS]
         self._read[0] = read + 1
         return True
+
+
+class Counters:
+    """What the I/O process counts and the worker reads, in a file that both map.
+
+    Args:
+        source: a `SharedFile`'s name or a path, of `SIZE` bytes.
+
+    Attributes:
+        periods: that the audio system asked for.
+        dropouts: periods that played the dry input, because the worker's audio was not there in time.
+        xruns: that the audio system reported.
+        midi_lost: MIDI messages that the worker could not take.
+    """
+
+    _NAMES = ("periods", "dropouts", "xruns", "midi_lost")
+    SIZE = 8 * len(_NAMES)
+
+    def __init__(self, source: str | Path | int) -> None:
+        self._memory = mapped(source, self.SIZE)
+        self._values = np.frombuffer(self._memory, np.uint64)
+
+    def add(self, name: str, count: int = 1) -> None:
+        """Count. A name belongs to one thread of the I/O process."""
+        at = self._NAMES.index(name)
+        self._values[at] = int(self._values[at]) + count
+
+    def read(self) -> dict[str, int]:
+        """Return all counts."""
+        return {name: int(value) for name, value in zip(self._NAMES, self._values, strict=True)}

@@ -1,7 +1,8 @@
-"""OSC packets from bytes and back (python-osc), bounded, and the two ways they are framed over TCP."""
+"""OSC packets from bytes and back (python-osc writes them), bounded, and the two ways they are framed over TCP."""
 
 from __future__ import annotations
 
+import math
 import struct
 import time
 from collections.abc import Iterator
@@ -9,13 +10,25 @@ from dataclasses import dataclass
 from typing import Any
 
 from pythonosc.osc_message_builder import ArgValue, OscMessageBuilder
-from pythonosc.osc_packet import OscPacket
 
 from bridge.errors import ProtocolError
+from bridge.security import clean
 from neural_fx.errors import reason
+from neural_fx.inputs import printable
 
 MOST_BYTES = 65536
 MOST_MESSAGES = 4096
+MOST_ARGUMENTS = 4096
+MOST_DEPTH = 8
+"""Levels of bundles in bundles, and of arrays in arrays."""
+HORIZON_SECONDS = 3600.0
+"""How far ahead a time tag may be."""
+
+_BUNDLE = b"#bundle\0"
+_NOW = 1
+_NTP_EPOCH = 2208988800.0
+_NUMBERS = {"i": ">i", "h": ">q", "f": ">f", "d": ">d"}
+_CONSTANTS = {"T": True, "F": False, "N": None, "I": math.inf}
 
 
 @dataclass(frozen=True)
@@ -28,32 +41,114 @@ class Message:
 
 
 def decode(data: bytes) -> list[Message]:
-    """The messages of a packet, bundles unfolded.
+    """Return the messages of a packet, bundles unfolded, in the order of their times.
 
     Raises:
-        ProtocolError: it is malformed, nested too deeply, or has too many messages.
+        ProtocolError: the packet is malformed, nested too deeply, or has too many messages.
     """
+    found: list[Message] = []
     try:
-        timed = OscPacket(data).messages
-        found = [Message(t.message.address, tuple(t.message.params), _due(t.time)) for t in timed]
-    except RecursionError:
-        raise ProtocolError("an OSC packet is nested too deeply") from None
-    except Exception as error:  # python-osc lets UnicodeDecodeError, struct.error and others through
-        raise ProtocolError(f"not an OSC packet: {reason(error)[:100]}") from None
-    if len(found) > MOST_MESSAGES:
-        raise ProtocolError(f"an OSC packet of {len(found)} messages; {MOST_MESSAGES} at most")
-    return found
+        _unfold(memoryview(data), 0.0, 0, found)
+    except ProtocolError:
+        raise
+    except (ValueError, IndexError, struct.error) as error:  # too short, or text that is not UTF-8
+        raise ProtocolError(f"not an OSC packet: {clean(reason(error), 100)}") from None
+    return sorted(found, key=lambda message: message.when)
 
 
-def _due(when: float) -> float:
-    return when if when > time.time() + 0.001 else 0.0
+def too_far(message: Message) -> str:
+    """Return why a message's time tag is refused, as a sentence; empty if it is not."""
+    ahead = message.when - time.time()
+    if message.when and not ahead <= HORIZON_SECONDS:
+        return f"the time tag is {ahead:.0f} s ahead; {HORIZON_SECONDS:.0f} s at most"
+    return ""
+
+
+def _unfold(data: memoryview, when: float, depth: int, found: list[Message]) -> None:
+    """Add the messages of a packet, or of an element of a bundle."""
+    if bytes(data[:8]) == _BUNDLE:
+        if depth >= MOST_DEPTH:
+            raise ProtocolError(f"an OSC packet is nested too deeply: {MOST_DEPTH} bundles at most")
+        (tag,) = struct.unpack_from(">Q", data, 8)
+        when, at, count = _due(tag), 16, 0
+        while at < len(data):
+            (size,) = struct.unpack_from(">i", data, at)
+            at, count = at + 4, count + 1
+            if size <= 0 or size > len(data) - at:
+                raise ProtocolError(f"not an OSC packet: a bundle's element of {size} bytes, {len(data) - at} are left")
+            if count > MOST_MESSAGES:
+                raise ProtocolError(f"an OSC bundle of over {MOST_MESSAGES} elements")
+            _unfold(data[at : at + size], when, depth + 1, found)
+            at += size
+        return
+    if len(found) >= MOST_MESSAGES:
+        raise ProtocolError(f"an OSC packet of over {MOST_MESSAGES} messages")
+    found.append(_message(bytes(data), when))
+
+
+def _due(tag: int) -> float:
+    """Return when a time tag is due, as `time.time` tells it; 0 if that is now or was before."""
+    when = tag / 2**32 - _NTP_EPOCH
+    return when if tag != _NOW and when > time.time() + 0.001 else 0.0
+
+
+def _message(data: bytes, when: float) -> Message:
+    if not data.startswith(b"/"):
+        raise ProtocolError("not an OSC packet: expected an address that begins with /, or #bundle")
+    address, at = _string(data, 0)
+    if at >= len(data):  # old senders leave out the tags where there are no arguments
+        return Message(address, (), when)
+    tags, at = _string(data, at)
+    if not tags.startswith(",") or len(tags) > MOST_ARGUMENTS:
+        raise ProtocolError(f"not an OSC packet: expected type tags after a comma, {MOST_ARGUMENTS} at most")
+    levels: list[list[Any]] = [[]]
+    for tag in tags[1:]:
+        if tag == "[" and len(levels) <= MOST_DEPTH:
+            levels.append([])
+        elif tag == "]" and len(levels) > 1:
+            array = levels.pop()
+            levels[-1].append(array)
+        else:
+            value, at = _argument(tag, data, at)
+            levels[-1].append(value)
+    if len(levels) != 1:
+        raise ProtocolError("not an OSC packet: an array does not end")
+    return Message(address, tuple(levels[0]), when)
+
+
+def _argument(tag: str, data: bytes, at: int) -> tuple[Any, int]:
+    """Return an argument and where the next one begins."""
+    if tag in _CONSTANTS:
+        return _CONSTANTS[tag], at
+    if tag in _NUMBERS:
+        if tag == "f":  # Reaktor leaves out zero bytes at the end
+            data += bytes(max(0, min(3, at + 4 - len(data))))
+        layout = struct.Struct(_NUMBERS[tag])
+        return layout.unpack_from(data, at)[0], at + layout.size
+    if tag in "sS":
+        return _string(data, at)
+    if tag == "b":
+        (size,) = struct.unpack_from(">i", data, at)
+        if not 0 <= size <= len(data) - at - 4:
+            raise ProtocolError(f"not an OSC packet: a blob of {size} bytes")
+        return data[at + 4 : at + 4 + size], at + 4 + size + -size % 4
+    if tag in "crm":  # a character, a colour, a MIDI message
+        return struct.unpack_from(">4s", data, at)[0], at + 4
+    if tag == "t":
+        return struct.unpack_from(">Q", data, at)[0], at + 8
+    raise ProtocolError(f"not an OSC packet: unknown type tag {clean(tag)!r}")
+
+
+def _string(data: bytes, at: int) -> tuple[str, int]:
+    end = data.index(0, at)
+    return data[at:end].decode(), end + 4 - (end - at) % 4
 
 
 def encode(address: str, *arguments: ArgValue) -> bytes:
-    """A message as a packet."""
+    """Return a message as a packet. Text that OSC cannot carry, such as a zero, is escaped."""
     builder = OscMessageBuilder(address)
     for argument in arguments:
-        builder.add_arg(argument)
+        builder.add_arg(printable(argument).replace("\0", "\\0") if isinstance(argument, str) else argument)
     return bytes(builder.build().dgram)
 
 
@@ -81,6 +176,11 @@ class Framing:
     def __init__(self) -> None:
         self.is_slip: bool | None = None
         self._held = bytearray()
+
+    @property
+    def pending(self) -> bool:
+        """Return whether a packet has begun and is not complete."""
+        return bool(self._held)
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         """The packets that these bytes complete.

@@ -7,29 +7,24 @@ over the websocket, values as OSC packets.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import socket
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
-from websockets.datastructures import Headers
-from websockets.exceptions import ConnectionClosed
-from websockets.http11 import Request, Response
-from websockets.sync.server import Server, ServerConnection, serve
-
-from bridge.errors import ProtocolError
 from bridge.host import InstrumentHost
-from bridge.osc.packets import MOST_BYTES, decode
-from bridge.osc.server import OscServer, Sender
+from bridge.osc.patterns import LONGEST
+from bridge.osc.peers import Peer
+from bridge.osc.server import OscServer
 from bridge.osc.tree import wire
+from bridge.osc.web import Answer, WebServer, WebSocket, web_url
+from bridge.security import as_address, family_of, new_token
 from neural_fx import __version__
 from neural_fx.errors import reason
 from neural_fx.parameters import Parameter
-from neural_fx.values import suggestion
+from neural_fx.values import shown, suggestion
 
 SERVICE = "_oscjson._tcp.local."
 ATTRIBUTES = ("VALUE", "RANGE", "TYPE", "ACCESS", "DESCRIPTION", "UNIT", "FULL_PATH", "CONTENTS")
@@ -39,6 +34,9 @@ MOST_LISTENED = 4096
 @dataclass
 class QueryServer:
     """Answers OSCQuery for an `OscServer`.
+
+    Browsers and other machines must give a token: that of the OSC server, or without one a random one.
+    `bridge.security.web_refusal` has the rules.
 
     Args:
         osc: whose tree it is.
@@ -52,47 +50,54 @@ class QueryServer:
     osc: OscServer
     port: int = 9002
     announce: bool = True
+    problem: str = ""
+    _own_token: str = field(default_factory=new_token, repr=False)
 
     def __post_init__(self) -> None:
-        self.server: Server = serve(
-            self._listen, self.osc.host, self.port, process_request=self._answer, max_size=MOST_BYTES, compression=None
+        osc = self.osc
+        self.web = WebServer(
+            osc.host, self.port, lambda: self.token, self._answer, self._listen, osc.guesses, osc.troubles
         )
-        self.port = self.server.socket.getsockname()[1]
-        self.thread = threading.Thread(target=self.server.serve_forever, name="oscquery", daemon=True)
-        self.thread.start()
+        self.port = self.web.port
         self._zeroconf: Any = None
         if self.announce:
             threading.Thread(target=self._announce, name="oscquery-announce", daemon=True).start()
 
     def close(self) -> None:
         """Hang up and take the announcement back."""
-        self.server.shutdown()
-        self.thread.join(2)
+        self.web.close()
         if self._zeroconf is not None:
-            self._zeroconf.close()
+            closing = threading.Thread(target=self._zeroconf.close, name="oscquery-goodbye", daemon=True)
+            closing.start()
+            closing.join(1)  # it waits for the network
+
+    @property
+    def token(self) -> str:
+        """Return what browsers and other machines must give."""
+        return self.osc.token or self._own_token
+
+    @property
+    def url(self) -> str:
+        """Return the URL for a browser. It has the token if that is random, not if the user chose it."""
+        return web_url(self.osc.host, self.port, "" if self.osc.token else self._own_token)
 
     # -- HTTP ------------------------------------------------------------------------------------------------------
 
-    def _answer(self, connection: ServerConnection, request: Request) -> Response | None:
-        if "websocket" in request.headers.get("Upgrade", "").lower():
-            return None
-        split = urlsplit(request.path)
-        path, query = unquote(split.path).rstrip("/") or "/", split.query.split("=")[0].upper()
-        if query == "HOST_INFO":
-            return _json(HTTPStatus.OK, self.host_info())
+    def _answer(self, path: str, attribute: str) -> Answer:
+        if attribute == "HOST_INFO":
+            return HTTPStatus.OK, self.host_info()
         node = self.node(path)
         if node is None:
-            return _json(HTTPStatus.NOT_FOUND, {"error": f"nothing at {path}"})
-        if not query:
-            return _json(HTTPStatus.OK, node)
-        if query not in ATTRIBUTES:
-            return _json(
-                HTTPStatus.BAD_REQUEST,
-                {"error": f"unknown attribute {query}{suggestion(query, ATTRIBUTES)}; known: {', '.join(ATTRIBUTES)}"},
-            )
-        if query not in node:
-            return Response(HTTPStatus.NO_CONTENT, "No Content", Headers(), b"")
-        return _json(HTTPStatus.OK, {query: node[query]})
+            return HTTPStatus.NOT_FOUND, {"error": f"nothing at {shown(path)}"}
+        if not attribute:
+            return HTTPStatus.OK, node
+        if attribute not in ATTRIBUTES:
+            hint, known = suggestion(attribute, ATTRIBUTES), ", ".join(ATTRIBUTES)
+            error = f"unknown attribute {shown(attribute)}{hint}; known: {known}"
+            return HTTPStatus.BAD_REQUEST, {"error": error}
+        if attribute not in node:
+            return HTTPStatus.NO_CONTENT, None
+        return HTTPStatus.OK, {attribute: node[attribute]}
 
     def host_info(self) -> dict[str, Any]:
         """What this server is and can do."""
@@ -133,58 +138,59 @@ class QueryServer:
 
     # -- websocket -------------------------------------------------------------------------------------------------
 
-    def _listen(self, connection: ServerConnection) -> None:
-        sender = Sender(connection.send, self.osc.trusts(str(connection.remote_address[0])))
+    def _listen(self, websocket: WebSocket) -> None:
+        peer = Peer(websocket.send, websocket.machine, throttle=websocket.outbox.throttle)
         listened: set[str] = set()
-        self.osc.listeners[connection] = (sender, listened)
+        with self.osc.lock:
+            self.osc.listeners[websocket] = (peer, listened)
         try:
-            for message in connection:
+            for message in websocket.messages(self.web.closing):
                 if isinstance(message, bytes):
-                    with contextlib.suppress(ProtocolError):
-                        for packet in decode(message):
-                            self.osc.handle(packet, sender)
-                elif sender.trusted:
+                    self.osc.receive(message, peer, websocket)
+                elif peer.allow(1):
                     _command(message, listened)
-        except ConnectionClosed:
-            pass
         finally:
-            self.osc.listeners.pop(connection, None)
+            with self.osc.lock:
+                self.osc.listeners.pop(websocket, None)
+                self.osc.subscribers.pop(websocket, None)
 
     def _announce(self) -> None:
-        from zeroconf import ServiceInfo, Zeroconf
-
-        local = self.osc.host in ("127.0.0.1", "localhost")
-        host = "127.0.0.1" if local else self.osc.host
-        if host == "0.0.0.0":
-            host = socket.gethostbyname(socket.gethostname())
         try:
+            from zeroconf import ServiceInfo, Zeroconf
+
+            host = _announced_host(self.osc.host)
             self._zeroconf = Zeroconf(interfaces=[host])
-            address = [socket.inet_aton(host)]
+            address = [socket.inet_pton(socket.AF_INET6 if ":" in host else socket.AF_INET, host)]
             name = f"Neural FX {self.port}.{SERVICE}"
             self._zeroconf.register_service(ServiceInfo(SERVICE, name, self.port, addresses=address))
         except Exception as error:  # no multicast here: the tree is there all the same
             self.problem = f"not announced by zeroconf: {reason(error)}"
 
-    problem: str = ""
+
+def _announced_host(host: str) -> str:
+    """Return the numeric address to announce for the host that is bound.
+
+    Raises:
+        OSError: the name cannot be resolved.
+    """
+    address = as_address(host)
+    if address is not None and not address.is_unspecified:
+        return str(address)
+    name = host if host and address is None else socket.gethostname()
+    return str(socket.getaddrinfo(name, None, family_of(name))[0][4][0])
 
 
 def _command(text: str, listened: set[str]) -> None:
-    """LISTEN or IGNORE; anything else is passed over, as the proposal has it."""
+    """Do what LISTEN or IGNORE says; ignore anything else, as the proposal has it."""
     try:
         value = json.loads(text)
         command, path = value["COMMAND"], value["DATA"]
     except (ValueError, KeyError, TypeError, RecursionError):
         return
-    if command == "LISTEN" and isinstance(path, str) and len(listened) < MOST_LISTENED:
+    if command == "LISTEN" and isinstance(path, str) and len(path) <= LONGEST and len(listened) < MOST_LISTENED:
         listened.add(path)
     elif command == "IGNORE" and isinstance(path, str):
         listened.discard(path)
-
-
-def _json(status: HTTPStatus, value: object) -> Response:
-    body = json.dumps(value).encode()
-    headers = Headers({"Content-Type": "application/json", "Content-Length": str(len(body)), "Connection": "close"})
-    return Response(status, status.phrase, headers, body)
 
 
 def _folder(path: str, contents: dict[str, Any], description: str) -> dict[str, Any]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import hmac
 import math
+import selectors
 import socket
 import threading
 import time
@@ -12,56 +12,52 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from bridge.errors import ProtocolError
-from bridge.osc.packets import MOST_BYTES, Framing, Message, decode, encode
+from bridge.errors import BridgeError, ProtocolError
+from bridge.host import BoardHost
+from bridge.osc.packets import MOST_BYTES, Framing, Message, decode, too_far
+from bridge.osc.patterns import is_pattern
+from bridge.osc.peers import Allowance, Datagrams, Deadlines, Machines, Outbox, Peer, Subscriber
 from bridge.osc.tree import Tree, wire
+from bridge.security import ConnectionLimit, GuessLimiter, Troubles, as_address, is_loopback
+from bridge.sockets import TICK_SECONDS, accept_all, bind_datagrams, hang_up, listen
+from neural_fx.errors import NeuralFXError, reason
 from neural_fx.parameters import decibels
+from neural_fx.values import finite_number
 
 METER_SECONDS = 0.05
 MOST_CONNECTIONS = 64
-MOST_PER_SECOND = 50_000
-"""Messages that one sender may send; more are dropped, and it is told once a second."""
+MOST_SUBSCRIBERS = 64
+MOST_SUBSCRIBERS_OF_A_MACHINE = 16
+SUBSCRIPTION_SECONDS = 3600.0
+"""A UDP subscription ends so long after the last packet from its machine."""
+FIRST_PACKET_SECONDS = 10.0
+PACKET_SECONDS = 10.0
+TOKEN_SECONDS = 30.0
+IDLE_SECONDS = 600.0
+PATTERN_COST = 100
+"""What a message with wildcards counts for, against `MOST_PER_SECOND`: it is compared with every address."""
 SILENCE_DB = -120.0
-
-
-@dataclass
-class Sender:
-    """Someone who sends: how to answer, whether they may say anything but the token, and how much they sent lately."""
-
-    send: Callable[[bytes], None]
-    trusted: bool = True
-    second: int = 0
-    count: int = 0
-    dropped: int = 0
-
-    def reply(self, address: str, *arguments: Any) -> None:
-        """Send a message back; a peer that is gone is no error."""
-        with contextlib.suppress(OSError, ValueError):
-            self.send(encode(address, *arguments))
-
-    def allow(self, messages: int) -> bool:
-        """Whether they may send so many more now."""
-        now = int(time.monotonic())
-        if now != self.second:
-            if self.dropped:
-                self.reply("/error", "/", f"{self.dropped} messages dropped: over {MOST_PER_SECOND} a second")
-            self.second, self.count, self.dropped = now, 0, 0
-        self.count += messages
-        if self.count > MOST_PER_SECOND:
-            self.dropped += messages
-            return False
-        return True
+BIND_ATTEMPTS = 8
 
 
 @dataclass
 class OscServer:
     """Listens for OSC on one port number, UDP and TCP.
 
+    No packet ends one of its threads, and no peer makes another one wait: see `bridge.osc.peers`.
+
     Args:
         tree: what messages do.
         host, port: to bind; port 0 takes a free one.
         reply_port: where UDP senders are answered, on the machine that sent.
         token: what senders from other machines must say first, by ``/token TOKEN``.
+        log: receives what went wrong, each kind once a minute.
+        guesses: slows down those who guess the token.
+
+    Attributes:
+        subscribers: who gets meters and echoes, by (address, port) or connection.
+        listeners: who gets the echoes of some addresses.
+        malformed: packets that could not be read.
 
     Raises:
         OSError: the port cannot be bound.
@@ -72,169 +68,341 @@ class OscServer:
     port: int = 9000
     reply_port: int = 9001
     token: str = ""
-    subscribers: dict[object, Sender] = field(default_factory=dict)
-    listeners: dict[object, tuple[Sender, set[str]]] = field(default_factory=dict)
+    subscribers: dict[object, Peer] = field(default_factory=dict)
+    listeners: dict[object, tuple[Peer, set[str]]] = field(default_factory=dict)
     malformed: int = 0
+    log: Callable[[str], None] = lambda sentence: None
+    guesses: GuessLimiter = field(default_factory=GuessLimiter)
 
     def __post_init__(self) -> None:
-        self.listener = socket.create_server((self.host, self.port), backlog=16)
+        self.troubles = Troubles(self.log)
+        self.listener, self.udp = _bind(self.host, self.port)
         self.port = self.listener.getsockname()[1]
-        self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.udp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
-        self.udp.bind((self.host, self.port))
         self.closing = threading.Event()
-        self.connections: set[socket.socket] = set()
-        self.senders: dict[str, Sender] = {}
+        self.limit = ConnectionLimit(MOST_CONNECTIONS)
+        self.connections: dict[socket.socket, Outbox] = {}
+        self.datagrams = Datagrams(self.udp, self.troubles)
+        self.machines = Machines(lambda address: self._udp_peer(address, self.reply_port))
         self.lock = threading.Lock()
-        for work in (self._datagrams, self._accept, self._meters):
-            threading.Thread(target=work, name=f"osc{work.__name__}", daemon=True).start()
+        self.threads = [
+            threading.Thread(target=work, name=f"osc{work.__name__}", daemon=True)
+            for work in (self._datagrams, self._accept, self._meters)
+        ]
+        for thread in self.threads:
+            thread.start()
 
     def close(self) -> None:
-        """Stop listening, hang up."""
+        """Stop listening, and hang up."""
         self.closing.set()
-        with contextlib.suppress(OSError):  # wakes the thread that waits for connections
-            self.listener.shutdown(socket.SHUT_RDWR)
-        self.listener.close()
+        hang_up(self.listener)  # wakes the thread that waits for connections
         with self.lock:
-            open_now = list(self.connections)
-        for connection in open_now:
-            with contextlib.suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
+            outboxes = list(self.connections.values())
+        for outbox in outboxes:
+            outbox.end()
         with contextlib.suppress(OSError):  # wakes the thread that waits for datagrams
-            self.udp.sendto(b"", (self.host, self.port))
+            self.udp.sendto(b"", self.udp.getsockname())
+        self.datagrams.end()
+        deadline = time.monotonic() + 1
+        for thread in self.threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        self.listener.close()
         self.udp.close()
 
     # -- packets ---------------------------------------------------------------------------------------------------
 
-    def _handle(self, data: bytes, sender: Sender, key: object) -> None:
+    def receive(
+        self,
+        data: bytes,
+        peer: Peer,
+        key: object,
+        port: int | None = None,
+        allowance: Allowance | None = None,
+    ) -> None:
+        """Do what a packet says. Never raises: what goes wrong is counted, and the sender is informed.
+
+        Args:
+            data: the packet.
+            peer: who sent it.
+            key: its connection, or for UDP its address as `socket.recvfrom` has it.
+            port: for UDP, where a subscriber without a port of its own is served.
+            allowance: for UDP, that of the port that sent.
+        """
+        peer.heard = time.monotonic()
+        if not peer.allow(1, allowance):  # before it costs the time to read it
+            return
         try:
             messages = decode(data)
         except ProtocolError as error:
             self.malformed += 1
-            if self.malformed % 100 == 1:
-                sender.reply("/error", "/", str(error))
+            self.troubles.note("malformed OSC packet", f"from {peer.machine}: {reason(error)}")
+            peer.complain("/", reason(error))
             return
-        if not sender.allow(len(messages)):
+        cost = sum(PATTERN_COST if is_pattern(message.address) else 1 for message in messages)
+        if cost > 1 and not peer.allow(cost - 1, allowance):
             return
         for message in messages:
-            if message.address == "/subscribe" and sender.trusted:
-                self._subscribe(key, sender, message.arguments)
-            elif message.address == "/unsubscribe":
-                self.subscribers.pop(key, None)
-            else:
-                self.handle(message, sender)
+            peer.throttle()
+            try:
+                self._one(message, peer, key, port)
+            except Exception as error:  # whatever a message caused, the next one is handled
+                self._report(message, peer, error)
 
-    def handle(self, message: Message, sender: Sender) -> None:
-        """Do what a message says, if its sender may say it."""
-        if message.address == "/token":
-            said = message.arguments[0] if message.arguments else None
-            sender.trusted |= isinstance(said, str) and hmac.compare_digest(said.encode(), self.token.encode())
-        if sender.trusted:
-            if message.address != "/token":
-                self.tree.handle(message, sender.reply)
+    def _one(self, message: Message, peer: Peer, key: object, port: int | None) -> None:
+        if not peer.trusted or message.address not in ("/subscribe", "/unsubscribe"):
+            self.handle(message, peer)
+        elif message.address == "/unsubscribe":
+            self._unsubscribe(key, _port(message.arguments), port is not None)
         else:
-            sender.reply("/error", message.address, "from another machine, say /token TOKEN first")
+            self._subscribe(key, peer, _port(message.arguments) or port, port is not None)
+
+    def handle(self, message: Message, peer: Peer) -> None:
+        """Do what a message says, if its sender may say it. Never raises."""
+        try:
+            if message.address == "/token":
+                self._check_token(message, peer)
+            elif not peer.trusted:
+                peer.complain(message.address, "from another machine, send /token TOKEN first")
+            elif problem := too_far(message):
+                peer.complain(message.address, problem)
+            else:
+                self.tree.handle(message, peer.reply)
+        except Exception as error:
+            self._report(message, peer, error)
+
+    def _report(self, message: Message, peer: Peer, error: Exception) -> None:
+        if not isinstance(error, NeuralFXError):
+            self.troubles.note("OSC message failed", f"{message.address} from {peer.machine}: {reason(error)}")
+        peer.complain(message.address, reason(error))
+
+    def _check_token(self, message: Message, peer: Peer) -> None:
+        if peer.trusted:
+            return
+        given = message.arguments[0] if message.arguments else ""
+        problem = self.guesses.problem(peer.machine, given if isinstance(given, str) else "", self.token)
+        peer.trusted = not problem
+        if problem:
+            self.troubles.note("OSC token refused", f"from {peer.machine}: {problem}")
+            peer.complain("/token", f"{problem}; from another machine, send /token TOKEN first")
 
     def trusts(self, machine: str) -> bool:
-        """Whether a machine's messages are taken without a token: this one's, or anybody's if there is no token."""
-        return not self.token or machine.startswith("127.") or machine == "::1"
+        """Return whether messages of a machine need no token: those of this one, or of any if there is no token."""
+        return not self.token or is_loopback(machine)
 
-    def _subscribe(self, key: object, sender: Sender, arguments: tuple[Any, ...]) -> None:
-        port = int(arguments[0]) if arguments and isinstance(arguments[0], (int, float)) else None
-        if isinstance(key, str) and port is not None:  # UDP: to that port of the same machine
-            if not 0 < port < 65536:
-                sender.reply("/error", "/subscribe", f"{port} is no port")
-                return
-            sender = self._to(key, port)
-        if len(self.subscribers) < MOST_CONNECTIONS:
-            self.subscribers[key] = sender
-            self._tell_all(sender)
+    # -- subscriptions ---------------------------------------------------------------------------------------------
 
-    def _to(self, machine: str, port: int) -> Sender:
-        def send(packet: bytes) -> None:
-            self.udp.sendto(packet, (machine, port))
+    def _subscribe(self, key: object, peer: Peer, port: int | None, udp: bool) -> None:
+        if udp:
+            assert isinstance(key, tuple)
+            assert port is not None
+            key = (key[0], port, *key[2:])
+            peer = self._udp_subscriber(key, peer)
+        with self.lock:
+            known = key in self.subscribers
+            if not known and not self._make_room(str(key[0]) if isinstance(key, tuple) else ""):
+                raise BridgeError(f"{MOST_SUBSCRIBERS} subscribers already; end one with /unsubscribe")
+            self.subscribers[key] = peer
+        self._send_all(peer)
 
-        return Sender(send)
+    def _unsubscribe(self, key: object, port: int | None, udp: bool) -> None:
+        """End one subscription, or for UDP without a port all of the machine."""
+        with self.lock:
+            for other in list(self.subscribers):
+                same = udp and isinstance(other, tuple) and isinstance(key, tuple) and other[0] == key[0]
+                if other is key or (same and isinstance(other, tuple) and port in (None, other[1])):
+                    del self.subscribers[other]
+
+    def _make_room(self, machine: str) -> bool:
+        """Forget the UDP subscriber that was quiet the longest, if there are too many. The lock is held."""
+        udp = [(key, peer.renewed) for key, peer in self.subscribers.items() if isinstance(peer, Subscriber)]
+        own = [item for item in udp if isinstance(item[0], tuple) and item[0][0] == machine]
+        if len(own) >= MOST_SUBSCRIBERS_OF_A_MACHINE:
+            udp = own
+        elif len(self.subscribers) < MOST_SUBSCRIBERS:
+            return True
+        if not udp:
+            return False
+        oldest, _ = min(udp, key=lambda item: item[1])
+        del self.subscribers[oldest]
+        return True
+
+    def _expire(self) -> None:
+        """End the UDP subscriptions that nobody renewed."""
+        now = time.monotonic()
+        with self.lock:
+            for key, peer in list(self.subscribers.items()):
+                if isinstance(peer, Subscriber) and now > peer.renewed + SUBSCRIPTION_SECONDS:
+                    del self.subscribers[key]
+                    peer.reply("/error", "/subscribe", "the subscription ended; send /subscribe again")
+
+    # -- sockets ---------------------------------------------------------------------------------------------------
+
+    def _udp_peer(self, address: Any, port: int) -> Peer:
+        where, machine = (address[0], port, *address[2:]), _plain(address[0])
+        return Peer(lambda packet, key: self.datagrams.put(where, packet, key), machine, self.trusts(machine))
+
+    def _udp_subscriber(self, where: Any, owner: Peer) -> Subscriber:
+        return Subscriber(lambda packet, key: self.datagrams.put(where, packet, key), owner.machine, owner=owner)
 
     def _datagrams(self) -> None:
-        while not self.closing.is_set():
-            try:
-                data, (machine, *_) = self.udp.recvfrom(MOST_BYTES)
-            except OSError:
-                continue
-            if not data:
-                continue
-            if machine not in self.senders:
-                if len(self.senders) > 1024:
-                    self.senders.clear()
-                self.senders[machine] = self._to(machine, self.reply_port)
-                self.senders[machine].trusted = self.trusts(machine)
-            self._handle(data, self.senders[machine], machine)
+        with selectors.DefaultSelector() as waiting:
+            waiting.register(self.udp, selectors.EVENT_READ)
+            while not self.closing.is_set():
+                try:
+                    if waiting.select(TICK_SECONDS):
+                        data, address = self.udp.recvfrom(MOST_BYTES)
+                        if data:
+                            peer, allowance = self.machines.get(address), self.machines.allowance(address)
+                            self.receive(data, peer, address, self.reply_port, allowance)
+                except BlockingIOError:
+                    continue
+                except Exception as error:
+                    if not self.closing.is_set():
+                        self.troubles.note("UDP packet", reason(error))
+                        self.closing.wait(0.01)
 
     def _accept(self) -> None:
-        while not self.closing.is_set():
-            try:
-                connection, (machine, *_) = self.listener.accept()
-            except OSError:
-                return
-            with self.lock:
-                if len(self.connections) >= MOST_CONNECTIONS:
-                    connection.close()
-                    continue
-                self.connections.add(connection)
+        accept_all(self.listener, self.closing, self._welcome, self.troubles)
+
+    def _welcome(self, connection: socket.socket, address: Any) -> None:
+        machine = _plain(address[0])
+        if not self.limit.enter(machine):
+            self.troubles.note("OSC connection refused", f"from {machine}: too many are open")
+            connection.close()
+            return
+        try:
             threading.Thread(target=self._serve, args=(connection, machine), name="osc-tcp", daemon=True).start()
+        except RuntimeError:
+            self.limit.leave(machine)
+            raise
 
     def _serve(self, connection: socket.socket, machine: str) -> None:
-        framing, lock = Framing(), threading.Lock()
+        framing, outbox = Framing(), Outbox(connection)
 
-        def answer(packet: bytes) -> None:
-            with lock:
-                connection.sendall(framing.frame(packet))
+        def put(packet: bytes, key: object) -> None:
+            outbox.put(framing.frame(packet), key)
 
-        sender = Sender(answer, self.trusts(machine))
+        peer = Peer(put, machine, self.trusts(machine), outbox.throttle)
+        with self.lock:
+            self.connections[connection] = outbox
         try:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            while data := connection.recv(MOST_BYTES):
-                for packet in framing.feed(data):
-                    self._handle(packet, sender, connection)
-        except (OSError, ProtocolError):
-            pass
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            problem = self._read(connection, peer, framing, outbox)
+            if problem:
+                self.troubles.note("OSC connection closed", f"of {machine}: {problem}")
+        except OSError:
+            pass  # it went away
+        except Exception as error:
+            self.troubles.note("OSC connection failed", f"of {machine}: {reason(error)}")
         finally:
-            self.subscribers.pop(connection, None)
             with self.lock:
-                self.connections.discard(connection)
+                self.subscribers.pop(connection, None)
+                self.connections.pop(connection, None)
+            outbox.end()
             connection.close()
+            self.limit.leave(machine)
+
+    def _read(self, connection: socket.socket, peer: Peer, framing: Framing, outbox: Outbox) -> str:
+        """Handle packets until the peer leaves, or return why it is disconnected."""
+        deadlines = Deadlines(FIRST_PACKET_SECONDS, PACKET_SECONDS, IDLE_SECONDS, TOKEN_SECONDS)
+        while not self.closing.is_set():
+            problem = outbox.problem or deadlines.problem(peer.trusted, connection in self.subscribers)
+            if problem or outbox.ended:
+                return problem
+            try:
+                data = connection.recv(MOST_BYTES)
+            except TimeoutError:
+                continue
+            if not data:
+                outbox.flush(1)
+                return ""
+            packets = 0
+            try:
+                for packet in framing.feed(data):
+                    packets += 1
+                    self.receive(packet, peer, connection)
+            except ProtocolError as error:
+                self.malformed += 1
+                peer.complain("/", reason(error))
+                outbox.flush(1)
+                return reason(error)
+            deadlines.received(packets, framing.pending)
+        return ""
 
     # -- meters ----------------------------------------------------------------------------------------------------
 
-    def _tell_all(self, sender: Sender) -> None:
-        for name, host in self.tree.boards.items():
+    def _send_all(self, peer: Peer) -> None:
+        for name, host in list(self.tree.boards.items()):
             for place in host.table():
-                sender.reply(f"/{name}/{place}", wire(host.value(place)))
+                peer.update(f"/{name}/{place}", wire(host.value(place)))
 
     def _meters(self) -> None:
         while not self.closing.wait(METER_SECONDS):
+            try:
+                self._expire()
+            except Exception as error:
+                self.troubles.note("subscriptions", reason(error))
             for name, host in list(self.tree.boards.items()):
-                changed, host.changed = host.changed, set()
-                if not self.subscribers and not self.listeners:
-                    continue
-                table = host.table()
-                echoes = {f"/{name}/{place}": wire(host.value(place)) for place in changed if place in table}
-                for listener, wanted in list(self.listeners.values()):
-                    for address, value in echoes.items():
-                        if address in wanted:
-                            listener.reply(address, value)
-                streams = list(host.streams)
-                levels = [max((s.peak[i] for s in streams), default=0.0) for i in (0, 1)]
-                for stream in streams:
-                    stream.peak = [0.0, 0.0]
-                load, late = sum(s.load for s in streams), sum(s.late for s in streams)
-                for subscriber in list(self.subscribers.values()):
-                    for address, value in echoes.items():
-                        subscriber.reply(address, value)
-                    subscriber.reply(f"/{name}/meter", *map(_db, levels))
-                    subscriber.reply(f"/{name}/load", float(load))
-                    subscriber.reply(f"/{name}/dropouts", int(late))
+                try:
+                    self._meter(name, host)
+                except Exception as error:  # a board of anyone's plugins; the other boards go on
+                    self.troubles.note("meters", f"of {name}: {reason(error)}")
+
+    def _meter(self, name: str, host: BoardHost) -> None:
+        changed, host.changed = host.changed, set()
+        with self.lock:
+            subscribers, listeners = list(self.subscribers.values()), list(self.listeners.values())
+        if not subscribers and not listeners:
+            return
+        table = host.table()
+        echoes = {f"/{name}/{place}": wire(host.value(place)) for place in changed if place in table}
+        for listener, wanted in listeners:
+            for address, value in echoes.items():
+                if address in wanted:
+                    listener.update(address, value)
+        streams = list(host.streams)
+        levels = [max((s.peak[i] for s in streams), default=0.0) for i in (0, 1)]
+        for stream in streams:
+            stream.peak = [0.0, 0.0]
+        load, late = sum(s.load for s in streams), sum(s.late for s in streams)
+        for subscriber in subscribers:
+            for address, value in echoes.items():
+                subscriber.update(address, value)
+            subscriber.update(f"/{name}/meter", *map(_db, levels))
+            subscriber.update(f"/{name}/load", float(load))
+            subscriber.update(f"/{name}/dropouts", int(late))
+
+
+def _bind(host: str, port: int) -> tuple[socket.socket, socket.socket]:
+    """Return a TCP and a UDP socket with the same port; a free TCP port may be taken on UDP."""
+    for attempt in range(BIND_ATTEMPTS):
+        listener = listen(host, port)
+        try:
+            return listener, bind_datagrams(host, listener.getsockname()[1])
+        except OSError:
+            listener.close()
+            if port or attempt == BIND_ATTEMPTS - 1:
+                raise
+    raise OSError("no free port for both UDP and TCP")
+
+
+def _plain(address: str) -> str:
+    """Return a numeric address without scope, an IPv4 address inside IPv6 as IPv4."""
+    return str(as_address(address) or address)
+
+
+def _port(arguments: tuple[Any, ...]) -> int | None:
+    """Return the port that ``/subscribe`` and ``/unsubscribe`` may name.
+
+    Raises:
+        BridgeError: the argument is no port.
+    """
+    if not arguments:
+        return None
+    number = finite_number(arguments[0], "port", text=False)  # Pure Data has no integers, so 9002.0 is a port
+    if number != int(number) or not 0 < number < 65536:
+        raise BridgeError(f"port {number:g}: expected a whole number from 1 to 65535")
+    return int(number)
 
 
 def _db(level: float) -> float:

@@ -2,29 +2,49 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from bridge.errors import BridgeError
-from bridge.host import BoardHost, InstrumentHost, as_message, board_from
-from bridge.media import Media
+from bridge.host import BoardHost, InstrumentHost, as_message, board_named
+from bridge.media import BOARD_SUFFIXES, Media
 from bridge.osc.packets import Message
-from bridge.osc.patterns import is_pattern, matches
-from bridge.rendering import Renders
+from bridge.osc.patterns import is_pattern, matching
+from bridge.rendering import Renders, never
 from neural_fx import __version__
-from neural_fx.errors import NeuralFXError, ParameterError, reason
+from neural_fx.errors import ParameterError, reason
+from neural_fx.inputs import printable
 from neural_fx.parameters import Parameter
-from neural_fx.values import finite_number, suggestion
+from neural_fx.values import finite_number, shown, suggestion
 
 NOTES = ("note", "bend", "cc")
 """What an instrument can be told besides its parameters; ``panic`` is the fourth."""
+
+MOST_MATCHES = 1024
+"""Addresses that one pattern may stand for, and so replies to one message."""
+MOST_ERROR = 2000
+"""Characters of an error reply."""
 
 _RAW = Parameter("raw", 0, 1, 0)
 
 Reply = Callable[..., None]
 """``reply(address, *arguments)``: to whoever sent the message."""
+
+
+@dataclass(frozen=True)
+class Asker:
+    """Who sent a message.
+
+    Attributes:
+        reply: answers them.
+        abandoned: asked whether they are gone, which ends what they started.
+        peer: tells them apart from others; None if that is not known.
+    """
+
+    reply: Reply
+    abandoned: Callable[[], bool] = never
+    peer: object = None
 
 
 @dataclass
@@ -44,21 +64,51 @@ class Tree:
     def __post_init__(self) -> None:
         self.renders = Renders(self.media, self.boards)
 
-    def handle(self, message: Message, reply: Reply) -> None:
-        """Do what a message says; errors go back as ``/error ADDRESS SENTENCE``, never up."""
-        address = message.address
+    def handle(
+        self, message: Message, reply: Reply, abandoned: Callable[[], bool] = never, peer: object = None
+    ) -> None:
+        """Do what a message says; errors go back as ``/error ADDRESS SENTENCE``, never up.
+
+        Args:
+            message: what was sent.
+            reply: answers the sender.
+            abandoned: asked, while a render runs, whether the sender is gone; then it ends.
+            peer: tells senders apart, for what each may have waiting; None if that is not known.
+        """
+        asker = Asker(reply, abandoned, peer)
         try:
-            targets = [a for a in self.addresses() if matches(address, a)] if is_pattern(address) else [address]
-            if not targets:
-                raise ParameterError("matches no address; ask OSCQuery for all of them")
-            for target in targets:
-                self._one(target, message, reply)
-        except (NeuralFXError, OSError, TypeError, ValueError) as error:
-            reply("/error", address, reason(error))
+            for target in self._targets(message.address):
+                self._one(target, message, asker)
+        except Exception as error:  # plugins by anyone can raise anything, and the next message must be heard
+            reply("/error", printable(message.address), self._sentence(reason(error)))
+
+    def close(self) -> None:
+        """End the renders."""
+        self.renders.close()
+
+    def _targets(self, address: str) -> list[str]:
+        """Return the addresses that one stands for.
+
+        Raises:
+            NeuralFXError: a pattern that matches none, or too many.
+        """
+        if not is_pattern(address):
+            return [address]
+        found = matching(address, self.addresses())
+        if not found:
+            raise ParameterError("matches no address; ask OSCQuery for all of them")
+        if len(found) > MOST_MATCHES:
+            raise ParameterError(f"matches {len(found)} addresses; a message may match {MOST_MATCHES}")
+        return found
+
+    def _sentence(self, text: str) -> str:
+        """Return an error as it may be sent: printable, of bounded length, and without the media folders' places."""
+        text = printable(self.media.without_folders(text))
+        return text if len(text) <= MOST_ERROR else text[: MOST_ERROR - 3] + "..."
 
     def addresses(self) -> list[str]:
         """Every address that a pattern can match."""
-        found = ["/ping", "/render", "/midi/learn"]
+        found = ["/ping", "/render", "/render/cancel", "/midi/learn"]
         for name, host in self.boards.items():
             if host.takes_notes:
                 found += [f"/{name}/{kind}" for kind in (*NOTES, "panic")]
@@ -70,20 +120,23 @@ class Tree:
                     found.append(f"/{name}/{place}/raw")
         return found
 
-    def _one(self, address: str, message: Message, reply: Reply) -> None:
+    def _one(self, address: str, message: Message, asker: Asker) -> None:
         arguments = message.arguments
         match address:
             case "/ping":
-                reply("/pong", __version__)
+                asker.reply("/pong", __version__)
             case "/midi/learn":
                 if self.learn is None:
                     raise BridgeError("there is no MIDI here")
                 self.learn(_text(*_exactly(arguments, 1)))
             case "/render":
                 source, target, board = (_text(a) for a in _exactly(arguments, 3))
-                self.renders.start(source, target, board, reply)
+                self.renders.start(source, target, board, asker.reply, asker.abandoned, asker.peer)
+            case "/render/cancel":
+                for number in self.renders.cancel(_text_or_number(*_exactly(arguments, 1))):
+                    asker.reply("/render/cancel", number)
             case _:
-                self._board(address, message, reply)
+                self._board(address, message, asker.reply)
 
     def _board(self, address: str, message: Message, reply: Reply) -> None:
         _, name, *rest = address.split("/")
@@ -99,15 +152,9 @@ class Tree:
         if host.takes_notes and place in (*NOTES, "panic"):
             _play(host, place, message)
         elif place == "load":
-            path = self.media.existing(_text(*_exactly(arguments, 1)))
-            _behind(
-                lambda: host.load(board_from(path, host.output_level)),
-                lambda: reply(address, path.name),
-                address,
-                reply,
-            )
+            self._load(host, address, _text(*_exactly(arguments, 1)), reply)
         elif place == "save":
-            path = self.media.new(_text(*_exactly(arguments, 1)))
+            path = self.media.new(_text(*_exactly(arguments, 1)), BOARD_SUFFIXES)
             host.save(path)
             reply(address, path.name)
         elif rest[-1] == "raw" and len(rest) == (2 if isinstance(host, InstrumentHost) else 3):
@@ -117,6 +164,15 @@ class Tree:
         else:
             (value,) = _exactly(arguments, 1)
             host.set(place, value, message.when)
+
+    def _load(self, host: BoardHost, address: str, name: str, reply: Reply) -> None:
+        """Load a file of the media folders into a board, and reply when that is done or has failed."""
+        path = self.media.existing(name)
+        host.load_soon(
+            lambda: board_named(path, self.media, host.output_level),
+            lambda: reply(address, path.name),
+            lambda sentence: reply("/error", address, self._sentence(sentence)),
+        )
 
     def _raw(self, host: BoardHost, place: str, message: Message, reply: Reply) -> None:
         parameter = host.table().get(host.canonical(place))
@@ -137,19 +193,6 @@ def _play(host: BoardHost, kind: str, message: Message) -> None:
         host.play(as_message(kind, message.arguments), message.when)
 
 
-def _behind(work: Callable[[], None], done: Callable[[], None], address: str, reply: Reply) -> None:
-    """Work that may take long, on a thread of its own."""
-
-    def run() -> None:
-        try:
-            work()
-            done()
-        except (NeuralFXError, OSError, ValueError, RuntimeError) as error:
-            reply("/error", address, reason(error))
-
-    threading.Thread(target=run, name=address, daemon=True).start()
-
-
 def _exactly(arguments: tuple[Any, ...], count: int) -> tuple[Any, ...]:
     if len(arguments) != count:
         raise BridgeError(f"expected {count} argument{'s' * (count != 1)}, found {len(arguments)}")
@@ -158,8 +201,12 @@ def _exactly(arguments: tuple[Any, ...], count: int) -> tuple[Any, ...]:
 
 def _text(value: object) -> str:
     if not isinstance(value, str) or not value:
-        raise BridgeError(f"expected a file name, found {value!r}")
+        raise BridgeError(f"expected a file name, found {shown(value)}")
     return value
+
+
+def _text_or_number(value: object) -> str | int:
+    return value if isinstance(value, int) else _text(value)
 
 
 def wire(value: object) -> Any:

@@ -128,6 +128,11 @@ class CpuStream:
         self._in_channels, self._batch = engine.in_channels, batch
         self._native = engine.net.batch(batch, engine.instruction_set)
 
+    @property
+    def kernels(self) -> Any:
+        """The streams in the compiled kernels, for the native loop: one stream for each channel."""
+        return self._native
+
     def reset(self, prewarm: int, controls: Array) -> None:
         """Start anew, after `prewarm` samples of silence with the knobs at `controls`."""
         self._native.reset()

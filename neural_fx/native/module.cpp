@@ -10,25 +10,31 @@
 #endif
 
 #include <algorithm>
+#include <atomic>
 #include <cstddef>
 #include <cstdlib>
 #include <new>
 #include <stdexcept>
 #include <string>
 
+#include "denormals.hpp"
 #include "nets.hpp"
+#if !defined(_WIN32)
+#include "loop.hpp"
+#endif
 
 #if defined(__x86_64__)
 #include <cpuid.h>
-#include <xmmintrin.h>
 #if defined(NFX_AMX) && defined(__linux__)
 #include <sys/syscall.h>
 #include <unistd.h>
 #endif
 #endif
 
-// Every allocation by C++ code of this module counts, so that a test can prove `process` makes none.
+// Every allocation by C++ code of this module counts, so that a test can prove `process` makes none,
 static thread_local size_t allocations = 0;
+// and so does every block that is not freed yet, so that a test can prove that nothing leaks.
+static std::atomic<size_t> blocks_held{0};
 
 static void* counted(std::size_t size, std::size_t alignment) {
     ++allocations;
@@ -39,9 +45,11 @@ static void* counted(std::size_t size, std::size_t alignment) {
     void* p = alignment > alignof(std::max_align_t) ? std::aligned_alloc(alignment, rounded) : std::malloc(rounded);
 #endif
     if (!p) throw std::bad_alloc();
+    blocks_held.fetch_add(1, std::memory_order_relaxed);
     return p;
 }
 static void freed(void* p) {
+    if (p) blocks_held.fetch_sub(1, std::memory_order_relaxed);
 #if defined(_WIN32)
     _aligned_free(p);
 #else
@@ -138,28 +146,7 @@ std::vector<std::string> instruction_sets() {
     return names;
 }
 
-// Flush denormals to zero while in scope; the caller's mode comes back afterwards.
-class NoDenormals {
-#if defined(__x86_64__)
-    unsigned before = _mm_getcsr();
-
-public:
-    NoDenormals() { _mm_setcsr(before | 0x8040); }
-    ~NoDenormals() { _mm_setcsr(before); }
-#elif defined(__aarch64__)
-    unsigned long before;
-
-public:
-    NoDenormals() {
-        asm volatile("mrs %0, fpcr" : "=r"(before));
-        asm volatile("msr fpcr, %0" ::"r"(before | (1ul << 24)));
-    }
-    ~NoDenormals() { asm volatile("msr fpcr, %0" ::"r"(before)); }
-#else
-public:
-    NoDenormals() {}
-#endif
-};
+using nfx::NoDenormals;
 
 using In = nb::ndarray<const float, nb::ndim<3>, nb::c_contig, nb::device::cpu>;
 using Out = nb::ndarray<float, nb::ndim<3>, nb::c_contig, nb::device::cpu>;
@@ -176,6 +163,14 @@ public:
 
     Batch(const Batch&) = delete;
     Batch& operator=(const Batch&) = delete;
+
+    size_t inputs() const { return in; }
+    size_t outputs() const { return out; }
+    std::vector<nfx::Stream*> each() const {
+        std::vector<nfx::Stream*> found;
+        for (const auto& s : streams) found.push_back(s.get());
+        return found;
+    }
 
     void reset() {
         for (auto& s : streams) s->reset();
@@ -263,10 +258,123 @@ Batch* batch(const Net& net, Make make, int count, size_t in, size_t out) {
     return new Batch(std::move(streams), in, out);
 }
 
+#if !defined(_WIN32)
+// A board for the native loop, with the networks that it plays, which must live as long.
+struct BoardProgram {
+    nfx::Program program;
+    std::vector<nb::object> networks;
+};
+
+using Memory = nb::ndarray<uint8_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+
+// The loop, with what its thread uses: Python must not free it before the thread has ended.
+class NativeLoop {
+    Memory incoming, outgoing;
+    nb::object board;
+    nfx::Loop loop;
+
+    static nfx::BlockRing ring(const Memory& memory, size_t head, size_t blocks, size_t block) {
+        return {memory.data(), memory.shape(0), head, blocks, block};
+    }
+
+public:
+    NativeLoop(int source, Memory in, Memory out, size_t head, size_t blocks, size_t block)
+        : incoming(in), outgoing(out),
+          loop(source, ring(in, head, blocks, block), ring(out, head, blocks, block), [] { return allocations; }) {}
+    NativeLoop(const NativeLoop&) = delete;
+    NativeLoop& operator=(const NativeLoop&) = delete;
+    ~NativeLoop() { close(); }
+
+    nfx::Loop& get() { return loop; }
+    bool start(nb::object next, double clock) {
+        const bool started = loop.start(nb::cast<BoardProgram&>(next).program, clock);
+        if (started) board = next;
+        return started;
+    }
+    bool change(nb::object of, int ramp, int offset, double setting, double target, double when) {
+        if (!nb::cast<BoardProgram&>(of).program.known(ramp)) throw std::invalid_argument("NativeLoop: there is no such ramp");
+        return loop.change({ramp, offset, setting, target, when});
+    }
+    nb::bytes stop() {
+        std::string rest;
+        {
+            nb::gil_scoped_release release;
+            rest = loop.stop();
+        }
+        board.reset();
+        return nb::bytes(rest.data(), rest.size());
+    }
+    void close() {
+        nb::gil_scoped_release release;
+        loop.close();
+    }
+};
+
+void bind_loop(nb::module_& m) {
+    using Do = nfx::Program::Do;
+    nb::enum_<Do>(m, "Do").value("keep", Do::keep).value("recall", Do::recall).value("clear", Do::clear)
+        .value("add", Do::add).value("blend", Do::blend);
+
+    nb::class_<BoardProgram>(m, "Program", "A board as steps for the native loop.")
+        .def("__init__", [](BoardProgram* p, int channels, int frames, double rate) {
+            new (p) BoardProgram{nfx::Program(channels, frames, rate), {}};
+        }, "channels"_a, "frames"_a, "rate"_a)
+        .def("add_ramp", [](BoardProgram& p, double value, double target, double step, int64_t samples, int64_t left,
+                            double setting, double aim) {
+            return p.program.add_ramp({value, target, step, samples, left, setting}, aim);
+        }, "value"_a, "target"_a, "step"_a, "samples"_a, "left"_a, "setting"_a, "aim"_a,
+             "A ramp as it is, the parameter's value in its own unit, and where the ramp goes from the next block on.")
+        .def("add_step", [](BoardProgram& p, Do what, int place, int ramp) { p.program.add_step(what, place, ramp); },
+             "what"_a, "place"_a, "ramp"_a = 0)
+        .def("add_network", [](BoardProgram& p, nb::object network, std::vector<int> ramps) {
+            const Batch& batch = nb::cast<const Batch&>(network);
+            if (batch.inputs() + 1 != ramps.size()) throw std::invalid_argument("Program: a network has other inputs");
+            p.program.add_network(batch.each(), int(batch.outputs()), std::move(ramps));
+            p.networks.push_back(network);
+        }, "network"_a, "ramps"_a, "A `Batch` with a stream for each channel; ramps: gain, knobs, gain.")
+        .def("ramp", [](const BoardProgram& p, int index) {
+            const nfx::Ramp& ramp = p.program.ramp(index);
+            return nb::make_tuple(ramp.value, ramp.target, ramp.step, ramp.left, ramp.setting);
+        }, "index"_a, "Value, target, step, samples left and setting. For when it does not play.");
+
+    nb::class_<NativeLoop>(m, "NativeLoop", "A thread that plays a program on blocks of two rings, without the interpreter.")
+        .def(nb::init<int, Memory, Memory, size_t, size_t, size_t>(), "source"_a, "incoming"_a, "outgoing"_a, "head"_a,
+             "blocks"_a, "block"_a)
+        .def("start", &NativeLoop::start, "program"_a, "clock"_a, "Play from the next block on; False if the source has ended.")
+        .def("stop", &NativeLoop::stop, "Stop after the block at work; the bytes of the source that were not passed on.")
+        .def("change", &NativeLoop::change, "program"_a, "ramp"_a, "offset"_a, "setting"_a, "target"_a, "when"_a,
+             "Aim a ramp of the program that plays, or is about to; False if too many changes wait.")
+        .def("unmade", [](NativeLoop& l) {
+            std::vector<nb::tuple> found;
+            for (const auto& c : l.get().unmade()) found.push_back(nb::make_tuple(c.ramp, c.offset, c.setting, c.target, c.when));
+            return found;
+        }, "Changes that have not been made, in order. For when it does not play.")
+        .def("close", &NativeLoop::close, "End the thread after the block at work.")
+        .def("call", [](NativeLoop& l) { l.get().attention.knock(); }, "Make `attention` readable.")
+        .def("heard", [](NativeLoop& l) { l.get().attention.drain(); }, "Take what is in `attention`.")
+        .def("take_peaks", [](NativeLoop& l) {
+            return nb::make_tuple(l.get().peak_in.exchange(0), l.get().peak_out.exchange(0));
+        }, "The largest magnitudes (in, out) since last asked.")
+        .def_prop_ro("messages", [](NativeLoop& l) { return l.get().messages(); }, "Descriptor: messages of the source.")
+        .def_prop_ro("attention", [](NativeLoop& l) { return l.get().attention.out; }, "Descriptor: something has happened.")
+        .def_prop_ro("blocks", [](NativeLoop& l) { return l.get().blocks.load(); })
+        .def_prop_ro("late", [](NativeLoop& l) { return l.get().late.load(); })
+        .def_prop_rw("load", [](NativeLoop& l) { return l.get().load.load(); }, [](NativeLoop& l, double x) { l.get().load = x; })
+        .def_prop_ro("failed", [](NativeLoop& l) { return l.get().failed.load(); }, "An output was not finite; the dry signal passes.")
+        .def_prop_ro("realtime", [](NativeLoop& l) { return l.get().realtime.load(); })
+        .def_prop_ro("allocations", [](NativeLoop& l) { return l.get().allocated.load(); }, "By the thread so far: none.");
+}
+#endif
+
 }  // namespace
 
 NB_MODULE(_core, m) {
     m.doc() = "Compiled kernels of neural_fx.engines.cpu.";
+    // nanobind lists what is alive when the interpreter ends: what globals, daemon threads, frozen or uncollected cycles
+    // and exceptions still hold. Python frees none of it then, and the system all of it. Real leaks show in `blocks_held`.
+    nb::set_leak_warnings(false);
+    m.def("blocks_held", [] { return blocks_held.load(); },
+          "Blocks of memory that C++ code of this module holds; as many as before once all of its objects are gone.");
     m.def("instruction_set", [] { return std::string(kernels("").name); }, "The instruction set that streams use here.");
 
     m.def("instruction_sets", &instruction_sets, "Those that may be used here, the best first.");
@@ -427,4 +535,7 @@ NB_MODULE(_core, m) {
         .def("reset", &Batch::reset)
         .def_ro("allocations", &Batch::allocated, "C++ allocations made inside `process` so far: none.")
         .def("process", &Batch::process, "x"_a, "y"_a, "(streams, in, n) float32 into (streams, out, n), without the GIL.");
+#if !defined(_WIN32)
+    bind_loop(m);
+#endif
 }

@@ -46,7 +46,7 @@ def find_timbre(timbre: str | Path | Timbre) -> Timbre:
 def timbre_in(name: str | None, folder: Path) -> str | Path | None:
     """A timbre as a file in a folder names it: a bundled one, or a path relative to the folder."""
     is_file = name is not None and name not in TIMBRES and (Path(name).suffix or "/" in name)
-    return folder / Path(str(name)).expanduser() if is_file else name
+    return folder / os.path.expanduser(str(name)) if is_file else name
 
 
 def chosen(

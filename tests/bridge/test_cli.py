@@ -19,33 +19,11 @@ import pytest
 import soundfile
 
 import neural_fx
-from bridge.cli import main
 from neural_fx.formats.nam_writer import nam_bytes
 from neural_fx.pedals import DS1
 from neural_fx.render import write_audio
 from neural_fx.training.architectures import untrained
-from tests.conftest import container_document, guitarml_document, noise, wavenet_document
-
-Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Runs `neural-fx ARGS` in this process: (exit status, standard output, standard error)."""
-
-    def runner(*args: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["neural-fx", *map(str, args)])
-        monkeypatch.setenv("COLUMNS", "200")
-        capsys.readouterr()
-        try:
-            main()
-            status = 0
-        except SystemExit as stopped:
-            status = int(stopped.code or 0)
-        out, err = capsys.readouterr()
-        return status, out, err
-
-    return runner
+from tests.conftest import Run, container_document, guitarml_document, noise, wavenet_document
 
 
 @pytest.fixture

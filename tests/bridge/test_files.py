@@ -18,7 +18,6 @@ import pytest
 import soundfile
 
 import neural_fx
-from bridge.cli import main
 from bridge.errors import BridgeError
 from bridge.host import BoardHost, board_from, board_in
 from bridge.media import Media
@@ -26,30 +25,15 @@ from bridge.rendering import Renders
 from neural_fx.errors import BoardError, NeuralFXError
 from neural_fx.pedalboard import Pedalboard
 from neural_fx.render import Output, render_all
-from tests.conftest import noise, wavenet_document
+from tests.conftest import Run, noise, wavenet_document
 
-Run = Callable[..., tuple[int, str, str]]
 PEDAL = ("--pedal", "klon-gain-stage")
 
 
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
-    """Runs `neural-fx ARGS` in this process, in a folder of its own: (exit status, output, errors)."""
+@pytest.fixture(autouse=True)
+def in_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Work in a folder of the test's own."""
     monkeypatch.chdir(tmp_path)
-
-    def runner(*args: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["neural-fx", *map(str, args)])
-        monkeypatch.setenv("COLUMNS", "200")
-        capsys.readouterr()
-        try:
-            main()
-            status = 0
-        except SystemExit as stopped:
-            status = int(stopped.code or 0)
-        out, err = capsys.readouterr()
-        return status, out, err
-
-    return runner
 
 
 def wav(path: str | Path | bytes, samples: int = 3000, **options: Any) -> Path:

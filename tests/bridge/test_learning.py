@@ -1,7 +1,5 @@
 """`train`, `train-timbre`, `circuit`: what they keep when stopped, failing or out of space; what is optional."""
 
-# ruff: noqa: F811
-
 from __future__ import annotations
 
 import errno
@@ -27,8 +25,7 @@ from neural_fx.training.circuits import dataset
 from neural_fx.training.course import Due
 from neural_fx.training.loop import Trainer
 from neural_fx.training.timbre.loop import Trainer as TimbreTrainer
-from tests.bridge.test_cli import Run, run  # noqa: F401
-from tests.conftest import noise
+from tests.conftest import Run, noise
 from tests.neural_fx.timbre.makers import tone
 from tests.neural_fx.training.test_training import device, guitarish
 

@@ -8,6 +8,7 @@ import shutil
 import socket
 import struct
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,10 +26,13 @@ from pythonosc.osc_message_builder import OscMessageBuilder
 from bridge.errors import BridgeError, ProtocolError
 from bridge.host import BoardHost
 from bridge.media import Media
-from bridge.osc.packets import Framing, decode, encode, sized, slip
+from bridge.osc import peers, server
+from bridge.osc.packets import HORIZON_SECONDS, MOST_MESSAGES, Framing, decode, encode, sized, slip
 from bridge.osc.patterns import matches
+from bridge.osc.peers import Allowance, Datagrams, Deadlines, Machines, Outbox, Peer
 from bridge.osc.server import OscServer
 from bridge.osc.tree import Tree
+from bridge.security import GUESSES_AT_ONCE, Troubles
 from neural_fx.pedalboard import Pedalboard
 from neural_fx.processor import Spec
 from tests.conftest import noise
@@ -327,6 +331,584 @@ def test_twenty_thousand_messages_a_second_over_tcp(osc: OscServer) -> None:
         peer.sendall(packets)
         until(lambda: len(seen) == 20000, 60)
     assert seen == [-float(i % 50) for i in range(20000)]
+
+
+# -- peers that misbehave ----------------------------------------------------------------------------------------
+
+
+class Tcp:
+    """A TCP peer that reads what it is asked for."""
+
+    def __init__(self, osc: OscServer) -> None:
+        self.socket = socket.create_connection(("127.0.0.1", osc.port), 10)
+        self.framing, self.packets = Framing(), list[bytes]()
+        self.framing.is_slip = False
+
+    def send(self, address: str, *arguments: Any) -> None:
+        self.socket.sendall(sized(encode(address, *arguments)))
+
+    def next(self, address: str) -> tuple[Any, ...]:
+        while True:
+            while not self.packets:
+                data = self.socket.recv(65536)
+                assert data, "the server hung up"
+                self.packets += self.framing.feed(data)
+            message = decode(self.packets.pop(0))[0]
+            if message.address == address:
+                return message.arguments
+
+    def ended(self) -> bool:
+        """Read on until the server hangs up."""
+        try:
+            while self.socket.recv(65536):
+                pass
+        except ConnectionError:
+            pass
+        self.socket.close()
+        return True
+
+
+def raw(address: str, tags: str, data: bytes = b"") -> bytes:
+    """A message whose parts need not fit together."""
+    pad = lambda text: text.encode() + bytes(4 - len(text.encode()) % 4)  # noqa: E731
+    return pad(address) + pad(tags) + data
+
+
+NASTY = {
+    "subscribe nan": encode("/subscribe", float("nan")),
+    "subscribe inf": encode("/subscribe", float("inf")),
+    "subscribe infinitum": raw("/subscribe", ",I"),
+    "subscribe 1e300": raw("/subscribe", ",d", struct.pack(">d", 1e300)),
+    "subscribe half": encode("/subscribe", 9000.5),
+    "subscribe 0": encode("/subscribe", 0),
+    "subscribe 65536": encode("/subscribe", 65536),
+    "subscribe -1": encode("/subscribe", -1),
+    "subscribe text": encode("/subscribe", "nan"),
+    "subscribe bool": encode("/subscribe", True),
+    "subscribe nothing": raw("/subscribe", ",N"),
+    "subscribe array": raw("/subscribe", ",[i]", bytes(4)),
+    "subscribe blob": encode("/subscribe", b"xx"),
+    "unsubscribe nan": encode("/unsubscribe", float("nan")),
+    "parameter nan": encode("/lead/mix", float("nan")),
+    "parameter inf": encode("/lead/mix", float("inf")),
+    "parameter huge": raw("/lead/mix", ",h", struct.pack(">q", 2**63 - 1)),
+    "parameter array": raw("/lead/mix", ",[[f]]", bytes(4)),
+    "note inf": encode("/lead/note", float("inf"), 1),
+    "load a circle of links": encode("/lead/load", "circle.yaml"),
+    "save to a circle of links": encode("/lead/save", "circle.yaml"),
+    "render a circle of links": encode("/render", "circle.yaml", "circle.yaml", "lead"),
+    "load a long name": encode("/lead/load", "x/" * 500),
+    "load a zero": raw("/lead/load", ",s", b"a\0b\0"),
+    "token nothing": encode("/token"),
+    "token number": encode("/token", 3),
+    "unknown tag": raw("/lead/mix", ",\x1b"),
+    "tags without data": raw("/lead/mix", ",fffffff"),
+    "blob of negative size": raw("/lead/mix", ",b", struct.pack(">i", -4)),
+    "blob of huge size": raw("/lead/mix", ",b", struct.pack(">i", 2**31 - 1)),
+    "unfinished array": raw("/lead/mix", ",[[[["),
+    "arrays without start": raw("/lead/mix", ",]]"),
+    "deep arrays": raw("/lead/mix", "," + "[" * 5000 + "]" * 5000),
+    "no text": b"/\xff\xfe\0",
+    "no end": b"/lead/mix",
+    "element of negative size": b"#bundle\0" + bytes(8) + struct.pack(">i", -4) + bytes(8),
+    "element of no size": b"#bundle\0" + bytes(8) + bytes(4) * 100,
+    "element of huge size": b"#bundle\0" + bytes(8) + struct.pack(">i", 2**31 - 1) + encode("/ping"),
+    "bundle of junk": b"#bundle\0" + bytes(8) + struct.pack(">i", 4) + b"junk",
+    "stars": encode("/" + "*" * 400),
+    "brackets": encode("/{{{{[[[[/]]]]}}}}"),
+    "empty address": encode("/"),
+}
+
+
+@pytest.fixture
+def nasty(osc: OscServer, media: Path) -> OscServer:
+    (media / "circle.yaml").symlink_to(media / "circle.yaml")
+    return osc
+
+
+@pytest.mark.parametrize("packet", NASTY.values(), ids=NASTY.keys())
+def test_no_packet_ends_a_thread(nasty: OscServer, packet: bytes) -> None:
+    """After it, UDP, TCP and the meters go on."""
+    replies = Replies(nasty.reply_port)
+    tcp = Tcp(nasty)
+    tcp.socket.sendall(sized(packet) + sized(encode("/ping")))
+    assert tcp.next("/pong")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
+        peer.sendto(packet, ("127.0.0.1", nasty.port))
+        peer.sendto(encode("/ping"), ("127.0.0.1", nasty.port))
+        assert replies.next("/pong")
+    tcp.send("/subscribe")
+    assert tcp.next("/lead/meter")
+    tcp.socket.close()
+    replies.socket.close()
+    assert all(thread.is_alive() for thread in nasty.threads)
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "OPTIONS"])
+def test_browsers_cannot_speak_osc(osc: OscServer, method: str) -> None:
+    """A page may send any body to any port: the connection ends before it is read."""
+    tcp = Tcp(osc)
+    body = sized(encode("/lead/mix", 0.5)) + slip(encode("/lead/mix", 0.5))
+    tcp.socket.sendall(f"{method} / HTTP/1.1\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+    assert tcp.ended()
+    assert osc.tree.boards["lead"].value("mix") == 1.0
+
+
+def test_errors_of_any_kind_are_answered_and_counted(osc: OscServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    handle = osc.tree.handle
+
+    def broken(message: Any, reply: Any) -> None:
+        if message.address == "/lead/mix":
+            raise RuntimeError("Symlink loop from '/tmp'\x1b[2J")
+        handle(message, reply)
+
+    monkeypatch.setattr(osc.tree, "handle", broken)
+    lines: list[str] = []
+    osc.troubles.log = lines.append
+    tcp = Tcp(osc)
+    for _ in range(5):
+        tcp.send("/lead/mix", 0.5)
+    assert tcp.next("/error") == ("/lead/mix", "Symlink loop from '/tmp'")
+    tcp.send("/ping")
+    assert tcp.next("/pong")
+    assert osc.troubles.counts["OSC message failed"] == 5
+    assert len(lines) == 1
+    tcp.socket.close()
+
+
+def test_a_board_without_meters_does_not_end_those_of_others(osc: OscServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken() -> Any:
+        raise ZeroDivisionError
+
+    tcp = Tcp(osc)
+    tcp.send("/subscribe")
+    assert tcp.next("/lead/meter")
+    monkeypatch.setattr(osc.tree.boards["lead"], "table", broken)
+    until(lambda: osc.troubles.counts["meters"])
+    for _ in range(3):
+        assert tcp.next("/bass/meter")
+    tcp.socket.close()
+
+
+@given(st.binary(max_size=200))
+def test_bundles_of_junk_are_refused(data: bytes) -> None:
+    try:
+        decode(b"#bundle\0" + bytes(8) + data)
+    except ProtocolError as error:
+        assert str(error)
+
+
+def test_bundles_are_bounded() -> None:
+    element = struct.pack(">i", 4) + b"/a\0\0"
+    head = b"#bundle\0" + bytes(8)
+    assert len(decode(head + element * MOST_MESSAGES)) == MOST_MESSAGES
+    with pytest.raises(ProtocolError, match="over 4096"):
+        decode(head + element * (MOST_MESSAGES + 1))
+    half = head + element * (MOST_MESSAGES // 2 + 1)
+    with pytest.raises(ProtocolError, match="over 4096"):
+        decode(head + (struct.pack(">i", len(half)) + half) * 2)
+    data = encode("/ping")
+    for depth in range(1, 10):
+        data = head + struct.pack(">i", len(data)) + data
+        if depth <= 8:
+            assert decode(data)[0].address == "/ping"
+    with pytest.raises(ProtocolError, match="nested too deeply"):
+        decode(data)
+
+
+def test_packets_of_other_senders_are_read_as_before() -> None:
+    """Types that senders use, in one message; a float that Reaktor cut short; an address without tags."""
+    data = struct.pack(">iqfd", -1, 2**40, 0.5, 0.25) + b"ab\0\0" + struct.pack(">i", 3) + b"xyz\0"
+    (message,) = decode(raw("/a", ",ihfdsb[TF]N", data))
+    assert message.arguments == (-1, 2**40, 0.5, 0.25, "ab", b"xyz", [True, False], None)
+    assert decode(raw("/a", ",f", b"\x3f"))[0].arguments == (0.5,)
+    assert decode(b"/a\0\0")[0].arguments == ()
+    assert decode(encode("/é", "ü"))[0].arguments == ("ü",)
+
+
+@pytest.mark.parametrize("ahead", [HORIZON_SECONDS + 60, 86400.0, 2.0**31 - 100])
+def test_times_far_ahead_are_refused(osc: OscServer, ahead: float) -> None:
+    tcp = Tcp(osc)
+    when = min(time.time() + ahead, 2.0**32 - 2208988800 - 1)
+    tcp.socket.sendall(sized(bundle(when, ("/lead/mix", 0.5))))
+    address, sentence = tcp.next("/error")
+    assert address == "/lead/mix"
+    assert "ahead; 3600 s at most" in sentence
+    assert osc.tree.boards["lead"].value("mix") == 1.0
+    tcp.socket.sendall(sized(bundle(time.time() + HORIZON_SECONDS - 60, ("/lead/mix", 0.25))))
+    until(lambda: osc.tree.boards["lead"].value("mix") == 0.25)
+    tcp.socket.close()
+
+
+def test_replies_never_raise_and_are_clean() -> None:
+    found: list[bytes] = []
+    peer = Peer(lambda packet, key: found.append(packet))
+    for value in (2**200, object(), {}, "\udc80", "a\0b", b"", np.float32(1), float("nan"), None):
+        peer.reply("/lead/mix", value)
+    peer.reply("/error", "/lead/mix\x1b[2J", "no file '\udc80\n\u202ex'")
+    assert decode(found[-1])[0].arguments == ("/lead/mix", "no file ' x'")
+    assert all(decode(packet) for packet in found)
+
+    def gone(packet: bytes, key: object) -> None:
+        raise BrokenPipeError
+
+    Peer(gone).reply("/pong")
+
+
+def test_a_peer_that_does_not_read_slows_nobody(osc: OscServer) -> None:
+    """Its queue keeps the newest value of each address, and `put` never waits."""
+    deaf, theirs = socket.socketpair()
+    deaf.settimeout(0.1)
+    outbox = Outbox(deaf)
+    peer = Peer(outbox.put)
+    tcp = Tcp(osc)
+    tcp.send("/subscribe")
+    tcp.next("/lead/meter")
+    osc.subscribers["deaf"] = peer
+    for i in range(20000):
+        peer.update("/lead/meter", float(i), "x" * 200)
+    assert outbox._cost <= peers.MOST_QUEUED
+    assert not outbox.ended
+    for _ in range(5):
+        tcp.next("/lead/meter")
+    outbox.end()
+    theirs.close()
+    tcp.socket.close()
+
+
+def test_replies_that_nobody_reads_end_the_connection(osc: OscServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(peers, "SEND_SECONDS", 0.5)
+    monkeypatch.setattr(peers, "MOST_QUEUED", 1 << 14)
+    deaf, tcp = Tcp(osc), Tcp(osc)
+    tcp.send("/ping")  # or it would be a connection that never says anything
+    assert tcp.next("/pong")
+    deaf.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    with pytest.raises((ConnectionError, TimeoutError)):
+        deaf.socket.sendall(sized(encode("/lead/reverb/room_size")) * 1_000_000)
+    until(lambda: len(osc.connections) == 1, 20)
+    assert osc.troubles.counts["OSC connection closed"] == 1
+    tcp.send("/ping")
+    assert tcp.next("/pong")
+    tcp.socket.close()
+    deaf.socket.close()
+
+
+def test_many_answers_to_a_slow_reader_arrive(osc: OscServer) -> None:
+    """Who asks much and reads late is waited for, on the thread that serves it alone."""
+    tcp = Tcp(osc)
+    count = 20000
+    sender = threading.Thread(target=lambda: tcp.socket.sendall(sized(encode("/lead/reverb/room_size")) * count))
+    sender.start()
+    for _ in range(count):
+        assert tcp.next("/lead/reverb/room_size") == (0.5,)
+    sender.join()
+    tcp.socket.close()
+
+
+def test_updates_replace_older_ones_and_replies_keep_their_order() -> None:
+    ours, theirs = socket.socketpair()
+    ours.settimeout(0.1)
+    outbox = Outbox(ours)
+    outbox._thread = threading.current_thread()  # nothing is sent before all is queued
+    peer = Peer(outbox.put)
+    peer.reply("/first")
+    peer.update("/meter", 1.0)
+    peer.reply("/second")
+    peer.update("/meter", 2.0)
+    assert [decode(packet)[0].address for packet in outbox._queue.values()] == ["/first", "/meter", "/second"]
+    assert decode(outbox._queue["/meter"])[0].arguments == (2.0,)
+    outbox.end()
+    theirs.close()
+
+
+def test_datagrams_are_bounded_for_each_peer() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+        udp.setblocking(False)
+        datagrams = Datagrams(udp, Troubles())
+        datagrams.end()
+        datagrams.ended = False  # queue, but do not send
+        for i in range(50000):
+            datagrams.put(("127.0.0.1", 1), b"x" * 1000)
+            datagrams.put(("127.0.0.1", 2), b"y", i % 3)
+        assert datagrams._costs["127.0.0.1", 1] <= peers.MOST_QUEUED
+        assert sum(where[1] == 2 for _, where in datagrams._queue.values()) == 3
+        assert datagrams.dropped > 40000
+
+
+def test_an_address_that_cannot_be_reached_stops_no_meters(osc: OscServer) -> None:
+    replies = Replies(0)
+    osc.datagrams.put(("no such host.invalid", 1), b"x")
+    osc.datagrams.put(("127.0.0.1", 0), b"x")
+    osc.datagrams.put(("127.0.0.1", 9), b"x" * 70000)
+    osc.datagrams.put(replies.socket.getsockname(), encode("/pong"))
+    assert replies.next("/pong") == ()
+    assert osc.troubles.counts["UDP packet not sent"] >= 2
+    replies.socket.close()
+
+
+def test_a_subscriber_that_leaves_takes_nobodys_meters(osc: OscServer) -> None:
+    staying, leaving, breaking = Tcp(osc), Tcp(osc), Tcp(osc)
+    for tcp in (staying, leaving, breaking):
+        tcp.send("/subscribe")
+        tcp.next("/lead/meter")
+    leaving.socket.close()
+    breaking.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    breaking.socket.close()
+    until(lambda: len(osc.subscribers) == 1)
+    for _ in range(3):
+        staying.next("/lead/meter")
+    staying.socket.close()
+
+
+# -- subscriptions -----------------------------------------------------------------------------------------------
+
+
+def test_programs_of_one_machine_subscribe_each(osc: OscServer) -> None:
+    first, second = Replies(0), Replies(0)
+    ports = [replies.socket.getsockname()[1] for replies in (first, second)]
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
+        for port in ports:
+            peer.sendto(encode("/subscribe", float(port)), ("127.0.0.1", osc.port))
+        first.next("/lead/meter")
+        second.next("/lead/meter")
+        assert set(osc.subscribers) == {("127.0.0.1", port) for port in ports}
+        peer.sendto(encode("/unsubscribe", ports[0]), ("127.0.0.1", osc.port))
+        until(lambda: len(osc.subscribers) == 1)
+        second.next("/lead/meter")
+        for _ in range(3):
+            peer.sendto(encode("/subscribe", ports[0]), ("127.0.0.1", osc.port))
+        until(lambda: len(osc.subscribers) == 2)
+        peer.sendto(encode("/unsubscribe"), ("127.0.0.1", osc.port))
+        until(lambda: not osc.subscribers)
+    first.socket.close()
+    second.socket.close()
+
+
+def test_udp_subscriptions_end_unless_they_are_renewed(osc: OscServer) -> None:
+    replies = Replies(0)
+    port = replies.socket.getsockname()[1]
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
+        peer.sendto(encode("/subscribe", port), ("127.0.0.1", osc.port))
+        replies.next("/lead/meter")
+        subscriber = osc.subscribers["127.0.0.1", port]
+        assert isinstance(subscriber, peers.Subscriber)
+        assert subscriber.owner is not None
+        old = time.monotonic() - server.SUBSCRIPTION_SECONDS - 1
+        subscriber.heard = old
+        osc._expire()
+        assert osc.subscribers, "a packet of the machine renewed it"
+        subscriber.owner.heard = old
+        assert replies.next("/error")[0] == "/subscribe"
+        assert not osc.subscribers
+        peer.sendto(encode("/subscribe", port), ("127.0.0.1", osc.port))
+        replies.next("/lead/meter")
+    replies.socket.close()
+
+
+def test_subscribers_are_bounded_and_the_quietest_is_forgotten(osc: OscServer) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
+        for port in range(50000, 50040):
+            peer.sendto(encode("/subscribe", port), ("127.0.0.1", osc.port))
+        until(lambda: ("127.0.0.1", 50039) in osc.subscribers)
+    assert len(osc.subscribers) == server.MOST_SUBSCRIBERS_OF_A_MACHINE
+
+
+# -- limits and deadlines ----------------------------------------------------------------------------------------
+
+
+def trickle(tcp: Tcp, data: bytes, seconds: float = 20) -> bool:
+    """Send a byte now and then until the server hangs up."""
+    end = time.monotonic() + seconds
+    tcp.socket.settimeout(0.05)
+    try:
+        while time.monotonic() < end:
+            tcp.socket.sendall(data)
+            try:
+                if not tcp.socket.recv(4096):
+                    return True
+            except TimeoutError:
+                continue
+    except ConnectionError:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("data", [b"", b"\0", b"\xc0", b"/"], ids=["nothing", "size", "slip ends", "slip"])
+def test_the_first_packet_has_a_total_deadline(osc: OscServer, monkeypatch: pytest.MonkeyPatch, data: bytes) -> None:
+    monkeypatch.setattr(server, "FIRST_PACKET_SECONDS", 0.5)
+    tcp = Tcp(osc)
+    assert trickle(tcp, data)
+    until(lambda: not osc.connections)
+    tcp.socket.close()
+
+
+def test_later_packets_have_a_total_deadline(osc: OscServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "PACKET_SECONDS", 0.5)
+    tcp = Tcp(osc)
+    tcp.send("/ping")
+    tcp.next("/pong")
+    tcp.socket.sendall(struct.pack(">i", 60000))
+    assert trickle(tcp, b"x")
+    tcp.socket.close()
+
+
+def test_idle_connections_end_but_subscribers_stay(osc: OscServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "IDLE_SECONDS", 0.3)
+    idle, subscriber = Tcp(osc), Tcp(osc)
+    subscriber.send("/subscribe")
+    idle.send("/ping")
+    assert idle.ended()
+    until(lambda: len(osc.connections) == 1)
+    for _ in range(10):
+        subscriber.next("/lead/meter")
+    subscriber.socket.close()
+
+
+def test_deadlines_are_total() -> None:
+    def problem(trusted: bool = True, subscribed: bool = False, **times: Any) -> str:
+        now = time.monotonic()
+        return Deadlines(10, 20, 300, 40, **{k: now - t for k, t in times.items()}).problem(trusted, subscribed)
+
+    assert problem(began=5) == ""
+    assert "first" not in problem(began=100, heard=50)
+    assert problem(began=11) == "no complete packet within 10 s"
+    assert problem(began=100, heard=1, partial=21) == "a packet took longer than 20 s"
+    assert problem(began=41, heard=1, trusted=False) == "no token within 40 s"
+    assert problem(began=999, heard=301) == "idle for 300 s"
+    assert problem(began=999, heard=301, subscribed=True) == ""
+    deadlines = Deadlines(10, 20, 300, 40)
+    deadlines.received(0, True)
+    begun = deadlines.partial
+    deadlines.received(0, True)
+    assert deadlines.partial == begun, "more bytes of the same packet give no more time"
+    deadlines.received(1, False)
+    assert deadlines.partial is None
+
+
+def test_too_many_connections_are_refused_and_places_come_back(osc: OscServer) -> None:
+    crowd = [Tcp(osc) for _ in range(server.MOST_CONNECTIONS)]
+    for tcp in crowd:
+        tcp.send("/ping")
+    for tcp in crowd:
+        tcp.next("/pong")
+    assert Tcp(osc).ended()
+    crowd.pop().socket.close()
+    until(lambda: osc.limit.count < server.MOST_CONNECTIONS)
+    late = Tcp(osc)
+    late.send("/ping")
+    assert late.next("/pong")
+    for tcp in (*crowd, late):
+        tcp.socket.close()
+
+
+def test_a_program_that_floods_uses_up_only_its_own_allowance(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(peers.time, "monotonic", lambda: 100.0)
+    machines = Machines(lambda address: Peer(lambda packet, key: None, address[0]))
+    flood, quiet = machines.allowance(("127.0.0.1", 1)), machines.allowance(("127.0.0.1", 2))
+    assert not [flood.take(1) for _ in range(peers.MOST_PER_SECOND + 1)][-1][0]
+    assert quiet.take(1)[0]
+    assert machines.get(("127.0.0.1", 1)) is machines.get(("127.0.0.1", 2)), "replies go to one port of a machine"
+    monkeypatch.setattr(peers.time, "monotonic", lambda: 101.0)
+    assert flood.take(1) == (True, 1), "and it learns how many were dropped"
+
+
+def test_strangers_do_not_push_out_those_with_the_token() -> None:
+    machines = Machines(lambda address: Peer(lambda packet, key: None, address[0], trusted=False))
+    friend = machines.get(("10.0.0.1", 1))
+    friend.trusted = True
+    machines.get(("10.0.0.1", 1))
+    for i in range(5000):
+        machines.get((f"11.0.{i >> 8}.{i & 255}", 1))
+        machines.allowance((f"11.0.{i >> 8}.{i & 255}", 1))
+    assert machines.get(("10.0.0.1", 2)) is friend
+    assert len(machines._strangers) <= peers.MOST_MACHINES
+    assert len(machines._allowances) <= peers.MOST_MACHINES
+
+
+def test_complaints_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sender whose address is forged makes us send little to whoever has that address."""
+    monkeypatch.setattr(peers.time, "monotonic", lambda: 100.0)
+    found: list[bytes] = []
+    peer = Peer(lambda packet, key: found.append(packet))
+    for _ in range(1000):
+        peer.complain("/x", "no")
+    assert len(found) == peers.COMPLAINTS_PER_SECOND
+    assert Allowance().take(peers.MOST_PER_SECOND) == (True, 0)
+
+
+def test_guesses_of_the_token_are_slowed_down(osc: OscServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    osc.token = "sécret"
+    now = time.monotonic()
+    osc.guesses.clock = lambda: now
+    local = Tcp(osc)
+    monkeypatch.setattr(OscServer, "trusts", lambda self, machine: False)
+    monkeypatch.setattr(peers, "COMPLAINTS_PER_SECOND", 10**6)
+    tcp = Tcp(osc)
+    for _ in range(GUESSES_AT_ONCE):
+        tcp.send("/token", "guess")
+        assert tcp.next("/error")[1].startswith("wrong token")
+    tcp.send("/token", "sécret")
+    assert tcp.next("/error")[1].startswith("too many wrong tokens; wait 1.0 seconds")
+    again = Tcp(osc)
+    again.send("/token", "sécret")
+    assert again.next("/error")[1].startswith("too many"), "another connection does not help"
+    local.send("/token", "guess")
+    local.send("/ping")
+    assert local.next("/pong"), "a peer of this machine needs no token"
+    now += 2
+    tcp.send("/token", "sécret")
+    tcp.send("/ping")
+    assert tcp.next("/pong")
+    for peer in (tcp, again, local):
+        peer.socket.close()
+
+
+def test_strangers_do_not_keep_connections(osc: OscServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "TOKEN_SECONDS", 0.3)
+    monkeypatch.setattr(OscServer, "trusts", lambda self, machine: False)
+    osc.token = "secret"
+    tcp = Tcp(osc)
+    tcp.send("/unsubscribe")
+    assert "/token" in tcp.next("/error")[1]
+    assert tcp.ended()
+
+
+@pytest.mark.parametrize("host", ["::1", "::"])
+def test_ipv6(host: str, media: Path) -> None:
+    try:
+        osc = OscServer(Tree({"lead": BoardHost("lead", board)}, Media([media])), host=host, port=0, token="x")
+    except OSError:
+        pytest.skip("no IPv6 on this machine")
+    families = [socket.AF_INET6] + [socket.AF_INET] * (host == "::" and socket.has_dualstack_ipv6())
+    try:
+        for family in families:
+            where = "::1" if family == socket.AF_INET6 else "127.0.0.1"
+            with socket.socket(family, socket.SOCK_DGRAM) as udp:
+                udp.bind((where, 0))
+                udp.settimeout(10)
+                udp.sendto(encode("/subscribe", udp.getsockname()[1]), (where, osc.port))
+                assert decode(udp.recv(65536))[0].address == "/lead/bypass"
+                udp.sendto(encode("/unsubscribe"), (where, osc.port))
+                until(lambda: not osc.subscribers)
+            with socket.create_connection((where, osc.port), 10) as tcp:
+                tcp.sendall(sized(encode("/lead/mix")))
+                assert b"/lead/mix" in tcp.recv(100)
+    finally:
+        osc.close()
+
+
+def test_closing_waits_for_nobody(media: Path) -> None:
+    """Half-open connections, half a packet, a peer that does not read: the threads that listen end all the same."""
+    osc = OscServer(Tree({"lead": BoardHost("lead", board)}, Media([media])), port=0)
+    crowd = [Tcp(osc) for _ in range(8)]
+    crowd[0].socket.sendall(bytes(2))
+    crowd[1].send("/subscribe")
+    crowd[2].socket.sendall(sized(encode("/lead/mix")) * 5000)
+    until(lambda: len(osc.connections) == 8)
+    osc.close()
+    assert not any(thread.is_alive() for thread in osc.threads)
+    assert all(tcp.ended() for tcp in crowd)
+    until(lambda: not osc.connections)
 
 
 # -- peers -------------------------------------------------------------------------------------------------------

@@ -23,8 +23,7 @@ from neural_fx.formats.network import Dense, Knobbed, Level, WaveNet
 from neural_fx.formats.pedal import pedal_bytes
 from neural_fx.snapshot import snapshot
 from neural_fx.training.architectures import a1, a2, knobbed, pedal
-from tests.bridge.test_cli import Run, run  # noqa: F401
-from tests.conftest import noise
+from tests.conftest import Run, noise
 
 KNOBS = {"drive": 0.5, "tone": 0.3, "level": 0.8}
 
@@ -211,7 +210,7 @@ def test_snapshot_refuses_what_is_no_knob(tmp_path: Path) -> None:
         snapshot(capture, {"drive": 1.5})
 
 
-def test_export_command_sets_knobs(run: Run, tmp_path: Path) -> None:  # noqa: F811
+def test_export_command_sets_knobs(run: Run, tmp_path: Path) -> None:
     out = tmp_path / "ts.nam"
     assert run("export", saved(tmp_path), "--set", "drive=0.7", "-o", out)[0] == 0
     assert json.loads(out.read_text())["metadata"]["name"] == "Mine drive 0.7 tone 0.3 level 0.8"

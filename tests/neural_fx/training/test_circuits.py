@@ -13,8 +13,7 @@ import soundfile
 from neural_fx.errors import TrainingError
 from neural_fx.training.circuits import CIRCUITS, SpiceError, frequency_response, operating_point, simulate
 from neural_fx.training.circuits.dataset import Material, generate, load
-from tests.bridge.test_cli import Run, run  # noqa: F401
-from tests.conftest import noise
+from tests.conftest import Run, noise
 
 TS, DS1, MUFF = CIRCUITS["tube-screamer"], CIRCUITS["ds-1"], CIRCUITS["big-muff"]
 
@@ -139,7 +138,7 @@ def test_data_sets_resume_and_repeat(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 @needs_ngspice
 @pytest.mark.slow
-def test_the_command(run: Run, tmp_path: Path) -> None:  # noqa: F811
+def test_the_command(run: Run, tmp_path: Path) -> None:
     soundfile.write(tmp_path / "di.wav", 0.2 * noise(5 * RATE), RATE)
     command = ["circuit", "tube-screamer", tmp_path / "di.wav", "-o", tmp_path / "data", "--minutes", 0.05]
     status, out, _ = run(*command, "--json")

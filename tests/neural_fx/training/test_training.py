@@ -23,8 +23,7 @@ from neural_fx.training.checks import level_remarks, remarks
 from neural_fx.training.loop import Settings, Trainer, evaluate_network
 from neural_fx.training.losses import Loss, esr, pre_emphasis
 from neural_fx.training.pairs import Mask, Pair, load_pair
-from tests.bridge.test_cli import Run, run  # noqa: F401
-from tests.conftest import DOCUMENTS, noise, wavenet_document
+from tests.conftest import DOCUMENTS, Run, noise, wavenet_document
 
 
 def guitarish(seconds: float, rate: int = 48000, seed: int = 0) -> np.ndarray:
@@ -195,7 +194,7 @@ def test_it_learns(tmp_path: Path) -> None:
         again.load(tmp_path / "t.ckpt")
 
 
-def test_train_command(run: Run, tmp_path: Path) -> None:  # noqa: F811
+def test_train_command(run: Run, tmp_path: Path) -> None:
     x = guitarish(8)
     soundfile.write(tmp_path / "dry.wav", x, 48000)
     soundfile.write(tmp_path / "wet.wav", device(x), 48000)
@@ -269,7 +268,7 @@ def test_other_performances_and_rates_are_refused(tmp_path: Path) -> None:
         load_pair(tmp_path / "low.wav", tmp_path / "low.wav")
 
 
-def test_knobs_are_learned_from_several_recordings(run: Run, tmp_path: Path) -> None:  # noqa: F811
+def test_knobs_are_learned_from_several_recordings(run: Run, tmp_path: Path) -> None:
     """Two positions of a gain: one capture, whose knob turns from one to the other."""
     x = guitarish(8)
     soundfile.write(tmp_path / "dry.wav", x, 48000, subtype="FLOAT")
@@ -325,7 +324,7 @@ def test_spectral_loss_is_finite_and_optional() -> None:
     assert float(worse) > float(Loss()(target, 0.5 * target, energy)) > 0
 
 
-def test_an_interrupted_training_keeps_its_best(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+def test_an_interrupted_training_keeps_its_best(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     x = guitarish(8)
     soundfile.write(tmp_path / "dry.wav", x, 48000)
     soundfile.write(tmp_path / "wet.wav", device(x), 48000)

@@ -1,0 +1,123 @@
+"""``python -m bridge.host.trial``: build the board on the standard input, play it, and say how that went.
+
+Run by `bridge.host.trials`. The answer is one JSON object on the standard output, ``{"refused": SENTENCE}``, empty for
+a board that passes. No answer means that the process died of the board.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import mido
+import numpy as np
+
+from bridge.host.hosted import Hosted
+from bridge.host.sources import rules_of
+from bridge.host.stream import Voice
+from bridge.media import Media
+from neural_fx.boards import load_board
+from neural_fx.errors import BoardError, NeuralFXError, reason
+from neural_fx.foreign import not_streaming
+from neural_fx.inputs import printable
+from neural_fx.processor import Spec
+
+MOST_SAMPLES = 1 << 17
+"""Of all channels together: a second of stereo at 48 kHz, and less time for more channels."""
+MOST_IN_BLOCK = 1 << 20
+"""Samples of the first block, which is as large as blocks may get, of all channels together."""
+LEAST_BLOCKS = 4
+LEVEL = 0.5
+"""Standard deviation of the noise: as loud as a hot guitar."""
+
+
+def main() -> None:
+    """Answer one request."""
+    answer = _private_output()
+    request: dict[str, Any] = json.load(sys.stdin)
+    _limit(request["seconds"], request["memory_bytes"])
+    try:
+        _try(request)
+        refused = ""
+    except NeuralFXError as error:
+        refused = str(error)
+    except MemoryError:
+        refused = "refused: the board takes too much memory"
+    except Exception as error:  # plugins by anyone can raise anything
+        refused = f"refused: {type(error).__name__}: {reason(error)}"
+    answer.write(json.dumps({"refused": printable(refused)}).encode())
+    answer.flush()
+    os._exit(0)  # plugins that crash at exit have done what they are wanted for
+
+
+def _private_output() -> Any:
+    """Return the standard output, and give plugins that print another one."""
+    answer = os.fdopen(os.dup(1), "wb")
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, 1)
+    os.dup2(nothing, 2)
+    return answer
+
+
+def _limit(seconds: float, memory_bytes: int) -> None:
+    """Bound the time and the memory of this process, as far as the system can."""
+    if hasattr(signal, "alarm"):
+        signal.alarm(int(seconds) + 10)  # for a worker that is gone
+    if hasattr(os, "nice"):
+        os.nice(5)
+    try:
+        import resource
+    except ImportError:  # Windows
+        return
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform == "linux":
+        resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, memory_bytes))
+
+
+def _try(request: dict[str, Any]) -> None:
+    """Build and play a board.
+
+    Raises:
+        NeuralFXError: it is refused.
+    """
+    folders = [Path(os.fsdecode(bytes.fromhex(folder))) for folder in request["folders"]]
+    path = Path(os.fsdecode(bytes.fromhex(request["path"])))
+    rate, channels, block = request["spec"]
+    board = load_board(path, bytes.fromhex(request["text"]), rules_of(Media(folders, plugins=request["plugins"])))
+    for name in not_streaming(board):
+        raise BoardError(f"refused: {name} puts nothing out before the signal ends, so it cannot play live")
+    play(Hosted(board), Spec(float(rate), int(channels), int(block)))
+
+
+def play(board: Hosted, spec: Spec) -> None:
+    """Play noise and then silence through a board, and a note if it takes notes.
+
+    Raises:
+        BoardError: the output is not finite.
+    """
+    voice = Voice(board, spec)
+    if board.takes_notes:
+        board.apply("", mido.Message("note_on", note=60, velocity=100))
+    random = np.random.default_rng(0)
+    for frames, level in _blocks(spec):
+        audio = level * random.standard_normal((spec.channels, frames))
+        if not np.isfinite(voice.process(audio.astype(np.float32))).all():
+            raise BoardError("refused: the board's output for a test signal is not finite")
+
+
+def _blocks(spec: Spec) -> Iterator[tuple[int, float]]:
+    """Yield the length of each block and the level of the noise in it: the largest block, noise, silence."""
+    yield max(1, min(spec.buffer_size, MOST_IN_BLOCK // spec.channels)), LEVEL
+    total = min(MOST_SAMPLES // spec.channels, round(spec.sample_rate))
+    size = max(1, min(spec.buffer_size, total // LEAST_BLOCKS))
+    for done in range(0, total, size):
+        yield size, LEVEL if done < total // 2 else 0.0
+
+
+if __name__ == "__main__":
+    main()

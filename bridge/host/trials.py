@@ -1,0 +1,187 @@
+"""Boards from the network are tried out in a process of their own before this one builds them.
+
+Native code that crashes or hangs ends its process. A crash in a trial costs one board instead of the worker.
+`bridge.host.trial` is what the other process runs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections import OrderedDict
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bridge.media import Media
+from neural_fx.errors import BoardError, reason
+from neural_fx.processor import Spec
+
+STANDARD = Spec(48000.0, 2, 512)
+"""How a board is played where it is not known how it will be."""
+SECONDS = 30.0
+"""Time that a trial may take. Most take one second; the rest is for machines under load."""
+MEMORY_BYTES = 2**31
+"""Memory that a trial may take (enforced on Linux): twenty times as much as a large board needs."""
+MOST_AT_ONCE = 2
+PATIENCE_SECONDS = 60.0
+"""Time to wait for the trials of others."""
+MOST_KEPT = 512
+"""Verdicts that are remembered."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A board to try out.
+
+    Attributes:
+        path: paths in the text are relative to its folder.
+        text: of the board file.
+        media: the files that it may use.
+        identity: changes with the text and with the files.
+    """
+
+    path: Path
+    text: bytes
+    media: Media
+    identity: str
+
+
+_verdicts: OrderedDict[str, str] = OrderedDict()
+"""Why boards were refused, "" for those that passed, by their content and how they were played."""
+_lock = threading.Lock()
+_turns = threading.BoundedSemaphore(MOST_AT_ONCE)
+
+
+def try_out(trial: Trial, spec: Spec) -> None:
+    """Build and play a board in another process, unless the verdict on the same content is known.
+
+    Args:
+        trial: the board.
+        spec: how to play it.
+
+    Raises:
+        BoardError: the board is refused; says why.
+    """
+    key = _key(trial, spec)
+    refusal = _known(key)
+    if refusal is None:
+        if not _turns.acquire(timeout=PATIENCE_SECONDS):
+            raise BoardError("the worker is busy with trying out other boards; try again later")
+        try:
+            refusal = _known(key)
+            if refusal is None:
+                refusal = _run(trial, spec)
+                _keep(key, refusal)
+        finally:
+            _turns.release()
+    if refusal:
+        raise BoardError(refusal)
+
+
+def _key(trial: Trial, spec: Spec) -> str:
+    folders = sorted(map(str, trial.media.folders))
+    parts = [trial.identity, spec.sample_rate, spec.channels, spec.buffer_size, trial.media.plugins, folders]
+    return hashlib.sha256(repr(parts).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _known(key: str) -> str | None:
+    with _lock:
+        if key in _verdicts:
+            _verdicts.move_to_end(key)
+        return _verdicts.get(key)
+
+
+def _keep(key: str, refusal: str) -> None:
+    with _lock:
+        _verdicts[key] = refusal
+        while len(_verdicts) > MOST_KEPT:
+            _verdicts.popitem(last=False)
+
+
+def _run(trial: Trial, spec: Spec) -> str:
+    """Return why a board is refused, "" if it is not.
+
+    Raises:
+        BoardError: the trial could not be finished, which says nothing about the board's content.
+    """
+    request = {
+        "path": os.fsencode(trial.path).hex(),
+        "text": trial.text.hex(),
+        "folders": [os.fsencode(folder).hex() for folder in trial.media.folders],
+        "plugins": trial.media.plugins,
+        "spec": [spec.sample_rate, spec.channels, spec.buffer_size],
+        "seconds": SECONDS,
+        "memory_bytes": MEMORY_BYTES,
+    }
+    try:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "bridge.host.trial"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=_environment(),
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise BoardError(f"the board cannot be tried out: {reason(error)}") from None
+    try:
+        answer, _ = process.communicate(json.dumps(request).encode(), SECONDS)
+    except subprocess.TimeoutExpired:
+        raise BoardError(
+            f"refused: the board was tried out in a process of its own first, which took over {SECONDS:g} s; "
+            "a plugin in it hangs, or the board is too large"
+        ) from None
+    except OSError as error:
+        raise BoardError(f"the board cannot be tried out: {reason(error)}") from None
+    finally:
+        _end(process)
+    return _verdict(answer, process.returncode)
+
+
+def _verdict(answer: bytes, status: int) -> str:
+    try:
+        found: Any = json.loads(answer)
+        return str(found["refused"])
+    except (ValueError, KeyError, TypeError):
+        return (
+            "refused: the board was tried out in a process of its own first, and that process died "
+            f"({_death(status)}); a plugin in it would take the worker down"
+        )
+
+
+def _death(status: int) -> str:
+    """Return a word or two about the exit status of a process."""
+    with suppress(ValueError):
+        if status < 0:
+            return signal.Signals(-status).name
+    return f"exit status {status}"
+
+
+def _environment() -> dict[str, str]:
+    """Return the environment of a trial: the same modules, one thread, no GPU."""
+    paths = os.pathsep.join(path for path in sys.path if path)
+    threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    safe = {"PYTHONPATH": paths, "PYTHONSAFEPATH": "1", "CUDA_VISIBLE_DEVICES": ""}
+    return {**os.environ, **threads, **safe}
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a process and what it has started, and forget it."""
+    if process.poll() is None:
+        with suppress(OSError):
+            if hasattr(os, "killpg"):
+                os.killpg(process.pid, signal.SIGKILL)
+            else:
+                process.kill()
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            with suppress(OSError):
+                pipe.close()
+    process.wait()

@@ -1,0 +1,290 @@
+"""The engine of live audio: plays a stream's blocks, in the native loop where the board allows it, else in Python.
+
+The native loop is a thread of the compiled module that never waits for the interpreter. It borrows the stream's state.
+Parameter changes go to it through a queue. For what it cannot do, such as a fade to another board, the stream comes
+back to Python between two blocks, and goes to the loop again afterwards.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import threading
+from collections.abc import Callable
+from typing import Any, cast
+
+import numpy as np
+
+from bridge.host.changes import Change
+from bridge.host.hosted import SWITCH, Hosted, inside
+from bridge.host.stream import BoardStream, Voice
+from bridge.live.ring import BLOCKS, Ring
+from neural_fx.engines import cpu
+from neural_fx.errors import NeuralFXError
+from neural_fx.native_loop import Plan, Switch, available, native_plan
+from neural_fx.pedalboard import Pedalboard
+from neural_fx.slots import find_slot
+
+METER_SECONDS = 0.05
+"""How often the loop's meters are read: more often than any display shows them."""
+MOST_HANDED_OVER = 256
+"""Changes that may wait when a stream goes to the loop: Python sends them one by one while blocks wait."""
+_NOT_FINITE = "the board failed and is bypassed: its output is not finite (NaN or infinite)"
+
+Aim = tuple[int, int, float, float, float]
+"""A change as the loop takes it: ramp, frame offset, value, what the ramp goes to, and the time."""
+
+
+class Addresses:
+    """The parameters of a hosted board as ramps of a plan."""
+
+    def __init__(self, stream: BoardStream, plan: Plan) -> None:
+        self.stream, self.plan = stream, plan
+        self.board: Hosted = stream.voice.board
+        self._known: dict[int, tuple[str, bool]] = {}
+
+    def aims(self, change: Change) -> list[Aim] | None:
+        """Return what a change asks of the loop; None if Python has to make it.
+
+        Raises:
+            NeuralFXError: an unknown address or a value out of range.
+        """
+        if change.is_note:
+            return []  # there is no instrument that could play it
+        found = []
+        for address, value in self._single(change.address, change.value):
+            aim = self._aim(address, value)
+            if aim is None:
+                return None
+            ramp, setting, target = aim
+            found.append((ramp, change.offset, setting, target, change.when))
+        return found
+
+    def change(self, ramp: int, offset: int, setting: float, target: float, when: float) -> Change:
+        """Return a change that the loop has not made yet as one for Python."""
+        address, switch = self._known[ramp]
+        return Change(address, 1.0 - setting if switch else setting, offset, when)
+
+    def _single(self, address: str, value: object) -> list[tuple[str, object]]:
+        """The addresses and values that a macro stands for, or those given."""
+        if address == "bypass":
+            return [(address, value)]
+        address = self.board.canonical(address)
+        macro = self.board.macro(address)
+        if macro is None:
+            return [(address, value)]
+        parameter = self.board.table()[address]
+        assert parameter is not None
+        return list(macro.values(self.board.knobs(), parameter.check(value)).items())
+
+    def _aim(self, address: str, value: object) -> tuple[int, float, float] | None:
+        """The ramp, the value in the parameter's unit, and what the ramp goes to."""
+        slot, _, name = address.rpartition("/")
+        if address == "bypass":
+            setting = SWITCH.check(value)
+            return self._at(self.stream, "bypass", address, setting, 1.0 - setting)
+        if not slot:
+            setting = self.board.parameters[name].check(value)
+            return self._at(self.board, name, address, setting, setting)
+        holder = cast("Pedalboard", find_slot(self.board, slot))
+        if name == "bypass":
+            setting = 1.0 - round(SWITCH.check(value))
+            return self._at(holder, "mix", address, setting, setting)
+        plugin: Any = inside(holder)
+        setting = plugin.parameters[name].check(value)
+        return self._at(plugin, name, address, setting, self.plan.target(plugin, name, setting))
+
+    def _at(
+        self, owner: object, name: str, address: str, setting: float, target: float
+    ) -> tuple[int, float, float] | None:
+        ramp = self.plan.find(owner, name)
+        if ramp is None:
+            return None
+        self._known[ramp] = (address, "/" in address and name == "mix" and address.endswith("/bypass"))
+        return ramp, setting, target
+
+
+class LiveEngine:
+    """Takes blocks from one ring, plays them, and puts them into another.
+
+    Args:
+        stream: what plays them.
+        incoming, outgoing: of blocks of the stream's channels and buffer size.
+        source: a descriptor that gives ``B`` for each block that was put into `incoming`, and other messages.
+
+    Attributes:
+        native: whether the native loop plays at the moment.
+        reason: why it does not; empty if it does.
+    """
+
+    def __init__(self, stream: BoardStream, incoming: Ring, outgoing: Ring, source: int) -> None:
+        self.stream, self.incoming, self.outgoing, self.source = stream, incoming, outgoing, source
+        self.native, self.reason = False, ""
+        self._lock = threading.Lock()
+        self._block = np.zeros((stream.spec.channels, stream.spec.buffer_size), np.float32)
+        self._addresses: Addresses | None = None
+        self._judged: Voice | None = None
+        self._counted = (0, 0)
+        self._rest = b""  # read of the source by the loop, and not passed on
+        self._loop: Any = None
+        if available():
+            memory = [ring.memory() for ring in (incoming, outgoing)]
+            self._loop = cpu.core.NativeLoop(source, *memory, Ring.HEAD, BLOCKS, self._block.size)
+            stream.wake = self._changed
+        with self._lock:
+            self._hand_over()
+
+    def serve(self, messages: Callable[[bytes], bytes]) -> None:
+        """Play until the source ends.
+
+        Args:
+            messages: takes what the source gives, and returns what is not complete yet.
+        """
+        held = b""
+        while (data := self._wait()) is not None:
+            held = messages(held + data)
+            self._turn(whole=not held)
+        with self._lock:
+            if self.native:
+                self._take_back()
+
+    def close(self) -> None:
+        """End the loop after the block at work."""
+        with self._lock:
+            if self.native:
+                self._take_back()
+            if self._loop is not None:
+                self._loop.close()
+
+    @property
+    def allocations(self) -> int:
+        """C++ allocations that the loop's thread has made: none, as the tests check."""
+        return int(self._loop.allocations)
+
+    # -- the engine's thread -----------------------------------------------------------------------------------------
+
+    def _wait(self) -> bytes | None:
+        """Return messages, or nothing if there is something else to do; None once the source has ended."""
+        if self._loop is None:
+            return os.read(self.source, 65536) or None
+        if self._rest:
+            data, self._rest = self._rest, b""
+            return data
+        watched = select.poll()
+        read_from = self._loop.messages if self.native else self.source
+        for descriptor in (read_from, self._loop.attention):
+            watched.register(descriptor, select.POLLIN)
+        ready = dict(watched.poll(1000 * METER_SECONDS if self.native else None))
+        if self._loop.attention in ready:
+            self._loop.heard()
+        if read_from not in ready:
+            return b""
+        try:
+            return os.read(read_from, 65536) or None
+        except BlockingIOError:  # the stream came back to Python, and with it the messages
+            return b""
+
+    def _turn(self, whole: bool) -> None:
+        """Move the stream to the loop or back if it is time, and play what waits if it is here.
+
+        Args:
+            whole: whether the source is at the beginning of a message, as the loop expects it.
+        """
+        failed = False
+        with self._lock:
+            if self.native:
+                self._read_meters()
+                failed = self._loop.failed
+                if failed or not self._forward():
+                    self._take_back()
+        if failed:
+            self.stream.muted = True
+            self.stream.failed(_NOT_FINITE)
+        while not self.native and self.incoming.take(self._block):
+            self.outgoing.put(self.stream.process(self._block))
+            if whole:
+                with self._lock:
+                    self._hand_over()
+
+    # -- between Python and the loop -----------------------------------------------------------------------------------
+
+    def _changed(self) -> None:
+        """Send changes of the stream to the loop; called from any thread."""
+        with self._lock:
+            if self.native and not self._forward():
+                self._take_back()
+                self._loop.call()  # for blocks that wait
+
+    def _forward(self) -> bool:
+        """Send the changes that wait to the loop. False if the stream has to come back to Python."""
+        assert self._addresses is not None
+        if self.stream.next is not None:
+            return False
+        waiting = self.stream.schedule.take_all()
+        for number, change in enumerate(waiting):
+            aims = self._aims(change)
+            if aims is None or not all(self._loop.change(self._addresses.plan.program, *aim) for aim in aims):
+                self.stream.schedule.put_back(waiting[number:])
+                return False
+        return True
+
+    def _aims(self, change: Change) -> list[Aim] | None:
+        """What a change asks of the loop; None if Python has to make it, or to report that it is wrong."""
+        assert self._addresses is not None
+        with contextlib.suppress(NeuralFXError):
+            return self._addresses.aims(change)
+        return None
+
+    def _hand_over(self) -> None:
+        """Let the loop play, if it can."""
+        stream = self.stream
+        if stream.next is not None or stream.muted or stream.voice is self._judged:
+            return
+        if len(stream.schedule) > MOST_HANDED_OVER:
+            return
+        plan = self._plan()
+        if isinstance(plan, str):
+            self._judged, self.reason = stream.voice, plan
+            return
+        self._addresses = Addresses(stream, plan)
+        if not self._forward():
+            self._recall()  # Python makes those changes first
+            return
+        if self._loop.start(plan.program, stream.schedule.now):
+            self._loop.load = stream.load
+            self.native, self.reason = True, ""
+
+    def _plan(self) -> Plan | str:
+        stream = self.stream
+        switch = Switch(stream._wet, stream, stream.bypass, self._set_bypass)
+        return native_plan(stream.voice.board, stream.spec, switch)
+
+    def _set_bypass(self, value: float) -> None:
+        self.stream.bypass = value
+
+    def _take_back(self) -> None:
+        """Let Python play from the next block on."""
+        assert self._addresses is not None
+        rest = self._loop.stop()
+        with contextlib.suppress(BlockingIOError):
+            while data := os.read(self._loop.messages, 65536):
+                self._rest += data
+        self._rest += rest
+        self._read_meters()
+        self._addresses.plan.restore()
+        self._recall()
+        self.native = False
+
+    def _recall(self) -> None:
+        """Take back the changes that the loop has not made."""
+        assert self._addresses is not None
+        self.stream.schedule.put_back(self._addresses.change(*aim) for aim in self._loop.unmade())
+
+    def _read_meters(self) -> None:
+        stream, (blocks, late) = self.stream, self._counted
+        self._counted = (self._loop.blocks, self._loop.late)
+        stream.blocks += self._counted[0] - blocks
+        stream.late += self._counted[1] - late
+        stream.load = self._loop.load
+        stream.peak = [max(known, new) for known, new in zip(stream.peak, self._loop.take_peaks(), strict=True)]

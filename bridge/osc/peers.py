@@ -1,0 +1,368 @@
+"""Who a server talks to: replies that never wait, queues with a limit, and how much one peer may send."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections import Counter, OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from bridge.osc.packets import encode
+from bridge.security import Troubles, clean
+from bridge.sockets import hang_up, send_within
+from neural_fx.errors import reason
+
+SEND_SECONDS = 5.0
+"""A peer that takes no data for this long is disconnected."""
+MOST_QUEUED = 1 << 20
+"""Bytes that may wait for one peer."""
+MOST_DATAGRAMS = 8 << 20
+"""Bytes that may wait for all UDP peers together."""
+OVERHEAD = 64
+"""What a queued packet counts for besides its bytes."""
+BATCH_BYTES = 1 << 16
+MOST_PER_SECOND = 50_000
+"""Messages that one sender may send; more are dropped, and it is informed once a second."""
+COMPLAINTS_PER_SECOND = 10
+"""Errors that a sender gets about packets that were not even looked at."""
+MOST_MACHINES = 1024
+
+Put = Callable[[bytes, object], None]
+"""``put(packet, key)``: queue a packet. With a key, it replaces a packet with the same key that still waits."""
+
+
+def _nothing() -> None:
+    """Do nothing."""
+
+
+@dataclass
+class Allowance:
+    """How many messages a sender may still send in this second."""
+
+    second: int = 0
+    count: int = 0
+    dropped: int = 0
+
+    def take(self, messages: int) -> tuple[bool, int]:
+        """Return whether so many more messages are allowed, and how many were dropped in the last busy second."""
+        dropped, now = 0, int(time.monotonic())
+        if now != self.second:
+            dropped = self.dropped
+            self.second, self.count, self.dropped = now, 0, 0
+        self.count += messages
+        allowed = self.count <= MOST_PER_SECOND
+        self.dropped += 0 if allowed else messages
+        return allowed, dropped
+
+
+@dataclass
+class Peer:
+    """Someone who sends messages and gets replies.
+
+    Attributes:
+        put: queues a packet; never waits.
+        machine: its numeric address.
+        trusted: whether it may do more than give the token.
+        throttle: waits until replies that are queued have been read; only for the peer's own thread.
+        heard: when its last packet came, on the monotonic clock.
+        allowance: of a TCP peer; every UDP port of a machine has one of its own.
+    """
+
+    put: Put
+    machine: str = ""
+    trusted: bool = True
+    throttle: Callable[[], None] = _nothing
+    heard: float = field(default_factory=time.monotonic)
+    allowance: Allowance = field(default_factory=Allowance)
+    complaints: Allowance = field(default_factory=Allowance)
+
+    def reply(self, address: str, *arguments: Any) -> None:
+        """Queue a message back. Never waits and never raises, whatever the arguments are."""
+        self._send(None, address, arguments)
+
+    def update(self, address: str, *arguments: Any) -> None:
+        """Queue a value that replaces an older one of the same address, if that was not sent yet."""
+        self._send(address, address, arguments)
+
+    def complain(self, address: str, sentence: str) -> None:
+        """Reply with an error, a few times a second at most."""
+        self.complaints.take(1)
+        if self.complaints.count <= COMPLAINTS_PER_SECOND:
+            self.reply("/error", address, sentence)
+
+    def allow(self, messages: int, allowance: Allowance | None = None) -> bool:
+        """Return whether so many more messages may come now, by an allowance or that of the peer."""
+        allowed, dropped = (allowance or self.allowance).take(messages)
+        if dropped:
+            self.reply("/error", "/", f"{dropped} messages dropped: over {MOST_PER_SECOND} a second")
+        return allowed
+
+    def _send(self, key: object, address: str, arguments: tuple[Any, ...]) -> None:
+        if address == "/error":
+            arguments = tuple(clean(a) if isinstance(a, str) else a for a in arguments)
+        try:
+            self.put(encode(address, *arguments), key)
+        except Exception:  # a value that OSC has no type for, or a peer that is gone
+            return
+
+
+@dataclass
+class Subscriber(Peer):
+    """A UDP port that meters go to.
+
+    Attributes:
+        owner: who subscribed; its packets renew the subscription.
+    """
+
+    owner: Peer | None = None
+
+    @property
+    def renewed(self) -> float:
+        """When the subscription was last renewed, on the monotonic clock."""
+        return max(self.heard, self.owner.heard if self.owner is not None else 0.0)
+
+
+class Outbox:
+    """Sends what is queued for one TCP peer, on a thread of its own.
+
+    A peer that does not read loses updates first. If replies pile up as well, or nothing is taken for `SEND_SECONDS`,
+    it is disconnected.
+
+    Args:
+        connection: a socket with a timeout.
+
+    Attributes:
+        ended: nothing more is sent; whoever reads from the connection must hang up.
+        problem: why it ended, if the peer is to blame.
+        dropped: updates that were not queued.
+    """
+
+    def __init__(self, connection: socket.socket) -> None:
+        self.connection = connection
+        self.ended = False
+        self.problem = ""
+        self.dropped = 0
+        self._queue: OrderedDict[object, bytes] = OrderedDict()
+        self._cost = 0
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+
+    def put(self, data: bytes, key: object = None) -> None:
+        """Queue bytes; never waits."""
+        with self._changed:
+            if self.ended:
+                return
+            if key is None:
+                key = object()
+            elif (waiting := self._queue.get(key)) is not None:
+                self._cost -= len(waiting) + OVERHEAD
+            elif self._cost + len(data) > MOST_QUEUED:
+                self.dropped += 1
+                return
+            self._queue[key] = data
+            self._cost += len(data) + OVERHEAD
+            if self._cost > MOST_QUEUED + MOST_QUEUED // 4:
+                self._stop("too many replies wait for it")
+            elif self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="osc-send", daemon=True)
+                self._thread.start()
+            self._changed.notify_all()
+
+    def throttle(self) -> None:
+        """Wait until half of the queue is free, or the peer is disconnected."""
+        with self._changed:
+            while self._cost > MOST_QUEUED // 2 and not self.ended:
+                self._changed.wait(SEND_SECONDS)
+
+    def flush(self, seconds: float) -> None:
+        """Wait until all is sent, for a limited time."""
+        with self._changed:
+            self._changed.wait_for(lambda: self.ended or not self._cost, seconds)
+
+    def end(self) -> None:
+        """Drop what is queued, and hang up."""
+        with self._changed:
+            self._stop("")
+        hang_up(self.connection)
+
+    def _stop(self, problem: str) -> None:
+        """Accept and send nothing more. The thread that reads from the connection sees it and hangs up."""
+        self.ended = True
+        self.problem = self.problem or problem
+        self._queue.clear()
+        self._cost = 0
+        self._changed.notify_all()
+
+    def _run(self) -> None:
+        try:
+            while (batch := self._next()) is not None:
+                send_within(self.connection, b"".join(batch), SEND_SECONDS)
+                with self._changed:
+                    self._cost = max(0, self._cost - sum(len(data) + OVERHEAD for data in batch))
+                    self._changed.notify_all()
+        except TimeoutError as error:
+            self.problem = str(error)
+        except OSError:
+            pass  # it went away
+        finally:
+            self.end()
+
+    def _next(self) -> list[bytes] | None:
+        """Return the next packets to send, at least one; None at the end."""
+        with self._changed:
+            self._changed.wait_for(lambda: self.ended or bool(self._queue))
+            batch: list[bytes] = []
+            size = 0
+            while self._queue and size < BATCH_BYTES:
+                _, data = self._queue.popitem(last=False)
+                batch.append(data)
+                size += len(data)
+            return batch or None
+
+
+class Datagrams:
+    """Sends what is queued for all UDP peers, on a thread of its own. What does not fit is dropped.
+
+    Args:
+        udp: a socket that does not block.
+        troubles: counts packets that cannot be sent.
+    """
+
+    def __init__(self, udp: socket.socket, troubles: Troubles) -> None:
+        self.udp, self.troubles = udp, troubles
+        self.dropped = 0
+        self.ended = False
+        self._queue: OrderedDict[tuple[object, ...], tuple[bytes, Any]] = OrderedDict()
+        self._costs: Counter[object] = Counter()
+        self._cost = 0
+        self._changed = threading.Condition()
+        self._thread = threading.Thread(target=self._run, name="osc-udp-send", daemon=True)
+        self._thread.start()
+
+    def put(self, where: Any, packet: bytes, key: object = None) -> None:
+        """Queue a packet for an address of `socket.sendto`; never waits."""
+        cost = len(packet) + OVERHEAD
+        with self._changed:
+            if self.ended:
+                return
+            entry = (where, object() if key is None else key)
+            if entry in self._queue:
+                self._count(where, -len(self._queue[entry][0]) - OVERHEAD)
+            elif self._costs[where] + cost > MOST_QUEUED or self._cost + cost > MOST_DATAGRAMS:
+                self.dropped += 1
+                return
+            self._queue[entry] = packet, where
+            self._count(where, cost)
+            self._changed.notify()
+
+    def end(self) -> None:
+        """Stop sending."""
+        with self._changed:
+            self.ended = True
+            self._changed.notify_all()
+        self._thread.join(1)
+
+    def _count(self, where: object, cost: int) -> None:
+        self._cost += cost
+        self._costs[where] += cost
+        if not self._costs[where]:
+            del self._costs[where]
+
+    def _run(self) -> None:
+        while (item := self._next()) is not None:
+            packet, where = item
+            try:
+                self.udp.sendto(packet, where)
+            except BlockingIOError:  # the system's buffer is full
+                time.sleep(0.001)
+                self.dropped += 1
+            except Exception as error:  # an address that cannot be reached, a packet too long
+                self.dropped += 1
+                self.troubles.note("UDP packet not sent", reason(error))
+
+    def _next(self) -> tuple[bytes, Any] | None:
+        with self._changed:
+            self._changed.wait_for(lambda: self.ended or bool(self._queue))
+            if self.ended:
+                return None
+            _, (packet, where) = self._queue.popitem(last=False)
+            self._count(where, -len(packet) - OVERHEAD)
+            return packet, where
+
+
+class Machines:
+    """Remembers who sent UDP packets. Those without the token are forgotten first, so they cannot push out others.
+
+    Args:
+        make: builds the peer for an address of `socket.recvfrom`.
+    """
+
+    def __init__(self, make: Callable[[Any], Peer]) -> None:
+        self.make = make
+        self._trusted: OrderedDict[str, Peer] = OrderedDict()
+        self._strangers: OrderedDict[str, Peer] = OrderedDict()
+        self._allowances: OrderedDict[Any, Allowance] = OrderedDict()
+
+    def get(self, address: Any) -> Peer:
+        """Return the peer of an address; one peer for all ports of a machine."""
+        machine = str(address[0])
+        peer = self._trusted.pop(machine, None) or self._strangers.pop(machine, None) or self.make(address)
+        peers = self._trusted if peer.trusted else self._strangers
+        peers[machine] = peer
+        if len(peers) > MOST_MACHINES:
+            peers.popitem(last=False)
+        return peer
+
+    def allowance(self, address: Any) -> Allowance:
+        """Return the allowance of one port, so that a program does not use up that of another."""
+        allowance = self._allowances.pop(address, None) or Allowance()
+        self._allowances[address] = allowance
+        if len(self._allowances) > MOST_MACHINES:
+            self._allowances.popitem(last=False)
+        return allowance
+
+
+@dataclass
+class Deadlines:
+    """When a TCP connection has waited too long. All are total times that single bytes do not extend.
+
+    Args:
+        first: seconds for the first complete packet.
+        whole: seconds for a packet from its first byte on.
+        idle: seconds between complete packets.
+        token: seconds for the token, if one is needed.
+    """
+
+    first: float
+    whole: float
+    idle: float
+    token: float
+    began: float = field(default_factory=time.monotonic)
+    heard: float | None = None
+    partial: float | None = None
+
+    def received(self, packets: int, pending: bool) -> None:
+        """Note that bytes came: how many packets they completed, and whether some are left of the next."""
+        now = time.monotonic()
+        if packets:
+            self.heard = now
+        if not pending:
+            self.partial = None
+        elif packets or self.partial is None:
+            self.partial = now
+
+    def problem(self, trusted: bool, subscribed: bool) -> str:
+        """Return which time is over, as a sentence; empty if none is."""
+        now = time.monotonic()
+        if self.heard is None and now > self.began + self.first:
+            return f"no complete packet within {self.first:g} s"
+        if self.partial is not None and now > self.partial + self.whole:
+            return f"a packet took longer than {self.whole:g} s"
+        if not trusted and now > self.began + self.token:
+            return f"no token within {self.token:g} s"
+        if self.heard is not None and not subscribed and now > self.heard + self.idle:
+            return f"idle for {self.idle:g} s"
+        return ""

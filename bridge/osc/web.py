@@ -1,0 +1,406 @@
+"""HTTP and websockets for OSCQuery, on one port: who may speak is decided before anything is done.
+
+The protocol itself is that of `websockets`, without its own threads: a request has a size and a total time before it is
+looked at, connections are counted, and nothing that a peer does not read makes another one wait.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import quote, unquote
+
+from websockets.exceptions import InvalidState
+from websockets.frames import CloseCode, Frame, Opcode
+from websockets.http11 import Request
+from websockets.server import ServerProtocol
+
+from bridge.osc.packets import MOST_BYTES
+from bridge.osc.peers import Outbox
+from bridge.security import (
+    ConnectionLimit,
+    GuessLimiter,
+    Troubles,
+    WebRequest,
+    as_address,
+    in_url,
+    query_fields,
+    web_refusal,
+)
+from bridge.sockets import accept_all, hang_up, listen, send_within
+from neural_fx.errors import reason
+
+MOST_REQUESTS = 64
+MOST_WEBSOCKETS = 64
+MOST_REFUSED = 32
+"""Connections beyond `MOST_REQUESTS` that still learn why they are refused."""
+MOST_HEAD_BYTES = 16384
+HEAD_SECONDS = 5.0
+ANSWER_SECONDS = 10.0
+LINGER_SECONDS = 1.0
+PING_SECONDS = 20.0
+SILENT_SECONDS = 60.0
+"""A websocket that does not even answer pings for this long is closed."""
+
+_ALWAYS = {
+    "Content-Type": "application/json",
+    "Connection": "close",
+    "Cache-Control": "no-store",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+"""Headers of every answer. The URL may hold the token, so it goes into no cache and no Referer."""
+
+Answer = tuple[HTTPStatus, object]
+"""A status, and what is sent as JSON; None: nothing."""
+
+
+class RefusedError(Exception):
+    """A request that is answered with an error.
+
+    Args:
+        status: of the answer.
+        sentence: why, and what to do.
+    """
+
+    def __init__(self, status: HTTPStatus, sentence: str) -> None:
+        self.status, self.sentence = status, sentence
+        super().__init__(sentence)
+
+
+class WebSocket:
+    """An open websocket. `send` may be called by any thread, and never waits; the rest by the thread that serves it."""
+
+    def __init__(self, connection: socket.socket, protocol: ServerProtocol, machine: str) -> None:
+        self.connection, self.protocol, self.machine = connection, protocol, machine
+        self.outbox = Outbox(connection)
+        self._lock = threading.Lock()
+
+    def send(self, packet: bytes, key: object = None) -> None:
+        """Queue a binary message, as `Outbox.put`."""
+        with contextlib.suppress(InvalidState):  # it is being closed
+            self._write(lambda: self.protocol.send_binary(packet), key)
+
+    def close(self, code: CloseCode) -> None:
+        """Queue a close frame."""
+        with contextlib.suppress(InvalidState):
+            self._write(lambda: self.protocol.send_close(code))
+
+    def messages(self, closing: threading.Event) -> Iterator[bytes | str]:
+        """Yield the messages until the peer leaves, breaks the protocol, or does not answer pings."""
+        heard = pinged = time.monotonic()
+        parts = bytearray()
+        text = False
+        while not closing.is_set() and not self.outbox.ended:
+            now = time.monotonic()
+            if now > heard + SILENT_SECONDS:
+                return
+            if now > max(heard, pinged) + PING_SECONDS:
+                pinged = now
+                self._write(lambda: self.protocol.send_ping(b""))
+            try:
+                data = self.connection.recv(MOST_BYTES)
+            except TimeoutError:
+                continue
+            for frame in self._receive(data):
+                heard = now
+                if frame.opcode in (Opcode.TEXT, Opcode.BINARY):
+                    parts.clear()
+                    text = frame.opcode is Opcode.TEXT
+                elif frame.opcode is not Opcode.CONT:
+                    continue
+                parts += frame.data
+                if len(parts) > MOST_BYTES:
+                    return self.close(CloseCode.MESSAGE_TOO_BIG)
+                if frame.fin:
+                    yield parts.decode("utf-8", "replace") if text else bytes(parts)
+            if not data or self.protocol.close_expected():
+                return
+
+    def _receive(self, data: bytes) -> list[Frame]:
+        """Return the frames that bytes complete; answers to pings and closes are queued."""
+        with self._lock:
+            if data:
+                self.protocol.receive_data(data)
+            else:
+                self.protocol.receive_eof()
+            self._flush(None)
+            return [event for event in self.protocol.events_received() if isinstance(event, Frame)]
+
+    def _write(self, act: Callable[[], None], key: object = None) -> None:
+        with self._lock:
+            act()
+            self._flush(key)
+
+    def _flush(self, key: object) -> None:
+        """Queue what the protocol wants to send. The lock is held, so that frames keep their order."""
+        data = b"".join(self.protocol.data_to_send())
+        if data:
+            self.outbox.put(data, key)
+
+
+@dataclass
+class WebServer:
+    """Listens for HTTP requests and websockets.
+
+    Args:
+        host, port: to bind; port 0 takes a free one.
+        token: returns what browsers and other machines must give.
+        answer: answers a request to a path with an attribute, such as ``/lead`` and ``VALUE``.
+        session: serves a websocket, and returns when it ends.
+        guesses: slows down those who guess the token.
+        troubles: counts what goes wrong.
+
+    Raises:
+        OSError: the port cannot be bound.
+    """
+
+    host: str
+    port: int
+    token: Callable[[], str]
+    answer: Callable[[str, str], Answer]
+    session: Callable[[WebSocket], None]
+    guesses: GuessLimiter
+    troubles: Troubles
+    websockets: set[WebSocket] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.listener = listen(self.host, self.port)
+        self.port = self.listener.getsockname()[1]
+        self.names = _names(self.host)
+        self.closing = threading.Event()
+        self.requests = ConnectionLimit(MOST_REQUESTS)
+        self.refused = ConnectionLimit(MOST_REFUSED)
+        self.open = ConnectionLimit(MOST_WEBSOCKETS)
+        self.connections: set[socket.socket] = set()
+        self.lock = threading.Lock()
+        self.thread = threading.Thread(target=self._accept, name="oscquery", daemon=True)
+        self.thread.start()
+
+    def close(self) -> None:
+        """Stop listening, say goodbye to websockets, and hang up, all within a second."""
+        self.closing.set()
+        hang_up(self.listener)
+        with self.lock:
+            websockets, connections = list(self.websockets), list(self.connections)
+        for websocket in websockets:
+            websocket.close(CloseCode.GOING_AWAY)
+        deadline = time.monotonic() + 0.5
+        for websocket in websockets:
+            websocket.outbox.flush(max(0.0, deadline - time.monotonic()))
+        for connection in connections:
+            hang_up(connection)
+        self.thread.join(0.5)
+        self.listener.close()
+
+    def _accept(self) -> None:
+        accept_all(self.listener, self.closing, self._welcome, self.troubles)
+
+    def _welcome(self, connection: socket.socket, address: Any) -> None:
+        machine = str(as_address(address[0]) or address[0])
+        limit = next((limit for limit in (self.requests, self.refused) if limit.enter(machine)), None)
+        if limit is None:
+            self.troubles.note("web connection refused", f"from {machine}: too many are open")
+            connection.close()
+            return
+        try:
+            threading.Thread(
+                target=self._serve, args=(connection, machine, limit), name="oscquery-web", daemon=True
+            ).start()
+        except RuntimeError:
+            limit.leave(machine)
+            raise
+
+    def _serve(self, connection: socket.socket, machine: str, limit: ConnectionLimit) -> None:
+        with self.lock:
+            self.connections.add(connection)
+        websocket = None
+        try:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            websocket = self._answer(connection, machine, limit is self.refused)
+        except OSError:
+            pass  # it went away
+        except Exception as error:
+            self.troubles.note("web request failed", f"from {machine}: {reason(error)}")
+        finally:
+            limit.leave(machine)
+        try:
+            if websocket is not None:
+                self._keep(websocket)
+        finally:
+            with self.lock:
+                self.connections.discard(connection)
+            connection.close()
+
+    # -- requests --------------------------------------------------------------------------------------------------
+
+    def _answer(self, connection: socket.socket, machine: str, crowded: bool) -> WebSocket | None:
+        """Answer the request of a connection; return the websocket if it asked for one and may have it."""
+        protocol = ServerProtocol(max_size=MOST_BYTES)
+        try:
+            request = read_request(connection, protocol)
+            if crowded:
+                raise RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, "too many connections are open; try again later")
+            path, attribute = self._checked(request, connection, machine)
+            if _asks_for_websocket(request):
+                return self._upgraded(request, connection, protocol, machine)
+            status, value = self._asked(path, attribute)
+        except RefusedError as refusal:
+            self.troubles.note("web request refused", f"from {machine}: {refusal.sentence}")
+            status, value = refusal.status, {"error": refusal.sentence}
+        send_within(connection, _response(status, value), ANSWER_SECONDS)
+        _linger(connection)
+        return None
+
+    def _checked(self, request: Request, connection: socket.socket, machine: str) -> tuple[str, str]:
+        """Return the path and the attribute of a request.
+
+        Raises:
+            RefusedError: it may not be answered.
+        """
+        method = getattr(request, "method", "GET")
+        if method != "GET":
+            raise RefusedError(HTTPStatus.METHOD_NOT_ALLOWED, "only GET is answered here")
+        target, _, query = request.path.partition("?")
+        if not target.startswith("/"):
+            raise RefusedError(HTTPStatus.BAD_REQUEST, "the target must be a path, such as /lead/mix")
+        local = connection.getsockname()
+        address = str(as_address(local[0]) or local[0])
+        asked = WebRequest(query, request.headers, machine, (address, self.port), self.names)
+        refusal = web_refusal(asked, self.token(), self.guesses)
+        if refusal is not None:
+            raise RefusedError(*refusal)
+        attribute = next((name for name, _ in query_fields(query) if name != "token"), "")
+        return unquote(target).rstrip("/") or "/", attribute.upper()
+
+    def _asked(self, path: str, attribute: str) -> Answer:
+        try:
+            return self.answer(path, attribute)
+        except Exception as error:
+            self.troubles.note("OSCQuery", f"{path}: {reason(error)}")
+            raise RefusedError(HTTPStatus.INTERNAL_SERVER_ERROR, "this node cannot be read now") from None
+
+    def _upgraded(
+        self, request: Request, connection: socket.socket, protocol: ServerProtocol, machine: str
+    ) -> WebSocket:
+        """Open a websocket.
+
+        Raises:
+            RefusedError: the handshake is wrong, or too many are open.
+        """
+        response = protocol.accept(request)
+        if response.status_code != HTTPStatus.SWITCHING_PROTOCOLS:
+            sentence = bytes(response.body or b"").decode("utf-8", "replace").strip()
+            raise RefusedError(HTTPStatus(response.status_code), sentence)
+        if not self.open.enter(machine):
+            raise RefusedError(
+                HTTPStatus.SERVICE_UNAVAILABLE, f"{MOST_WEBSOCKETS} websockets are open; close one first"
+            )
+        try:
+            protocol.send_response(response)
+            send_within(connection, b"".join(protocol.data_to_send()), ANSWER_SECONDS)
+            return WebSocket(connection, protocol, machine)
+        except BaseException:
+            self.open.leave(machine)
+            raise
+
+    def _keep(self, websocket: WebSocket) -> None:
+        with self.lock:
+            self.websockets.add(websocket)
+        try:
+            self.session(websocket)
+            websocket.close(CloseCode.GOING_AWAY if self.closing.is_set() else CloseCode.NORMAL_CLOSURE)
+            websocket.outbox.flush(LINGER_SECONDS)
+            if websocket.outbox.problem:
+                self.troubles.note("websocket closed", f"of {websocket.machine}: {websocket.outbox.problem}")
+        except OSError:
+            pass  # it went away
+        except Exception as error:
+            self.troubles.note("websocket failed", f"of {websocket.machine}: {reason(error)}")
+        finally:
+            with self.lock:
+                self.websockets.discard(websocket)
+            websocket.outbox.end()
+            self.open.leave(websocket.machine)
+
+
+def read_request(connection: socket.socket, protocol: ServerProtocol) -> Request:
+    """Return the request of a new connection.
+
+    Raises:
+        RefusedError: it is too large, malformed, or not complete in time.
+        OSError: the connection ended.
+    """
+    deadline, size = time.monotonic() + HEAD_SECONDS, 0
+    while True:
+        if time.monotonic() > deadline:
+            raise RefusedError(HTTPStatus.REQUEST_TIMEOUT, f"no complete request within {HEAD_SECONDS:g} s")
+        try:
+            data = connection.recv(MOST_HEAD_BYTES + 1 - size)
+        except TimeoutError:
+            continue
+        size += len(data)
+        if not data:
+            raise ConnectionAbortedError
+        if size > MOST_HEAD_BYTES:
+            raise RefusedError(
+                HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"a request of over {MOST_HEAD_BYTES} bytes, head included"
+            )
+        protocol.receive_data(data)
+        events = protocol.events_received()
+        if protocol.handshake_exc is not None or len(events) > 1:
+            raise RefusedError(HTTPStatus.BAD_REQUEST, "this is not an HTTP request without a body")
+        if events and isinstance(events[0], Request):
+            return events[0]
+
+
+def _asks_for_websocket(request: Request) -> bool:
+    return any("websocket" in value.lower() for value in request.headers.get_all("Upgrade"))
+
+
+def _response(status: HTTPStatus, value: object) -> bytes:
+    body = b"" if value is None else json.dumps(value).encode()
+    fields = {**_ALWAYS, "Content-Length": str(len(body))}
+    if status is HTTPStatus.METHOD_NOT_ALLOWED:
+        fields["Allow"] = "GET"
+    elif status is HTTPStatus.UNAUTHORIZED:
+        fields["WWW-Authenticate"] = "Bearer"
+    head = f"HTTP/1.1 {status.value} {status.phrase}\r\n" + "".join(f"{k}: {v}\r\n" for k, v in fields.items())
+    return head.encode() + b"\r\n" + body
+
+
+def _linger(connection: socket.socket) -> None:
+    """Close the sending side, and wait shortly for the peer to do so: bytes left unread would reset the connection."""
+    deadline = time.monotonic() + LINGER_SECONDS
+    connection.shutdown(socket.SHUT_WR)
+    while time.monotonic() < deadline:
+        with contextlib.suppress(TimeoutError):
+            if not connection.recv(MOST_BYTES):
+                return
+
+
+def _names(host: str) -> set[str]:
+    """Return the names under which a server is known that binds a host."""
+    address = as_address(host)
+    if host and address is None:
+        return {host}
+    if address is None or address.is_unspecified:
+        name = socket.gethostname()
+        return {name, f"{name}.local"}
+    return set()
+
+
+def web_url(host: str, port: int, token: str = "") -> str:
+    """Return the URL to open in a browser, with a token if one is given."""
+    if host in ("", "0.0.0.0", "::"):
+        host = "::1" if host == "::" else "127.0.0.1"
+    return f"http://{in_url(host)}:{port}/" + (f"?token={quote(token, safe='')}" if token else "")

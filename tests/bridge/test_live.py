@@ -1,0 +1,688 @@
+"""Live audio when something stops or dies: the worker, the I/O process, the JACK server."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pedalboard import Gain
+
+from bridge.errors import BridgeError
+from bridge.host import BoardHost
+from bridge.live import board as live_board
+from bridge.live import portaudio_process
+from bridge.live.board import LiveBoard
+from bridge.live.exchange import CONNECTION, MIDI, Exchange
+from bridge.live.ring import BLOCKS, Counters, Ring, SharedFile, remove_leftovers, ring_file, ring_size
+from bridge.worker import Options, Worker
+from neural_fx.pedalboard import Pedalboard
+from neural_fx.processor import Spec
+from tests.conftest import noise
+
+ROOT = Path(__file__).parents[2]
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
+FRAMES = 64
+LIMIT = 120
+"""Seconds until a test that waits in vain fails; long, because machines may be slow."""
+
+
+def wait_until(check: Callable[[], bool]) -> None:
+    end = time.monotonic() + LIMIT
+    while not check():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def has_ended(process: psutil.Process) -> bool:
+    """Whether a process is gone, or a zombie that nobody waits for."""
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def shared_with_names(process: int) -> list[str]:
+    """The paths of the rings that a process maps and that have a name in the file system."""
+    maps = [entry.path for entry in psutil.Process(process).memory_maps(grouped=False)]
+    rings = [path for path in maps if "neural-fx-ring" in path]
+    assert len(rings) == 3
+    return [path for path in rings if Path(path).exists()]
+
+
+# -- without an audio system ---------------------------------------------------------------------------------------
+
+PERIODS = 20000
+
+EXCHANGE = """
+import json, os, sys
+import numpy as np
+from bridge.live.exchange import Exchange, prepare
+
+settings, output = prepare()
+print("what a library prints")
+exchange = Exchange("test", 48000, 1, 64, settings["files"], output)
+for i in range(settings["periods"]):
+    exchange.midi(3, b"\\x90\\x3c\\x40")
+    exchange.midi(4, b"\\xb0\\x07" + bytes([i % 128]))
+    exchange.period(np.full((1, 64), i, np.float32))
+os.write(2, b"played\\n")
+exchange.serve()
+"""
+
+
+class Worked:
+    """The worker's side of an exchange, by hand."""
+
+    def __init__(self, periods: int) -> None:
+        self.files = [SharedFile() for _ in range(3)]
+        for file, size in zip(self.files, (ring_size(1, 64), ring_size(1, 64), Counters.SIZE), strict=True):
+            file.allocate(size)
+        names = [file.name for file in self.files]
+        settings = {"files": names, "periods": periods, "parent": os.getpid()}
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", EXCHANGE, json.dumps(settings)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0, env=ENVIRONMENT,
+            pass_fds=[name for name in names if isinstance(name, int)],
+        )  # fmt: skip
+        self.incoming, self.outgoing = (Ring(file.name, 1, 64) for file in self.files[:2])
+        self.counters = Counters(self.files[2].name)
+        assert self.process.stdout is not None
+        assert json.loads(self.process.stdout.readline())["frames"] == 64
+
+    def begin(self) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(b'{"connections": []}\n')
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
+            assert pipe is not None
+            pipe.close()
+        for file in self.files:
+            file.close()
+
+
+@pytest.fixture
+def unread() -> Iterator[Worked]:
+    """A process that exchanged periods with notes and controllers while nobody read its output."""
+    worked = Worked(PERIODS)
+    worked.begin()
+    assert worked.process.stderr is not None
+    assert b"played\n" in iter(worked.process.stderr.readline, b"")
+    yield worked
+    worked.close()
+
+
+def test_the_callback_never_waits_for_the_worker(unread: Worked) -> None:
+    """Far more is sent than a pipe holds. What did not arrive is counted, message for message."""
+    assert unread.process.stdout is not None
+    counts = unread.counters.read()
+    assert counts["periods"] == PERIODS
+    assert counts["dropouts"] == PERIODS  # the worker gave nothing back
+    assert len(unread.incoming) == BLOCKS
+    data = os.read(unread.process.stdout.fileno(), 1 << 20)
+    board, messages = heard()
+    assert board._messages(data) == b""
+    assert 0 < counts["midi_lost"] == 2 * PERIODS - len(messages)
+    assert len([message for _, message in messages if message[0] == 0x90]) == BLOCKS
+
+
+def test_notes_are_released_when_messages_were_lost() -> None:
+    """A key that is released while the pipe is full must not sound on. What is played meanwhile is lost."""
+    read, exchange = without_process()
+    while not exchange._release_due:
+        exchange.midi(0, b"\xb0\x07\x01")
+    exchange.midi(0, b"\x80\x3c\x00")
+    exchange.midi(0, b"\x90\x3d\x40")
+    assert exchange.counters.read()["midi_lost"] == 3
+    board, messages = heard()
+    board._messages(os.read(read, 1 << 20))
+    assert {message for _, message in messages} == {b"\xb0\x07\x01"}
+    messages.clear()
+    exchange.midi(5, b"\x90\x3e\x40")  # the worker has not released anything yet
+    exchange.period(np.zeros((1, FRAMES), np.float32))
+    exchange.midi(6, b"\x90\x3f\x40")
+    board._messages(os.read(read, 1 << 20))
+    assert messages == [(0, b""), (6, b"\x90\x3f\x40")]
+    assert exchange.counters.read()["midi_lost"] == 4
+
+
+def test_a_worker_that_is_gone_ends_the_process() -> None:
+    read, exchange = without_process()
+    os.close(read)
+    exchange.period(np.zeros((1, FRAMES), np.float32))
+    assert exchange.ended.is_set()
+    assert exchange.reason == ""
+
+
+def without_process() -> tuple[int, Any]:
+    """The I/O process's side with a pipe of its own, and the pipe's other end."""
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+    files = [SharedFile() for _ in range(3)]
+    for file, size in zip(files, (ring_size(1, FRAMES), ring_size(1, FRAMES), Counters.SIZE), strict=True):
+        file.allocate(size)
+    exchange: Any = Exchange.__new__(Exchange)
+    exchange.output, exchange.ended, exchange.reason = write, threading.Event(), ""
+    exchange.to_worker, exchange.from_worker = (Ring(file.name, 1, FRAMES) for file in files[:2])
+    exchange.counters = Counters(files[2].name)
+    exchange.back, exchange.before = (np.zeros((1, FRAMES), np.float32) for _ in range(2))
+    exchange.owed, exchange.sent, exchange._release_due = 0, True, False
+    return read, exchange
+
+
+def test_the_process_ends_when_the_worker_hangs_up(unread: Worked) -> None:
+    assert unread.process.stdin is not None
+    unread.process.stdin.close()
+    assert unread.process.wait(LIMIT) == 0
+
+
+def test_the_process_ends_when_the_worker_hangs_up_before_the_first_period() -> None:
+    worked = Worked(0)
+    assert worked.process.stdin is not None
+    worked.process.stdin.close()
+    assert worked.process.wait(LIMIT) == 0
+    worked.close()
+
+
+def heard() -> tuple[Any, list[tuple[int, bytes]]]:
+    """A board without a process, and the messages that reach it: empty ones for a release."""
+    messages: list[tuple[int, bytes]] = []
+    board: Any = LiveBoard.__new__(LiveBoard)
+    board.host, board.log, board.connections = SimpleNamespace(name="x"), print, set()
+    board.midi = lambda offset, message: messages.append((offset, message))
+    board.unplugged = lambda: messages.append((0, b""))
+    return board, messages
+
+
+@st.composite
+def sent(draw: st.DrawFn) -> tuple[bytes, list[tuple[int, bytes]], set[tuple[str, str]]]:
+    data, messages, connections = b"", [], set()
+    for _ in range(draw(st.integers(0, 12))):
+        kind = draw(st.sampled_from("BMC"))
+        if kind == "B":
+            data += b"B"
+        elif kind == "M":
+            offset, message = draw(st.integers(0, 4095)), draw(st.binary(max_size=255))
+            data += b"M" + MIDI.pack(len(message), offset) + message
+            messages.append((offset if message else 0, message))
+        else:
+            own, other, made = draw(st.tuples(st.sampled_from("ab"), st.text(max_size=5), st.booleans()))
+            text = json.dumps([own, other, made]).encode()
+            data += b"C" + CONNECTION.pack(len(text)) + text
+            (connections.add if made else connections.discard)((own, other))
+    return data, messages, connections
+
+
+@given(sent(), st.lists(st.integers(1, 40), min_size=1))
+def test_messages_arrive_however_the_pipe_cuts_them(
+    case: tuple[bytes, list[tuple[int, bytes]], set[tuple[str, str]]], cuts: list[int]
+) -> None:
+    data, messages, connections = case
+    board, arrived = heard()
+    held, at = b"", 0
+    while data:
+        part, data = data[: cuts[at % len(cuts)]], data[cuts[at % len(cuts)] :]
+        held, at = board._messages(held + part), at + 1
+    assert (held, arrived, board.connections) == (b"", messages, connections)
+
+
+def test_midi_that_raises_does_not_end_the_engine() -> None:
+    board, _ = heard()
+    sentences: list[str] = []
+    board.log = sentences.append
+    board.midi = lambda offset, message: struct.unpack("<I", b"")
+    assert board._messages(b"BM" + MIDI.pack(1, 0) + b"\xfe" + b"B") == b""
+    assert len(sentences) == 1
+    assert "MIDI" in sentences[0]
+
+
+def test_shared_files_have_no_name_where_the_system_allows_it() -> None:
+    file = SharedFile()
+    file.allocate(ring_size(1, 64))
+    one, other = Ring(file.name, 1, 64), Ring(file.name, 1, 64)
+    if sys.platform != "win32":
+        assert isinstance(file.name, int)
+        assert os.fstat(file.name).st_nlink == 0
+    file.close()
+    block, out = np.arange(64, dtype=np.float32)[None], np.zeros((1, 64), np.float32)
+    assert one.put(block)
+    assert other.take(out)
+    np.testing.assert_array_equal(out, block)
+
+
+def test_a_lack_of_memory_is_an_error_and_not_a_crash(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(descriptor: int, data: bytes) -> int:
+        raise OSError(28, "No space left on device")
+
+    file = SharedFile()
+    monkeypatch.setattr("bridge.live.ring.os.write", full)
+    with pytest.raises(OSError, match="No space left"):
+        file.allocate(1000)
+    file.close()
+
+
+def test_leftovers_of_killed_processes_are_removed() -> None:
+    old, new = ring_file(1, 64), ring_file(1, 64)
+    try:
+        os.utime(old, (time.time() - 3600, time.time() - 3600))
+        remove_leftovers()
+        assert (old.exists(), new.exists()) == (False, True)
+    finally:
+        new.unlink()
+
+
+def test_an_interface_that_asks_for_no_more_audio_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As some systems behave when it is unplugged."""
+    now = [1000.0]
+    monkeypatch.setattr(portaudio_process, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    ended: list[str] = []
+    periods = {"periods": 7}
+    exchange: Any = SimpleNamespace(counters=SimpleNamespace(read=lambda: periods), end=ended.append)
+    watch = portaudio_process.Watch(exchange)
+    for _ in range(100):
+        periods["periods"] += 1
+        now[0] += portaudio_process.SILENT_SECONDS / 2
+        watch.tend()
+    assert ended == []
+    now[0] += portaudio_process.SILENT_SECONDS + 1
+    watch.tend()
+    assert ended == ["the audio interface asks for no more audio"]
+
+
+# -- with a JACK server --------------------------------------------------------------------------------------------
+
+try:
+    import jack
+
+    jack.set_error_function(lambda message: None)
+except Exception:  # the package or the system's library is missing
+    jack = None
+needs_jack = pytest.mark.skipif(
+    jack is None or shutil.which("jackd") is None, reason="jackd, JACK-Client or libjack is not installed"
+)
+
+
+@contextlib.contextmanager
+def jack_server(name: str, *options: str, rate: int = 48000, frames: int = 256) -> Iterator[subprocess.Popen[bytes]]:
+    """A JACK server without hardware that accepts clients."""
+    driver = ["-d", "dummy", "-r", str(rate), "-p", str(frames)]
+    process = subprocess.Popen(
+        ["jackd", "-n", name, "--no-realtime", *options, *driver], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        wait_until(lambda: answers(name))
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def answers(name: str) -> bool:
+    try:
+        jack.Client("neural-fx-ask", no_start_server=True, servername=name).close()
+    except jack.JackOpenError:
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def client(server: str) -> Iterator[Any]:
+    """A JACK client that only looks and connects."""
+    made = jack.Client("neural-fx-look", no_start_server=True, servername=server)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def connections(server: str, port: str) -> list[str]:
+    with client(server) as look:
+        return [other.name for other in look.get_all_connections(port)]
+
+
+WORKER = """
+import json, sys
+import mido
+from pedalboard import Gain
+from bridge.host import BoardHost
+from bridge.live.board import LiveBoard
+from neural_fx.pedalboard import Pedalboard
+
+released = []
+board = LiveBoard(
+    BoardHost("stopped", lambda: Pedalboard([Gain(-6)])), "jack", 1, sys.argv[1],
+    unplugged=lambda: released.append(1), log=lambda sentence: None,
+)
+print(json.dumps([board.client, board.process.pid, board.latency]), flush=True)
+for line in sys.stdin:
+    print(json.dumps({**board.status(), "released": len(released)}), flush=True)
+board.close()
+"""
+
+
+def started(code: str, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        env=ENVIRONMENT, start_new_session=True,
+    )  # fmt: skip
+
+
+class Player:
+    """A JACK client that plays noise and controllers into a board, and keeps what comes back."""
+
+    def __init__(self, server: str, board: str) -> None:
+        self.client = jack.Client("neural-fx-player", no_start_server=True, servername=server)
+        self.frames = self.client.blocksize
+        self.played: list[np.ndarray] = []
+        self.heard: list[np.ndarray] = []
+        self.blocks = noise(4096 * self.frames).reshape(4096, self.frames)
+        out, into = self.client.outports.register("out"), self.client.inports.register("in")
+        notes = self.client.midi_outports.register("midi")
+
+        @self.client.set_process_callback  # type: ignore[untyped-decorator]
+        def process(frames: int) -> None:
+            block = self.blocks[len(self.played) % len(self.blocks)]
+            out.get_array()[:] = block
+            notes.clear_buffer()
+            for value in range(20):
+                notes.write_midi_event(value, bytes([0xB0, 7, value]))
+            self.played.append(block)
+            self.heard.append(into.get_array().copy())
+
+        self.client.activate()
+        self.client.connect(out, f"{board}:in_1")
+        self.client.connect(f"{board}:out_1", into)
+        self.client.connect(notes, f"{board}:midi_in")
+
+    def wait(self, periods: int) -> int:
+        """Wait for that many further periods, and return the count of all."""
+        until = len(self.heard) + periods
+        wait_until(lambda: len(self.heard) >= until)
+        return until
+
+    def close(self) -> None:
+        self.client.deactivate()
+        self.client.close()
+
+
+@needs_jack
+def test_a_worker_that_is_stopped_costs_nobody_else_a_period() -> None:
+    """The server waits for every client in each period, so that a client that is late is not hidden.
+
+    While the worker is stopped the input comes back dry, and afterwards the board, each to the sample in its place.
+    """
+    name = "nfx-stopped"
+    with jack_server(name, "-S", "-t", "60000"):
+        worker = started(WORKER, name)
+        assert worker.stdin is not None
+        assert worker.stdout is not None
+        board, _, latency = json.loads(worker.stdout.readline())
+        player = Player(name, board)
+        try:
+            player.wait(100)
+            os.kill(worker.pid, signal.SIGSTOP)
+            stopped = player.wait(20)
+            going = player.wait(800)
+            os.kill(worker.pid, signal.SIGCONT)
+            player.wait(200)
+            delay = delay_of(player, stopped, going)
+            wait_until(lambda: back_again(player, delay))
+            end = len(player.heard) - 1
+            worker.stdin.write("status\n")
+            worker.stdin.flush()
+            status = json.loads(worker.stdout.readline())
+        finally:
+            os.kill(worker.pid, signal.SIGCONT)
+            player.close()
+            worker.stdin.close()
+            worker.wait(LIMIT)
+    verdicts = [verdict(player, k, delay) for k in range(20, end)]
+    assert latency == player.frames
+    assert delay in (1, 2)  # the order in which the server calls the two clients
+    assert "wrong" not in verdicts
+    assert {verdict(player, k, delay) for k in range(stopped + BLOCKS, going)} == {"dry"}
+    assert status["dropouts"] >= verdicts.count("dry") >= 700
+    assert status["midi_lost"] > 0
+    assert status["released"] > 0
+
+
+def delay_of(player: Player, start: int, end: int) -> int:
+    """The periods by which the dry input comes back late."""
+    for delay in range(4):
+        if all(verdict(player, k, delay) == "dry" for k in range(start + BLOCKS, end)):
+            return delay
+    raise AssertionError("the input does not come back while the worker is stopped")
+
+
+def back_again(player: Player, delay: int) -> bool:
+    """Whether the last periods were the board's."""
+    end = len(player.heard) - 1
+    return all(verdict(player, k, delay) == "wet" for k in range(end - 20, end))
+
+
+def verdict(player: Player, period: int, delay: int) -> str:
+    """Say what a period is: the board's output, the input, or something else."""
+    dry, heard = player.played[period - delay], player.heard[period]
+    if np.array_equal(heard, dry):
+        return "dry"
+    return "wet" if np.allclose(heard, 10 ** (-6 / 20) * dry, rtol=0, atol=1e-6) else "wrong"
+
+
+@needs_jack
+def test_nothing_is_left_of_a_worker_that_is_killed() -> None:
+    """Not the I/O process, even if the worker was stopped before or a child of it holds the pipes, and no file."""
+    name = "nfx-killed"
+    child = "import os, time\nif os.fork() == 0:\n    time.sleep(600)\n"
+    with jack_server(name):
+        for first, code in (
+            (signal.SIGCONT, WORKER),
+            (signal.SIGSTOP, WORKER),
+            (signal.SIGCONT, WORKER.replace("for line", f"{child}for line")),
+        ):
+            worker = started(code, name)
+            assert worker.stdout is not None
+            io = psutil.Process(json.loads(worker.stdout.readline())[1])
+            assert shared_with_names(worker.pid) == []
+            forks = [other for other in psutil.Process(worker.pid).children() if other.pid != io.pid]
+            os.kill(worker.pid, first)
+            worker.kill()
+            worker.wait()
+            wait_until(partial(has_ended, io))
+            for fork in forks:
+                fork.kill()
+
+
+@needs_jack
+def test_the_board_comes_back_after_its_process_was_killed() -> None:
+    """As the same client, with its connections, and without the notes that were held."""
+    name, sentences, released = "nfx-again", [], []
+    with jack_server(name):
+        board = LiveBoard(
+            BoardHost("again", Pedalboard), "jack", 1, name,
+            unplugged=lambda: released.append(1), log=sentences.append,
+        )  # fmt: skip
+        try:
+            with client(name) as look:
+                look.connect("system:capture_1", f"{board.client}:in_1")
+                look.connect(f"{board.client}:out_1", "system:playback_1")
+            wanted = {("in_1", "system:capture_1"), ("out_1", "system:playback_1")}
+            wait_until(lambda: board.connections == wanted)
+            killed, counted = board.process.pid, board.status()
+            os.kill(killed, signal.SIGKILL)
+            wait_until(lambda: len(sentences) == 2)
+            assert "live audio ended" in sentences[0]
+            assert "signal 9" in sentences[0]
+            assert "is back" in sentences[1]
+            assert released
+            assert board.process.pid != killed
+            wait_until(lambda: connections(name, f"{board.client}:out_1") == ["system:playback_1"])
+            wait_until(lambda: connections(name, f"{board.client}:in_1") == ["system:capture_1"])
+            wait_until(lambda: board.stream.blocks > 10)
+            assert all(now >= counted[key] for key, now in board.status().items())
+            assert len(board.host.streams) == 1
+            with client(name) as look:
+                look.disconnect("system:capture_1", f"{board.client}:in_1")
+            wait_until(lambda: board.connections == {("out_1", "system:playback_1")})
+        finally:
+            board.close()
+    assert board.host.streams == []
+    assert not psutil.pid_exists(board.process.pid)
+
+
+@needs_jack
+@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGKILL])
+def test_the_board_comes_back_with_the_server(ending: signal.Signals) -> None:
+    """With the new server's period and rate, and the connections that the user had made, also to a later client."""
+    name, sentences = f"nfx-back-{ending.name.lower()}", []
+    options = Options({}, osc_port=0, stream_port=0, oscquery_port=0, announce=False, live="jack", live_device=name)
+    with contextlib.ExitStack() as stack:
+        with jack_server(name) as server:
+            worker = Worker(options, sentences.append)
+            stack.callback(worker.close)
+            board = worker.live[0]
+            guest = jack.Client("guest", no_start_server=True, servername=name)
+            guest.inports.register("in")
+            guest.activate()
+            with client(name) as look:
+                look.connect("system:capture_1", f"{board.client}:in_1")
+                look.connect(f"{board.client}:out_2", "guest:in")
+            wait_until(lambda: len(board.connections) == 2)
+            assert worker.status()[0]["live"] == "connected"
+            server.send_signal(ending)
+            server.wait(LIMIT)
+            guest.close()
+            wait_until(lambda: any("live audio ended" in sentence for sentence in sentences))
+            with pytest.raises(BridgeError, match=r"not connected: .*; trying again"):
+                board.status()
+            assert worker.status()[0]["live"] == "not connected"
+            assert len(board.connections) == 2
+        stack.enter_context(jack_server(name, rate=44100, frames=512))
+        wait_until(lambda: any("is back," in sentence for sentence in sentences))
+        assert (board.frames, board.sample_rate, board.latency) == (512, 44100, 512)
+        assert board.stream.spec == Spec(44100, 2, 512)
+        assert worker.status()[0]["live"] == "connected"
+        wait_until(lambda: connections(name, f"{board.client}:in_1") == ["system:capture_1"])
+        guest = jack.Client("guest", no_start_server=True, servername=name)
+        stack.callback(guest.close)
+        guest.inports.register("in")
+        guest.activate()
+        wait_until(lambda: connections(name, f"{board.client}:out_2") == ["guest:in"])
+        assert len([sentence for sentence in sentences if "live audio ended" in sentence]) == 1
+        worker.close()
+    assert not board.thread.is_alive()
+
+
+@needs_jack
+def test_a_new_period_of_the_server_opens_the_board_anew() -> None:
+    name, sentences = "nfx-period", []
+    with jack_server(name):
+        board = LiveBoard(BoardHost("period", Pedalboard), "jack", 1, name, log=sentences.append)
+        try:
+            with client(name) as look:
+                look.blocksize = 512
+            wait_until(lambda: board.connected and board.frames == 512)
+            wait_until(lambda: board.stream.blocks > 10)
+            assert board.latency == 512
+            assert "512 frames" in sentences[0]
+        finally:
+            board.close()
+
+
+@needs_jack
+@pytest.mark.parametrize("moment", ["waiting", "starting"])
+def test_a_board_closes_while_it_connects_again(moment: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also in the middle of an attempt that the server does not answer."""
+    name, sentences = f"nfx-closing-{moment}", []
+    monkeypatch.setattr(live_board, "FIRST_WAIT", 1e6 if moment == "waiting" else 0.01)
+    with jack_server(name) as server:
+        board = LiveBoard(BoardHost("closing", Pedalboard), "jack", 1, name, log=sentences.append)
+        first = board.process.pid
+        if moment == "starting":
+            server.send_signal(signal.SIGSTOP)
+        else:
+            server.kill()
+            server.wait()
+        os.kill(first, signal.SIGKILL)
+        wait_until(lambda: bool(sentences))
+        if moment == "starting":
+            wait_until(lambda: board.io.process.pid != first)
+        board.close()
+        server.send_signal(signal.SIGCONT)
+        assert not board.thread.is_alive()
+        assert board.io.process.returncode is not None
+        assert board.host.streams == []
+        with pytest.raises(BridgeError, match="closed"):
+            board.status()
+        board.close()
+
+
+@needs_jack
+def test_a_board_closes_while_its_server_is_stopped() -> None:
+    name = "nfx-frozen"
+    with jack_server(name) as server:
+        board = LiveBoard(BoardHost("frozen", Pedalboard), "jack", 1, name)
+        server.send_signal(signal.SIGSTOP)
+        board.close()
+        server.send_signal(signal.SIGCONT)
+        assert board.process.returncode is not None
+        assert not board.thread.is_alive()
+
+
+@needs_jack
+@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_the_command_ends_with_all_that_it_started(ending: signal.Signals) -> None:
+    name = "nfx-command"
+    command = [sys.executable, "-m", "bridge.cli", "serve", "--live", "jack", "--live-device", name, "--plain"]
+    command += ["--osc-port", "0", "--stream-port", "0", "--oscquery-port", "0", "--no-announce"]
+    with jack_server(name):
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
+        assert process.stderr is not None
+        for line in process.stderr:
+            if "audio on" in line:
+                break
+        children = psutil.Process(process.pid).children(recursive=True)
+        assert len(children) == 1
+        assert shared_with_names(process.pid) == []
+        process.send_signal(ending)
+        rest = process.stderr.read()
+        assert process.wait(LIMIT) == (0 if ending != signal.SIGKILL else -signal.SIGKILL)
+        wait_until(lambda: all(map(has_ended, children)))
+    assert "live audio ended" not in rest
+    assert "leak" not in rest
+
+
+def test_settings_that_fail_leave_no_process() -> None:
+    """A board that refuses the rate is an error after the I/O process has started."""
+    before = {child.pid for child in psutil.Process().children()}
+    with pytest.raises(BridgeError, match="no live audio"):
+        LiveBoard(BoardHost("empty", Pedalboard), "jack", 1, "no-such-server")
+    assert {child.pid for child in psutil.Process().children()} <= before
+
+
+def test_gain_is_what_the_worker_of_these_tests_plays() -> None:
+    x = noise(480)[None]
+    np.testing.assert_allclose(Pedalboard([Gain(-6)])(x, 48000), 10 ** (-6 / 20) * x, atol=1e-6)
