@@ -53,8 +53,9 @@ def serving(arguments: list[str], work: Path) -> Iterator[int]:
     )
     try:
         assert worker.stderr is not None
-        started = re.search(r"audio on 127\.0\.0\.1:(\d+)", worker.stderr.readline())
-        assert started is not None
+        found = (re.search(r"audio on 127\.0\.0\.1:(\d+)", line) for line in worker.stderr)
+        started = next((match for match in found if match), None)
+        assert started is not None, "the worker ended"
         yield int(started[1])
     finally:
         worker.send_signal(signal.SIGTERM)
