@@ -93,7 +93,7 @@ def sound_path(name: str, folder: Path) -> str | Path:
     """Return a sound as a file in a folder names it: a name as it is, a path relative to that folder."""
     if name in sound_names() or name.partition(":")[0] in FAMILIES:
         return name
-    return folder / Path(name).expanduser() if Path(name).suffix or "/" in name else name
+    return folder / os.path.expanduser(name) if Path(name).suffix or "/" in name else name
 
 
 def _all_options() -> list[str]:

@@ -420,7 +420,8 @@ def _located(slot: Slot, source: _Source, rules: Rules, place: tuple[str | int, 
             continue
         file = rules.locate(value, source.path.parent, slot.NATIVE)
         if file is None:
-            hint = f"{suggestion(value, bundled)}; bundled: {', '.join(bundled)}" if bundled else ""
+            plain = [known for known in bundled if ":" not in known]
+            hint = f"{suggestion(value, plain)}; bundled: {', '.join(plain)}" if bundled else ""
             problem = "no such file, or it is outside the folders that this board may use"
             source.fail((*place, name), f"{shown(value)}: {problem}{hint}")
         files.append(file)
