@@ -330,8 +330,16 @@ class WebRequest:
         for value in self.headers.get_all("Authorization"):
             scheme, _, given = value.partition(" ")
             if scheme.lower() == "bearer":
-                found.append(given.strip().encode("latin-1", "replace").decode("utf-8", "replace"))
+                found.append(_as_sent(given.strip()).decode("utf-8", "replace"))
         return found
+
+
+def _as_sent(value: str) -> bytes:
+    """Return the bytes of a header, which `websockets` decodes as Latin-1, or in older versions as ASCII."""
+    try:
+        return value.encode("latin-1")
+    except UnicodeEncodeError:
+        return value.encode("utf-8", "surrogateescape")
 
 
 def query_fields(query: str) -> list[tuple[str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import socket
 import threading
 import time
@@ -38,6 +39,11 @@ def _nothing() -> None:
     """Do nothing."""
 
 
+def _never() -> bool:
+    """Return False: a UDP peer is never known to be gone."""
+    return False
+
+
 @dataclass
 class Allowance:
     """How many messages a sender may still send in this second."""
@@ -58,7 +64,7 @@ class Allowance:
         return allowed, dropped
 
 
-@dataclass
+@dataclass(eq=False)
 class Peer:
     """Someone who sends messages and gets replies.
 
@@ -67,6 +73,7 @@ class Peer:
         machine: its numeric address.
         trusted: whether it may do more than give the token.
         throttle: waits until replies that are queued have been read; only for the peer's own thread.
+        gone: returns whether it has left, which ends what it started.
         heard: when its last packet came, on the monotonic clock.
         allowance: of a TCP peer; every UDP port of a machine has one of its own.
     """
@@ -75,6 +82,7 @@ class Peer:
     machine: str = ""
     trusted: bool = True
     throttle: Callable[[], None] = _nothing
+    gone: Callable[[], bool] = _never
     heard: float = field(default_factory=time.monotonic)
     allowance: Allowance = field(default_factory=Allowance)
     complaints: Allowance = field(default_factory=Allowance)
@@ -109,7 +117,7 @@ class Peer:
             return
 
 
-@dataclass
+@dataclass(eq=False)
 class Subscriber(Peer):
     """A UDP port that meters go to.
 
@@ -138,10 +146,12 @@ class Outbox:
         ended: nothing more is sent; whoever reads from the connection must hang up.
         problem: why it ended, if the peer is to blame.
         dropped: updates that were not queued.
+        sent: when the peer last took something, on the monotonic clock.
     """
 
     def __init__(self, connection: socket.socket) -> None:
         self.connection = connection
+        self.sent = -math.inf
         self.ended = False
         self.problem = ""
         self.dropped = 0
@@ -167,8 +177,9 @@ class Outbox:
             if self._cost > MOST_QUEUED + MOST_QUEUED // 4:
                 self._stop("too many replies wait for it")
             elif self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="osc-send", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._run, name="osc-send", daemon=True)
+                thread.start()
+                self._thread = thread
             self._changed.notify_all()
 
     def throttle(self) -> None:
@@ -200,6 +211,7 @@ class Outbox:
         try:
             while (batch := self._next()) is not None:
                 send_within(self.connection, b"".join(batch), SEND_SECONDS)
+                self.sent = time.monotonic()
                 with self._changed:
                     self._cost = max(0, self._cost - sum(len(data) + OVERHEAD for data in batch))
                     self._changed.notify_all()
@@ -354,8 +366,13 @@ class Deadlines:
         elif packets or self.partial is None:
             self.partial = now
 
-    def problem(self, trusted: bool, subscribed: bool) -> str:
-        """Return which time is over, as a sentence; empty if none is."""
+    def problem(self, trusted: bool, busy: bool) -> str:
+        """Return which time is over, as a sentence; empty if none is.
+
+        Args:
+            trusted: whether the peer needs no token any more.
+            busy: whether it is idle only because it reads, such as a subscriber.
+        """
         now = time.monotonic()
         if self.heard is None and now > self.began + self.first:
             return f"no complete packet within {self.first:g} s"
@@ -363,6 +380,6 @@ class Deadlines:
             return f"a packet took longer than {self.whole:g} s"
         if not trusted and now > self.began + self.token:
             return f"no token within {self.token:g} s"
-        if self.heard is not None and not subscribed and now > self.heard + self.idle:
+        if self.heard is not None and not busy and now > self.heard + self.idle:
             return f"idle for {self.idle:g} s"
         return ""

@@ -29,6 +29,8 @@ from neural_fx.values import shown, suggestion
 SERVICE = "_oscjson._tcp.local."
 ATTRIBUTES = ("VALUE", "RANGE", "TYPE", "ACCESS", "DESCRIPTION", "UNIT", "FULL_PATH", "CONTENTS")
 MOST_LISTENED = 4096
+GOODBYE_SECONDS = 0.7
+"""How long closing waits for zeroconf, twice at most; it waits for the network."""
 
 
 @dataclass
@@ -60,16 +62,19 @@ class QueryServer:
         )
         self.port = self.web.port
         self._zeroconf: Any = None
+        self._announcing = threading.Thread(target=self._announce, name="oscquery-announce", daemon=True)
         if self.announce:
-            threading.Thread(target=self._announce, name="oscquery-announce", daemon=True).start()
+            self._announcing.start()
 
     def close(self) -> None:
         """Hang up and take the announcement back."""
         self.web.close()
+        if self.announce:
+            self._announcing.join(GOODBYE_SECONDS)  # closing zeroconf while it announces leaves a task behind
         if self._zeroconf is not None:
             closing = threading.Thread(target=self._zeroconf.close, name="oscquery-goodbye", daemon=True)
             closing.start()
-            closing.join(1)  # it waits for the network
+            closing.join(GOODBYE_SECONDS)
 
     @property
     def token(self) -> str:
@@ -139,7 +144,8 @@ class QueryServer:
     # -- websocket -------------------------------------------------------------------------------------------------
 
     def _listen(self, websocket: WebSocket) -> None:
-        peer = Peer(websocket.send, websocket.machine, throttle=websocket.outbox.throttle)
+        outbox = websocket.outbox
+        peer = Peer(websocket.send, websocket.machine, throttle=outbox.throttle, gone=lambda: outbox.ended)
         listened: set[str] = set()
         with self.osc.lock:
             self.osc.listeners[websocket] = (peer, listened)

@@ -14,7 +14,7 @@ from typing import Any
 
 from bridge.errors import BridgeError, ProtocolError
 from bridge.host import BoardHost
-from bridge.osc.packets import MOST_BYTES, Framing, Message, decode, too_far
+from bridge.osc.packets import MOST_BYTES, Framing, Message, decode, encode, sized, too_far
 from bridge.osc.patterns import is_pattern
 from bridge.osc.peers import Allowance, Datagrams, Deadlines, Machines, Outbox, Peer, Subscriber
 from bridge.osc.tree import Tree, wire
@@ -34,8 +34,11 @@ FIRST_PACKET_SECONDS = 10.0
 PACKET_SECONDS = 10.0
 TOKEN_SECONDS = 30.0
 IDLE_SECONDS = 600.0
-PATTERN_COST = 100
-"""What a message with wildcards counts for, against `MOST_PER_SECOND`: it is compared with every address."""
+ALL_COST = 100
+"""What a message counts for, against `MOST_PER_SECOND`, that visits every address: wildcards, and ``/subscribe``."""
+FILE_COST = 500
+"""What a message counts for that names files."""
+FILE_COMMANDS = ("load", "save", "render")
 SILENCE_DB = -120.0
 BIND_ATTEMPTS = 8
 
@@ -137,7 +140,7 @@ class OscServer:
             self.troubles.note("malformed OSC packet", f"from {peer.machine}: {reason(error)}")
             peer.complain("/", reason(error))
             return
-        cost = sum(PATTERN_COST if is_pattern(message.address) else 1 for message in messages)
+        cost = sum(_cost(message.address) for message in messages)
         if cost > 1 and not peer.allow(cost - 1, allowance):
             return
         for message in messages:
@@ -165,7 +168,7 @@ class OscServer:
             elif problem := too_far(message):
                 peer.complain(message.address, problem)
             else:
-                self.tree.handle(message, peer.reply)
+                self.tree.handle(message, peer.reply, peer.gone, peer)
         except Exception as error:
             self._report(message, peer, error)
 
@@ -267,6 +270,9 @@ class OscServer:
         machine = _plain(address[0])
         if not self.limit.enter(machine):
             self.troubles.note("OSC connection refused", f"from {machine}: too many are open")
+            with contextlib.suppress(OSError):
+                connection.send(sized(encode("/error", "/", "too many connections are open; close one first")))
+                connection.shutdown(socket.SHUT_WR)
             connection.close()
             return
         try:
@@ -281,7 +287,7 @@ class OscServer:
         def put(packet: bytes, key: object) -> None:
             outbox.put(framing.frame(packet), key)
 
-        peer = Peer(put, machine, self.trusts(machine), outbox.throttle)
+        peer = Peer(put, machine, self.trusts(machine), outbox.throttle, lambda: outbox.ended)
         with self.lock:
             self.connections[connection] = outbox
         try:
@@ -306,7 +312,8 @@ class OscServer:
         """Handle packets until the peer leaves, or return why it is disconnected."""
         deadlines = Deadlines(FIRST_PACKET_SECONDS, PACKET_SECONDS, IDLE_SECONDS, TOKEN_SECONDS)
         while not self.closing.is_set():
-            problem = outbox.problem or deadlines.problem(peer.trusted, connection in self.subscribers)
+            busy = connection in self.subscribers or time.monotonic() < outbox.sent + IDLE_SECONDS
+            problem = outbox.problem or deadlines.problem(peer.trusted, busy)
             if problem or outbox.ended:
                 return problem
             try:
@@ -384,6 +391,13 @@ def _bind(host: str, port: int) -> tuple[socket.socket, socket.socket]:
             if port or attempt == BIND_ATTEMPTS - 1:
                 raise
     raise OSError("no free port for both UDP and TCP")
+
+
+def _cost(address: str) -> int:
+    """Return what a message counts for."""
+    if is_pattern(address) or address == "/subscribe":
+        return ALL_COST
+    return FILE_COST if address.rpartition("/")[2] in FILE_COMMANDS else 1
 
 
 def _plain(address: str) -> str:

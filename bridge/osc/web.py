@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import socket
 import threading
 import time
@@ -58,6 +59,9 @@ _ALWAYS = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 """Headers of every answer. The URL may hold the token, so it goes into no cache and no Referer."""
+
+_LOGGER = logging.getLogger(__name__)
+_LOGGER.addHandler(logging.NullHandler())  # else Python prints what peers sent to the terminal
 
 Answer = tuple[HTTPStatus, object]
 """A status, and what is sent as JSON; None: nothing."""
@@ -245,7 +249,7 @@ class WebServer:
 
     def _answer(self, connection: socket.socket, machine: str, crowded: bool) -> WebSocket | None:
         """Answer the request of a connection; return the websocket if it asked for one and may have it."""
-        protocol = ServerProtocol(max_size=MOST_BYTES)
+        protocol = ServerProtocol(max_size=MOST_BYTES, logger=_LOGGER)
         try:
             request = read_request(connection, protocol)
             if crowded:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import shutil
@@ -457,10 +458,10 @@ def test_browsers_cannot_speak_osc(osc: OscServer, method: str) -> None:
 def test_errors_of_any_kind_are_answered_and_counted(osc: OscServer, monkeypatch: pytest.MonkeyPatch) -> None:
     handle = osc.tree.handle
 
-    def broken(message: Any, reply: Any) -> None:
+    def broken(message: Any, reply: Any, *who: Any) -> None:
         if message.address == "/lead/mix":
             raise RuntimeError("Symlink loop from '/tmp'\x1b[2J")
-        handle(message, reply)
+        handle(message, reply, *who)
 
     monkeypatch.setattr(osc.tree, "handle", broken)
     lines: list[str] = []
@@ -764,10 +765,53 @@ def test_idle_connections_end_but_subscribers_stay(osc: OscServer, monkeypatch: 
     subscriber.socket.close()
 
 
+def test_a_peer_that_waits_for_replies_is_not_idle(osc: OscServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A render may take longer than a peer may be silent; its progress keeps the connection open."""
+    monkeypatch.setattr(server, "IDLE_SECONDS", 0.1)
+    found: list[Any] = []
+    monkeypatch.setattr(osc.tree, "handle", lambda message, reply, *who: found.append(reply))
+    tcp = Tcp(osc)
+    (outbox,) = until(lambda: list(osc.connections.values()))
+    outbox.sent = math.inf  # as if something were sent at every moment
+    tcp.send("/render", "in.wav", "out.wav", "lead")
+    (reply,) = until(lambda: found)
+    time.sleep(1.0)
+    reply("/render/done", 1, "out.wav")
+    assert tcp.next("/render/done") == (1, "out.wav")
+    assert tcp.ended(), "then it is idle"
+    assert outbox.sent < math.inf
+
+
+def test_what_a_peer_started_learns_that_it_left(osc: OscServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    found: list[Any] = []
+    monkeypatch.setattr(osc.tree, "handle", lambda message, reply, gone, peer: found.append((gone, peer)))
+    first, second = Tcp(osc), Tcp(osc)
+    first.send("/render", "in.wav", "out.wav", "lead")
+    second.send("/render", "in.wav", "out.wav", "lead")
+    (gone, one), (_, other) = until(lambda: found[1:] and found)
+    assert one != other, "each has a limit of its own"
+    assert not gone()
+    first.socket.close()
+    second.socket.close()
+    until(gone)
+
+
+def test_expensive_messages_count_for_more(osc: OscServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(peers.time, "monotonic", lambda: 100.0)
+    handled: list[str] = []
+    monkeypatch.setattr(osc.tree, "handle", lambda message, *who: handled.append(message.address))
+    for address, most in (("/*/mix", 500), ("/lead/load", 100), ("/render", 100)):
+        handled.clear()
+        peer = Peer(lambda packet, key: None)
+        for _ in range(600):
+            osc.receive(encode(address, "x"), peer, None)
+        assert len(handled) == most
+
+
 def test_deadlines_are_total() -> None:
-    def problem(trusted: bool = True, subscribed: bool = False, **times: Any) -> str:
+    def problem(trusted: bool = True, busy: bool = False, **times: Any) -> str:
         now = time.monotonic()
-        return Deadlines(10, 20, 300, 40, **{k: now - t for k, t in times.items()}).problem(trusted, subscribed)
+        return Deadlines(10, 20, 300, 40, **{k: now - t for k, t in times.items()}).problem(trusted, busy)
 
     assert problem(began=5) == ""
     assert "first" not in problem(began=100, heard=50)
@@ -775,7 +819,7 @@ def test_deadlines_are_total() -> None:
     assert problem(began=100, heard=1, partial=21) == "a packet took longer than 20 s"
     assert problem(began=41, heard=1, trusted=False) == "no token within 40 s"
     assert problem(began=999, heard=301) == "idle for 300 s"
-    assert problem(began=999, heard=301, subscribed=True) == ""
+    assert problem(began=999, heard=301, busy=True) == ""
     deadlines = Deadlines(10, 20, 300, 40)
     deadlines.received(0, True)
     begun = deadlines.partial
@@ -791,7 +835,9 @@ def test_too_many_connections_are_refused_and_places_come_back(osc: OscServer) -
         tcp.send("/ping")
     for tcp in crowd:
         tcp.next("/pong")
-    assert Tcp(osc).ended()
+    refused = Tcp(osc)
+    assert "too many connections" in refused.next("/error")[1]
+    assert refused.ended()
     crowd.pop().socket.close()
     until(lambda: osc.limit.count < server.MOST_CONNECTIONS)
     late = Tcp(osc)
@@ -841,6 +887,8 @@ def test_guesses_of_the_token_are_slowed_down(osc: OscServer, monkeypatch: pytes
     now = time.monotonic()
     osc.guesses.clock = lambda: now
     local = Tcp(osc)
+    local.send("/ping")
+    assert local.next("/pong")
     monkeypatch.setattr(OscServer, "trusts", lambda self, machine: False)
     monkeypatch.setattr(peers, "COMPLAINTS_PER_SECOND", 10**6)
     tcp = Tcp(osc)
@@ -869,8 +917,8 @@ def test_strangers_do_not_keep_connections(osc: OscServer, monkeypatch: pytest.M
     osc.token = "secret"
     tcp = Tcp(osc)
     tcp.send("/unsubscribe")
-    assert "/token" in tcp.next("/error")[1]
     assert tcp.ended()
+    until(lambda: osc.troubles.counts["OSC connection closed"] == 1)
 
 
 @pytest.mark.parametrize("host", ["::1", "::"])
@@ -906,7 +954,7 @@ def test_closing_waits_for_nobody(media: Path) -> None:
     crowd[2].socket.sendall(sized(encode("/lead/mix")) * 5000)
     until(lambda: len(osc.connections) == 8)
     osc.close()
-    assert not any(thread.is_alive() for thread in osc.threads)
+    until(lambda: not any(thread.is_alive() for thread in osc.threads))
     assert all(tcp.ended() for tcp in crowd)
     until(lambda: not osc.connections)
 
