@@ -1,0 +1,1 @@
+"""What the README and the documentation show: examples that run, commands and addresses that exist."""
