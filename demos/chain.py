@@ -1,4 +1,4 @@
-"""A neural capture between native pedalboard effects, block by block and in one call: the same samples.
+"""Run a neural capture between native pedalboard effects, in blocks and in one call, and compare the results.
 
 python demos/chain.py [CAPTURE] [OUT.wav]
 """
