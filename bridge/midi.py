@@ -217,7 +217,7 @@ class MidiRouter:
             self._bind(Binding(cc=number, to=self.learning, channel=channel))
         if number < 32:
             self._upper[channel, number] = value
-            self._lower.pop((channel, number), None)  # the standard: a new upper half sets the lower one to zero
+            self._lower.pop((channel, number), None)  # as in the standard, a new upper half sets the lower one to zero
         elif number < 64:
             self._lower[channel, number - 32] = value
         for binding in self.midi.controls:

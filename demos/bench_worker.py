@@ -105,17 +105,17 @@ def flooded(address: str, osc_port: int, board: str, rate: int, seconds: float, 
         frames: samples of a block.
     """
     context = multiprocessing.get_context("spawn")
-    told = context.Queue()
-    sender = context.Process(target=pour, args=(osc_port, board, rate, seconds, told))
+    answers = context.Queue()
+    sender = context.Process(target=pour, args=(osc_port, board, rate, seconds, answers))
     sender.start()
-    told.get()  # the sender has encoded its messages
+    answers.get()  # the sender has encoded its messages
     playing = paced(address, board, 1, frames, seconds + 2)
-    sent, took, kept, last = told.get()
+    sent, took, kept, last = answers.get()
     sender.join()
     return {"messages": sent, "seconds": round(took, 2), "all_arrived": abs(kept - last) < 1e-6, **playing}
 
 
-def pour(osc_port: int, board: str, rate: int, seconds: float, told: multiprocessing.Queue[Any]) -> None:
+def pour(osc_port: int, board: str, rate: int, seconds: float, answers: multiprocessing.Queue[Any]) -> None:
     """Send OSC messages that were encoded in advance, so that encoding does not slow the sender down.
 
     Args:
@@ -123,14 +123,14 @@ def pour(osc_port: int, board: str, rate: int, seconds: float, told: multiproces
         board: name of the board.
         rate: messages per second.
         seconds: duration.
-        told: queue for the results: None when ready, then messages, seconds, final mix, and the last value sent.
+        answers: queue for the results: None when ready, then messages, seconds, final mix, and the last value sent.
     """
     total, size = int(rate * seconds), rate // 500
     values = [0.5 + i / (2 * total) for i in range(1, total + 1)]
     packets = [framed(encode(f"/{board}/mix", value)) for value in values]
     parts = [b"".join(packets[i : i + size]) for i in range(0, total, size)]
     connection = socket.create_connection(("127.0.0.1", osc_port))
-    told.put(None)
+    answers.put(None)
     time.sleep(3)  # `paced` begins after two
     begin = time.perf_counter()
     for i, part in enumerate(parts):
@@ -140,7 +140,7 @@ def pour(osc_port: int, board: str, rate: int, seconds: float, told: multiproces
     connection.sendall(framed(encode(f"/{board}/mix")))
     reply = connection.makefile("rb")
     answer = decode(reply.read(int.from_bytes(reply.read(4), "big")))[0]
-    told.put((total, took, float(answer.arguments[0]), values[-1]))
+    answers.put((total, took, float(answer.arguments[0]), values[-1]))
 
 
 class Stalls:
@@ -148,26 +148,26 @@ class Stalls:
 
     def __init__(self) -> None:
         context = multiprocessing.get_context("spawn")
-        self.done, self.told = context.Event(), context.Queue()
-        self.process = context.Process(target=_sleep, args=(self.done, self.told))
+        self.done, self.answers = context.Event(), context.Queue()
+        self.process = context.Process(target=_sleep, args=(self.done, self.answers))
         self.process.start()
 
     def stop(self, limit: float) -> dict[str, float]:
         """Stop the process, and return how often it was late by more than `limit` seconds, and the worst delay."""
         self.done.set()
-        late = np.array(self.told.get())
+        late = np.array(self.answers.get())
         self.process.join()
         return {"over_a_block": int((late > limit).sum()), "slowest_ms": round(1000 * float(late.max(initial=0)), 2)}
 
 
-def _sleep(done: Any, told: Any) -> None:
+def _sleep(done: Any, answers: Any) -> None:
     late, at = [], time.perf_counter()
     while not done.is_set():
         time.sleep(0.001)
         now = time.perf_counter()
         late.append(now - at - 0.001)
         at = now
-    told.put(late)
+    answers.put(late)
 
 
 def framed(packet: bytes) -> bytes:

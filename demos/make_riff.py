@@ -2,9 +2,9 @@
 
     python demos/make_riff.py [OUT.flac]
 
-Karplus & Strong, "Digital synthesis of plucked-string and drum timbres", 1983, with the pick position comb and the
-fractional delay of Jaffe & Smith's extensions of the same year. The random numbers are seeded, so every run writes the
-same file.
+The method is that of Karplus & Strong, "Digital synthesis of plucked-string and drum timbres", 1983. The pick position
+comb and the fractional delay are from Jaffe & Smith's extensions of the same year. The random numbers are seeded, so
+every run writes the same file.
 """
 
 from __future__ import annotations

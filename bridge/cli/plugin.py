@@ -80,7 +80,7 @@ def check(
         with console.status(f"{bundle.name} (an instrument takes pedalboard about 15 s to load)"):
             found[bundle.name] = check(bundle)
         if not as_json:
-            said = ", ".join(f"{name} {value:g}" for name, value in found[bundle.name].items())
-            print(f"{bundle.name}: works ({said})")
+            results = ", ".join(f"{name} {value:g}" for name, value in found[bundle.name].items())
+            print(f"{bundle.name}: works ({results})")
     if as_json:
         print(json.dumps(found, indent=2))

@@ -224,7 +224,7 @@ class _Bar:
             transient=True,
             disable=not console.is_terminal,
         )
-        # Opening every file of a long list takes a while, and without a terminal nobody sees the bar.
+        # Opening every file of a long list takes a while, and is only needed for the bar on a terminal.
         seconds = [_seconds(source) for source, _ in pairs] if console.is_terminal else []
         self.stems = self.progress.add_task("stems", total=len(pairs), speed="")
         self.audio = self.progress.add_task("seconds", total=round(sum(seconds), 1), speed="")

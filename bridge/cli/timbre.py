@@ -98,7 +98,7 @@ def _listen(folder: Path, out: Path, console: Console) -> list[Solo]:
             console,
             "using the less accurate live pitch tracker, because swift-f0 is missing: " + install_command("swift_f0"),
         )
-    with Standing(console, "listening") as standing:
+    with Standing(console, "analysing") as standing:
         solos = load(
             files,
             out.parent / f".{out.stem}-analysis",

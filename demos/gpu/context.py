@@ -68,12 +68,17 @@ class Context:
         append(self.results, {"part": self.part, **values})
 
     def synchronize(self) -> None:
-        """Wait until the device has finished what it was given."""
+        """Wait until the device has finished all its work."""
         if self.cuda:
             torch.cuda.synchronize()
 
     def skip(self, reserve: float, **values: Any) -> bool:
-        """Return whether less than `reserve` seconds are left, and record what is skipped for it."""
+        """Return whether less than `reserve` seconds are left, and record the skipped measurement if so.
+
+        Args:
+            reserve: seconds that the measurement needs.
+            values: entries of the record.
+        """
         if self.left >= reserve:
             return False
         self.emit(skipped="out of time", **values)

@@ -2,7 +2,7 @@
 
     python -m demos.gpu.gather --models ../shared/models --audio ../shared/audio/di --native python3.12
 
-Downloads the wheels of the packages that such a machine lacks (for CPython 3.12 on Linux x86-64), copies models and a
+Downloads the wheels of the packages that such a machine lacks, for CPython 3.12 on Linux x86-64. Copies models and a
 few seconds of audio, and builds the compiled engine. `manifest.json` lists the files with their sizes and SHA-256.
 """
 

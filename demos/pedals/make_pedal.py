@@ -125,10 +125,10 @@ def train(network: Knobbed | WaveNet, pairs: list[Pair], checkpoint: Path, setti
     if checkpoint.exists():
         trainer.load(checkpoint, same_data=False)
 
-    def report(standing: Progress) -> None:
+    def report(progress: Progress) -> None:
         trainer.save(checkpoint)
-        text = f"step {standing.step}, {100 * standing.fraction:.0f} %: ESR {100 * standing.validation_esr:.3f} %"
-        print(f"{checkpoint.stem} {text}, best {100 * standing.best_esr:.3f} %", flush=True)
+        text = f"step {progress.step}, {100 * progress.fraction:.0f} %: ESR {100 * progress.validation_esr:.3f} %"
+        print(f"{checkpoint.stem} {text}, best {100 * progress.best_esr:.3f} %", flush=True)
 
     trainer.run(report)
     return trainer

@@ -84,12 +84,12 @@ def main() -> None:
         trainer.load(options.checkpoint)
     if trainer.elapsed < 60 * options.minutes:
 
-        def say(standing: Progress) -> None:
-            print(f"{standing.fraction:.3f} loss {standing.validation:.3f}, best {standing.best:.3f}", flush=True)
+        def report(progress: Progress) -> None:
+            print(f"{progress.fraction:.3f} loss {progress.validation:.3f}, best {progress.best:.3f}", flush=True)
             if options.checkpoint:
                 trainer.save(options.checkpoint)
 
-        trainer.run(say)
+        trainer.run(report)
     origin = ORIGINS[options.name]
     path = options.out / f"{options.name}.safetensors"
     save_timbre(path, trainer, solos, options.name, {"licence": origin["licence"]})

@@ -23,8 +23,8 @@ Weights = Mapping[str, Tensor]
 About = Mapping[str, Any]
 """Description of a training as JSON values: recordings, architecture and settings; see `check_about`."""
 
-KEEPS_ITS_OWN = "it goes on with its own"
-TAKES_THE_NEW = "it goes on with the new one"
+KEEPS_ITS_OWN = "continuing with the checkpoint's value"
+TAKES_THE_NEW = "continuing with the new value"
 
 _HEADER = "neural-fx-training"
 

@@ -123,9 +123,9 @@ def clipped_share(signal: Audio) -> float:
 
 
 def bandwidth(signal: Audio, rate: int) -> float:
-    """Return the frequency in Hz above which a recording has no content; half the sample rate if there is none.
+    """Return the upper limit of a recording's spectrum in Hz.
 
-    It is where the spectrum falls by 20 dB within 500 Hz and does not rise again.
+    It is where the spectrum falls by 20 dB within 500 Hz and does not rise again, or else half the sample rate.
 
     Args:
         signal: (samples,).

@@ -45,7 +45,7 @@ class Keeper:
         began = self.due.clock()
         problem = self.keep()
         if problem and not self._failing:
-            self.say(f"{self.path}: the checkpoint cannot be written ({problem}); the training goes on without it")
+            self.say(f"{self.path}: the checkpoint cannot be written ({problem}); the training continues without it")
         self._failing = bool(problem)
         self.due.done(self.due.clock() - began)
 

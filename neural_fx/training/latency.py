@@ -229,7 +229,7 @@ def _whitened(x: Array, y: Array) -> Array:
 
 
 def _prediction_filter(autocorrelation: Array, order: int) -> Array:
-    """Return the filter that leaves of a signal what its last `order` samples do not predict."""
+    """Return the filter that removes from a signal what its last `order` samples predict."""
     lags = autocorrelation[: order + 1].copy()
     lags[0] *= 1 + 1e-9  # -90 dB of white noise, so that the empty band of a resampled recording is not amplified
     matrix = lags[np.abs(np.subtract.outer(np.arange(order), np.arange(order)))]

@@ -43,7 +43,7 @@ FEWEST = 1e-3
 ENOUGH = 1200
 """Steps that a training usually needs at the default settings.
 
-Two cores train A1 standard for about so many steps in eight minutes. The bundled Klon capture took 1269.
+Two cores do about this many steps of A1 standard in eight minutes. The bundled Klon capture took 1269.
 """
 
 

@@ -6,7 +6,7 @@ Two estimates are made and combined:
 2. **Response.** A least-squares model predicts each wet sample from earlier wet samples and from the dry samples
    around the lag. Its impulse response is zero up to the onset. The model is fitted only
    where the wet recording was near zero, because a clipper passes small signals there and hides others.
-   A second fit gives little weight to what the first one predicted badly (Cauchy's weights).
+   A second fit gives little weight to the samples that the first one predicted badly (Cauchy's weights).
 
 The result is the mean of both if they are close. Otherwise the response decides if it is zero before the onset, as it
 should be. If it is noisy there, the correlation decides. A noisy response hides the first, small samples of a slow

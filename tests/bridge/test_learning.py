@@ -165,7 +165,7 @@ def test_a_wrong_resume_is_refused(
     status, _, err = run(*capture)
     assert (status, "left by an interrupted training; add --resume to continue it" in err) == (2, True), err
     status, _, err = run(*capture, "--resume", "--seed", 3)
-    assert (status, "was started with seed 0, not 3; it goes on with its own" in err) == (0, True), err
+    assert (status, "was started with seed 0, not 3; continuing with the checkpoint's value" in err) == (0, True), err
 
 
 def full_disk(monkeypatch: pytest.MonkeyPatch, *suffixes: str) -> None:
@@ -211,7 +211,7 @@ def test_checkpoints_that_fail_are_told_once_and_the_training_goes_on(
     monkeypatch.setattr(Due, "__call__", lambda self: True)
     status, _, err = run(*capture)
     assert status == 0, err
-    assert err.count("the checkpoint cannot be written (No space left on device); the training goes on") == 1
+    assert err.count("the checkpoint cannot be written (No space left on device); the training continues") == 1
     assert sorted(p.name for p in tmp_path.iterdir()) == ["dry.wav", "mine.nam", "wet.wav"]
 
 

@@ -92,7 +92,7 @@ class Material:
 
     @property
     def about(self) -> dict[str, Any]:
-        """What is played, to compare with what a folder was made from."""
+        """Description of the input signals, to compare with that of a data set."""
         return {
             "recordings": fingerprint(self.signals),
             "length": self.length,
@@ -154,7 +154,7 @@ class Tones:
 
     @property
     def about(self) -> dict[str, Any]:
-        """What is played, to compare with what a folder was made from."""
+        """Description of the input signals, to compare with that of a data set."""
         return {"recordings": "tones", "length": self.length}
 
     def draw(self, rng: np.random.Generator) -> Audio:

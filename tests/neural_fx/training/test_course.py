@@ -101,7 +101,7 @@ def test_a_checkpoint_is_written_every_minute_and_fails_in_one_sentence(tmp_path
         keeper()
     assert len(sentences) == 1
     assert "No space left on device" in sentences[0]
-    assert "the training goes on" in sentences[0]
+    assert "the training continues without it" in sentences[0]
     assert not keeper.kept
     full = False
     for clock.now in range(300, 600, 10):
@@ -128,7 +128,7 @@ def test_a_resumed_training_is_the_uninterrupted_one(tmp_path: Path) -> None:
     first.save(tmp_path / "x.ckpt")
     again = Trainer(untrained("a1-nano"), pair(), Settings(minutes=1e9, window=1024, batch=2, seed=1))
     (remark,) = again.load(tmp_path / "x.ckpt")
-    assert "started with seed 7, not 1; it goes on with its own" in remark
+    assert "started with seed 7, not 1; continuing with the checkpoint's value" in remark
     assert (again.elapsed, again.course, again.best_esr) == (3, first.course, first.best_esr)
     steps(again, 3)
     for x, y in zip(whole.learner.parameters(), again.learner.parameters(), strict=True):
