@@ -197,17 +197,17 @@ def offline(found: list[Record]) -> str:
     }
     return "\n\n".join(
         [
-            "From arrays to arrays, the way to the GPU and back included:",
+            "Rendering from and to arrays in CPU memory, including the transfers:",
             table(speed, rows),
-            "One batch whose data is on the GPU already. `tflops` counts two operations per weight and sample, GB/s "
-            "what today's kernels read and write at least:",
+            "One batch with its data on the GPU. TFLOP/s counts two operations per weight and sample. GB/s counts the "
+            "least that today's kernels read and write:",
             table(batch, [_with_shares(found, r) for r in of(found, "offline", what="one batch on the device")]),
-            "The ceilings, measured in the same run:",
+            "The limits of the device, measured in the same run:",
             table(
                 {"what": "what", "precision": "precision", "tflops": "TFLOP/s", "gb_per_s": "GB/s"},
                 of(found, "ceilings"),
             ),
-            "Seconds to the first block: of a process, and of networks opened in a process that is warm:",
+            "Seconds to the first block, from the start of a process and for each network:",
             first_sample(found),
         ]
     )
@@ -254,8 +254,8 @@ def live(found: list[Record]) -> str:
     rows = sorted(of(found, "live", way="one batch"), key=lambda r: (r["name"], r["streams"], not r["graphs"]))
     return "\n\n".join(
         [
-            "Blocks of 256 samples at 48 kHz: one is due every 5.33 ms. The time runs from when a block is due to its "
-            "samples. Streams leave and join all the while.",
+            "Blocks have 256 samples at 48 kHz, so one is due every 5.33 ms. Times are from the due time of a block to "
+            "its samples. Streams leave and join during the measurement.",
             "All streams in one batch:",
             table(batch, rows),
             "A thread per stream, through the scheduler, as a worker runs them:",
