@@ -1,4 +1,6 @@
-"""A worker's config file (YAML): boards, media folders, and the MIDI map, which learning writes back.
+"""Read and write a worker's config file (YAML): boards, instruments, media folders and the MIDI map.
+
+MIDI learn writes the controllers back to the file.
 
     boards: {lead: lead.yaml, amp: captures/amp.nam}
     instruments: {solo: violin, mine: timbres/mine.safetensors}
@@ -35,7 +37,14 @@ MOST_BYTES = 1 << 20
 
 
 class Config(BaseModel):
-    """What the file says."""
+    """Contents of a config file.
+
+    Attributes:
+        boards: board or capture file of each board, by name.
+        instruments: timbre of each instrument, by name.
+        media: folders whose files OSC may name.
+        midi: MIDI map.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -46,13 +55,13 @@ class Config(BaseModel):
 
 
 def read_config(path: Path) -> Config:
-    """Read a config, with its paths made absolute.
+    """Read a config file and make its paths absolute.
 
     Args:
-        path: of the YAML file.
+        path: YAML file.
 
     Raises:
-        BridgeError: it cannot be read or does not fit; names the line and the field.
+        BridgeError: the file cannot be read, or a field is wrong. The message names the line and the field.
     """
     document = _document(path)
     try:
@@ -72,11 +81,15 @@ def read_config(path: Path) -> Config:
 
 
 def write_controls(path: Path, midi: MidiMap) -> None:
-    """Write a map's controllers into a config file, leaving the rest of it.
+    """Replace the controllers in a config file, and keep the rest of it.
+
+    Args:
+        path: YAML file; a missing one is created.
+        midi: map that has the controllers.
 
     Raises:
-        BridgeError: the file is there and cannot be read.
-        OSError: it cannot be written.
+        BridgeError: the existing file cannot be read.
+        OSError: the file cannot be written.
     """
     value: dict[str, Any] = _document(path).value if os.path.exists(path) else {}
     inside = value.get("midi")
@@ -87,10 +100,10 @@ def write_controls(path: Path, midi: MidiMap) -> None:
 
 
 def _document(path: Path) -> Document:
-    """Return what a file says as a mapping, and the lines of its fields; an empty file is an empty mapping.
+    """Return a file's mapping and the line of each field; an empty file is an empty mapping.
 
     Raises:
-        BridgeError: it cannot be read.
+        BridgeError: the file cannot be read.
     """
     try:
         document = read_yaml(read_bytes(path, MOST_BYTES, BridgeError, "a config file"))
@@ -104,7 +117,7 @@ def _document(path: Path) -> Document:
 
 
 def _line(document: Document, place: tuple[str | int, ...]) -> int:
-    """Return the line of a field, or of the nearest one around it that the file has."""
+    """Return the line of a field, or of the nearest enclosing field that the file contains."""
     while place and place not in document.lines:
         place = place[:-1]
     return document.lines.get(place, 1)

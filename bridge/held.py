@@ -1,4 +1,4 @@
-"""Release what a MIDI sender holds when it goes away: keys, pedals and the pitch wheel."""
+"""Release the keys, pedals and pitch bends that a MIDI sender holds when it disconnects."""
 
 from __future__ import annotations
 
@@ -9,20 +9,23 @@ from collections.abc import Callable
 import mido
 
 SILENCE_SECONDS = 1.0
-"""A sender of active sensing that is silent for this long is gone; the standard's 0.3 s is short on a busy machine."""
+"""Silence after which a sender of active sensing counts as disconnected.
+
+The standard says 0.3 s, which is too short on a busy machine.
+"""
 
 _PEDALS = (64, 66)
 _END_ALL_NOTES = (120, 123)
 
 
 class Held:
-    """What one sender holds, as the messages that release it."""
+    """Keep track of the keys, pedals and bends that one sender holds, as the messages that release them."""
 
     def __init__(self) -> None:
         self._releases: dict[tuple[str, int, int], mido.Message] = {}
 
     def follow(self, message: mido.Message) -> None:
-        """Take the sender's next message."""
+        """Update the state with the sender's next message."""
         kind = message.type
         if kind in ("note_on", "note_off"):
             off = mido.Message("note_off", channel=message.channel, note=message.note)
@@ -38,7 +41,7 @@ class Held:
                 del self._releases[key]
 
     def release(self) -> list[mido.Message]:
-        """Return the messages that release everything, and forget it."""
+        """Return the messages that release everything, and clear the state."""
         messages = list(self._releases.values())
         self._releases.clear()
         return messages
@@ -51,11 +54,11 @@ class Held:
 
 
 class Sensing:
-    """Notices senders of active sensing that fall silent, as they do when they are unplugged.
+    """Detect senders of active sensing that fall silent, as they do when they are unplugged.
 
     Args:
-        gone: called with the name of a sender, from a thread of its own.
-        clock: seconds.
+        gone: called with the sender, from a thread of its own, when it has disconnected.
+        clock: returns monotonic seconds.
     """
 
     def __init__(self, gone: Callable[[object], None], clock: Callable[[], float] = time.monotonic) -> None:
@@ -66,7 +69,12 @@ class Sensing:
         self._thread: threading.Thread | None = None
 
     def hear(self, sender: object, message: mido.Message) -> None:
-        """Note that a sender sent a message. Those that never send active sensing are not watched."""
+        """Note that a sender sent a message. Senders that never send active sensing are not watched.
+
+        Args:
+            sender: key of the sender, such as the name of its port.
+            message: its message.
+        """
         sensing = message.type == "active_sensing"
         if not sensing and sender not in self._heard:
             return
@@ -77,7 +85,7 @@ class Sensing:
                 self._thread.start()
 
     def check(self) -> bool:
-        """Report senders that are gone; return whether any is still watched."""
+        """Report disconnected senders, and return whether any other is still watched."""
         with self._lock:
             limit = self._clock() - SILENCE_SECONDS
             silent = [sender for sender, heard in self._heard.items() if heard < limit]

@@ -1,4 +1,7 @@
-"""MIDI to parameters and boards: a map that can be learned, kept in a file, and 14-bit controllers done right."""
+"""Route MIDI messages to parameters, boards and instruments.
+
+The map can be learned from a controller that moves, and is kept in the config file. 14-bit controllers are supported.
+"""
 
 from __future__ import annotations
 
@@ -21,14 +24,14 @@ LONGEST_ADDRESS = 256
 
 
 class Binding(BaseModel):
-    """A controller that moves a parameter.
+    """Bind a controller to a parameter.
 
     Attributes:
         cc: controller number.
-        channel: 1 to 16; None: any.
-        to: ``BOARD/SLOT/PARAM``, ``BOARD/mix``, ...
-        low, high: what 0 and the controller's end stand for, as shares of the parameter's range.
-        fine: a 14-bit controller: `cc` (under 32) has the upper seven bits, `cc` + 32 the lower.
+        channel: MIDI channel, 1 to 16; None for any.
+        to: address of the parameter, such as ``BOARD/SLOT/PARAM`` or ``BOARD/mix``.
+        low, high: parameter values at the controller's ends, as shares of the parameter's range.
+        fine: whether it is a 14-bit controller. `cc` (under 32) has the upper seven bits, and `cc` + 32 the lower.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -42,7 +45,14 @@ class Binding(BaseModel):
 
 
 class Program(BaseModel):
-    """A program change that loads a board."""
+    """Bind a program change to a board file.
+
+    Attributes:
+        program: program number.
+        board: name of the board that loads the file.
+        file: board file or capture.
+        channel: MIDI channel, 1 to 16; None for any.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -53,7 +63,12 @@ class Program(BaseModel):
 
 
 class Keys(BaseModel):
-    """An instrument that only listens to one channel."""
+    """Limit an instrument to one MIDI channel.
+
+    Attributes:
+        instrument: name of the instrument.
+        channel: MIDI channel, 1 to 16.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -62,12 +77,12 @@ class Keys(BaseModel):
 
 
 class MidiMap(BaseModel):
-    """What MIDI does: the ``midi`` part of a worker's config file, see `bridge.config`.
+    """Map MIDI to parameters, boards and instruments: the ``midi`` part of a config file (see `bridge.config`).
 
     Attributes:
         controls: controllers that move parameters.
         programs: program changes that load boards.
-        keys: channels of instruments; those not named hear all.
+        keys: channels of instruments. An instrument that is not listed hears all channels.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -79,9 +94,10 @@ class MidiMap(BaseModel):
 
 
 class Parser:
-    """Cuts a MIDI byte stream into channel and real-time messages, with running status (mido's parser has none).
+    """Split a MIDI byte stream into channel and real-time messages.
 
-    System exclusive and other system messages are passed over; they end running status, as the standard says.
+    Supports running status, which mido's parser does not. Skips system exclusive and other system common messages,
+    which end running status as the standard says.
     """
 
     def __init__(self) -> None:
@@ -89,7 +105,7 @@ class Parser:
         self._data = bytearray()
 
     def feed(self, data: bytes) -> Iterator[mido.Message]:
-        """The messages that these bytes complete."""
+        """Yield the messages that these bytes complete."""
         for byte in data:
             if byte >= 0xF8:
                 if byte not in (0xF9, 0xFD):
@@ -105,13 +121,13 @@ class Parser:
 
 
 class MidiRouter:
-    """Carries MIDI messages to boards.
+    """Apply MIDI messages to boards and instruments.
 
     Args:
-        boards: by name.
-        midi: the map.
-        log: told what could not be done.
-        learned: told the new map when a controller was learned.
+        boards: boards and instruments by name.
+        midi: MIDI map.
+        log: called with a sentence when a message cannot be applied.
+        learned: called with the new map when a controller was learned.
     """
 
     def __init__(
@@ -131,10 +147,13 @@ class MidiRouter:
         self.ignored = 0
 
     def learn(self, address: str) -> None:
-        """Bind the next controller that moves to ``BOARD/SLOT/PARAM``.
+        """Bind the next controller that moves to an address.
+
+        Args:
+            address: ``BOARD/SLOT/PARAM``.
 
         Raises:
-            NeuralFXError: there is no such address.
+            NeuralFXError: no board has this address.
         """
         address = address.strip("/")
         host, place = self._find(address)
@@ -144,18 +163,24 @@ class MidiRouter:
         self.learning = address
 
     def feed(self, data: bytes, source: object = None, offset: int = 0) -> None:
-        """Take raw bytes from a port, running status and all.
+        """Handle raw bytes from a port, with or without running status.
 
         Args:
-            data: any part of the stream.
-            source: the port. The messages from an instrument's own port are for that instrument only.
-            offset: frames into the next block.
+            data: any part of the port's byte stream.
+            source: the port. Messages from an instrument's own port go to that instrument only.
+            offset: frames from the start of the next block.
         """
         for message in self._parsers.setdefault(source, Parser()).feed(data):
             self.handle(message, source, offset)
 
     def handle(self, message: mido.Message, source: object = None, offset: int = 0) -> None:
-        """Do what a message says; what is not mapped is passed over."""
+        """Apply a message. Ignores messages that are not mapped.
+
+        Args:
+            message: the message.
+            source: the port that it came from.
+            offset: frames from the start of the next block.
+        """
         self._sensing.hear(source, message)
         self._held.setdefault(source, Held()).follow(message)
         played = self._play(message, source, offset)
@@ -167,13 +192,13 @@ class MidiRouter:
             self.ignored += 1
 
     def release(self, source: object = None) -> None:
-        """Release the keys, pedals and bends that a port holds; its sender is gone."""
+        """Release the keys, pedals and bends that a port holds, because its sender has disconnected."""
         self._parsers.pop(source, None)
         for message in self._held.pop(source, Held()).release():
             self._play(message, source, 0)
 
     def _play(self, message: mido.Message, source: object, offset: int) -> bool:
-        """Pass a channel's message to the instruments that hear it, and a reset to all."""
+        """Pass a channel message to the instruments on its channel, and a reset to all instruments."""
         everywhere = message.type == "reset"
         if not everywhere and (not hasattr(message, "channel") or message.type == "program_change"):
             return False
@@ -193,11 +218,11 @@ class MidiRouter:
         channel, number, value = message.channel + 1, message.control, message.value
         if self.learning is not None:
             if 32 <= number < 64 and (channel, number - 32) in self._upper:
-                return  # the lower half of a 14-bit controller whose upper half is bound already
+                return  # the lower half of a 14-bit controller whose upper half is already bound
             self._bind(Binding(cc=number, to=self.learning, channel=channel))
         if number < 32:
             self._upper[channel, number] = value
-            self._lower.pop((channel, number), None)  # a new upper half begins at zero
+            self._lower.pop((channel, number), None)  # as in the standard, a new upper half sets the lower one to zero
         elif number < 64:
             self._lower[channel, number - 32] = value
         for binding in self.midi.controls:
@@ -257,10 +282,15 @@ class MidiRouter:
 
 
 def open_port(name: str, router: MidiRouter) -> Any:
-    """A MIDI input port of this machine, by (part of) its name, feeding a router.
+    """Open a MIDI input port of this machine, and pass its messages to a router.
+
+    Args:
+        name: the port's name or a part of it, in any case.
+        router: receives the messages.
 
     Raises:
-        BridgeError: python-rtmidi is missing, the port cannot be opened, or there is none of that name; lists them.
+        BridgeError: python-rtmidi is missing, no port has this name, or the port cannot be opened. The message lists
+            the ports.
     """
     try:
         names = mido.get_input_names()

@@ -1,8 +1,8 @@
-"""Round trips through a worker on this machine: single blocks, and many streams at the pace of playing.
+"""Measure round trips through a worker on this machine: single blocks, and many streams in real time.
 
     python demos/bench_worker.py --model wavenet_a1_standard.nam [--streams 16 --seconds 60]
 
-Starts a worker of its own on free ports. Prints JSON.
+Starts its own worker on free ports. Prints JSON.
 """
 
 from __future__ import annotations
@@ -30,7 +30,17 @@ RATE = 48000
 
 
 def single(address: str, board: str, frames: int = 256, blocks: int = 4000) -> dict[str, float]:
-    """Median and 99th percentile of stereo round trips, microseconds."""
+    """Measure the round trips of a stereo stream that sends the next block at once.
+
+    Args:
+        address: HOST:PORT of the worker.
+        board: name of the board.
+        frames: samples of a block.
+        blocks: number of blocks.
+
+    Returns:
+        Median and 99th percentile in microseconds.
+    """
     remote = bridge.connect(address, board)
     x = 0.1 * np.random.default_rng(0).standard_normal((2, frames)).astype(np.float32)
     for _ in range(blocks):
@@ -41,7 +51,19 @@ def single(address: str, board: str, frames: int = 256, blocks: int = 4000) -> d
 
 
 def paced(address: str, board: str, streams: int, frames: int, seconds: float) -> dict[str, float]:
-    """Mono streams, a block each `frames` of time: how many came back after the next was due, and the slowest."""
+    """Measure mono streams in real time, each with a connection and a thread of its own.
+
+    Args:
+        address: HOST:PORT of the worker.
+        board: name of the board.
+        streams: number of streams.
+        frames: samples of a block.
+        seconds: duration.
+
+    Returns:
+        Number of blocks, of late and of lost ones, and the slowest in ms. A block is late if the next one is due before
+        it returns.
+    """
     late, slowest, lost = [0] * streams, [0.0] * streams, [0] * streams
     start = time.perf_counter() + 2
 
@@ -70,29 +92,45 @@ def paced(address: str, board: str, streams: int, frames: int, seconds: float) -
 
 
 def flooded(address: str, osc_port: int, board: str, rate: int, seconds: float, frames: int = 256) -> dict[str, object]:
-    """A mono stream at the pace of playing while OSC messages pour in over TCP from another process.
+    """Measure a mono stream in real time while another process sends OSC messages over TCP.
 
-    Every message sets the mix to another value, in order; the last one's value is asked for at the end.
+    Every message sets the mix to a new value. At the end, the mix is queried to check that all messages arrived.
+
+    Args:
+        address: HOST:PORT of the worker's streaming port.
+        osc_port: OSC port of the worker on this machine.
+        board: name of the board.
+        rate: OSC messages per second.
+        seconds: duration.
+        frames: samples of a block.
     """
     context = multiprocessing.get_context("spawn")
-    told = context.Queue()
-    sender = context.Process(target=pour, args=(osc_port, board, rate, seconds, told))
+    answers = context.Queue()
+    sender = context.Process(target=pour, args=(osc_port, board, rate, seconds, answers))
     sender.start()
-    told.get()  # its messages are ready
+    answers.get()  # the sender has encoded its messages
     playing = paced(address, board, 1, frames, seconds + 2)
-    sent, took, kept, last = told.get()
+    sent, took, kept, last = answers.get()
     sender.join()
     return {"messages": sent, "seconds": round(took, 2), "all_arrived": abs(kept - last) < 1e-6, **playing}
 
 
-def pour(osc_port: int, board: str, rate: int, seconds: float, told: multiprocessing.Queue[Any]) -> None:
-    """Send `rate` messages a second, encoded beforehand, as a program in another language would."""
+def pour(osc_port: int, board: str, rate: int, seconds: float, answers: multiprocessing.Queue[Any]) -> None:
+    """Send OSC messages that were encoded in advance, so that encoding does not slow the sender down.
+
+    Args:
+        osc_port: OSC port of the worker on this machine.
+        board: name of the board.
+        rate: messages per second.
+        seconds: duration.
+        answers: queue for the results: None when ready, then messages, seconds, final mix, and the last value sent.
+    """
     total, size = int(rate * seconds), rate // 500
     values = [0.5 + i / (2 * total) for i in range(1, total + 1)]
     packets = [framed(encode(f"/{board}/mix", value)) for value in values]
     parts = [b"".join(packets[i : i + size]) for i in range(0, total, size)]
     connection = socket.create_connection(("127.0.0.1", osc_port))
-    told.put(None)
+    answers.put(None)
     time.sleep(3)  # `paced` begins after two
     begin = time.perf_counter()
     for i, part in enumerate(parts):
@@ -102,50 +140,50 @@ def pour(osc_port: int, board: str, rate: int, seconds: float, told: multiproces
     connection.sendall(framed(encode(f"/{board}/mix")))
     reply = connection.makefile("rb")
     answer = decode(reply.read(int.from_bytes(reply.read(4), "big")))[0]
-    told.put((total, took, float(answer.arguments[0]), values[-1]))
+    answers.put((total, took, float(answer.arguments[0]), values[-1]))
 
 
 class Stalls:
-    """A process that does nothing but sleep for a millisecond again and again: how late the machine wakes it."""
+    """Measure how late the machine wakes a process that repeatedly sleeps for a millisecond."""
 
     def __init__(self) -> None:
         context = multiprocessing.get_context("spawn")
-        self.done, self.told = context.Event(), context.Queue()
-        self.process = context.Process(target=_sleep, args=(self.done, self.told))
+        self.done, self.answers = context.Event(), context.Queue()
+        self.process = context.Process(target=_sleep, args=(self.done, self.answers))
         self.process.start()
 
     def stop(self, limit: float) -> dict[str, float]:
-        """How often it was late by more than `limit` seconds, and the worst."""
+        """Stop the process, and return how often it was late by more than `limit` seconds, and the worst delay."""
         self.done.set()
-        late = np.array(self.told.get())
+        late = np.array(self.answers.get())
         self.process.join()
         return {"over_a_block": int((late > limit).sum()), "slowest_ms": round(1000 * float(late.max(initial=0)), 2)}
 
 
-def _sleep(done: Any, told: Any) -> None:
+def _sleep(done: Any, answers: Any) -> None:
     late, at = [], time.perf_counter()
     while not done.is_set():
         time.sleep(0.001)
         now = time.perf_counter()
         late.append(now - at - 0.001)
         at = now
-    told.put(late)
+    answers.put(late)
 
 
 def framed(packet: bytes) -> bytes:
-    """With its size before it, as OSC 1.0 has it for TCP."""
+    """Return a packet with its size in front, the framing of OSC 1.0 over TCP."""
     return len(packet).to_bytes(4, "big") + packet
 
 
 def main() -> None:
-    """Measure."""
+    """Start a worker, measure, and print the results."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--streams", type=int, default=16)
     parser.add_argument("--frames", type=int, default=1024)
     parser.add_argument("--seconds", type=float, default=60)
     options = parser.parse_args()
-    gc.disable()  # what is measured is the worker
+    gc.disable()  # a collection here would be measured as the worker's delay
     with tempfile.TemporaryDirectory() as folder:
         empty = Path(folder) / "empty.yaml"
         empty.write_text("board: 1\nslots: []\n")

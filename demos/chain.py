@@ -1,4 +1,4 @@
-"""A neural capture between native pedalboard effects, block by block and in one call: the same samples.
+"""Run a neural capture between native pedalboard effects, in blocks and in one call, and compare the results.
 
 python demos/chain.py [CAPTURE] [OUT.wav]
 """
@@ -38,4 +38,4 @@ with as_file(files("neural_fx") / "assets" / "riff.flac") as riff, AudioFile(str
 
 with AudioFile(out) as written:
     difference = np.abs(written.read(written.frames) - whole).max()
-print(f"{out}: largest difference from one call {difference:.1e} (16-bit file: up to {2**-15:.1e})")
+print(f"{out}: largest difference from one call {difference:.1e} (a 16-bit file rounds by up to {2**-14:.1e})")

@@ -1,11 +1,11 @@
-"""Our trainer beside the one that people use: the same pair, the same minutes, the same cores, one after the other.
+"""Compare our trainer with Neural Amp Modeler's: the same pair, the same time and the same cores.
 
     python demos/compare_trainers.py DRY WET --minutes 15 [--mask 0.3/0.5] [--latency 0]
     python demos/compare_trainers.py DRY --circuit ds-1 --seconds 90    # wet: the circuit with all knobs at noon
 
-Needs `pip install neural-amp-modeler==0.13.0`, whose trainer runs with its default recipe (its packed architecture),
-stopped by the clock. Both train on the first nine tenths; both captures are measured on the last tenth by the same
-function. Prints one line of JSON.
+Needs `pip install neural-amp-modeler==0.13.0`. Its trainer runs with its default recipe, the packed architecture, until
+the time is up. Both trainers use the first nine tenths of the recording. Both captures are measured on the last tenth
+with the same function. Prints one line of JSON.
 """
 
 from __future__ import annotations
@@ -51,7 +51,17 @@ full.main(data, core._get_packed_model_config(), learning, Path({out!r}), no_sho
 
 
 def simulated(circuit: str, dry: Path, seconds: float, folder: Path) -> tuple[Path, Path]:
-    """A dry and a wet file: the start of a recording, and the circuit playing it at noon."""
+    """Write the start of a recording, and a circuit's output for it with all knobs in the middle.
+
+    Args:
+        circuit: name of the circuit.
+        dry: the recording.
+        seconds: length to take.
+        folder: folder for both files.
+
+    Returns:
+        The dry and the wet file.
+    """
     audio, rate = read_audio(dry)
     signal = resample(audio, rate, 48000)[0][: round(seconds * 48000)]
     parts = CIRCUITS[circuit]
@@ -63,12 +73,22 @@ def simulated(circuit: str, dry: Path, seconds: float, folder: Path) -> tuple[Pa
 
 
 def quieter(pair: Pair) -> Pair:
-    """The pair with its target below full scale: the PyPI trainer refuses one that touches it."""
+    """Return a pair with its target scaled to a peak of 0.9, because the PyPI trainer rejects full scale."""
     return replace(pair, wet=pair.wet * np.float32(0.9 / np.abs(pair.wet).max()))
 
 
 def theirs(pair: Pair, folder: Path, minutes: float, threads: int) -> list[Path]:
-    """The captures that the PyPI trainer leaves."""
+    """Train with the PyPI trainer.
+
+    Args:
+        pair: the recording.
+        folder: folder for the audio and the captures.
+        minutes: time to train.
+        threads: cores to use.
+
+    Returns:
+        The captures that it wrote.
+    """
     for name, signal in (("dry", pair.dry), ("wet", quieter(pair).wet)):
         soundfile.write(folder / f"{name}.wav", signal, pair.sample_rate, subtype="PCM_24")
     script = THEIRS.format(
@@ -84,7 +104,16 @@ def theirs(pair: Pair, folder: Path, minutes: float, threads: int) -> list[Path]
 
 
 def ours(options: argparse.Namespace, folder: Path, arch: str) -> Path:
-    """The capture that `neural-fx train` leaves."""
+    """Train with `neural-fx train`.
+
+    Args:
+        options: options of this command.
+        folder: folder for the capture.
+        arch: architecture.
+
+    Returns:
+        The capture.
+    """
     command = ["train", options.dry, options.wet, "-o", folder / "ours.nam", "--arch", arch, "--no-report"]
     command += ["--minutes", options.minutes, "--threads", options.threads]
     for name in ("mask", "latency"):
@@ -95,27 +124,27 @@ def ours(options: argparse.Namespace, folder: Path, arch: str) -> Path:
 
 
 def best_esr(paths: list[Path], pair: Pair) -> float:
-    """The lowest ESR of some captures, of all their sizes, on a recording."""
+    """Return the lowest ESR of captures and all their sizes on a recording."""
     networks = [read(path).network for path in paths]
     sizes = [size for n in networks for size in (n.sizes if isinstance(n, Slimmable) else (n,))]
     return min(evaluate_network(size, pair) for size in sizes)
 
 
 def main() -> None:
-    """Read the command line."""
+    """Read the command line, and simulate the wet recording if a circuit is given."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("dry", type=Path)
     parser.add_argument("wet", type=Path, nargs="?")
-    parser.add_argument("--circuit", help="tube-screamer, ds-1 or big-muff, simulated instead of WET")
-    parser.add_argument("--seconds", type=float, default=90, help="of DRY that the circuit plays")
+    parser.add_argument("--circuit", help="tube-screamer, ds-1 or big-muff, simulated in place of WET")
+    parser.add_argument("--seconds", type=float, default=90, help="length of DRY that the circuit plays")
     parser.add_argument("--minutes", type=float, default=15)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--mask")
     parser.add_argument("--latency", type=int)
-    parser.add_argument("--arch", default="a1-standard", help="ours; theirs is its default")
+    parser.add_argument("--arch", default="a1-standard", help="architecture of our capture")
     options = parser.parse_args()
     if (options.wet is None) == (options.circuit is None):
-        parser.error("give WET or --circuit")
+        parser.error("expected either WET or --circuit")
     with tempfile.TemporaryDirectory() as name:
         if options.circuit:
             options.dry, options.wet = simulated(options.circuit, options.dry, options.seconds, Path(name))
@@ -124,7 +153,7 @@ def main() -> None:
 
 
 def compare(options: argparse.Namespace) -> None:
-    """Train twice, measure twice, print."""
+    """Train with both trainers, measure both captures, and print the ESRs."""
     mask = Mask.parse(options.mask) if options.mask else None
     pair = load_pair(options.dry, options.wet, 48000, mask, options.latency)
     held_out = pair.split()[1]

@@ -1,9 +1,10 @@
-"""Makes the short guitar riff that ships with the package: plucked strings by Karplus and Strong, no recording.
+"""Synthesise the bundled guitar riff with plucked strings after Karplus and Strong.
 
     python demos/make_riff.py [OUT.flac]
 
-Karplus & Strong, "Digital synthesis of plucked-string and drum timbres", 1983, with the pick position comb and the
-fractional delay of Jaffe & Smith's extensions of the same year. Everything is seeded: the file is reproducible.
+The method is that of Karplus & Strong, "Digital synthesis of plucked-string and drum timbres", 1983. The pick position
+comb and the fractional delay are from Jaffe & Smith's extensions of the same year. The random numbers are seeded, so
+every run writes the same file.
 """
 
 from __future__ import annotations
@@ -45,20 +46,33 @@ RIFF = [
 
 
 def pluck(note: int, seconds: float, velocity: float, muted: bool, rng: np.random.Generator) -> np.ndarray:
-    """One string, (samples,): noise through a comb (the pick) round a lossy, tuned delay line."""
+    """Synthesise a plucked string: noise through a comb for the pick position, into a lossy, tuned delay line.
+
+    Args:
+        note: MIDI note.
+        seconds: duration.
+        velocity: 0 to 1. Softer plucks are duller.
+        muted: palm muted.
+        rng: random generator of the noise.
+
+    Returns:
+        (samples,).
+    """
     frequency = 440 * 2 ** ((note - 69) / 12)
     period = RATE / frequency - 0.5  # the averaging filter delays by half a sample
     length, fraction = int(period), period - int(period)
     count = int(RATE * (seconds + 0.25))
     excitation = rng.uniform(-1, 1, length)
-    for _ in range(1 + round(3 * (1 - velocity)) + 2 * muted):  # softer plucks are duller
+    for _ in range(1 + round(3 * (1 - velocity)) + 2 * muted):  # each pass makes the pluck duller
         excitation = 0.5 * (excitation + np.roll(excitation, 1))
     excitation -= np.roll(excitation, max(1, round(0.13 * length)))
     excitation *= velocity / np.abs(excitation).max()
     loss = (0.9 if muted else 0.9985) ** (E3 / note)
     line = np.zeros(count + length + 2)
     line[:length] = excitation
-    for start in range(length + 2, len(line), length):  # a period at a time: the loop is longer than its filter
+    for start in range(
+        length + 2, len(line), length
+    ):  # whole periods at once, because the filter is shorter than the loop
         stop = min(start + length, len(line))
         a, b, c = (line[start - length - k : stop - length - k] for k in (0, 1, 2))
         delayed = (1 - fraction) * a + fraction * b
@@ -72,15 +86,15 @@ def pluck(note: int, seconds: float, velocity: float, muted: bool, rng: np.rando
 
 
 def riff() -> np.ndarray:
-    """The riff as a guitar's direct signal, (samples,), about -12 dBFS at its peaks."""
+    """Return the riff as a guitar's direct signal, (samples,), with peaks at about -12 dBFS."""
     rng = np.random.default_rng(1983)
     total = np.zeros(int(RATE * (11.8 * BEAT + 0.5)))
     for beat, notes, length, velocity, muted in RIFF:
         for i, note in enumerate(notes):
-            start = int(RATE * (beat * BEAT + 0.006 * i))  # a strum takes a moment
+            start = int(RATE * (beat * BEAT + 0.006 * i))  # a strum plays the strings one after the other
             sound = pluck(note, length * BEAT * 0.98, velocity, muted, rng)[: len(total) - start]
             total[start : start + len(sound)] += sound
-    total = total - np.convolve(total, np.ones(801) / 801, "same")  # no DC, as behind a pickup
+    total = total - np.convolve(total, np.ones(801) / 801, "same")  # a pickup passes no DC
     return 0.25 * total / np.abs(total).max()
 
 

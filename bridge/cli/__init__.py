@@ -1,6 +1,6 @@
-"""The command line: `neural-fx render | demo | info | pedals | export | train | bench`.
+"""Command line `neural-fx`; `bridge.cli.main` lists its subcommands.
 
-Bad input means one line and exit status 2.
+Bad input ends a command with one line on standard error and exit status 2.
 """
 
 from bridge.cli.main import app, main

@@ -1,4 +1,4 @@
-"""`python -m bridge.cli` is `neural-fx`."""
+"""Run `neural-fx` as `python -m bridge.cli`."""
 
 from bridge.cli import main
 

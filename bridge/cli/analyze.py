@@ -1,4 +1,4 @@
-"""`neural-fx analyze`: pitch and loudness of a recording, as numbers and as a picture."""
+"""`neural-fx analyze`: write the pitch and loudness of a recording as numbers and as a picture."""
 
 from __future__ import annotations
 
@@ -15,18 +15,24 @@ from neural_fx.optional import install_command, is_installed, need
 
 
 def analyze(
-    file: Annotated[Path, typer.Argument(help="An audio file; its channels are averaged.")],
+    file: Annotated[Path, typer.Argument(help="Audio file. Its channels are averaged.")],
     plot: Annotated[
         str | None,
-        typer.Option(help="Write a PNG (or into a folder, NAME/): spectrogram, pitch, confidence, loudness."),
+        typer.Option(help="PNG file or folder (NAME/) to write spectrogram, pitch, confidence and loudness to."),
     ] = None,
     method: Annotated[
         str | None,
-        typer.Option(help="offline (swift-f0 decides octaves) or live (what a stream hears). Offline where possible."),
+        typer.Option(
+            help="Pitch tracker: offline (more accurate, needs swift-f0) or live (as on a stream).",
+            show_default="offline if swift-f0 is installed",
+        ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="All frames as JSON instead of CSV.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print all frames as JSON instead of CSV.")] = False,
 ) -> None:
-    """Follow the pitch and the loudness of one instrument or voice, 250 frames a second, as CSV on standard output."""
+    """Measure the pitch and loudness of one instrument or voice, 250 frames a second.
+
+    Prints CSV on standard output.
+    """
     from neural_fx import timbre
     from neural_fx.audio import read_audio
     from neural_fx.errors import reason
@@ -46,7 +52,7 @@ def analyze(
         method = best_method()
         if method == "live":
             install = install_command("swift_f0")
-            text = f"the live tracker decides on the octaves, because swift-f0 is missing: {install}"
+            text = f"using the less accurate live tracker, because swift-f0 is missing: {install}"
             print(f"neural-fx: {text}", file=sys.stderr)
     picture = None if plot is None else output_file(plot, f"{file.stem}.png")
     if picture is not None:

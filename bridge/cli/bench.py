@@ -1,4 +1,4 @@
-"""`neural-fx bench`: how fast captures run on this machine."""
+"""`neural-fx bench`: measure how fast captures run on this machine."""
 
 from __future__ import annotations
 
@@ -13,17 +13,29 @@ from neural_fx.errors import NeuralFXError
 
 
 def bench(
-    models: Annotated[list[str] | None, typer.Argument(help="Capture files; the bundled pedal if left out.")] = None,
-    blocks: Annotated[str, typer.Option(help="Samples; 0: all in one call.")] = "64,256,1024,0",
-    seconds: Annotated[float, typer.Option(min=0.01, max=600, help="Of audio per model, block size, round.")] = 2.0,
-    rounds: Annotated[int, typer.Option(min=1, max=1000, help="Times everything takes its turn.")] = 5,
+    models: Annotated[list[str] | None, typer.Argument(help="Capture files.", show_default="a bundled pedal")] = None,
+    blocks: Annotated[
+        str, typer.Option(help="Block sizes in samples, separated by commas. 0 processes everything in one call.")
+    ] = "64,256,1024,0",
+    seconds: Annotated[
+        float, typer.Option(min=0.01, max=600, help="Seconds of audio per model, block size and round.")
+    ] = 2.0,
+    rounds: Annotated[
+        int, typer.Option(min=1, max=1000, help="Number of rounds. Each round measures everything once.")
+    ] = 5,
     vs: Annotated[
         list[str] | None,
-        typer.Option("--vs", help="Also measure: fast, avx512, avx2, sse2, torch, neural-amp-modeler."),
+        typer.Option(
+            "--vs", help="Engine to compare with: fast, avx512, avx2, sse2, torch or neural-amp-modeler. Repeatable."
+        ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="A line of JSON per measurement.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON per measurement.")] = False,
 ) -> None:
-    """Measure times real time, block times, allocations and share of this core's peak; engines take turns."""
+    """Measure how fast captures run on this machine.
+
+    Reports times real time, block times, allocations and the share of this core's peak. Engines run in turns, so that
+    a change of the machine's load affects all of them.
+    """
     from neural_fx.bench import bench as measure
     from neural_fx.bench import markdown
     from neural_fx.pedals import DATA

@@ -1,4 +1,4 @@
-"""`neural-fx circuit`: clean guitar through a simulated pedal at many knob positions, as a data set to train on."""
+"""`neural-fx circuit`: make training data from clean guitar and a simulated pedal at many knob positions."""
 
 from __future__ import annotations
 
@@ -14,18 +14,20 @@ from bridge.cli.signals import Stopped, postponed
 
 
 def circuit(
-    name: Annotated[str, typer.Argument(help="tube-screamer, ds-1 or big-muff.")],
-    recordings: Annotated[list[Path], typer.Argument(help="Clean guitar to play into it.")],
-    out: Annotated[Path, typer.Option("-o", "--out", help="Folder of the data set; what it holds is kept.")],
-    minutes: Annotated[float, typer.Option(min=0.05, max=10000, help="Of audio.")] = 30.0,
-    jobs: Annotated[int, typer.Option(min=1, max=256, help="Simulations at a time.")] = 1,
-    seed: Annotated[int, typer.Option(min=0, help="Of the stretches, levels and knob positions drawn.")] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="A report for scripts on standard output.")] = False,
+    name: Annotated[str, typer.Argument(help="Circuit: tube-screamer, ds-1 or big-muff.")],
+    recordings: Annotated[list[Path], typer.Argument(help="Clean guitar recordings to play into the circuit.")],
+    out: Annotated[
+        Path, typer.Option("-o", "--out", help="Folder of the data set. Segments that it already holds are kept.")
+    ],
+    minutes: Annotated[float, typer.Option(min=0.05, max=10000, help="Minutes of audio to make.")] = 30.0,
+    jobs: Annotated[int, typer.Option(min=1, max=256, help="Simulations to run at the same time.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed for the excerpts, levels and knob positions.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON report on standard output.")] = False,
 ) -> None:
-    """Make a dry/wet data set from a reference circuit (ngspice): a random knob position every four seconds.
+    """Make a dry/wet data set from a reference circuit, simulated with ngspice.
 
-    Costs about three seconds of one core for a second of audio. Ctrl-C and the same command again go on where it
-    stopped.
+    The knobs move to a random position every four seconds. One second of audio takes about three seconds on one core.
+    After Ctrl-C, repeat the command to continue.
     """
     from neural_fx.errors import TrainingError, reason
     from neural_fx.inputs import printable
@@ -45,12 +47,12 @@ def circuit(
                     ending.check()
     except Stopped:
         made = len(list(out.glob("[0-9]*.npz")))
-        say(console, f"stopped; {out} keeps {made} of {count} segments, and the same command goes on from there")
+        say(console, f"stopped; {out} keeps {made} of {count} segments; repeat the command to continue")
         raise
     except OSError as error:
         raise TrainingError(
             f"{error.filename or out}: cannot be written: {reason(error)}; "
-            f"{out} keeps {made} of {count} segments, and the same command goes on from there"
+            f"{out} keeps {made} of {count} segments; repeat the command to continue"
         ) from None
     knobs = [knob.name for knob in CIRCUITS[name].knobs]
     if as_json:

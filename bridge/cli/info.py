@@ -1,4 +1,4 @@
-"""`neural-fx info`, `pedals`, `export`: what a capture is, which come with the package, and a capture as a `.nam`."""
+"""`neural-fx info`, `pedals` and `export`: describe a capture, list the bundled pedals, and write a `.nam` file."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from neural_fx.errors import ModelError, ParameterError
 
 
 def info(
-    file: Annotated[str, typer.Argument(help="A capture file of any known format.")],
-    as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
+    file: Annotated[str, typer.Argument(help="Capture file of any known format.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     self_test: Annotated[
-        bool, typer.Option("--self-test", help="Run the test batch that an AIDA-X file may carry.")
+        bool, typer.Option("--self-test", help="Run the test batch that an AIDA-X file may contain.")
     ] = False,
 ) -> None:
-    """Show what a capture file is: format, architecture, size, receptive field, rate, knobs, levels, gear."""
+    """Show a capture file's format, architecture, size, receptive field, sample rate, knobs, levels and gear."""
     from neural_fx.formats import read
     from neural_fx.info import describe
     from neural_fx.neural import NeuralProcessor
@@ -69,8 +69,8 @@ def _lines(found: dict[str, Any]) -> list[tuple[str, str]]:
     return [(name, str(value)) for name, value in lines]
 
 
-def pedals(as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False) -> None:
-    """List the pedals that come with the package: knobs, accuracy, origin."""
+def pedals(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """List the bundled pedals with their knobs, accuracy and origin."""
     from neural_fx.pedals import PEDALS
 
     cards = [pedal.card() for pedal in PEDALS.values()]
@@ -87,14 +87,17 @@ def pedals(as_json: Annotated[bool, typer.Option("--json", help="For scripts.")]
 
 
 def export(
-    source: Annotated[str, typer.Argument(help="A capture file, or the name of a bundled pedal.")],
+    source: Annotated[str, typer.Argument(help="Capture file, or name of a bundled pedal.")],
     out: Annotated[str, typer.Option("-o", "--out", help="The .nam file to write, or a folder (NAME/).")],
     settings: Annotated[
-        list[str] | None, typer.Option("--set", help="KNOB=VALUE, 0..1: where the snapshot's knobs stand.")
+        list[str] | None, typer.Option("--set", help="Knob position of the snapshot as KNOB=VALUE, 0 to 1. Repeatable.")
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace it if it exists.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it exists.")] = False,
 ) -> None:
-    """Write a capture of any format as a standard .nam file; a pedal with knobs, at one position of them."""
+    """Write a capture of any format as a standard .nam file.
+
+    A pedal with knobs is written at one position of its knobs.
+    """
     from neural_fx.errors import reason
     from neural_fx.files import replacing
     from neural_fx.formats import read

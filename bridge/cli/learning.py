@@ -1,4 +1,4 @@
-"""What `train` and `train-timbre` share: checkpoints while they run, and how they end, well or not."""
+"""Code that `train` and `train-timbre` share: checkpoints, the end of a training, and reports."""
 
 from __future__ import annotations
 
@@ -21,35 +21,35 @@ if TYPE_CHECKING:
 
 
 class Trainable(Protocol):
-    """What both trainers have."""
+    """Common interface of both trainers."""
 
     course: Course
 
     @property
     def fraction(self) -> float:
-        """How much of the training is done: 0 to 1."""
+        """Share of the training that is done, 0 to 1."""
 
     def validate(self) -> object:
-        """Measure the weights as they stand."""
+        """Measure the current weights."""
 
     def save(self, path: Path) -> None:
         """Write a checkpoint."""
 
     def load(self, path: Path) -> list[str]:
-        """Go on from a checkpoint; returns remarks."""
+        """Continue from a checkpoint, and return remarks to print."""
 
 
 @dataclass(frozen=True)
 class Session:
     """A training on the command line.
 
-    Args:
-        trainer: what trains.
-        out: the file that it is for; the checkpoint is beside it.
-        write: writes the best so far to `out`, whole or not at all.
-        result: the best error so far, for people.
-        console: for messages.
-        resumed: whether it is to go on from the checkpoint.
+    Attributes:
+        trainer: the trainer.
+        out: file to write. The checkpoint is in the same folder.
+        write: writes the best result so far to `out`, whole or not at all.
+        result: returns the best error so far as text.
+        console: console for messages.
+        resumed: whether to continue from the checkpoint.
     """
 
     trainer: Trainable
@@ -61,7 +61,7 @@ class Session:
 
     @property
     def checkpoint(self) -> Path:
-        """Where the checkpoint is."""
+        """Path of the checkpoint."""
         return checkpoint_of(self.out)
 
     def say(self, sentence: str) -> None:
@@ -69,28 +69,28 @@ class Session:
         say(self.console, sentence)
 
     def resume(self) -> None:
-        """Go on from the checkpoint, if that is asked for.
+        """Continue from the checkpoint if `resumed` is set.
 
         Raises:
-            TrainingError: it is damaged, or of another training.
+            TrainingError: the checkpoint is damaged or belongs to another training.
         """
         if not self.resumed:
             return
         for remark in self.trainer.load(self.checkpoint):
             self.say(remark)
-        self.say(f"going on from {self.checkpoint}: {self._done()}, {self.result()}")
+        self.say(f"continuing from {self.checkpoint}: {self._done()}, {self.result()}")
         if self.trainer.fraction >= 1:
-            self.say("what --minutes or --epochs allow is already spent; with more of them it trains on")
+            self.say("the time or epochs are already used up; raise --minutes or --epochs to train on")
 
     def run(self, train: Callable[[Callable[[], None]], None]) -> None:
-        """Train, then write the file; whatever happens, what was learned is kept.
+        """Train and write the file. An error or a signal keeps what was learned so far.
 
         Args:
-            train: trains; calls what it is given after every step.
+            train: runs the training. It gets a function to call after every step.
 
         Raises:
-            TrainingError: the training failed, or the file cannot be written; says what was kept.
-            Stopped: Ctrl-C or a signal came, and what was learned is kept.
+            TrainingError: the training failed, or the file cannot be written. The message says what was kept.
+            Stopped: Ctrl-C or a signal ended the training; what was learned is kept.
         """
         with postponed() as ending:
             self._run(train, ending.check)
@@ -122,12 +122,12 @@ class Session:
         self.checkpoint.unlink(missing_ok=True)
 
     def _keep_what_there_is(self, problem: str) -> None:
-        """Say in one line what an interruption leaves."""
+        """Write what was learned before an interruption, and print one line about it."""
         parts = [f"stopped after {self._done()}"]
         if problem:
             parts.append(f"{self.checkpoint} cannot be written ({problem})")
         else:
-            parts.append(f"{self.checkpoint} keeps the state, and --resume goes on from there")
+            parts.append(f"{self.checkpoint} keeps the state; add --resume to continue")
         if self.trainer.course.steps:
             try:
                 if not self.trainer.course.points:
@@ -151,20 +151,21 @@ class Session:
 
 
 def checkpoint_of(out: Path) -> Path:
-    """Return where the checkpoint of a training is that makes a file."""
+    """Return the path of the checkpoint that belongs to an output file."""
     return out.with_suffix(".ckpt")
 
 
 def check_start(out: Path, resume: bool, overwrite: bool) -> None:
-    """Raise early what would otherwise be found after the training.
+    """Check before the training that its files can be written and that none is replaced by accident.
 
     Args:
-        out: the file to write.
-        resume: whether to go on from its checkpoint.
-        overwrite: whether an existing file, or a checkpoint, may be replaced.
+        out: file to write.
+        resume: whether to continue from its checkpoint.
+        overwrite: whether an existing file or checkpoint may be replaced.
 
     Raises:
-        TrainingError: the file exists, its folder does not, or a checkpoint is missing or in the way.
+        TrainingError: the file exists, its folder does not, the checkpoint to resume from is missing, or a checkpoint
+            exists and would be replaced.
     """
     checkpoint = checkpoint_of(out)
     if not os.path.isdir(out.parent):
@@ -172,23 +173,27 @@ def check_start(out: Path, resume: bool, overwrite: bool) -> None:
     if os.path.isdir(out):
         raise TrainingError(f"{out}: is a folder; name a file")
     if resume and not os.path.isfile(checkpoint):
-        raise TrainingError(f"{checkpoint}: no checkpoint to go on from; leave out --resume to start")
+        raise TrainingError(f"{checkpoint}: no checkpoint to continue from; leave out --resume to start")
     check_output(out, True, ())
     if resume or overwrite:
         return
     if os.path.lexists(out):
-        raise TrainingError(f"{out}: exists already; --overwrite replaces it")
+        raise TrainingError(f"{out}: exists already; add --overwrite to replace it")
     if os.path.exists(checkpoint):
         raise TrainingError(
-            f"{checkpoint}: is left by an interrupted training; --resume goes on with it, --overwrite starts anew"
+            f"{checkpoint}: left by an interrupted training; add --resume to continue it, or --overwrite to start again"
         )
 
 
 def wants_report(report: bool | None, console: Console) -> bool:
-    """Return whether to write a report: as asked for, else if matplotlib is there.
+    """Return whether to write a report.
+
+    Args:
+        report: the user's choice; None writes one if matplotlib is installed.
+        console: console for a message if matplotlib is missing.
 
     Raises:
-        TrainingError: it was asked for, and matplotlib is missing.
+        TrainingError: the user asked for a report and matplotlib is missing.
     """
     if report is False:
         return False
@@ -196,5 +201,5 @@ def wants_report(report: bool | None, console: Console) -> bool:
         return True
     if report:
         raise TrainingError(f"--report needs matplotlib: {install_command('matplotlib')}")
-    say(console, f"there will be no report, because matplotlib is missing: {install_command('matplotlib')}")
+    say(console, f"no report will be written, because matplotlib is missing: {install_command('matplotlib')}")
     return False

@@ -1,4 +1,4 @@
-"""The `neural-fx` command and its errors; each subcommand has a file of its own."""
+"""Run the `neural-fx` command and print its errors. Each subcommand has a file of its own."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from neural_fx.inputs import printable
 
 app = typer.Typer(
     name="neural-fx",
-    help="Guitar stems through neural captures of pedals and amplifiers.",
+    help="Neural captures of pedals and amplifiers, and neural instruments.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -32,7 +32,7 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def _options(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say it and stop.")
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
     pass
@@ -62,7 +62,7 @@ def _print_warning(message: object, *_details: object, **_more: object) -> None:
 def main() -> None:
     """Run the command line.
 
-    The exit status is 2 for errors that input can cause, 130 after Ctrl-C, 143 after SIGTERM and 129 after SIGHUP.
+    The exit status is 2 for errors in the input, 130 after Ctrl-C, 143 after SIGTERM and 129 after SIGHUP.
     """
     warnings.showwarning = _print_warning
     try:

@@ -1,4 +1,4 @@
-"""`neural-fx play`, `instruments` and `timbres`: MIDI files played by neural instruments."""
+"""`neural-fx play`, `instruments` and `timbres`: play MIDI files with neural instruments, and list their sounds."""
 
 from __future__ import annotations
 
@@ -16,23 +16,27 @@ from neural_fx.errors import NeuralFXError
 
 
 def play(
-    song: Annotated[Path, typer.Argument(help="A MIDI file.")],
-    out: Annotated[str, typer.Option("-o", "--out", help="The audio file to write, or a folder (NAME/).")],
+    song: Annotated[Path, typer.Argument(help="MIDI file.")],
+    out: Annotated[str, typer.Option("-o", "--out", help="Audio file to write, or a folder (NAME/).")],
     instrument: Annotated[
         str | None,
-        typer.Option(help="The instrument of every channel that --channel does not name; see `neural-fx instruments`."),
+        typer.Option(help="Instrument for all channels that --channel does not name. See `neural-fx instruments`."),
     ] = None,
     channel: Annotated[
-        list[str] | None, typer.Option(help="N=INSTRUMENT, N from 1 to 16: what plays a channel. May be repeated.")
+        list[str] | None, typer.Option(help="Instrument of one channel as N=INSTRUMENT, N from 1 to 16. Repeatable.")
     ] = None,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", help="PARAM=VALUE for all, or N.PARAM=VALUE for channel N.")
+        list[str] | None,
+        typer.Option("--set", help="PARAM=VALUE for all channels, or N.PARAM=VALUE for channel N. Repeatable."),
     ] = None,
-    sample_rate: Annotated[int, typer.Option(min=8000, max=192000, help="Of the output, in Hz.")] = 48000,
+    sample_rate: Annotated[int, typer.Option(min=8000, max=192000, help="Sample rate of the output in Hz.")] = 48000,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output if it exists.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="A report for scripts on standard output.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON report on standard output.")] = False,
 ) -> None:
-    """Render a multi-track MIDI file with neural instruments. Drums (channel 10) are skipped."""
+    """Render a multi-track MIDI file with neural instruments.
+
+    Drums (channel 10) are skipped.
+    """
     import numpy as np
 
     from instruments import open_instrument
@@ -65,8 +69,8 @@ def play(
             players[number] = open_instrument(timbre)
     if not players:
         raise NeuralFXError(
-            f"nobody plays: the song has notes on {_list(music.channels)}; "
-            "say --instrument TIMBRE or --channel N=TIMBRE"
+            f"no channel has an instrument: the song has notes on {_list(music.channels)}; "
+            "add --instrument TIMBRE or --channel N=TIMBRE"
         )
     _set(settings or [], players)
     for number in silent:
@@ -109,8 +113,8 @@ def play(
         )
 
 
-def timbres(as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False) -> None:
-    """List the timbres that come with the package: register, accuracy, recordings."""
+def timbres(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """List the bundled timbres with their register, accuracy and recordings."""
     from neural_fx.timbre.library import TIMBRES, timbre_card
 
     cards = [timbre_card(name) for name in TIMBRES]
@@ -133,8 +137,8 @@ def timbres(as_json: Annotated[bool, typer.Option("--json", help="For scripts.")
     Console().print(table)
 
 
-def instruments(as_json: Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")] = False) -> None:
-    """List the sounds of all instrument families, those of installed packages included."""
+def instruments(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """List the sounds of all instrument families, including those of installed packages."""
     from instruments import FAMILIES
 
     families = {family.name: list(family.sounds()) for family in FAMILIES}

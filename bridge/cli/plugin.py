@@ -1,4 +1,4 @@
-"""`neural-fx plugin`: build, install and check the DAW plugins."""
+"""`neural-fx plugin`: build, install, connect and check the DAW plugins."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-app = typer.Typer(help="The DAW plugins: Neural FX, Neural FX Mono and Neural Instrument.", no_args_is_help=True)
+app = typer.Typer(help="Build, install, connect and check the DAW plugins.", no_args_is_help=True)
 
 _Folder = Annotated[
-    Path | None, typer.Option("--folder", "-o", help="Of the build; default: in the user's cache.", show_default=False)
+    Path | None, typer.Option("--folder", "-o", help="Build folder.", show_default="in the user's cache")
 ]
 
 
 @app.command()
 def build(
-    dpf: Annotated[Path, typer.Option(help="The DISTRHO Plugin Framework.")] = Path("/usr/share/dpf"),
+    dpf: Annotated[Path, typer.Option(help="Folder of the DISTRHO Plugin Framework.")] = Path("/usr/share/dpf"),
     folder: _Folder = None,
-    windows: Annotated[bool, typer.Option("--windows", help="For Windows, with MinGW: VST3 and CLAP.")] = False,
-    jobs: Annotated[int, typer.Option(min=0, help="Compilers at a time; 0: one per core.")] = 0,
-    verbose: Annotated[bool, typer.Option("--verbose", help="Show what CMake and the compilers say.")] = False,
+    windows: Annotated[bool, typer.Option("--windows", help="Build VST3 and CLAP for Windows with MinGW.")] = False,
+    jobs: Annotated[int, typer.Option(min=0, help="Compilers to run at the same time. 0 runs one per core.")] = 0,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Show the output of CMake and the compilers.")] = False,
 ) -> None:
-    """Build the plugins as VST3, LV2 and CLAP."""
+    """Build Neural FX, Neural FX Mono and Neural Instrument as VST3, LV2 and CLAP."""
     from bridge.plugin.building import build
 
     console = Console(stderr=True)
@@ -46,11 +46,16 @@ def install(folder: _Folder = None) -> None:
 
 @app.command()
 def connect(
-    worker: Annotated[str, typer.Argument(help="HOST:PORT of the worker's streaming port.")],
-    board: Annotated[str, typer.Option(help="A board or instrument there; default: the first that fits.")] = "",
-    token: Annotated[str, typer.Option(help="The worker's.", envvar="NEURAL_FX_TOKEN")] = "",
+    worker: Annotated[str, typer.Argument(help="Streaming port of the worker as HOST:PORT.")],
+    board: Annotated[
+        str, typer.Option(help="Board or instrument of the worker.", show_default="the first that fits")
+    ] = "",
+    token: Annotated[str, typer.Option(help="Token of the worker, if it needs one.", envvar="NEURAL_FX_TOKEN")] = "",
 ) -> None:
-    """Say which worker new instances of the plugins play through (a saved session keeps its own)."""
+    """Choose the worker that new plugin instances play through.
+
+    Instances in a saved session keep their own worker.
+    """
     from bridge.plugin.building import connect
 
     print(connect(worker, board, token))
@@ -59,7 +64,7 @@ def connect(
 @app.command()
 def check(
     folder: _Folder = None,
-    as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Load the built plugins through pedalboard and play one second through a worker."""
     from bridge.errors import BridgeError
@@ -75,7 +80,7 @@ def check(
         with console.status(f"{bundle.name} (an instrument takes pedalboard about 15 s to load)"):
             found[bundle.name] = check(bundle)
         if not as_json:
-            said = ", ".join(f"{name} {value:g}" for name, value in found[bundle.name].items())
-            print(f"{bundle.name}: works ({said})")
+            results = ", ".join(f"{name} {value:g}" for name, value in found[bundle.name].items())
+            print(f"{bundle.name}: works ({results})")
     if as_json:
         print(json.dumps(found, indent=2))

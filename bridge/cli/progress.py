@@ -1,4 +1,7 @@
-"""How far a long command is: a bar on a terminal, else a line every few seconds, however long a step takes."""
+"""Show the progress of a long command: a bar on a terminal, otherwise a line every few seconds.
+
+The lines come from a thread, so that a long step does not stop them.
+"""
 
 from __future__ import annotations
 
@@ -14,18 +17,18 @@ LINE_SECONDS = 5.0
 
 
 def say(console: Console, sentence: str) -> None:
-    """Print a line; a full disk or a closed pipe behind the console is ignored, so that the work goes on."""
+    """Print a line. Ignores a full disk or a closed pipe behind the console, so that the work continues."""
     with contextlib.suppress(OSError):
         console.print(sentence, highlight=False, markup=False, soft_wrap=True)
 
 
 class Standing:
-    """Shows how far something is while the block runs.
+    """Show progress while the block runs.
 
     Args:
-        console: where to.
-        what: is done, such as ``training``.
-        seconds: between two lines, where the console is no terminal; None for `LINE_SECONDS`.
+        console: console to print on.
+        what: name of the work, such as ``training``.
+        seconds: time between two lines if the console is not a terminal; None for `LINE_SECONDS`.
     """
 
     def __init__(self, console: Console, what: str, seconds: float | None = None) -> None:
@@ -48,7 +51,12 @@ class Standing:
         self._task = self._bar.add_task(what, total=1.0, text=self._text)
 
     def show(self, fraction: float, text: str) -> None:
-        """Say how far it is, 0 to 1, and what is worth knowing; costs microseconds."""
+        """Update the progress. Takes microseconds, so it can be called after every step.
+
+        Args:
+            fraction: share of the work that is done, 0 to 1.
+            text: details to show beside it.
+        """
         self._fraction = fraction
         self._text = text
         if self.console.is_terminal:

@@ -1,4 +1,4 @@
-"""`neural-fx render` and `neural-fx demo`: files through a pedal, a capture or a board."""
+"""`neural-fx render` and `neural-fx demo`: render files through a pedal, a capture, a timbre or a board."""
 
 from __future__ import annotations
 
@@ -33,32 +33,42 @@ from neural_fx.slots import apply_settings
 def render(
     inputs: Annotated[list[str], typer.Argument(help="Audio files, folders, or glob patterns.")],
     out: Annotated[
-        str, typer.Option("-o", "--out", help="A file for one input, else a folder (NAME/) that mirrors the names.")
+        str,
+        typer.Option(
+            "-o", "--out", help="Output file for one input; otherwise a folder (NAME/) that gets the same file names."
+        ),
     ],
-    model: Annotated[str | None, typer.Option(help="A capture file of any known format.")] = None,
-    pedal: Annotated[str | None, typer.Option(help="A bundled pedal; see `neural-fx pedals`.")] = None,
-    timbre: Annotated[str | None, typer.Option(help="A timbre to transfer to; see `neural-fx timbres`.")] = None,
-    board: Annotated[str | None, typer.Option(help="A board file (YAML).")] = None,
+    model: Annotated[str | None, typer.Option(help="Capture file of any known format.")] = None,
+    pedal: Annotated[str | None, typer.Option(help="Bundled pedal. See `neural-fx pedals`.")] = None,
+    timbre: Annotated[str | None, typer.Option(help="Timbre to transfer to. See `neural-fx timbres`.")] = None,
+    board: Annotated[str | None, typer.Option(help="Board file (YAML).")] = None,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", help="SLOT.PARAM=VALUE; SLOT by name or number from 1, or left out.")
+        list[str] | None,
+        typer.Option("--set", help="SLOT.PARAM=VALUE or PARAM=VALUE. SLOT is a name, or a number from 1. Repeatable."),
     ] = None,
-    mix: Annotated[float | None, typer.Option(help="0 (dry) to 1 (wet).")] = None,
+    mix: Annotated[float | None, typer.Option(help="Dry/wet mix, 0 (dry) to 1 (wet).")] = None,
     level: Annotated[
-        str | None, typer.Option(help="raw, normalized (-18 dB) or calibrated; for --model/--pedal.")
+        str | None, typer.Option(help="Output level with --model or --pedal: raw, normalized (-18 dB) or calibrated.")
     ] = None,
     oversample: Annotated[
-        int, typer.Option(help="1, 2, 4 or 8 times the model's rate, against aliasing; for --model/--pedal.")
+        int, typer.Option(help="Run at 1, 2, 4 or 8 times the model's rate against aliasing. With --model or --pedal.")
     ] = 1,
-    tail: Annotated[float, typer.Option(min=0, max=600, help="Seconds to go on after the end, for echoes.")] = 0.0,
-    sample_rate: Annotated[int | None, typer.Option(min=1000, max=768000, help="Of the output, in Hz.")] = None,
-    subtype: Annotated[str | None, typer.Option(help="PCM_16, PCM_24, FLOAT, ... as libsndfile names them.")] = None,
-    jobs: Annotated[int, typer.Option(min=1, max=256, help="Files at a time (on a GPU, one).")] = 1,
+    tail: Annotated[
+        float, typer.Option(min=0, max=600, help="Seconds to render after the end of the input, for echoes.")
+    ] = 0.0,
+    sample_rate: Annotated[
+        int | None, typer.Option(min=1000, max=768000, help="Sample rate of the output in Hz.")
+    ] = None,
+    subtype: Annotated[
+        str | None, typer.Option(help="Sample format by its libsndfile name, such as PCM_16, PCM_24 or FLOAT.")
+    ] = None,
+    jobs: Annotated[int, typer.Option(min=1, max=256, help="Files to render at the same time. A GPU renders one.")] = 1,
     device: Annotated[
         str,
-        typer.Option(help="cpu, cpu-fast, cuda, mps, torch, or auto: cuda if there is one and enough audio."),
+        typer.Option(help="cpu, cpu-fast, cuda, mps, torch or auto. auto takes cuda if there is one and enough audio."),
     ] = "auto",
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="A report for scripts on standard output.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing outputs.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON report on standard output.")] = False,
 ) -> None:
     """Render audio files through a capture, a bundled pedal, a timbre, or a board."""
     make = BoardOptions(
@@ -73,11 +83,11 @@ def render(
 
 
 def demo(
-    out: Annotated[str, typer.Option("-o", "--out", help="The file to write, or a folder (NAME/).")] = "demo.wav",
-    pedal: Annotated[str, typer.Option(help="A bundled pedal; see `neural-fx pedals`.")] = "klon-gain-stage",
+    out: Annotated[str, typer.Option("-o", "--out", help="File to write, or a folder (NAME/).")] = "demo.wav",
+    pedal: Annotated[str, typer.Option(help="Bundled pedal. See `neural-fx pedals`.")] = "klon-gain-stage",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it exists.")] = False,
 ) -> None:
-    """Render the riff that ships with the package through a bundled pedal."""
+    """Render the bundled guitar riff through a bundled pedal."""
     make = BoardOptions(pedal=pedal)
     target = output_file(out, "demo.wav")
     with as_file(files("neural_fx") / "assets" / "riff.flac") as riff:
@@ -86,10 +96,21 @@ def demo(
 
 @dataclass(frozen=True)
 class BoardOptions:
-    """What the options say of the board; calling it makes the board (also in another process).
+    """Options that describe a board. Calling the object makes the board, in this or another process.
+
+    Attributes:
+        model: capture file.
+        pedal: name of a bundled pedal.
+        board: board file.
+        settings: ``SLOT.PARAM=VALUE`` texts.
+        mix: dry/wet mix, 0 to 1; None leaves the board's own.
+        level: output level of a capture or pedal: ``raw``, ``normalized`` or ``calibrated``; None is ``raw``.
+        timbre: name or file of a timbre.
+        device: where to run; ``auto`` leaves it to the board.
+        oversample: 1, 2, 4 or 8 times the model's sample rate.
 
     Raises:
-        NeuralFXError: not exactly one of model, pedal and board, or one of them cannot be used.
+        NeuralFXError: not exactly one of model, pedal, timbre and board is given, or an option does not fit it.
     """
 
     model: str | None = None
@@ -104,9 +125,9 @@ class BoardOptions:
 
     def __post_init__(self) -> None:
         if sum(option is not None for option in (self.model, self.pedal, self.timbre, self.board)) != 1:
-            raise NeuralFXError("say one of --model FILE, --pedal NAME, --timbre NAME or --board FILE")
+            raise NeuralFXError("expected one of --model FILE, --pedal NAME, --timbre NAME or --board FILE")
         if self.level is not None and (self.board is not None or self.timbre is not None):
-            raise NeuralFXError("--level goes with --model or --pedal; a board says the level of each model itself")
+            raise NeuralFXError("--level goes with --model or --pedal; a board has `level:` for each of its models")
         if self.oversample != 1 and (self.board is not None or self.timbre is not None):
             raise NeuralFXError("--oversample goes with --model or --pedal; a board has `oversample:` for each of them")
 
@@ -134,7 +155,19 @@ class BoardOptions:
 def run(
     pairs: list[tuple[Path, Path]], make: Callable[[], Pedalboard], output: Output, jobs: int, as_json: bool
 ) -> None:
-    """Render with a progress bar and a summary; exit status 2 if any file failed."""
+    """Render files with a progress bar and print a summary.
+
+    Args:
+        pairs: input and output file of each render.
+        make: makes the board, also in another process.
+        output: sample rate, sample format, tail, and whether to replace files.
+        jobs: files to render at the same time.
+        as_json: print a JSON report instead of a table.
+
+    Raises:
+        typer.Exit: with status 2, if any file failed.
+        Stopped: Ctrl-C or a signal ended the renders.
+    """
     _one_thread_each()
     console = Console(stderr=True)
     began = time.perf_counter()
@@ -170,13 +203,13 @@ def _print_line(console: Console, text: str, style: str) -> None:
 
 
 def _one_thread_each() -> None:
-    """Keep numeric libraries from starting threads of their own: jobs are the unit of parallelism."""
+    """Keep numeric libraries from starting threads of their own, because jobs already use all cores."""
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(name, "1")
 
 
 class _Bar:
-    """The progress of a batch: stems done, times real time, time left."""
+    """Show the progress of a batch: files done, times real time and time left."""
 
     def __init__(self, console: Console, pairs: list[tuple[Path, Path]]) -> None:
         self.began = time.perf_counter()
@@ -191,7 +224,7 @@ class _Bar:
             transient=True,
             disable=not console.is_terminal,
         )
-        # Opening every file of a long list takes a while, and without a terminal nobody sees the bar.
+        # Opening every file of a long list takes a while, and is only needed for the bar on a terminal.
         seconds = [_seconds(source) for source, _ in pairs] if console.is_terminal else []
         self.stems = self.progress.add_task("stems", total=len(pairs), speed="")
         self.audio = self.progress.add_task("seconds", total=round(sum(seconds), 1), speed="")
@@ -213,7 +246,10 @@ class _Bar:
 
 
 def _seconds(source: Path, of_channels: bool = False) -> float:
-    """Return the length of a file, or of its channels together; 0 if it cannot be read: its own render says why."""
+    """Return the length of a file in seconds, or of all its channels together.
+
+    Returns 0 for a file that cannot be read, because its own render reports the reason.
+    """
     try:
         with open_audio(source) as reader:
             return reader.frames / reader.sample_rate * (reader.channels if of_channels else 1)

@@ -1,4 +1,4 @@
-"""`neural-fx train-timbre`: solo recordings to a timbre."""
+"""`neural-fx train-timbre`: train a timbre from solo recordings."""
 
 from __future__ import annotations
 
@@ -22,32 +22,36 @@ if TYPE_CHECKING:
 
 
 def train_timbre(
-    folder: Annotated[Path, typer.Argument(help="Recordings of one instrument playing alone, one note at a time.")],
-    out: Annotated[Path, typer.Option("-o", "--out", help="TIMBRE.safetensors.")],
-    minutes: Annotated[float, typer.Option(min=0.01, max=10000, help="Wall time to train for.")] = 30.0,
+    folder: Annotated[
+        Path, typer.Argument(help="Folder with recordings of one instrument that plays alone, one note at a time.")
+    ],
+    out: Annotated[Path, typer.Option("-o", "--out", help="File to write, TIMBRE.safetensors.")],
+    minutes: Annotated[float, typer.Option(min=0.01, max=10000, help="Minutes to train.")] = 30.0,
     hidden: Annotated[int, typer.Option(min=8, max=1024, help="Width of the network.")] = 128,
-    harmonics: Annotated[int, typer.Option(min=0, max=512, help="Of the bank; 0: as many as the lowest note has.")] = 0,
-    reverb: Annotated[float, typer.Option(min=0, max=4, help="Seconds of the room that is learned.")] = 0.5,
-    batch: Annotated[int, typer.Option(min=1, max=1024, help="Segments of two seconds per step.")] = 8,
-    device: Annotated[str, typer.Option(help="cpu, cuda, or auto: cuda where there is one.")] = "auto",
-    threads: Annotated[int, typer.Option(min=0, max=256, help="Cores to train on; 0: all of them.")] = 0,
-    name: Annotated[str | None, typer.Option(help="For the metadata.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the start weights and of the segments drawn.")] = 0,
+    harmonics: Annotated[
+        int, typer.Option(min=0, max=512, help="Number of harmonics. 0 takes as many as the lowest note needs.")
+    ] = 0,
+    reverb: Annotated[float, typer.Option(min=0, max=4, help="Length of the learned room response in seconds.")] = 0.5,
+    batch: Annotated[int, typer.Option(min=1, max=1024, help="Two-second segments per step.")] = 8,
+    device: Annotated[str, typer.Option(help="cpu, cuda or auto. auto takes cuda if there is one.")] = "auto",
+    threads: Annotated[int, typer.Option(min=0, max=256, help="Cores to train on. 0 takes all of them.")] = 0,
+    name: Annotated[str | None, typer.Option(help="Name of the timbre in the metadata.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed for the initial weights and the segments.")] = 0,
     report: Annotated[
         bool | None,
-        typer.Option("--report/--no-report", help="Write TIMBRE.html, with pictures and samples; needs matplotlib."),
+        typer.Option("--report/--no-report", help="Write TIMBRE.html with pictures and samples. Needs matplotlib."),
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from TIMBRE.ckpt, left by an interruption.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue from TIMBRE.ckpt after an interruption.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the timbre if it exists.")] = False,
 ) -> None:
     """Learn the sound of an instrument from a folder of solo recordings.
 
-    A part of the recordings is held out and measured at the end. A checkpoint is written every minute. Ctrl-C writes
-    the best timbre so far; the same command with --resume goes on from the checkpoint, after Ctrl-C, a crash or a full
-    disk.
+    Part of the recordings is not trained on and is used to measure the result. A checkpoint is written every minute.
+    Ctrl-C writes the best timbre so far. After Ctrl-C, a crash or a full disk, add --resume to continue from the
+    checkpoint.
     """
     if out.suffix != ".safetensors":
-        raise TrainingError(f"{out}: a timbre is a .safetensors file; name it so")
+        raise TrainingError(f"{out}: expected a file name that ends in .safetensors")
     check_start(out, resume, overwrite)
     if not os.path.isdir(folder):
         raise TrainingError(f"{folder}: no such folder")
@@ -62,7 +66,7 @@ def train_timbre(
     from neural_fx.training.timbre.loop import Settings, Trainer
 
     solos = _listen(folder, out, console)
-    find_habits(solos)  # raises now what would be raised when the timbre is written
+    find_habits(solos)  # raises now, not after the training when the timbre is written
     lowest = min(float(solo.analysis.f0_hz[solo.analysis.voiced].min(initial=1e9)) for solo in solos)
     shape = Shape(hidden, harmonics or int(min(200, max(20, 20000 / lowest))), round(reverb * 48000) + 1)
     if device == "auto":
@@ -92,10 +96,9 @@ def _listen(folder: Path, out: Path, console: Console) -> list[Solo]:
     if not is_installed("swift_f0"):
         say(
             console,
-            "the pitch comes from the live tracker, which errs more often, because swift-f0 is missing: "
-            + install_command("swift_f0"),
+            "using the less accurate live pitch tracker, because swift-f0 is missing: " + install_command("swift_f0"),
         )
-    with Standing(console, "listening") as standing:
+    with Standing(console, "analysing") as standing:
         solos = load(
             files,
             out.parent / f".{out.stem}-analysis",

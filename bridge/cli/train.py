@@ -1,4 +1,4 @@
-"""`neural-fx train`: dry and wet recordings to a capture."""
+"""`neural-fx train`: train a capture from dry and wet recordings."""
 
 from __future__ import annotations
 
@@ -23,46 +23,56 @@ if TYPE_CHECKING:
 
 def train(
     recordings: Annotated[
-        list[Path], typer.Argument(help="DRY WET: what went into the device and what came out. More pairs may follow.")
+        list[Path], typer.Argument(help="DRY WET: the input and the output of the device. More pairs may follow.")
     ],
-    out: Annotated[Path, typer.Option("-o", "--out", help="MODEL.nam; with --knob, MODEL.safetensors.")],
+    out: Annotated[
+        Path, typer.Option("-o", "--out", help="File to write: MODEL.nam, or MODEL.safetensors with --knob.")
+    ],
     arch: Annotated[
-        str, typer.Option(help="a1-standard, a1-lite, a1-feather, a1-nano, a2-full, a2-lite or lstm.")
+        str, typer.Option(help="Architecture: a1-standard, a1-lite, a1-feather, a1-nano, a2-full, a2-lite or lstm.")
     ] = "a1-standard",
     knob: Annotated[
         list[str] | None,
-        typer.Option(help="NAME=0..1[,NAME=0..1...]: where the knobs stood; once per pair, in the pairs' order."),
+        typer.Option(
+            help="Knob positions of one pair as NAME=0..1[,NAME=0..1...]. Repeat it for every pair, in order."
+        ),
     ] = None,
-    minutes: Annotated[float, typer.Option(min=0.01, max=10000, help="Wall time to train for.")] = 8.0,
-    epochs: Annotated[float | None, typer.Option(min=0.01, help="Stop after so many passes, even before.")] = None,
-    sample_rate: Annotated[int, typer.Option(min=8000, max=192000, help="Of the capture, in Hz.")] = 48000,
+    minutes: Annotated[float, typer.Option(min=0.01, max=10000, help="Minutes to train.")] = 8.0,
+    epochs: Annotated[
+        float | None,
+        typer.Option(min=0.01, help="Stop after this many passes over the recordings, if that is earlier."),
+    ] = None,
+    sample_rate: Annotated[int, typer.Option(min=8000, max=192000, help="Sample rate of the capture in Hz.")] = 48000,
     mask: Annotated[
-        str | None, typer.Option(help="SKIP/PERIOD: leave the first SKIP seconds of every PERIOD out of the loss.")
+        str | None,
+        typer.Option(help="SKIP/PERIOD: leave the first SKIP seconds of every PERIOD seconds out of the loss."),
     ] = None,
     latency: Annotated[
         int | None,
         typer.Option(
-            help="Samples at --sample-rate by which the wet file is late, negative if early; measured if left out."
+            help="Samples at --sample-rate by which the wet file is late. Negative if it is early.",
+            show_default="measured",
         ),
     ] = None,
-    stft: Annotated[float, typer.Option(min=0, help="Weight of a multi-resolution STFT loss; 0 for none.")] = 0.0,
+    stft: Annotated[float, typer.Option(min=0, help="Weight of a multi-resolution STFT loss. 0 leaves it out.")] = 0.0,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-    threads: Annotated[int, typer.Option(min=0, max=256, help="Cores to train on; 0: all of them.")] = 0,
-    name: Annotated[str | None, typer.Option(help="For the metadata.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the start weights and of the windows drawn.")] = 0,
+    threads: Annotated[int, typer.Option(min=0, max=256, help="Cores to train on. 0 takes all of them.")] = 0,
+    name: Annotated[str | None, typer.Option(help="Name of the device in the metadata.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed for the initial weights and the training windows.")] = 0,
     report: Annotated[
         bool | None,
-        typer.Option("--report/--no-report", help="Write MODEL.html, with pictures and audio; needs matplotlib."),
+        typer.Option("--report/--no-report", help="Write MODEL.html with pictures and audio. Needs matplotlib."),
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from MODEL.ckpt, left by an interruption.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace MODEL.nam if it exists.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue from MODEL.ckpt after an interruption.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the capture if it exists.")] = False,
 ) -> None:
     """Train a capture of your own gear from dry and wet recordings.
 
-    Latency, polarity and clock are measured, and doubtful recordings are remarked on. Several pairs of one setting
-    make one capture; with --knob, pairs of several settings make one capture with knobs. A checkpoint is written every
-    minute. Ctrl-C writes the best capture so far; the same command with --resume goes on from the checkpoint, after
-    Ctrl-C, a crash or a full disk.
+    Latency, polarity and clock drift are measured, and problems of the recordings are reported. Several pairs of one
+    setting make one capture. With --knob, pairs of several settings make one capture with knobs.
+
+    A checkpoint is written every minute. Ctrl-C writes the best capture so far. After Ctrl-C, a crash or a full disk,
+    add --resume to continue from the checkpoint.
     """
     positions = [_positions(text) for text in knob or []]
     _check_suffix(out, bool(positions))
@@ -155,8 +165,8 @@ def _report(session: Session, trainer: Trainer, title: str, asked_for: bool) -> 
 def _check_suffix(out: Path, knobs: bool) -> None:
     suffix = ".safetensors" if knobs else ".nam"
     if out.suffix != suffix:
-        kind = "a capture with knobs is a .safetensors file (`neural-fx export` makes .nam snapshots of it)"
-        raise TrainingError(f"{out}: {kind if knobs else 'the capture is a .nam file'}; name it so")
+        more = " for a capture with knobs; `neural-fx export` makes .nam snapshots of it" if knobs else ""
+        raise TrainingError(f"{out}: expected a file name that ends in {suffix}{more}")
 
 
 def _pairs(recordings: list[Path], positions: list[dict[str, float]]) -> list[tuple[Path, Path]]:
@@ -164,7 +174,7 @@ def _pairs(recordings: list[Path], positions: list[dict[str, float]]) -> list[tu
         raise TrainingError(f"expected pairs of files, DRY WET each; found {len(recordings)}")
     pairs = list(zip(recordings[::2], recordings[1::2], strict=True))
     if positions and len(positions) != len(pairs):
-        raise TrainingError(f"{len(pairs)} pairs and {len(positions)} --knob; say one for each pair")
+        raise TrainingError(f"{len(pairs)} pairs and {len(positions)} --knob options; expected one for each pair")
     if any(list(p) != list(positions[0]) for p in positions):
         raise TrainingError("every --knob must name the same knobs, in the same order")
     return pairs

@@ -1,1 +1,1 @@
-"""The DAW plugins: C++ in `src`, what builds and installs them (`building`), and what checks them (`checking`)."""
+"""DAW plugins: C++ sources in `src`, `building` to build and install them, `checking` to try them."""

@@ -1,4 +1,4 @@
-"""Build the plugins with CMake and the DISTRHO Plugin Framework, and put them where hosts look."""
+"""Build the plugins with CMake and the DISTRHO Plugin Framework, and install them where hosts look for plugins."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from neural_fx.files import replacing
 NAMES = ("NeuralFX", "NeuralFXMono", "NeuralInstrument")
 FORMATS = (".vst3", ".lv2", ".clap")
 DPF = Path("/usr/share/dpf")
-"""Where Debian's `dpf-source` is."""
+"""Folder in which Debian's `dpf-source` installs the framework."""
 
 _WINDOWS = {
     "CMAKE_SYSTEM_NAME": "Windows",
@@ -33,7 +33,7 @@ _HEADERS = ("/usr/include", "/usr/local/include", "/opt/homebrew/include")
 
 
 def default_folder(windows: bool = False) -> Path:
-    """Where plugins are built unless said otherwise: in the user's cache."""
+    """Return the default build folder, in the user's cache."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return cache / "neural-fx" / f"plugins-{__version__}{'-windows' if windows else ''}"
 
@@ -45,26 +45,27 @@ def build(
     jobs: int = 0,
     log: Callable[[str], None] = lambda line: None,
 ) -> list[Path]:
-    """Build the plugins; what is up to date is not built again.
+    """Build the plugins. Only builds what is out of date.
 
     Args:
-        folder: of the build; None for `default_folder`.
-        dpf: the framework.
-        windows: build for Windows, with MinGW (VST3 and CLAP alone).
-        jobs: compilers at a time; 0 for one per core.
-        log: told every line that CMake and the compilers write.
+        folder: build folder; None for `default_folder`.
+        dpf: folder of the DISTRHO Plugin Framework.
+        windows: build VST3 and CLAP for Windows with MinGW.
+        jobs: compilers to run at the same time; 0 runs one per core.
+        log: called with every line that CMake and the compilers print.
 
     Returns:
         The plugins' files and folders, in FOLDER/bin.
 
     Raises:
-        BridgeError: something is missing (says which package has it), or the build failed (with its last lines).
+        BridgeError: a tool is missing, or the build failed. The message names the package of the missing tool, or has
+            the last lines of the build.
     """
     folder = (folder or default_folder(windows)).resolve()
     _check_tools(dpf, windows)
     folder.mkdir(parents=True, exist_ok=True)
     options = {"DPF_PATH": str(dpf.resolve()), "CMAKE_BUILD_TYPE": "Release", **(_WINDOWS if windows else {})}
-    if windows:  # the cross compiler looks for headers in its own folders alone
+    if windows:  # the cross compiler only looks for headers in its own folders
         options["JSON_INCLUDE"] = next(h for h in _HEADERS if (Path(h) / "nlohmann/json.hpp").exists())
     source = Path(__file__).parent
     _run(["cmake", "-S", str(source), "-B", str(folder), *(f"-D{k}={v}" for k, v in options.items())], log)
@@ -80,8 +81,8 @@ def _bundles(folder: Path) -> list[Path]:
 def _check_tools(dpf: Path, windows: bool) -> None:
     if not (dpf / "distrho" / "DistrhoPlugin.hpp").exists():
         raise BridgeError(
-            f"the DISTRHO Plugin Framework is not at {dpf}; install it (Debian: apt-get install dpf-source) or say "
-            "where it is with --dpf DIR"
+            f"the DISTRHO Plugin Framework is not at {dpf}; install it (Debian: apt-get install dpf-source) "
+            "or give its folder with --dpf DIR"
         )
     compiler = ("x86_64-w64-mingw32-g++-posix",) if windows else ("c++", "g++", "clang++", "cl")
     wanted = {
@@ -108,7 +109,7 @@ def _run(command: list[str], log: Callable[[str], None]) -> None:
 
 
 def _homes() -> dict[str, Path]:
-    """The user's plugin folders by suffix."""
+    """Return the user's plugin folders by suffix."""
     home = Path.home()
     if sys.platform == "darwin":
         base = home / "Library/Audio/Plug-Ins"
@@ -120,13 +121,16 @@ def _homes() -> dict[str, Path]:
 
 
 def install(folder: Path | None = None) -> list[Path]:
-    """Copy what `build` made into the user's plugin folders; older copies are replaced.
+    """Copy built plugins into the user's plugin folders. Replaces older copies.
+
+    Args:
+        folder: build folder; None for `default_folder`.
 
     Returns:
         The installed files and folders.
 
     Raises:
-        BridgeError: nothing has been built there, or a folder cannot be written.
+        BridgeError: the build folder has no plugins, or a plugin folder cannot be written.
     """
     bundles = _bundles((folder or default_folder()).resolve())
     if not bundles:
@@ -148,28 +152,31 @@ def install(folder: Path | None = None) -> list[Path]:
 
 
 def settings_file() -> Path:
-    """What new instances of the plugins read; see `src/settings.hpp`."""
+    """Return the file that new plugin instances read; see `src/settings.hpp`."""
     if sys.platform == "win32":
         return Path(os.environ.get("APPDATA", Path.home())) / "neural-fx" / "plugin"
     return Path.home() / ".config" / "neural-fx" / "plugin"
 
 
 def connect(worker: str, board: str = "", token: str = "") -> Path:
-    """Say which worker and board new instances of the plugins play through; sessions keep their own.
+    """Choose the worker and board that new plugin instances play through. Saved sessions keep their own.
 
     Args:
-        worker: HOST:PORT of its streaming port.
-        board: a name there; "" for the first that fits.
-        token: the worker's, if it wants one.
+        worker: streaming port of the worker, as HOST:PORT.
+        board: board or instrument of the worker; "" for the first that fits.
+        token: token of the worker, if it needs one.
+
+    Returns:
+        The settings file that was written.
 
     Raises:
-        BridgeError: not an address, or the file cannot be written.
+        BridgeError: `worker` is not an address, or the file cannot be written.
     """
     host, colon, port = worker.rpartition(":")
     if not (host and colon and port.isdecimal()):
         raise BridgeError(f"{worker!r}: expected HOST:PORT, such as localhost:9010")
     if any("\n" in value for value in (worker, board, token)):
-        raise BridgeError("a setting is one line")
+        raise BridgeError("a worker, board or token cannot contain a line break")
     place = settings_file()
     try:
         place.parent.mkdir(parents=True, exist_ok=True)

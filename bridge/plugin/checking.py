@@ -1,4 +1,4 @@
-"""Does a plugin work here? Load it as a host does, play a second through a worker of its own."""
+"""Check that a plugin works on this machine: load it as a host does, and play one second through a worker."""
 
 from __future__ import annotations
 
@@ -27,14 +27,18 @@ RATE, BLOCK = 48000, 256
 def check(bundle: Path) -> dict[str, float]:
     """Load a VST3 through pedalboard and play one second through a worker that is started for it.
 
-    An effect must give what the same pedal gives here; an instrument must sound when a note is played.
+    The output of an effect must equal that of the same pedal in this process. An instrument must sound when a note is
+    played.
+
+    Args:
+        bundle: the VST3.
 
     Returns:
-        ``error`` (largest difference, as a share of the peak; effects) or ``peak`` (instruments), ``latency``
-        (samples) and ``dropouts``.
+        ``latency`` in samples and ``dropouts``. For an effect also ``error``, the largest difference as a share of the
+        peak; for an instrument ``peak``, full scale = 1.
 
     Raises:
-        BridgeError: it cannot be loaded, drops out, or gives something else.
+        BridgeError: the plugin cannot be loaded, drops out, or its output is wrong.
     """
     with _worker() as (server, boards), patch.dict(os.environ, NEURAL_FX_WORKER=f"127.0.0.1:{server.port}"):
         try:
@@ -44,7 +48,7 @@ def check(bundle: Path) -> dict[str, float]:
         found = _note(plugin) if plugin.is_instrument else _effect(plugin, boards["check"].copy())
         del plugin
     if found["dropouts"] or found.get("error", 0) > 1e-6 or found.get("peak", 1) < 1e-3:
-        raise BridgeError(f"{bundle.name} does not play what it should: {found}")
+        raise BridgeError(f"{bundle.name}: the output is wrong or has dropouts: {found}")
     return found
 
 
@@ -53,13 +57,13 @@ def _effect(plugin: Any, board: Pedalboard) -> dict[str, float]:
     audio[:] = 0.2 * np.sin(2 * np.pi * 220 * np.arange(RATE) / RATE)
     wanted = board(audio, RATE)
     out = plugin.process(audio, RATE, buffer_size=BLOCK)
-    plugin.raw_state = plugin.raw_state  # pedalboard looks at read-only parameters only then
+    plugin.raw_state = plugin.raw_state  # pedalboard only updates read-only parameters then
     error = float(np.abs(out - wanted).max() / np.abs(wanted).max())
     return {"error": error, "latency": plugin.reported_latency_samples, "dropouts": float(plugin.dropouts)}
 
 
 def plugin_channels(plugin: Any) -> int:
-    """1 for the mono effect, else 2."""
+    """Return the number of a plugin's channels: 1 for the mono effect, otherwise 2."""
     return 1 if plugin.name.endswith("Mono") else 2
 
 

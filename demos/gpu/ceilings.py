@@ -1,4 +1,4 @@
-"""Measure what the device can do at best: matrix products by precision, and copies within its memory."""
+"""Measure the limits of the device: matrix products by precision, and copies within its memory."""
 
 from __future__ import annotations
 
@@ -23,7 +23,13 @@ def measure(context: Context) -> None:
 
 
 def seconds_of(context: Context, run: Callable[[], object], repeats: int = REPEATS) -> float:
-    """Return the median seconds of a run on the device, after one that does not count."""
+    """Return the median seconds of a run on the device, after one warm-up run.
+
+    Args:
+        context: the running part.
+        run: work to measure.
+        repeats: number of measured runs.
+    """
     run()
     taken = []
     for _ in range(repeats):

@@ -1,4 +1,4 @@
-"""Share what all parts of the measurement need: the device, the clock, the networks, and where results go."""
+"""Provide what all parts of the measurement need: the device, the clock, the networks and the results file."""
 
 from __future__ import annotations
 
@@ -37,11 +37,12 @@ class Context:
 
     Args:
         device: ``cuda``, or ``cpu`` to rehearse.
-        short: measure little of everything, to see that it works.
-        seconds: the part's limit; `left` counts from when the context was made.
+        short: measure a little of everything, to check that it works.
+        seconds: time limit of the part. `left` counts from the creation of the context.
         results: the JSON lines file that `emit` appends to.
-        part: the name that all its records carry.
-        gathered: the folder with models and audio; may be missing.
+        part: name of the part, written to all its records.
+        gathered: folder with models and audio; it may be missing.
+        began: start of the part in monotonic seconds.
     """
 
     device: str
@@ -67,12 +68,17 @@ class Context:
         append(self.results, {"part": self.part, **values})
 
     def synchronize(self) -> None:
-        """Wait until the device has finished what it was given."""
+        """Wait until the device has finished all its work."""
         if self.cuda:
             torch.cuda.synchronize()
 
     def skip(self, reserve: float, **values: Any) -> bool:
-        """Return whether less than `reserve` seconds are left, and record what is skipped for it."""
+        """Return whether less than `reserve` seconds are left, and record the skipped measurement if so.
+
+        Args:
+            reserve: seconds that the measurement needs.
+            values: entries of the record.
+        """
         if self.left >= reserve:
             return False
         self.emit(skipped="out of time", **values)
@@ -103,14 +109,26 @@ class Subject:
 
 
 def subject(name: str, network: Network, prewarm: int | None = None) -> Subject:
-    """Make a subject with its knobs in the middle; the prewarm is the receptive field unless given."""
+    """Make a subject with its knobs in the middle.
+
+    Args:
+        name: name for the tables.
+        network: its description.
+        prewarm: samples of silence before the first block; None for the receptive field.
+    """
     knobs = network.in_channels - 1
     samples = network.receptive_field if prewarm is None else prewarm
     return Subject(name, network, samples, np.full(knobs, 0.5, np.float32))
 
 
 def captured(name: str, path: Path, otherwise: str) -> Subject:
-    """Read a capture file, or take an untrained network of the same shape where the file is missing."""
+    """Read a capture file, or take an untrained network of the same shape if the file is missing.
+
+    Args:
+        name: name for the tables.
+        path: the capture file.
+        otherwise: architecture of the untrained network.
+    """
     if not path.is_file():
         return subject(name, untrained(otherwise))
     capture = read(path)
@@ -131,7 +149,7 @@ def subjects(gathered: Path) -> dict[str, Subject]:
 
 
 def guitar(gathered: Path, samples: int) -> NDArray[np.float32]:
-    """Return `samples` of the gathered recording, repeated as needed, or of noise where there is none."""
+    """Return `samples` of the gathered recording, repeated as needed, or noise if there is none."""
     files = sorted((gathered / "audio").glob("*.wav"))
     if not files:
         return (0.1 * np.random.default_rng(0).standard_normal(samples)).astype(np.float32)
@@ -140,7 +158,16 @@ def guitar(gathered: Path, samples: int) -> NDArray[np.float32]:
 
 
 def inputs(item: Subject, audio: NDArray[np.float32], streams: int) -> NDArray[np.float32]:
-    """Return (streams, in_channels, samples): the audio at another offset for each stream, knobs at rest."""
+    """Return network inputs: the audio at another offset for each stream, with constant knobs.
+
+    Args:
+        item: the network.
+        audio: (samples,).
+        streams: number of streams.
+
+    Returns:
+        (streams, in_channels, samples).
+    """
     x = np.empty((streams, item.network.in_channels, len(audio)), np.float32)
     for i in range(streams):
         x[i, 0] = np.roll(audio, 997 * i)

@@ -24,9 +24,9 @@ from neural_fx.training.architectures import ARCHITECTURES, untrained
 
 ROOT = Path(__file__).parents[2]
 TESTS = ("tests/neural_fx/test_batched.py", "tests/bridge/test_devices.py")
-"""What runs on the device with `NEURAL_FX_TEST_DEVICE` set to it."""
+"""Tests that run on the device, with `NEURAL_FX_TEST_DEVICE` set to it."""
 TEST_SHARE = 0.6
-"""Of the part's time, for the tests at most."""
+"""Largest share of the part's time for the tests."""
 
 
 def measure(context: Context) -> None:
@@ -39,7 +39,7 @@ def measure(context: Context) -> None:
             compare(context, item, audio)
         except (NeuralFXError, RuntimeError) as error:
             context.emit(name=item.name, error=str(error).splitlines()[0])
-    if not context.short:  # there, the same tests run beside this one
+    if not context.short:  # the short form runs in the test suite, beside the same tests
         run_tests(context)
 
 
@@ -60,9 +60,14 @@ def networks(context: Context) -> Iterator[Subject]:
 
 
 def compare(context: Context, item: Subject, audio: NDArray[np.float32]) -> None:
-    """Record the ESR of a network in live blocks, its knobs turning, and in one long call that is cut into pieces.
+    """Record the ESR of a network in live blocks with moving knobs, and in one long call that is cut into pieces.
 
-    Live blocks are compared with torch on the CPU, too: the compiled engine has a rounding of its own.
+    Live blocks are also compared with torch on the CPU, because the compiled engine rounds differently.
+
+    Args:
+        context: the running part.
+        item: the network.
+        audio: (samples,).
     """
     live = inputs(item, audio[: len(audio) // 4 // FRAMES * FRAMES], 1)
     turn = np.linspace(0.5, 0.9, live.shape[2] // 3, dtype=np.float32)
@@ -81,14 +86,24 @@ def compare(context: Context, item: Subject, audio: NDArray[np.float32]) -> None
 
 
 def esr(wanted: NDArray[np.float32], found: NDArray[np.float32]) -> float:
-    """Return the energy of the difference over that of what is wanted; the former alone where the latter is 0."""
+    """Return the energy of the difference over the energy of the wanted output, or the former if the latter is 0."""
     power = float(np.sum(wanted.astype(np.float64) ** 2))
     error = float(np.sum((found.astype(np.float64) - wanted) ** 2))
     return error / power if power else error
 
 
 def played(item: Subject, device: str, x: NDArray[np.float32], size: int) -> NDArray[np.float32]:
-    """Return the output of one stream on a device, in blocks of `size` samples."""
+    """Return the output of one stream on a device.
+
+    Args:
+        item: the network.
+        device: device of the engine.
+        x: input, (1, in_channels, samples).
+        size: samples of a block.
+
+    Returns:
+        (1, out_channels, samples).
+    """
     stream = open_engine(item.network, device, RATE).stream(1)
     stream.reset(item.prewarm, item.controls)
     blocks = [stream.process(x[:, :, start : start + size]) for start in range(0, x.shape[2], size)]
@@ -117,7 +132,7 @@ def counts(report: Path, output: str) -> dict[str, object]:
 
     Args:
         report: the JUnit XML file.
-        output: what pytest printed; its end is kept where there is no report.
+        output: output of pytest, whose end is returned if there is no report.
     """
     if not report.is_file():
         return {"error": output[-2000:]}

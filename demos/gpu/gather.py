@@ -1,8 +1,8 @@
-"""Gather what a bare GPU machine without a network needs, in `demos/gpu/gathered`, under 60 MiB.
+"""Gather everything that a GPU machine without a network needs in `demos/gpu/gathered`, under 60 MiB.
 
     python -m demos.gpu.gather --models ../shared/models --audio ../shared/audio/di --native python3.12
 
-Downloads the wheels of the packages that such a machine lacks (for CPython 3.12 on Linux x86-64), copies models and a
+Downloads the wheels of the packages that such a machine lacks, for CPython 3.12 on Linux x86-64. Copies models and a
 few seconds of audio, and builds the compiled engine. `manifest.json` lists the files with their sizes and SHA-256.
 """
 
@@ -34,18 +34,18 @@ LIMIT_MIB = 60
 AUDIO_SECONDS = 8
 PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_27_x86_64", "manylinux_2_24_x86_64", "manylinux_2_17_x86_64",
              "manylinux2014_x86_64", "manylinux1_x86_64")  # fmt: skip
-"""Platform tags of wheels that run there; pip matches each exactly."""
+"""Platform tags of wheels that run on the machine. pip matches each exactly."""
 PROVIDED = ("torch", "triton", "numpy", "nanobind", "scikit-build-core")
-"""What the machine has and is too large, or not needed, to bring along."""
+"""Packages that the machine already has, or does not need."""
 TOOLS = ("hypothesis", "psutil", "pytest", "pytest-timeout")
-"""What the tests need beside the package's own requirements."""
+"""Packages that the tests need in addition to the requirements of the project."""
 MODELS = ("nam", "nam_variants", "captures", "rtneural", "wavenetva", "packed")
-"""Folders of reference models whose files are copied: every architecture is among them."""
+"""Folders of reference models to copy. They contain every architecture."""
 LARGEST_MODEL = 1 << 20
 
 
 def main() -> None:
-    """Gather everything and print what it is."""
+    """Gather everything and list the files."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", type=Path, default=None, help="folder of reference models")
     parser.add_argument("--audio", type=Path, default=None, help="folder of guitar recordings, or one file")
@@ -59,16 +59,16 @@ def main() -> None:
 
 
 def gather(into: Path, models: Path | None, audio: Path | None, native: str | None) -> None:
-    """Fill a folder anew.
+    """Gather everything in a folder.
 
     Args:
-        into: the folder; what is in it is replaced once everything is there.
-        models: a folder that holds folders named as in `MODELS`; None: none.
-        audio: a recording, or a folder whose first FLAC or WAV is taken; None: none.
-        native: the command of a Python 3.12 to build the compiled engine for; None: it is built on the GPU machine.
+        into: the folder. Its old contents are replaced when everything else has succeeded.
+        models: folder that contains the folders in `MODELS`; None for no models.
+        audio: a recording, or a folder whose first FLAC or WAV file is taken; None for no audio.
+        native: command of a Python 3.12 to build the compiled engine for; None to build it on the GPU machine.
 
     Raises:
-        NeuralFXError: a download or the build failed, or it is more than `LIMIT_MIB`.
+        NeuralFXError: a download or the build failed, or the folder is larger than `LIMIT_MIB`.
     """
     into.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=into.parent, prefix=".gathering-") as temporary:
@@ -92,7 +92,7 @@ def gather(into: Path, models: Path | None, audio: Path | None, native: str | No
 
 
 def requirements() -> list[str]:
-    """Return the package's requirements, without those in `PROVIDED`, and the tests' tools."""
+    """Return the requirements of the project and its tests, without those in `PROVIDED`."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     return [line for line in project["dependencies"] if distribution(line) not in PROVIDED] + list(TOOLS)
 
@@ -110,7 +110,7 @@ def distribution(requirement: str) -> str:
 
 
 def download(folder: Path, wanted: Iterable[str]) -> None:
-    """Download wheels with all their dependencies, and leave out those that the machine has.
+    """Download wheels with all their dependencies, without those that the machine already has.
 
     Raises:
         NeuralFXError: a package has no wheel for that machine, or can't be downloaded.
@@ -139,10 +139,10 @@ def download(folder: Path, wanted: Iterable[str]) -> None:
 
 
 def build(folder: Path, python: str) -> None:
-    """Build the compiled engine for a Python 3.12 and keep its module and the digest of its sources.
+    """Build the compiled engine for a Python 3.12, and write its module and the digest of its sources.
 
     Raises:
-        NeuralFXError: it can't be built, or is for another Python.
+        NeuralFXError: the build failed, or `python` is another version.
     """
     folder.mkdir(parents=True)
     with tempfile.TemporaryDirectory() as temporary:
@@ -169,7 +169,7 @@ def copy_models(models: Path, folder: Path) -> None:
     """Copy the model files of the reference folders.
 
     Raises:
-        NeuralFXError: there are none.
+        NeuralFXError: there are no model files.
     """
     for kind in MODELS:
         for file in sorted((models / kind).glob("*")):
@@ -209,10 +209,10 @@ def manifest(folder: Path) -> dict[str, tuple[int, str]]:
 
 
 def check_size(total: int) -> None:
-    """Raise an error if what was gathered is too much to carry.
+    """Raise an error if the gathered files are too large.
 
     Raises:
-        NeuralFXError: more than `LIMIT_MIB`.
+        NeuralFXError: they are larger than `LIMIT_MIB`.
     """
     if total > LIMIT_MIB << 20:
         raise NeuralFXError(

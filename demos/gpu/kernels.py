@@ -1,4 +1,4 @@
-"""Profile a live step and an offline batch, to see which kernels take the time."""
+"""Profile a live step and an offline batch to find the slowest kernels."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from demos.gpu.context import FRAMES, Context, Subject, guitar, inputs, subjects
 from neural_fx.engines.torch import TorchEngine
 
 MOST = 12
-"""Lines of a table."""
+"""Largest number of kernels in a table."""
 
 
 def measure(context: Context) -> None:
@@ -34,7 +34,13 @@ def measure(context: Context) -> None:
 def slowest(context: Context, item: Subject, streams: int, samples: int) -> dict[str, Any]:
     """Return the time of a step and its slowest kernels: name, calls, microseconds and share of the time.
 
-    On a CPU these are torch's operators.
+    On a CPU, the kernels are torch's operators.
+
+    Args:
+        context: the running part.
+        item: the network.
+        streams: streams of the batch.
+        samples: samples of each stream.
     """
     engine = TorchEngine(item.network, context.device)
     x = torch.from_numpy(inputs(item, guitar(context.gathered, samples), streams)).to(context.device)

@@ -1,4 +1,4 @@
-"""Measure live streams: how long a block takes while streams play at the pace of real time, join and leave."""
+"""Measure how long a block takes while streams play in real time, join and leave."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from neural_fx.engines.torch import TorchEngine
 
 NAMES = ("A1 standard", "A2 full")
 CHANGE_SECONDS = 0.05
-"""How often a stream leaves and another takes its turn."""
+"""Seconds after which a stream leaves and another one joins."""
 PARTLY_FULL = 300
-"""Streams in a pool that has places for 512: a graph steps all places, and the others are put back."""
+"""Streams in a pool for 512. A CUDA graph steps all places, and unused ones are restored."""
 LATE_SHARE = 1.5
-"""Of the time that the playing should take, after which a device that is too slow is let go."""
+"""Share of the expected time after which the measurement of a slow device stops."""
 SECONDS = 5.5
-"""Of playing per line of the table: 1,031 blocks."""
+"""Seconds of playing per line of the table: 1,031 blocks."""
 
 
 def measure(context: Context) -> None:
@@ -34,7 +34,7 @@ def measure(context: Context) -> None:
     found = subjects(context.gathered)
     counts = (3,) if context.short else (256, 16, 64, 512, PARTLY_FULL)
     seconds = 0.1 if context.short else SECONDS
-    gc.disable()  # a collection in the middle of a block would be measured as the engine's
+    gc.disable()  # a collection within a block would be measured as the engine's time
     for count, name in itertools.product(counts, NAMES):
         for graphs in (True, False) if context.cuda and count != PARTLY_FULL else (context.cuda,):
             values = {"name": name, "streams": count, "graphs": graphs, "way": "one batch"}
@@ -48,10 +48,17 @@ def measure(context: Context) -> None:
 
 
 def in_one_batch(context: Context, item: Subject, count: int, graphs: bool, seconds: float) -> None:
-    """Record how long `Pool.run` takes for the blocks of all streams, from when they are due to their samples.
+    """Record how long `Pool.run` takes for the blocks of all streams, from their due time to their samples.
 
-    A second thread lets streams leave and join meanwhile. Before that, the pool grows from its first size while the
-    streams that are already there play: `growing_max_ms` is the longest block of that time.
+    Meanwhile, streams leave and join in another thread. Before that, the pool grows from its first size while the first
+    streams already play. `growing_max_ms` is the longest block of that time.
+
+    Args:
+        context: the running part.
+        item: the network.
+        count: number of streams.
+        graphs: use CUDA graphs.
+        seconds: duration.
     """
     pool = Pool(TorchEngine(item.network, context.device), graphs)
     x = inputs(item, guitar(context.gathered, 8 * FRAMES), count)
@@ -96,7 +103,7 @@ def in_one_batch(context: Context, item: Subject, count: int, graphs: bool, seco
 
 @dataclass
 class _ChangingStreams:
-    """Streams of a pool, of which one after the other leaves and is followed by a new one."""
+    """Streams of a pool, which are replaced by new ones one after the other."""
 
     pool: Pool
     item: Subject
@@ -109,7 +116,7 @@ class _ChangingStreams:
 
     @contextmanager
     def changing(self) -> Iterator[None]:
-        """Let streams leave and join, from another thread, within a `with` block."""
+        """Replace streams in another thread while the block runs."""
         stop = threading.Event()
         thread = threading.Thread(target=self._change, args=(stop,))
         thread.start()
@@ -122,14 +129,21 @@ class _ChangingStreams:
     def _change(self, stop: threading.Event) -> None:
         while not stop.wait(CHANGE_SECONDS):
             index = self.changes % len(self.places)
-            with self.lock:  # leaves first, so that the pool never grows
+            with self.lock:  # the old stream leaves first, so that the pool never grows
                 self.pool.leave(self.places[index])
                 self.places[index] = self.pool.join(self.item.prewarm, self.item.controls)
             self.changes += 1
 
 
 def in_threads(context: Context, item: Subject, count: int, seconds: float) -> None:
-    """Record how long a block takes for streams with a thread each, as in a worker, through the scheduler."""
+    """Record how long a block takes for streams with a thread each, through the scheduler, as in a worker.
+
+    Args:
+        context: the running part.
+        item: the network.
+        count: number of streams.
+        seconds: duration.
+    """
     engine = BatchedEngine(item.network, context.device, RATE)
     group = _StreamThreads(engine, item, guitar(context.gathered, 8 * FRAMES), count, round(seconds / PERIOD))
     interval = sys.getswitchinterval()
@@ -151,11 +165,11 @@ def in_threads(context: Context, item: Subject, count: int, seconds: float) -> N
 
 
 class _StreamThreads:
-    """Streams of one engine, each in a thread of its own; each ends once on its way and begins anew.
+    """Streams of one engine, each in a thread of its own. Each stream is replaced by a new one once.
 
     Attributes:
-        taken: seconds of every block of every stream, from when it was due.
-        problems: what went wrong.
+        taken: seconds of every block of every stream, from its due time.
+        problems: error messages.
     """
 
     def __init__(
@@ -171,7 +185,7 @@ class _StreamThreads:
         self.start = 0.0
 
     def play(self) -> tuple[int, int]:
-        """Play all streams to their end; return how many batches the scheduler ran for how many blocks."""
+        """Play all streams to their end, and return the numbers of batches and blocks of the scheduler."""
         indices = range(len(self.taken))
         threads = [threading.Thread(target=self._guarded, args=(index,), daemon=True) for index in indices]
         for thread in threads:
@@ -192,7 +206,7 @@ class _StreamThreads:
             self._play(index)
         except threading.BrokenBarrierError:
             pass  # another stream failed
-        except Exception as error:  # the device's; recorded, and the others end
+        except Exception as error:  # an error of the device; it is recorded, and the other streams end
             self.problems.append((str(error) or repr(error)).splitlines()[0])
             self.ready.abort()
 

@@ -1,9 +1,9 @@
-"""Measure the GPU worker: run every part in a process of its own, within its limit, and write the results as they come.
+"""Measure the GPU worker: run every part in a process of its own with a time limit, and write results at once.
 
     python -m demos.gpu.measure --device cuda --out build/gpu        # at most ten minutes
     python -m demos.gpu.measure --short --out build/gpu              # a rehearsal on the CPU, about a minute
 
-Writes `results.jsonl`, `gpu.md` (the page made from it) and `log.txt` (what the parts printed).
+Writes `results.jsonl`, `gpu.md` (a page made from it) and `log.txt` (the output of the parts).
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ class Part:
     """A part of the measurement.
 
     Attributes:
-        name: of its module in this folder.
-        seconds: its limit in a full run.
+        name: name of its module in this folder.
+        seconds: time limit in a full run.
     """
 
     name: str
@@ -51,24 +51,26 @@ PARTS = (
     Part("kernels", 35),
     Part("voices", 40),
 )
-"""In this order: what matters most comes before what a late start could cut off."""
+"""All parts, the most important first, because a late start may leave no time for the last ones."""
 SHORT_SECONDS = 60.0
-"""Limit of a part in the short form, on a machine that may be busy."""
+"""Time limit of a part in the short form, on a machine that may be busy."""
 FULL_SECONDS = 560.0
-"""Of all parts together, from the start of the run, the setup included."""
+"""Time limit of all parts together, from the start of the run, including the setup."""
 KILL_SECONDS = 3.0
-"""Between the end of a part's own limit, after which it starts nothing new, and its end."""
+"""Seconds between a part's own limit, after which it starts nothing new, and its end by a signal."""
 
 
 def main() -> int:
     """Run all parts, or one of them in this process, and return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default=None, help="cuda, or cpu to rehearse (default: cuda if there is one)")
-    parser.add_argument("--short", action="store_true", help="a little of everything, to see that it works")
+    parser.add_argument("--short", action="store_true", help="measure a little of everything, to check that it works")
     parser.add_argument("--out", type=Path, default=Path("build/gpu"), help="folder for the results")
     parser.add_argument("--gathered", type=Path, default=GATHERED, help="folder of models and audio")
-    parser.add_argument("--parts", default="", help="only these, separated by commas")
-    parser.add_argument("--limit", type=float, default=FULL_SECONDS, help="seconds for everything")
+    parser.add_argument("--parts", default="", help="only these parts, separated by commas")
+    parser.add_argument(
+        "--limit", type=float, default=FULL_SECONDS, help="time limit of all parts together, in seconds"
+    )
     parser.add_argument("--began", type=float, default=None, help="when the run began, in seconds since 1970")
     parser.add_argument("--part", default=None, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -89,7 +91,7 @@ def main() -> int:
 
 
 def default_device() -> str:
-    """Return ``cuda`` where torch finds a GPU, else ``cpu``."""
+    """Return ``cuda`` if torch finds a GPU, otherwise ``cpu``."""
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"
@@ -100,14 +102,14 @@ def measure_here(options: argparse.Namespace) -> None:
     import torch
 
     if options.device == "cpu":
-        torch.set_num_threads(1)  # on a busy machine, waiting for a second thread costs more than it brings
+        torch.set_num_threads(1)  # on a busy machine, waiting for a second thread is slower than one thread
     results = options.out / "results.jsonl"
     context = Context(options.device, options.short, options.limit, results, options.part, options.gathered)
     importlib.import_module(f"demos.gpu.{options.part}").measure(context)
 
 
 def run(options: argparse.Namespace, parts: list[Part]) -> int:
-    """Run parts one after the other; return 1 if one failed or was stopped, else 0."""
+    """Run parts one after the other, and return 1 if one failed or was stopped, otherwise 0."""
     exit_on_sigterm()
     results = options.out / "results.jsonl"
     results.unlink(missing_ok=True)
@@ -129,7 +131,16 @@ def run(options: argparse.Namespace, parts: list[Part]) -> int:
 
 
 def run_part(options: argparse.Namespace, part: Part, seconds: float) -> dict[str, Any]:
-    """Run one part and return its status, seconds, and the end of what it printed if it did not go well."""
+    """Run one part in a process of its own.
+
+    Args:
+        options: options of this command.
+        part: the part.
+        seconds: its time limit.
+
+    Returns:
+        Its status and its seconds, and the end of its output if it did not succeed.
+    """
     if seconds < 5:
         return {"status": "left out", "seconds": 0.0, "error": "no time was left"}
     command = [sys.executable, "-m", "demos.gpu.measure", "--part", part.name, "--device", options.device]
@@ -141,15 +152,15 @@ def run_part(options: argparse.Namespace, part: Part, seconds: float) -> dict[st
 
 
 def watched(command: list[str], seconds: float, log: TextIO) -> dict[str, Any]:
-    """Run a command and end it, with all that it started, at a limit.
+    """Run a command, and end it and its child processes at a time limit.
 
     Args:
-        command: what to run, in the repository's root.
-        seconds: the limit.
-        log: open for appending and reading; what the command prints goes there.
+        command: the command, which runs in the repository's root.
+        seconds: time limit.
+        log: file for the command's output, open for appending and reading.
 
     Returns:
-        its status, the seconds it took, and the end of what it printed if it did not go well.
+        Its status and its seconds, and the end of its output if it did not succeed.
     """
     began = time.monotonic()
     log.flush()
@@ -171,7 +182,7 @@ def watched(command: list[str], seconds: float, log: TextIO) -> dict[str, Any]:
 
 
 def exit_on_sigterm() -> None:
-    """Let SIGTERM raise `SystemExit`, so that the part that runs is ended, too: it is a session of its own."""
+    """Raise `SystemExit` on SIGTERM, so that the running part, which is in a session of its own, is ended too."""
 
     def leave(number: int, frame: object) -> None:
         sys.exit(128 + number)
@@ -187,7 +198,13 @@ def stop(process: subprocess.Popen[bytes]) -> None:
 
 
 def machine(device: str, short: bool, gathered: Path) -> dict[str, Any]:
-    """Return what is measured, and on what."""
+    """Return a description of the machine and of what is measured.
+
+    Args:
+        device: device of torch.
+        short: whether this is the short form.
+        gathered: folder of models and audio.
+    """
     import torch
 
     from neural_fx.bench import cpu_name, revision

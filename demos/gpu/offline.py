@@ -61,7 +61,7 @@ def in_pieces(context: Context, item: Subject) -> None:
 
 
 def as_streams(context: Context, item: Subject) -> None:
-    """Record times real time of networks that can't be cut: many streams side by side, block after block."""
+    """Record times real time of networks whose input can't be cut: many parallel streams, block by block."""
     engine = TorchEngine(item.network, context.device)
     for streams in (2,) if context.short else (16, 256, 1024):
         values = {"name": item.name, "streams": streams}
@@ -73,7 +73,15 @@ def as_streams(context: Context, item: Subject) -> None:
 def rendered(
     context: Context, engine: TorchEngine, item: Subject, x: NDArray[np.float32], piece: int = torch_engine.SEGMENT
 ) -> dict[str, float]:
-    """Return the speed of rendering (streams, in_channels, samples) from a settled start, and the memory it took."""
+    """Return the speed of rendering after a prewarm, and the GPU memory that it used.
+
+    Args:
+        context: the running part.
+        engine: engine of the network.
+        item: the network.
+        x: input, (streams, in_channels, samples).
+        piece: samples of a piece.
+    """
     warm = engine.warm_state(item.prewarm, item.controls)
     state = [s.expand(len(x), *s.shape[1:]).contiguous() for s in warm]
     seconds = seconds_of(context, lambda: engine.long_run(state, x, piece), 1 if context.short else 2)
@@ -81,10 +89,10 @@ def rendered(
 
 
 def on_the_device(context: Context, item: Subject) -> None:
-    """Record one batch without the way to and from the device, by precision, with its arithmetic and its traffic.
+    """Record one batch by precision, without transfers to and from the device, with its operations and traffic.
 
-    The arithmetic is two operations per weight and sample. The traffic is what today's kernels read and write at
-    least: a fused kernel would need less.
+    It counts two operations per weight and sample. The traffic is the least that today's kernels read and write. A
+    fused kernel would need less.
     """
     if context.skip(3.0, name=item.name, what="one batch on the device"):
         return
@@ -117,7 +125,7 @@ def on_the_device(context: Context, item: Subject) -> None:
 
 
 class _Precision:
-    """Run convolutions and matrix products in another precision within a `with` block."""
+    """Run convolutions and matrix products in another precision while the block runs."""
 
     def __init__(self, precision: str, device: str) -> None:
         self.tf32 = precision == "tf32"
@@ -136,7 +144,7 @@ class _Precision:
 
 
 def _batch(context: Context, item: Subject) -> tuple[int, int]:
-    """Return streams and samples of one batch that fills the device."""
+    """Return the streams and samples of a batch that fills the device."""
     if context.short:
         return 2, 4096
     return (1024, 4096) if streams_only(item.network) else (64, 1 << 16)
@@ -155,7 +163,7 @@ def _memory(context: Context) -> dict[str, float]:
 
 
 def first_sample(context: Context) -> None:
-    """Record the seconds from the start of a process to the first block, and within a process that is warm."""
+    """Record the seconds from the start of a process to the first block, and to further networks' first blocks."""
     command = [sys.executable, "-m", "demos.gpu.offline", context.device, str(context.gathered)]
     began = time.time()
     done = subprocess.run(command, capture_output=True, text=True, timeout=max(1.0, context.left), check=False)
@@ -168,7 +176,7 @@ def first_sample(context: Context) -> None:
 
 
 def _first_sample(device: str, gathered: str) -> None:
-    """Print when the first block of this process was there, then the seconds for networks opened after it."""
+    """Print the time of this process's first block, and the seconds to open and run each network."""
     from pathlib import Path
 
     from demos.gpu.context import FRAMES

@@ -1,4 +1,4 @@
-"""Measure the same networks on one core of the CPU, by the compiled engine, to stand beside the GPU's figures."""
+"""Measure the same networks on one CPU core with the compiled engine, for comparison with the GPU."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def measure(context: Context) -> None:
 
 
 def on_one_core(context: Context, item: Subject) -> None:
-    """Record one network."""
+    """Record the speed of one network."""
     compiled = cpu.supports(item.network)
     audio = guitar(context.gathered, RATE // 8 if context.short else 4 * RATE)
     x = inputs(item, audio[: len(audio) // FRAMES * FRAMES], 1)
@@ -47,7 +47,7 @@ def on_one_core(context: Context, item: Subject) -> None:
 
 @contextmanager
 def pinned() -> Iterator[None]:
-    """Keep this thread on one core within a `with` block, and torch on one thread."""
+    """Keep this thread on one core, and torch on one thread, while the block runs."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None

@@ -47,7 +47,7 @@ batched engine on the GPU.
 
 
 def records(path: Path) -> list[Record]:
-    """Read a JSON lines file; a last line that was cut off is left out."""
+    """Read a JSON lines file. Ignores a last line that was cut off."""
     found = []
     for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
         try:
@@ -76,11 +76,11 @@ def of(found: list[Record], part: str, **values: Any) -> list[Record]:
 
 
 def table(columns: dict[str, str], rows: Iterable[Record]) -> str:
-    """Return a table, or a remark where there is nothing to show.
+    """Return a table, or a note if it has no rows.
 
     Args:
         columns: headings by the key of a record.
-        rows: records; those that were skipped or failed are left to `problems`.
+        rows: records. Those that were skipped or failed are shown by `problems`.
     """
     lines = [
         "| " + " | ".join(_cell(row.get(key)) for key in columns) + " |"
@@ -108,7 +108,7 @@ def _cell(value: Any) -> str:
 
 
 def machine(found: list[Record]) -> str:
-    """Return what it was measured on."""
+    """Return the section about the machine."""
     about = of(found, "machine")
     if not about:
         return NOT_YET
@@ -126,7 +126,7 @@ def machine(found: list[Record]) -> str:
 
 
 def goals(found: list[Record]) -> str:
-    """Return the goals beside what was measured; the short form measures too little to be held to them."""
+    """Return a table of goals and measurements. It is empty for the short form, which measures too little."""
     if any(record["short"] for record in of(found, "machine")):
         found = []
     offline = [
@@ -175,7 +175,7 @@ def equality(found: list[Record]) -> str:
 
 
 def offline(found: list[Record]) -> str:
-    """Return files: speed over streams and pieces, then one batch beside the device's ceilings."""
+    """Return the section about files: speed by streams and pieces, then one batch and the limits of the device."""
     speed = {
         "name": "network",
         "streams": "streams",
@@ -197,24 +197,24 @@ def offline(found: list[Record]) -> str:
     }
     return "\n\n".join(
         [
-            "From arrays to arrays, the way to the GPU and back included:",
+            "Rendering from and to arrays in CPU memory, including the transfers:",
             table(speed, rows),
-            "One batch whose data is on the GPU already. `tflops` counts two operations per weight and sample, GB/s "
-            "what today's kernels read and write at least:",
+            "One batch with its data on the GPU. TFLOP/s counts two operations per weight and sample. GB/s counts the "
+            "least that today's kernels read and write:",
             table(batch, [_with_shares(found, r) for r in of(found, "offline", what="one batch on the device")]),
-            "The ceilings, measured in the same run:",
+            "The limits of the device, measured in the same run:",
             table(
                 {"what": "what", "precision": "precision", "tflops": "TFLOP/s", "gb_per_s": "GB/s"},
                 of(found, "ceilings"),
             ),
-            "Seconds to the first block: of a process, and of networks opened in a process that is warm:",
+            "Seconds to the first block, from the start of a process and for each network:",
             first_sample(found),
         ]
     )
 
 
 def _with_shares(found: list[Record], record: Record) -> Record:
-    """Return a record with its shares of the measured ceilings."""
+    """Return a record with its shares of the measured limits."""
     product = of(found, "ceilings", what="matrix product", precision=record["precision"])
     copy = of(found, "ceilings", what="copy")
     shares: Record = {}
@@ -234,12 +234,12 @@ def first_sample(found: list[Record]) -> str:
 
 
 def _opened(record: Record) -> list[str]:
-    """Return the keys of the seconds per network, in the order of opening: the first one opens the device, too."""
+    """Return the keys of the seconds per network, in the order of opening. The first also opens the device."""
     return [key for key in record if key.endswith("_s") and key != "from_process_start_s"]
 
 
 def live(found: list[Record]) -> str:
-    """Return live streams, in one batch and with a thread each."""
+    """Return the section about live streams, in one batch and with a thread each."""
     times = {"p50_ms": "p50, ms", "p99_ms": "p99, ms", "p999_ms": "p99.9, ms", "max_ms": "longest, ms", "late": "late"}
     batch = {"name": "network", "streams": "streams", "graphs": "CUDA graphs", **times, "blocks": "blocks"}
     batch["step_p50_ms"] = "median without waiting, ms"
@@ -254,8 +254,8 @@ def live(found: list[Record]) -> str:
     rows = sorted(of(found, "live", way="one batch"), key=lambda r: (r["name"], r["streams"], not r["graphs"]))
     return "\n\n".join(
         [
-            "Blocks of 256 samples at 48 kHz: one is due every 5.33 ms. The time runs from when a block is due to its "
-            "samples. Streams leave and join all the while.",
+            "Blocks have 256 samples at 48 kHz, so one is due every 5.33 ms. Times are from the due time of a block to "
+            "its samples. Streams leave and join during the measurement.",
             "All streams in one batch:",
             table(batch, rows),
             "A thread per stream, through the scheduler, as a worker runs them:",
@@ -265,7 +265,7 @@ def live(found: list[Record]) -> str:
 
 
 def one_core(found: list[Record]) -> str:
-    """Return the compiled engine on one core of the same machine."""
+    """Return the section about the compiled engine on one core of the same machine."""
     columns = {
         "name": "network",
         "engine": "engine",
@@ -278,7 +278,7 @@ def one_core(found: list[Record]) -> str:
 
 
 def voices(found: list[Record]) -> str:
-    """Return instruments."""
+    """Return the section about instruments."""
     columns = {
         "what": "what",
         "voices": "voices",
@@ -304,7 +304,7 @@ def kernels(found: list[Record]) -> str:
 
 
 def problems(found: list[Record]) -> str:
-    """Return what failed, was stopped or was left out."""
+    """Return the list of measurements that failed, were stopped or were left out."""
     lines = []
     for record in found:
         if record.get("status", "ok") != "ok":

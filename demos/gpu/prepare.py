@@ -2,9 +2,9 @@
 
     python3 demos/gpu/prepare.py FOLDER [GATHERED]
 
-Uses nothing but the standard library. The environment in FOLDER sees the packages of the Python that runs this, and
-those of them that are missing or too old come from the gathered wheels. The compiled engine is taken from there, too,
-if it was built from the same sources; else the compiler here builds it; else torch runs everything.
+Only uses the standard library. The environment in FOLDER sees the packages of the Python that runs this. Packages that
+are missing or too old come from the gathered wheels. The compiled engine is also taken from the gathered folder if it
+was built from the same sources. Otherwise it is built here. Without a compiler, torch runs everything.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ SHARED_LIBRARY = sysconfig.get_config_var("EXT_SUFFIX")
 
 
 def main() -> int:
-    """Set everything up and return the exit status."""
+    """Set up the environment and return the exit status."""
     if len(sys.argv) < 2:
         sys.exit(__doc__)
     folder = Path(sys.argv[1])
@@ -40,7 +40,7 @@ def main() -> int:
 def environment(folder: Path) -> Path:
     """Create a virtual environment that sees this Python's packages, and return its interpreter.
 
-    This Python may itself be one of a virtual environment, whose packages `system-site-packages` would not show.
+    `system-site-packages` is not enough, because this Python may itself be in a virtual environment.
     """
     venv.EnvBuilder(clear=True, symlinks=True).create(folder)
     python = folder / "bin" / "python"
@@ -51,7 +51,7 @@ def environment(folder: Path) -> Path:
 
 
 def install(python: Path, gathered: Path) -> bool:
-    """Install the gathered requirements that are missing here, and return whether that worked."""
+    """Install the gathered requirements that are missing here, and return whether that succeeded."""
     requirements = gathered / "requirements.txt"
     if not requirements.is_file():
         print(f"{gathered}: nothing gathered here; trying with the packages of this Python", flush=True)
@@ -72,13 +72,13 @@ def _pip_install(python: Path, options: list[str], seconds: float | None = None)
 
 
 def _without_pip_settings() -> dict[str, str]:
-    """Return the environment without pip's settings, which could name folders or servers that aren't there."""
+    """Return the environment without pip's settings, which may name servers that can't be reached."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PIP_")}
     return {**kept, "PIP_CONFIG_FILE": os.devnull}
 
 
 def native(python: Path, gathered: Path) -> str:
-    """Put the compiled engine in place, and return where it is from."""
+    """Install the compiled engine, and return its origin as text."""
     if _loads(python):
         return "was here"
     folder = gathered / "native"
@@ -103,7 +103,7 @@ def _loads(python: Path) -> bool:
 
 
 def native_digest(root: Path) -> str:
-    """Return the SHA-256 of the compiled engine's sources, names included."""
+    """Return the SHA-256 of the names and contents of the compiled engine's sources."""
     found = hashlib.sha256()
     for file in sorted((root / "neural_fx" / "native").glob("*")):
         if file.suffix in (".cpp", ".hpp", ".txt"):

@@ -11,9 +11,9 @@ from torch.utils._pytree import tree_leaves
 
 
 class TrafficCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Add up the sizes of all tensors that operations within a `with` block take and return.
+    """Add up the sizes of all tensors that operations take and return while the block runs.
 
-    Views move nothing and don't count. Weights count once per operation, as if the cache kept them within it.
+    Views move no data and don't count. Weights count once per operation, as if the cache kept them during it.
 
     Attributes:
         moved: bytes.

@@ -1,4 +1,4 @@
-"""Measure instruments: how many voices a device plays in real time."""
+"""Measure how many voices of instruments a device plays in real time."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from neural_fx.timbre.decoder import Shape
 from neural_fx.training.timbre.model import TimbreModel
 
 LIVE_SHARE = 0.5
-"""Of a hop, within which a live decoder has to be done."""
+"""Share of a hop within which a live decoder must finish."""
 SECONDS = 4.0
-"""Of measuring one number of voices live, at most."""
+"""Largest time in seconds to measure one number of voices live."""
 
 
 def measure(context: Context) -> None:
-    """Record the decoder hop by hop, whole voices offline on the device, then every family on one core."""
+    """Record the decoder hop by hop and whole voices offline on the device, then every family on one core."""
     counts = (4,) if context.short else (16, 64, 256, 1024, 4096)
     with torch.inference_mode():
         torch.manual_seed(0)
@@ -41,9 +41,14 @@ def measure(context: Context) -> None:
 
 
 def decoder_live(context: Context, model: TimbreModel, voices: int) -> None:
-    """Record how long the networks of all voices take for one frame, arrays in and arrays out.
+    """Record how long the networks of all voices take for one frame, from arrays to arrays.
 
-    Each frame begins from a state of zeros; the work is that of any other state.
+    Each frame starts with a state of zeros, which takes as long as any other state.
+
+    Args:
+        context: the running part.
+        model: the decoder.
+        voices: number of voices.
     """
     score = np.stack((_pitches(voices), np.ones(voices), np.full(voices, -30.0)))[..., None].astype(np.float32)
     taken: list[float] = []
@@ -59,7 +64,13 @@ def decoder_live(context: Context, model: TimbreModel, voices: int) -> None:
 
 
 def offline(context: Context, model: TimbreModel, voices: int) -> None:
-    """Record voices in real time for notes of some seconds that are rendered in one call, on the device."""
+    """Record how many voices play in real time if their notes are rendered in one call on the device.
+
+    Args:
+        context: the running part.
+        model: the decoder and synthesiser.
+        voices: number of voices.
+    """
     frames = 26 if context.short else 501
     generator = torch.Generator(context.device).manual_seed(0)
     hz = torch.from_numpy(_pitches(voices)).to(context.device)[:, None].expand(voices, frames).contiguous()

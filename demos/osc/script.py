@@ -1,4 +1,4 @@
-"""A knob turned from Python, and a render; see README.md."""
+"""Turn a knob of a worker and render a file over OSC; see README.md."""
 
 from __future__ import annotations
 

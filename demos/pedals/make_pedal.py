@@ -1,8 +1,8 @@
-"""How the bundled pedals with knobs were made: simulate, train, test on guitars never heard, package.
+"""Make a bundled pedal with knobs: simulate its circuit, train a network, test it on other guitars, and package it.
 
     python demos/pedals/make_pedal.py tube-screamer --shared ../shared --work build/pedals --minutes 60
 
-Needs ngspice. Every step keeps what it has done under --work, so an interrupted run goes on where it was.
+Needs ngspice. Every step keeps its results in --work, so an interrupted run continues where it stopped.
 """
 
 from __future__ import annotations
@@ -44,29 +44,39 @@ Turns = dict[str, float]
 
 
 def anywhere(rng: np.random.Generator, circuit: Circuit) -> Turns:
-    """A position from the whole of the knobs' range; of output controls, from where they are heard."""
+    """Draw a knob position from the whole range, but output controls only from where they are audible."""
     return {k.name: round(float(rng.uniform(0.1 if k.output else 0, 1)), 4) for k in circuit.knobs}
 
 
 def noon(rng: np.random.Generator, circuit: Circuit) -> Turns:
-    """All knobs in the middle."""
+    """Return the position with all knobs in the middle."""
     return {knob.name: 0.5 for knob in circuit.knobs}
 
 
 def noon_full(rng: np.random.Generator, circuit: Circuit) -> Turns:
-    """All knobs in the middle, output controls fully up: what the baseline is trained on."""
+    """Return the baseline's training position: all knobs in the middle, output controls fully up."""
     return {knob.name: 1.0 if knob.output else 0.5 for knob in circuit.knobs}
 
 
 def hard(rng: np.random.Generator, circuit: Circuit) -> Turns:
-    """A position to train on with the first control, the gain, in the upper two fifths of its range."""
+    """Draw a training position with the gain, the first knob, in the upper two fifths of its range."""
     turns = draw_turns(rng, circuit)
     gain = circuit.knobs[0].name
     return {**turns, gain: round(0.6 + 0.4 * turns[gain], 4)}
 
 
 def make_data(circuit: Circuit, shared: Path, work: Path, count: int, extra: int, tones: int, jobs: int) -> None:
-    """The training sets, the test sets of every guitar held out, and the baseline's training set at noon."""
+    """Simulate the training sets, the baseline's training set, and the test sets of every held-out guitar.
+
+    Args:
+        circuit: the circuit.
+        shared: folder with the recordings.
+        work: folder for the data sets.
+        count: training segments.
+        extra: further training segments near full gain.
+        tones: further training segments of high sines.
+        jobs: simulations to run at the same time.
+    """
     di = sorted((shared / "audio" / "di").glob("*.flac"))
     heard = [p for p in di if p.stem not in HELD_OUT] + [shared / "audio/pairs/klon-gain-stage/dry.flac"]
     plans: list[tuple[str, Material | Tones, int, Callable[[np.random.Generator, Circuit], Turns]]] = [
@@ -88,29 +98,44 @@ def make_data(circuit: Circuit, shared: Path, work: Path, count: int, extra: int
 
 
 def as_pair(segment: Segment, kept: list[int]) -> Pair:
-    """A segment to train on or to measure with, at the knobs `kept`; its run-up is not measured."""
+    """Return a segment as a pair whose run-up is masked.
+
+    Args:
+        segment: the segment.
+        kept: indices of the knobs that the network has.
+    """
     usable = np.ones(len(segment.dry), bool)
     usable[: round(RUN_UP * SAMPLE_RATE)] = False
     return Pair(segment.dry, segment.wet, usable, SAMPLE_RATE, 0, tuple(segment.turns[i] for i in kept))
 
 
 def train(network: Knobbed | WaveNet, pairs: list[Pair], checkpoint: Path, settings: Settings) -> Trainer:
-    """Train, or go on with a checkpoint, writing it at every validation."""
+    """Train, or continue from the checkpoint, which is written at every validation.
+
+    Args:
+        network: initial network.
+        pairs: training recordings.
+        checkpoint: path of the checkpoint.
+        settings: settings of the training.
+
+    Returns:
+        The trainer, after training.
+    """
     trainer = Trainer(network, pairs, settings)
     if checkpoint.exists():
         trainer.load(checkpoint, same_data=False)
 
-    def report(standing: Progress) -> None:
+    def report(progress: Progress) -> None:
         trainer.save(checkpoint)
-        text = f"step {standing.step}, {100 * standing.fraction:.0f} %: ESR {100 * standing.validation_esr:.3f} %"
-        print(f"{checkpoint.stem} {text}, best {100 * standing.best_esr:.3f} %", flush=True)
+        text = f"step {progress.step}, {100 * progress.fraction:.0f} %: ESR {100 * progress.validation_esr:.3f} %"
+        print(f"{checkpoint.stem} {text}, best {100 * progress.best_esr:.3f} %", flush=True)
 
     trainer.run(report)
     return trainer
 
 
 def with_levels(network: Knobbed, circuit: Circuit) -> Knobbed:
-    """The network with the circuit's output control: its gain at 1 kHz at 41 rotations, full turn = 1."""
+    """Add the circuit's output control to a network: its gain at 1 kHz at 41 rotations, relative to a full turn."""
     levels = []
     for index, knob in enumerate(circuit.knobs):
         if knob.output:
@@ -120,7 +145,17 @@ def with_levels(network: Knobbed, circuit: Circuit) -> Knobbed:
 
 
 def tested(network: Knobbed, folder: Path) -> np.ndarray:
-    """ESR (guitars, positions) of the test sets in a folder, output level included; the positions are the same."""
+    """Return the ESRs over the test sets in a folder, including the output level.
+
+    All guitars have the same knob positions.
+
+    Args:
+        network: the network.
+        folder: folder with a data set for each guitar.
+
+    Returns:
+        (guitars, positions).
+    """
     found = []
     for guitar in HELD_OUT:
         segments = list(load(folder / guitar))
@@ -129,7 +164,12 @@ def tested(network: Knobbed, folder: Path) -> np.ndarray:
 
 
 def alias_db(output: np.ndarray, frequency: float) -> float:
-    """Energy at frequencies that are no harmonics, up to 15 kHz, in dB of the whole. Whole cycles expected."""
+    """Return the energy between the harmonics up to 15 kHz, in dB relative to the whole.
+
+    Args:
+        output: (samples,), with whole cycles of the sine.
+        frequency: frequency of the sine in Hz.
+    """
     spectrum = np.abs(np.fft.rfft(output * np.hanning(len(output)))) ** 2
     bins = np.fft.rfftfreq(len(output), 1 / SAMPLE_RATE)
     distance = np.abs(bins - frequency * np.round(bins / frequency))
@@ -138,7 +178,7 @@ def alias_db(output: np.ndarray, frequency: float) -> float:
 
 
 def aliasing(network: Knobbed, circuit: Circuit) -> dict[str, float]:
-    """A 5 kHz sine at full level, drive fully up: stray energy of the circuit and of the network, in dB."""
+    """Return the aliasing of the circuit and of the network for a 5 kHz sine at full level and full drive, in dB."""
     t = np.arange(SAMPLE_RATE // 2) / SAMPLE_RATE
     frequency = 5000.0
     sine = np.sin(2 * np.pi * frequency * t).astype(np.float32)
@@ -185,7 +225,9 @@ def main() -> None:
     assert isinstance(trainer.best, Knobbed)
     network = with_levels(trainer.best, circuit)
     fixed = [as_pair(segment, []) for segment in load(work / "noon-train")]
-    shorter = replace(settings, minutes=options.baseline_minutes, rate=1e-3)  # gates diverge at the pedals' rate
+    shorter = replace(
+        settings, minutes=options.baseline_minutes, rate=1e-3
+    )  # gated layers diverge at the learning rate of the pedals
     baseline = train(smc(), fixed, work / "baseline.ckpt", shorter).best
     assert isinstance(baseline, WaveNet)
     results = {
@@ -210,7 +252,14 @@ def main() -> None:
 
 
 def card(circuit: Circuit, network: Knobbed, results: dict[str, Any], command: str) -> dict[str, Any]:
-    """The data card of a pedal."""
+    """Return the data card of a pedal.
+
+    Args:
+        circuit: the circuit.
+        network: the trained network.
+        results: measurements.
+        command: options of the command that made the pedal.
+    """
     weights, width = sum(part.size for part in walk_arrays(network)), network.network.arrays[0].rechannel.out_channels
     return {
         "slug": circuit.name,
@@ -250,13 +299,13 @@ def card(circuit: Circuit, network: Knobbed, results: dict[str, Any], command: s
 
 
 def walk_arrays(network: Knobbed) -> Iterator[np.ndarray]:
-    """Every array of weights."""
+    """Yield every array of weights."""
     for part in walk(network):
         yield from (value for value in vars(part).values() if isinstance(value, np.ndarray))
 
 
 def as_knobbed(network: WaveNet, circuit: Circuit) -> Knobbed:
-    """A plain network in the form of a pedal whose knobs, but for the output level, do nothing."""
+    """Return a plain network as a pedal whose knobs have no effect, except for the output level."""
     learned = tuple(i for i, knob in enumerate(circuit.knobs) if not knob.output)
     made = knobbed(network, len(learned))
     still = tuple(replace(dense, weight=0 * dense.weight, bias=0 * dense.bias) for dense in made.dense)
@@ -264,7 +313,7 @@ def as_knobbed(network: WaveNet, circuit: Circuit) -> Knobbed:
 
 
 def summary(esrs: np.ndarray) -> dict[str, float]:
-    """Mean, worst excerpt, worst position (mean of the guitars) and number of some ESRs (guitars, positions)."""
+    """Summarise ESRs, (guitars, positions): mean, worst excerpt, worst position (mean over guitars), and number."""
     worst = {"worst": float(np.max(esrs)), "worst_position": float(np.max(esrs.mean(0)))}
     return {"mean": float(np.mean(esrs)), **worst, "positions": int(esrs.size)}
 

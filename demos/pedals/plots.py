@@ -1,4 +1,4 @@
-"""What the reference circuits do, to look at: tone controls, clipping, harmonics. Writes circuits.png. Needs ngspice.
+"""Plot the tone controls, clipping and harmonics of the reference circuits to `circuits.png`. Needs ngspice.
 
 python demos/pedals/plots.py
 """
@@ -17,7 +17,7 @@ SETTINGS = ((0.0, "0"), (0.5, "noon"), (1.0, "10"))
 
 
 def main() -> None:
-    """One row for each pedal."""
+    """Plot one row for each pedal."""
     figure = Figure((13, 10), layout="constrained")
     axes = figure.subplots(len(CIRCUITS), 3)
     frequencies = np.geomspace(40, 16000, 40)

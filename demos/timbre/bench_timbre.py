@@ -1,9 +1,10 @@
 # ruff: noqa: E402 - threads are set before numpy is imported
-"""How fast timbres play: the effect offline and in blocks, the instrument with one to eight voices; JSON.
+"""Measure how fast timbres run: the effect offline and in blocks, and the instrument with one to eight voices.
 
     python demos/timbre/bench_timbre.py [--timbre violin] [--rounds 5]
 
-Times real time on one thread: median, least and most of some rounds, the kinds alternating.
+Prints times real time on one thread as lines of JSON: median, minimum and maximum over the rounds. The cases run in
+turns, so that a change of the machine's load affects all of them.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ RATE, SECONDS = 48000, 10.0
 
 
 def voice() -> np.ndarray:
-    """Ten seconds of a wavering tone with pauses."""
+    """Return ten seconds of a wavering tone with pauses."""
     t = np.arange(int(RATE * SECONDS)) / RATE
     turns = np.cumsum(330 * 2 ** (np.sin(2 * np.pi * 0.3 * t) / 2 + np.sin(2 * np.pi * 5 * t) / 50)) / RATE
     tone = sum(np.sin(2 * np.pi * k * turns) / k for k in range(1, 15))
@@ -36,19 +37,25 @@ def voice() -> np.ndarray:
 
 
 def blocks(effect: TimbreTransfer, audio: np.ndarray, size: int) -> None:
-    """A stream."""
+    """Process audio as a stream.
+
+    Args:
+        effect: the effect.
+        audio: (samples,).
+        size: samples of a block.
+    """
     effect.reset()
     for at in range(0, len(audio), size):
         effect(audio[at : at + size], RATE, size, reset=False)
 
 
 def chord(voices: int) -> list[mido.Message]:
-    """Held notes."""
+    """Return note-on messages for a number of held notes."""
     return [mido.Message("note_on", note=55 + 5 * i, velocity=90, time=0.01 * i) for i in range(voices)]
 
 
 def main() -> None:
-    """Measure."""
+    """Measure all cases and print the results."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--timbre", default="violin")
     parser.add_argument("--rounds", type=int, default=5)

@@ -1,8 +1,8 @@
-"""A bundled timbre from its recordings: train, measure on what was held out, write the file and its data card.
+"""Make a bundled timbre from its recordings: train it, measure it, and write the file and its data card.
 
     python demos/timbre/make_timbre.py violin RECORDINGS --minutes 30 [--checkpoint VIOLIN.ckpt] -o OUT_FOLDER
 
-With a checkpoint that has used its minutes already, it only measures and writes.
+If the checkpoint has already used up its minutes, this only measures and writes.
 """
 
 from __future__ import annotations
@@ -53,19 +53,19 @@ ORIGINS = {
 
 
 def _some(solo: Solo) -> np.ndarray:
-    """Every fifth frame, if it is voiced."""
+    """Return every fifth frame that is voiced."""
     frames = np.flatnonzero(solo.analysis.voiced)
     return frames[frames % 5 == 0]
 
 
 def brightness(solos: list[Solo]) -> list[float]:
-    """The 10th, 50th and 90th percentile of the centroids of tones."""
+    """Return the 10th, 50th and 90th percentile of the spectral centroids of voiced frames, in Hz."""
     found = [centroids(s.audio, _some(s)) for s in solos]
     return [round(float(v), 1) for v in np.percentile(np.concatenate(found), (10, 50, 90))]
 
 
 def main() -> None:
-    """Train if needed, measure, write."""
+    """Train if needed, measure, and write the timbre and its card."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name", choices=HARMONICS)
     parser.add_argument("recordings", type=Path)
@@ -84,12 +84,12 @@ def main() -> None:
         trainer.load(options.checkpoint)
     if trainer.elapsed < 60 * options.minutes:
 
-        def say(standing: Progress) -> None:
-            print(f"{standing.fraction:.3f} loss {standing.validation:.3f}, best {standing.best:.3f}", flush=True)
+        def report(progress: Progress) -> None:
+            print(f"{progress.fraction:.3f} loss {progress.validation:.3f}, best {progress.best:.3f}", flush=True)
             if options.checkpoint:
                 trainer.save(options.checkpoint)
 
-        trainer.run(say)
+        trainer.run(report)
     origin = ORIGINS[options.name]
     path = options.out / f"{options.name}.safetensors"
     save_timbre(path, trainer, solos, options.name, {"licence": origin["licence"]})

@@ -1,9 +1,9 @@
-"""Solo recordings from a SoundFont: an instrument plays scales, leaps, long and short notes, with vibrato and dynamics.
+"""Render solo performances with a SoundFont: scales, leaps, long and short notes, with vibrato and dynamics.
 
     python demos/timbre/render_soundfont.py flute OUT_FOLDER [--soundfont FILE.sf2] [--files 24] [--seconds 20]
 
-Needs `fluidsynth` and a SoundFont (Debian: fluidsynth, musescore-general-soundfont-lossless). The same seed gives the
-same notes. Dry: the synthesiser's reverb and chorus are off.
+Needs `fluidsynth` and a SoundFont (Debian: fluidsynth, musescore-general-soundfont-lossless). Every run
+plays the same notes. The reverb and chorus of the synthesiser are off.
 """
 
 from __future__ import annotations
@@ -19,11 +19,18 @@ import numpy as np
 SOUNDFONT = Path("/usr/share/sounds/sf2/MuseScore_General_Full.sf2")
 INSTRUMENTS = {"flute": (73, 60, 93), "trumpet": (56, 54, 84)}
 """General MIDI program, lowest and highest note."""
-TICKS = 480  # a second, at the tempo below
+TICKS = 480  # per quarter note; two quarter notes are a second
 
 
 def performance(rng: np.random.Generator, program: int, low: int, high: int, seconds: float) -> mido.MidiFile:
-    """A random performance of one voice."""
+    """Make a random performance of one voice.
+
+    Args:
+        rng: random generator.
+        program: General MIDI program, from 0.
+        low, high: lowest and highest MIDI note.
+        seconds: duration.
+    """
     events: list[tuple[float, mido.Message]] = [(0.0, mido.Message("program_change", program=program))]
     t, note = 0.1, int(rng.integers(low, high + 1))
     while t < seconds - 3:
@@ -60,7 +67,17 @@ def performance(rng: np.random.Generator, program: int, low: int, high: int, sec
 def expression(
     rng: np.random.Generator, begin: float, end: float, level: float, vibrato: bool
 ) -> list[tuple[float, mido.Message]]:
-    """A swell or a fade by controller 11, and late vibrato by pitch bend."""
+    """Return a swell or a fade on controller 11, and delayed vibrato as pitch bends.
+
+    Args:
+        rng: random generator.
+        begin, end: time range in seconds.
+        level: level at the start, 0 to 1.
+        vibrato: whether to add vibrato.
+
+    Returns:
+        Times in seconds, and messages.
+    """
     times = np.arange(begin, end, 0.02)
     way = (times - begin) / max(end - begin, 1e-3)
     start, stop = level, float(np.clip(level + rng.uniform(-0.4, 0.4), 0.35, 1))
@@ -74,7 +91,7 @@ def expression(
 
 
 def main() -> None:
-    """Render."""
+    """Render the performances to WAV files."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("instrument", choices=INSTRUMENTS)
     parser.add_argument("out", type=Path)

@@ -1,10 +1,12 @@
-"""Phrases into every bundled timbre: what is kept, what moves, to hear and to see.
+"""Transfer phrases to every bundled timbre, and measure how pitch, loudness and brightness change.
 
     python demos/timbre/transfer.py PHRASES_FOLDER -o OUT_FOLDER [--phrases sax-phrase singing-female ...]
 
-Writes a FLAC file for each pair, a strip of spectrograms for each phrase, and `transfer.json`: raw pitch accuracy
-(within 50 cents of the input, up to the octaves that fit the register), correlation of the loudness contours where a
-pitch is clear, and the median spectral centroid before, after, and the range of the timbre's own recordings.
+Writes a FLAC file for each pair, a strip of spectrograms for each phrase, and `transfer.json` with these measures:
+
+- Raw pitch accuracy: share of frames within 50 cents of the input, apart from the shift by octaves.
+- Correlation of the loudness contours where the pitch is clear.
+- Median spectral centroid before and after, and its range in the timbre's own recordings.
 """
 
 from __future__ import annotations
@@ -27,13 +29,24 @@ PHRASES = ("singing-female", "vocadito_10", "sax-phrase", "solo-trumpet")
 
 
 def centroid(audio: Any, frames: Any) -> float:
-    """Median spectral centroid in Hz of some frames."""
+    """Return the median spectral centroid of frames in Hz.
+
+    Args:
+        audio: (samples,).
+        frames: (frames,) booleans.
+    """
     found = centroids(audio, np.flatnonzero(frames)[::5])
     return float(np.median(found)) if len(found) else 0.0
 
 
 def compare(phrase: Any, output: Any, name: str) -> dict[str, Any]:
-    """The measures of one transfer."""
+    """Return the measures of one transfer.
+
+    Args:
+        phrase: input, (samples,).
+        output: output, (samples,).
+        name: name of the timbre.
+    """
     before, after = analyze(phrase, RATE), analyze(output, RATE)
     n = min(len(before.f0_hz), len(after.f0_hz))
     played = (before.loudness_db[:n] > before.loudness_db.max() - 40) & (before.confidence[:n] > 0.85)
@@ -55,7 +68,7 @@ def compare(phrase: Any, output: Any, name: str) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Transfer, measure, draw."""
+    """Transfer and measure all phrases, and draw their spectrograms."""
     from matplotlib.figure import Figure
 
     parser = argparse.ArgumentParser(description=__doc__)

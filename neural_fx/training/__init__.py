@@ -1,1 +1,4 @@
-"""From a dry and a wet recording to a capture: `pairs` reads and cuts, `losses` judges, `loop` trains."""
+"""Train captures and timbres from recordings.
+
+`pairs` reads and aligns recordings, `losses` measures errors, and `loop` trains.
+"""

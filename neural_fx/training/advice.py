@@ -1,4 +1,4 @@
-"""What the findings about a trained capture mean, in plain sentences."""
+"""Explain the measurements of a trained capture in plain sentences, with what to do next."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ Parts = Sequence[tuple[float, float, float]]
 def advice(esr: float, bands: Parts, levels: Parts, course: Course | None = None, enough: float = 0.0) -> list[str]:
     """Return sentences about the result, and about what to do next.
 
-    A training that was too short says nothing about the recordings, so only the time is blamed then.
+    After a training that was too short, the errors do not show how good the recordings are. Then only the time is
+    mentioned.
 
     Args:
-        esr: of the whole, as a fraction.
-        bands: ESR by band in Hz.
-        levels: ESR by level of the playing in dBFS, the softest first.
-        course: of the training; None if it is not known.
-        enough: steps that a training like this one needs as a rule.
+        esr: ESR of the whole recording, as a fraction.
+        bands: ESR by frequency band in Hz.
+        levels: ESR by playing level in dBFS, the softest first.
+        course: steps and time of the training; None if they are not known.
+        enough: steps that such a training usually needs.
     """
     if not math.isfinite(esr):
-        return ["The training went astray: there is no error that could be measured. Train again with another --seed."]
+        return ["The training failed: the error is not a finite number. Train again with another --seed."]
     words = [f"An ESR of {_percent(esr)}: {_worth(esr)}."]
     short = course is not None and course.steps < enough
     if course is not None and short and esr >= 0.005:
@@ -45,12 +46,12 @@ def _percent(esr: float) -> str:
 
 def _worth(esr: float) -> str:
     if esr < 0.005:
-        return "in a mix, nobody will tell it from the device"
+        return "in a mix, it cannot be told from the device"
     if esr < 0.02:
-        return "very close; side by side, a careful ear may hear a difference"
+        return "very close; a difference may be audible side by side"
     if esr < 0.1:
-        return "the character is there"
-    return "not the device yet"
+        return "similar in character, with an audible difference"
+    return "not close to the device"
 
 
 def _longer(course: Course, steps: float) -> str:
@@ -60,17 +61,17 @@ def _longer(course: Course, steps: float) -> str:
 
 def _next_step(esr: float, course: Course | None) -> str:
     if course is not None and course.improving():
-        return f"It was still getting better. {_longer(course, 0)}, or take a larger architecture."
+        return f"The error was still falling. {_longer(course, 0)}, or choose a larger architecture."
     if esr < 0.1:
         return "Train for longer, or with a larger architecture."
-    return "Look for noise, a gate, an echo or a wrong latency."
+    return "Check the recordings for noise, a gate, an echo or a wrong latency."
 
 
 def _by_level(levels: Parts) -> list[str]:
     quiet = levels[0][2]
     loud = levels[-1][2]
     if quiet > 10 * loud:
-        return ["Much worse where you play softly: noise in the recording, or a gate in the device?"]
+        return ["Much worse at low levels. Check the recording for noise and the device for a gate."]
     if loud > 4 * quiet:
-        return ["Worse where you play hard: does something in the recording clip?"]
+        return ["Worse at high levels. Check the recording for clipping."]
     return []

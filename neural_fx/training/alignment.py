@@ -1,4 +1,4 @@
-"""Lay a wet recording against its dry one: latency, polarity and clock."""
+"""Measure how a wet recording is aligned with its dry one: latency, polarity and clock drift."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ Audio = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Alignment:
-    """How a wet recording lies against its dry one.
+    """Alignment of a wet recording with its dry one.
 
     Attributes:
-        latency: samples by which it is late; negative if it is early.
-        inverted: whether its polarity is the other way round.
-        drift_ppm: by how much too long it is, parts per million; 0 if that is under 8 samples in all.
-        correlation: normalised, at the best place; 0 to 1.
-        steady: share of the pieces along the recording that lie where their neighbours do; near 0 for two recordings
-            that have nothing to do with each other.
+        latency: samples by which the wet recording is late; negative if it is early.
+        inverted: whether its polarity is inverted.
+        drift_ppm: by how much it is too long, in parts per million; 0 if that is under 8 samples in all.
+        correlation: normalised correlation at the best lag, 0 to 1.
+        steady: share of the pieces along the recording whose lag agrees with that of their neighbours, 0 to 1. Near 0
+            for unrelated recordings.
         clear: whether the latency can be trusted.
         exact: whether it can be trusted to the sample.
     """
@@ -37,14 +37,17 @@ class Alignment:
 
 
 def align(dry: Audio, wet: Audio, rate: int) -> Alignment:
-    """Measure latency, polarity and clock of a wet recording.
+    """Measure latency, polarity and clock drift of a wet recording.
 
-    The clock is measured by how the place of best correlation moves between pieces of half a second along the
-    recording. Where the clocks differ the latency is only roughly known: correct the clock and call again.
+    The drift is the slope of the best lags of half-second pieces along the recording. If the clocks differ, the
+    latency is only approximate. Correct the drift and call this again.
 
     Args:
-        dry, wet: (samples,) each.
-        rate: Hz.
+        dry, wet: audio, (samples,) each.
+        rate: their sample rate in Hz.
+
+    Returns:
+        The alignment.
     """
     loudest = _loudest(dry[: min(len(dry), len(wet))], 2 * rate)
     search = max(0, loudest.start - rate)
@@ -54,14 +57,14 @@ def align(dry: Audio, wet: Audio, rate: int) -> Alignment:
     if drift:
         return Alignment(round(coarse), sign < 0, 1e6 * drift, height, steady, True)
     found = find_latency([(dry, wet)], rate)
-    # Plain correlation is too coarse to measure with, but it is an independent witness.
+    # Plain correlation is too coarse to measure the latency, but it confirms an estimate independently.
     witnessed = steady >= 0.5 and abs(found.samples - coarse) <= 64 and found.clarity >= 2
     clear = found.clear or witnessed
     return Alignment(found.samples, found.inverted, 0.0, height, steady, clear, found.exact)
 
 
 def _drift(dry: Audio, wet: Audio, rate: int, coarse: float, height: float) -> tuple[float, float]:
-    """Return by which share the wet recording is too long, and how many pieces lie where their neighbours do."""
+    """Return the share by which the wet recording is too long, and the share of pieces that agree with neighbours."""
     n = min(len(dry), len(wet))
     piece = rate // 2
     margin = 1024
@@ -89,14 +92,14 @@ def _drift(dry: Audio, wet: Audio, rate: int, coarse: float, height: float) -> t
 
 
 def _loudest(signal: Audio, length: int) -> slice:
-    """Return the stretch of `length` samples with the most energy, on a grid of half its length."""
+    """Return the slice of `length` samples with the most energy, on a grid of half its length."""
     starts = range(0, max(1, len(signal) - length + 1), max(1, length // 2))
     best = max(starts, key=lambda at: float(np.sum(np.square(signal[at : at + length], dtype=np.float64))))
     return slice(best, min(len(signal), best + length))
 
 
 def _slope(starts: NDArray[np.int64], places: NDArray[np.float64]) -> float:
-    """Return the slope of the line through most of the places; 0 if they do not lie on one."""
+    """Return the slope of a line through most of the lags; 0 if they are not on a line."""
     kept = np.ones(len(places), bool)
     for _ in range(5):
         line = np.polyfit(starts[kept], places[kept], 1)
@@ -106,7 +109,10 @@ def _slope(starts: NDArray[np.int64], places: NDArray[np.float64]) -> float:
 
 
 def _peak(dry: Audio, wet: Audio) -> tuple[float, float, float]:
-    """Return the place of the best correlation of the differenced signals, its normalised height, and its sign."""
+    """Return the best lag between two signals, its normalised correlation, and the sign of the correlation.
+
+    Correlates the differences of successive samples, which gives a sharper peak.
+    """
     x, y = (np.diff(s.astype(np.float64), prepend=s[0]) for s in (dry, wet))
     size = 1 << (len(x) + len(y) - 1).bit_length()
     correlation = np.fft.irfft(np.conj(np.fft.rfft(x, size)) * np.fft.rfft(y, size))

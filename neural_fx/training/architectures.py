@@ -1,4 +1,4 @@
-"""Untrained networks in the shapes that players know, by name."""
+"""Make untrained networks in well-known architectures, by name."""
 
 from __future__ import annotations
 
@@ -29,12 +29,17 @@ _STANDARD = ([2**i for i in range(10)], [2**i for i in range(10)])
 
 
 def a1(channels: tuple[int, int], dilations: tuple[list[int], list[int]], seed: int = 0) -> WaveNet:
-    """Neural Amp Modeler's first architecture: two stacks, kernel 3, tanh, the second reading the first's head.
+    """Make a network in Neural Amp Modeler's first architecture.
+
+    It has two stacks of tanh layers with kernel 3. The second stack reads the head of the first.
 
     Args:
-        channels: widths of the two stacks.
-        dilations: of their layers.
-        seed: of the start weights (uniform within 1 / sqrt(fan in), as torch does).
+        channels: channels of the two stacks.
+        dilations: dilations of their layers.
+        seed: random seed for the weights, which are uniform within 1 / sqrt(fan in), as in torch.
+
+    Returns:
+        The untrained network.
     """
     draw = _Initializer(seed)
     first = _stack(draw, 1, channels[0], dilations[0], head=channels[1], bias=False)
@@ -80,7 +85,14 @@ def _stack(
 
 
 def a2(width: int, seed: int = 0) -> WaveNet:
-    """Neural Amp Modeler's second architecture: one stack of 23 layers, kernels of 6 and 15, leaky ReLU."""
+    """Make a network in Neural Amp Modeler's second architecture.
+
+    It has one stack of 23 leaky ReLU layers with kernels of 6 and 15.
+
+    Args:
+        width: channels of the stack.
+        seed: random seed for the weights.
+    """
     cycle = [1, 3, 7, 17, 41, 101, 239]
     dilations, taps = [*cycle, *cycle, 1, 13, *cycle], [6] * 14 + [15] * 2 + [6] * 7
     leaky = Activation("leaky_relu", {"negative_slope": 0.01})
@@ -89,7 +101,12 @@ def a2(width: int, seed: int = 0) -> WaveNet:
 
 
 def lstm(hidden: int = 16, seed: int = 0) -> Sequential:
-    """One LSTM layer and a linear output, as most recurrent captures have."""
+    """Make a network of one LSTM layer and a linear output, like most recurrent captures.
+
+    Args:
+        hidden: units of the LSTM.
+        seed: random seed for the weights.
+    """
     draw = _Initializer(seed)
     layer = RecurrentLayer(
         w_ih=draw.array(hidden, 4 * hidden, 1),
@@ -103,7 +120,14 @@ def lstm(hidden: int = 16, seed: int = 0) -> Sequential:
 
 
 def smc(width: int = 16, seed: int = 0) -> WaveNet:
-    """WaveNet1 of Damskägg et al. (SMC 2019): ten gated layers, dilations 1 to 512, every layer mixed to the output."""
+    """Make WaveNet1 of Damskägg et al. (SMC 2019).
+
+    It has ten gated layers with dilations 1 to 512, which are all mixed to the output.
+
+    Args:
+        width: channels of the layers.
+        seed: random seed for the weights.
+    """
     draw = _Initializer(seed)
     layers = tuple(
         Layer(
@@ -128,13 +152,18 @@ ARCHITECTURES: dict[str, Callable[[int], WaveNet | Sequential]] = {
     "a2-lite": lambda seed: a2(3, seed),
     "lstm": lambda seed: lstm(16, seed),
 }
+"""Functions that make an untrained network from a seed, by name."""
 
 
 def untrained(name: str, seed: int = 0) -> WaveNet | Sequential:
-    """An untrained network by name.
+    """Return an untrained network.
+
+    Args:
+        name: a key of `ARCHITECTURES`.
+        seed: random seed for the weights.
 
     Raises:
-        TrainingError: unknown name; lists the known ones.
+        TrainingError: the name is unknown. The message lists the known names.
     """
     if name not in ARCHITECTURES:
         raise TrainingError(f"unknown architecture {name!r}; known: {', '.join(ARCHITECTURES)}")
@@ -142,7 +171,17 @@ def untrained(name: str, seed: int = 0) -> WaveNet | Sequential:
 
 
 def knobbed(network: WaveNet, knobs: int, hidden: int = 32, seed: int = 0) -> Knobbed:
-    """A WaveNet with knobs: two hidden layers of `hidden` units between them and the modulation, which starts small."""
+    """Add knobs to a WaveNet.
+
+    Two hidden layers turn the knob positions into a modulation of the WaveNet's weights. The modulation is small at
+    the start of a training.
+
+    Args:
+        network: the WaveNet.
+        knobs: number of knobs.
+        hidden: units of each hidden layer.
+        seed: random seed for the weights of the hidden layers.
+    """
     draw = _Initializer(seed)
     sizes = (knobs, hidden, hidden, sum(modulation_sizes(network)))
     dense = tuple(Dense(draw.array(into, out, into), draw.array(into, out)) for into, out in itertools.pairwise(sizes))
@@ -151,6 +190,13 @@ def knobbed(network: WaveNet, knobs: int, hidden: int = 32, seed: int = 0) -> Kn
 
 
 def pedal(width: int = 16, seed: int = 0) -> WaveNet:
-    """The network of the bundled pedals: one stack of 20 layers, kernel 3, dilations 1 to 512 twice, tanh."""
+    """Make the network of the bundled pedals.
+
+    It has one stack of 20 tanh layers with kernel 3 and dilations 1 to 512, twice.
+
+    Args:
+        width: channels of the stack.
+        seed: random seed for the weights.
+    """
     draw = _Initializer(seed)
     return WaveNet((_stack(draw, 1, width, _STANDARD[0] * 2, head=1, bias=True),), head_scale=0.1)

@@ -11,18 +11,21 @@ from numpy.typing import NDArray
 Audio = NDArray[np.float32]
 
 EMPTY = 1e-3
-"""A channel this far below the loudest one (RMS, about 60 dB) is empty."""
+"""RMS of an empty channel, as a share of the loudest channel's RMS (-60 dB)."""
 SAME = 1e-3
-"""Two channels that differ by less than this share of their RMS are the same."""
+"""Largest difference of two equal channels, as a share of their RMS."""
 
 
 def choose_channel(audio: Audio, path: str | Path, say: Callable[[str], None] = lambda sentence: None) -> Audio:
-    """Return one channel of a recording: the first that is not empty.
+    """Return the first channel of a recording that is not empty.
 
     Args:
-        audio: (channels, samples).
-        path: the file, for the sentence.
-        say: told which channel is used if that makes a difference.
+        audio: the recording, (channels, samples).
+        path: its file, for the message.
+        say: called with a sentence if the choice of the channel makes a difference.
+
+    Returns:
+        (samples,).
     """
     if len(audio) == 1:
         return np.asarray(audio[0])
@@ -33,19 +36,23 @@ def choose_channel(audio: Audio, path: str | Path, say: Callable[[str], None] = 
     chosen = int(filled[0])
     name = channel_name(chosen, len(audio))
     if len(filled) == 1:
-        say(f"{path} has {len(audio)} channels and only the {name} one has a signal; that one is used")
+        say(f"{path} has {len(audio)} channels and only the {name} one has a signal; using that one")
     elif any(_differ(audio[chosen], audio[other], float(levels[chosen])) for other in filled[1:]):
         say(
-            f"{path} has {len(audio)} channels that differ; the {name} one is used. Export another one if you want that"
+            f"{path} has {len(audio)} channels that differ; using the {name} one. To use another one, export it to a "
+            "file of its own"
         )
     return np.asarray(audio[chosen])
 
 
 def mix_channels(audio: Audio) -> Audio:
-    """Return the average of the channels that are not empty, or the loudest one if the average cancels.
+    """Return the average of the channels that are not empty, or the loudest channel if they cancel.
 
     Args:
-        audio: (channels, samples).
+        audio: the recording, (channels, samples).
+
+    Returns:
+        (samples,).
     """
     levels = channel_levels(audio)
     filled = audio[levels > EMPTY * levels.max()] if levels.max() > 0 else audio
@@ -56,12 +63,12 @@ def mix_channels(audio: Audio) -> Audio:
 
 
 def channel_levels(audio: Audio) -> NDArray[np.float64]:
-    """Return the RMS of each channel about its mean: a constant offset is no signal."""
+    """Return the RMS of each channel about its mean, so that a constant offset does not count as signal."""
     return np.asarray(np.std(audio, axis=1, dtype=np.float64))
 
 
 def channel_name(index: int, count: int) -> str:
-    """Return what to call a channel: left or right of two, otherwise by its number from 1."""
+    """Return the name of a channel: left or right if there are two, otherwise its number from 1."""
     if count == 2:
         return ("left", "right")[index]
     return f"number {index + 1}"

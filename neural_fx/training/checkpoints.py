@@ -1,4 +1,4 @@
-"""What the training loops share: checkpoints that are data, what they belong to, and the learning rate."""
+"""Code that the training loops share: checkpoints, the check that a checkpoint fits, and the learning rate."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ from neural_fx.training.course import Course
 
 Weights = Mapping[str, Tensor]
 About = Mapping[str, Any]
-"""What a training is of, ready for JSON; see `check_about`."""
+"""Description of a training as JSON values: recordings, architecture and settings; see `check_about`."""
 
-KEEPS_ITS_OWN = "it goes on with its own"
-TAKES_THE_NEW = "it goes on with the new one"
+KEEPS_ITS_OWN = "continuing with the checkpoint's value"
+TAKES_THE_NEW = "continuing with the new value"
 
 _HEADER = "neural-fx-training"
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The state of a training.
+    """State of a training.
 
     Attributes:
-        model, best: the weights as they stand, and the best so far.
-        adam: the optimiser's state by number of the parameter.
-        course: steps and time spent, and the errors on the way.
-        lowest: the best weights' error.
-        about: what the training is of; empty in files of older versions.
+        model, best: the current weights, and the best so far.
+        adam: the optimiser's state by parameter number.
+        course: steps, time and validation errors so far.
+        lowest: error of the best weights.
+        about: description of the training; empty in files of older versions.
     """
 
     model: Weights
@@ -50,10 +50,16 @@ class Checkpoint:
 
 
 def write_checkpoint(path: Path, state: Checkpoint) -> None:
-    """Write a checkpoint (safetensors: numbers and text, nothing that could run), whole or not at all.
+    """Write a checkpoint, whole or not at all.
+
+    The format is safetensors, which holds numbers and text but no code.
+
+    Args:
+        path: the file to write.
+        state: the state of the training.
 
     Raises:
-        OSError: it cannot be written; what was there before stays.
+        OSError: the file cannot be written. An older file stays as it is.
     """
     from safetensors.torch import save
 
@@ -73,8 +79,11 @@ def write_checkpoint(path: Path, state: Checkpoint) -> None:
 def read_checkpoint(path: Path) -> Checkpoint:
     """Read a checkpoint.
 
+    Args:
+        path: the file to read.
+
     Raises:
-        Exception: whatever safetensors raises for a damaged file, or KeyError or ValueError for another one.
+        Exception: an error of safetensors if the file is damaged; KeyError or ValueError if it is not a checkpoint.
     """
     from safetensors import safe_open
 
@@ -93,41 +102,41 @@ def read_checkpoint(path: Path) -> Checkpoint:
         adam.setdefault(int(index), {})[name] = value
     about = json.loads(header)
     if not isinstance(about, dict) or not 0 <= seconds < math.inf or steps < 0:
-        raise ValueError("its description or its progress is damaged")
+        raise ValueError("the description or the progress is damaged")
     course = Course(int(steps), seconds, [(int(step), at, error) for step, at, error in points])
     return Checkpoint(parts["model"], parts["best"], adam, course, lowest, about)
 
 
 def check_about(path: Path, saved: About, own: About, may_differ: Mapping[str, str]) -> list[str]:
-    """Compare what a checkpoint is of with the training that is to go on from it.
+    """Check that a checkpoint belongs to the training that is to continue from it.
 
     Args:
-        path: of the checkpoint.
-        saved: what the checkpoint says; nothing if an older version wrote it.
-        own: what the training says.
-        may_differ: the entries that are only worth a remark, with what happens then.
+        path: file of the checkpoint, for messages.
+        saved: description in the checkpoint; empty if an older version wrote it.
+        own: description of the training.
+        may_differ: entries that may differ, with a phrase that says which of the two values is used.
 
     Returns:
-        Remarks, each a sentence.
+        A sentence for each entry of `may_differ` that differs.
 
     Raises:
-        TrainingError: they differ in anything else.
+        TrainingError: another entry differs.
     """
     if not saved:
-        return [f"{path}: was written by an older version, so it cannot be checked that it is of the same recordings"]
+        return [f"{path}: was written by an older version; cannot check that it is of the same recordings"]
     differing = [key for key in own if saved.get(key) != own[key]]
     remarked = [key for key in may_differ if key in differing]
     refused = [key for key in differing if key not in remarked]
     if refused:
         raise TrainingError(
             f"{path}: is the checkpoint of another training: it differs in {', '.join(refused)}; "
-            "repeat the command that was interrupted, or say --overwrite instead of --resume to start anew"
+            "repeat the interrupted command, or use --overwrite instead of --resume to start again"
         )
     return [f"{path}: was started with {key} {saved.get(key)}, not {own[key]}; {may_differ[key]}" for key in remarked]
 
 
 def fingerprint(arrays: Iterable[NDArray[Any]]) -> str:
-    """Return a hash of some arrays."""
+    """Return a hash of the dtypes, shapes and values of arrays."""
     found = hashlib.blake2b(digest_size=16)
     for array in arrays:
         found.update(f"{array.dtype}{array.shape}".encode())
@@ -136,14 +145,14 @@ def fingerprint(arrays: Iterable[NDArray[Any]]) -> str:
 
 
 def set_rate(optimizer: torch.optim.Optimizer, peak: float, step: int, warm_up: int, fraction: float) -> None:
-    """Set the learning rate: up in a straight line, then down as a cosine to a hundredth of the peak.
+    """Set the learning rate for the next step: a linear rise, then a cosine down to a hundredth of the peak.
 
     Args:
-        optimizer: whose rate is set.
-        peak: the highest rate.
-        step: number of the step that comes next.
-        warm_up: steps in which the rate rises.
-        fraction: how much of the training is done, 0 to 1.
+        optimizer: the optimiser.
+        peak: highest learning rate.
+        step: number of the next step.
+        warm_up: steps during which the rate rises.
+        fraction: share of the training that is done, 0 to 1.
     """
     cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, fraction)))
     for group in optimizer.param_groups:

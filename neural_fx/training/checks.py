@@ -1,4 +1,4 @@
-"""What a colleague would say of a pair of recordings before training on them."""
+"""Check a pair of recordings before training on them, and describe their problems."""
 
 from __future__ import annotations
 
@@ -12,23 +12,31 @@ from neural_fx.errors import TrainingError
 Audio = NDArray[np.float32]
 
 LOWEST_RATE = 32000
-"""Hz below which a recording has lost what a capture needs."""
+"""Lowest sample rate in Hz of a recording. Below it, frequencies that a capture needs are lost."""
 OFFSET = 1e-3
-"""Constant offset (-60 dBFS) from which on a recording is remarked on."""
+"""Constant offset from which a recording gets a warning (-60 dBFS)."""
 LIKE = 0.15
-"""Normalised correlation under which it is doubtful that two recordings are of the same performance: a DS-1 with
-everything turned up has 0.08 with its input, two songs in one key as much as 0.3."""
+"""Normalised correlation below which two recordings may not be of the same performance.
+
+A DS-1 with everything turned up reaches 0.08 with its own input. Two different songs in one key can reach 0.3.
+"""
 
 
 def refuse(path: str | Path, signal: Audio, rate: int) -> None:
-    """Raise if nothing can be learned from a recording.
+    """Raise an error if nothing can be learned from a recording.
+
+    Args:
+        path: its file, for the message.
+        signal: (samples,).
+        rate: its sample rate in Hz.
 
     Raises:
-        TrainingError: NaN, silence, or a sample rate too low; says what to do.
+        TrainingError: the recording has NaN or infinite samples, is silent, or its sample rate is too low. The message
+            says what to do.
     """
     if rate < LOWEST_RATE:
         raise TrainingError(
-            f"{path} is at {rate} Hz; record at 44100 or 48000 Hz: what is above {rate // 2} Hz is lost"
+            f"{path} is at {rate} Hz; record at 44100 or 48000 Hz, because everything above {rate // 2} Hz is lost"
         )
     if not np.isfinite(signal).all():
         raise TrainingError(f"{path}: contains NaN or infinite samples")
@@ -37,44 +45,46 @@ def refuse(path: str | Path, signal: Audio, rate: int) -> None:
 
 
 def level_remarks(name: str, signal: Audio) -> list[str]:
-    """Return warnings about the level of one recording, each a sentence; none for a good one.
+    """Return warnings about clipping and offset of one recording, each a sentence.
 
-    Converting the sample rate rounds off clipped tops, so this looks at the recording as it was read.
+    Call this before converting the sample rate, which rounds off clipped peaks.
 
     Args:
-        name: what to call it: dry or wet.
-        signal: (samples,) at the file's own rate.
+        name: name of the recording, ``dry`` or ``wet``.
+        signal: (samples,) at the file's own sample rate.
     """
     found = []
     clipped = clipped_share(signal)
     if clipped > 1e-5:
         found.append(
-            f"the {name} recording clips ({100 * clipped:.2g} % of its samples stand at the ceiling); lower the "
-            "interface's gain and record again, or the capture learns your interface"
+            f"the {name} recording clips ({100 * clipped:.2g} % of its samples are at the limit); lower the "
+            "interface's gain and record again, otherwise the capture learns the clipping of your interface"
         )
     offset = float(np.mean(signal, dtype=np.float64))
     if abs(offset) > OFFSET and abs(offset) > 0.1 * _level(signal):
         found.append(
-            f"the {name} recording has a constant offset of {offset:.3g}; remove it with a high-pass at 5 Hz, or the "
-            "capture learns it"
+            f"the {name} recording has a constant offset of {offset:.3g}; remove it with a high-pass at 5 Hz, "
+            "otherwise the capture learns it"
         )
     return found
 
 
 def remarks(dry: Audio, wet: Audio, rate: int) -> list[str]:
-    """Return warnings about an aligned pair, each a sentence; none for a good one.
+    """Return warnings about an aligned pair, each a sentence.
+
+    Checks bandwidth, noise, compression, and whether the wet recording repeats where the dry one does.
 
     Args:
         dry, wet: (samples,) each.
-        rate: Hz.
+        rate: their sample rate in Hz.
     """
     found = []
     for name, signal in (("dry", dry), ("wet", wet)):
         top = bandwidth(signal, rate)
         if top < 0.3 * rate:
             found.append(
-                f"the {name} recording has nothing above {top / 1000:.1f} kHz: was it an MP3, or recorded at a lower "
-                "rate? The capture will sound dull"
+                f"the {name} recording has nothing above {top / 1000:.1f} kHz, as an MP3 or a recording at a lower "
+                "rate; the capture will sound dull"
             )
     noise = noise_floor(dry, wet, rate)
     signal_power = _level(wet) ** 2
@@ -84,7 +94,7 @@ def remarks(dry: Audio, wet: Audio, rate: int) -> list[str]:
             f"have an ESR below {100 * noise**2 / signal_power:.2g} %"
         )
     if crest(dry) < 0.5 * crest(wet):
-        found.append("the dry recording is more compressed than the wet one: are the files swapped?")
+        found.append("the dry recording is more compressed than the wet one; check that the files are not swapped")
     repeated = replicate_esr(dry, wet, rate)
     if repeated is not None and repeated > 0.01:
         found.append(
@@ -95,10 +105,10 @@ def remarks(dry: Audio, wet: Audio, rate: int) -> list[str]:
 
 
 def clipped_share(signal: Audio) -> float:
-    """Return the share of samples in runs of three or more that stand at the highest or the lowest value.
+    """Return the share of samples that are clipped: in runs of three or more at the highest or lowest value.
 
-    Only the ceiling and the floor that are at least half of full scale count. Each is looked at by itself, because an
-    offset or an asymmetric stage moves them apart.
+    A limit only counts from half of full scale on. The upper and lower limits are found separately, because an offset
+    or an asymmetric stage moves them apart.
     """
     share = 0.0
     for side in (signal, -signal):
@@ -113,7 +123,14 @@ def clipped_share(signal: Audio) -> float:
 
 
 def bandwidth(signal: Audio, rate: int) -> float:
-    """Hz at which the spectrum falls off a cliff (20 dB within 500 Hz, nothing beyond); half the rate if nowhere."""
+    """Return the upper limit of a recording's spectrum in Hz.
+
+    It is where the spectrum falls by 20 dB within 500 Hz and does not rise again, or else half the sample rate.
+
+    Args:
+        signal: (samples,).
+        rate: its sample rate in Hz.
+    """
     size = 4096
     if len(signal) < size:
         return rate / 2
@@ -128,10 +145,17 @@ def bandwidth(signal: Audio, rate: int) -> float:
 
 
 def noise_floor(dry: Audio, wet: Audio, rate: int) -> float | None:
-    """Return the RMS of the wet recording's noise where the dry one is silent; None if it is silent nowhere.
+    """Return the RMS of the wet recording's noise, measured where the dry one is silent.
 
-    Silent: frames of 50 ms that are 60 dB under the dry recording's level. Levels are about the mean of all such
-    frames: a constant offset is not noise.
+    A 50 ms frame is silent if it is 60 dB below the dry recording's level. The RMS is about the mean of all such
+    frames, so that a constant offset does not count as noise.
+
+    Args:
+        dry, wet: (samples,) each.
+        rate: their sample rate in Hz.
+
+    Returns:
+        The RMS, full scale = 1; None if the dry recording is never silent.
     """
     size = rate // 20
     count = min(len(dry), len(wet)) // size
@@ -143,13 +167,21 @@ def noise_floor(dry: Audio, wet: Audio, rate: int) -> float | None:
 
 
 def crest(signal: Audio) -> float:
-    """Return peak over RMS, both about the mean."""
+    """Return the ratio of peak to RMS, both about the mean."""
     centre = float(np.mean(signal, dtype=np.float64))
     return float(np.abs(signal - centre).max(initial=0)) / max(_level(signal), 1e-12)
 
 
 def replicate_esr(dry: Audio, wet: Audio, rate: int) -> float | None:
-    """ESR between two renditions of what the dry recording plays twice, sample for sample; None if it does not."""
+    """Return the ESR between two places of the wet recording at which the dry one has the same samples.
+
+    Args:
+        dry, wet: (samples,) each.
+        rate: their sample rate in Hz.
+
+    Returns:
+        The ESR as a fraction; None if the dry recording does not repeat itself.
+    """
     length = rate // 2
     if len(dry) < 4 * length:
         return None
@@ -173,7 +205,7 @@ def replicate_esr(dry: Audio, wet: Audio, rate: int) -> float | None:
 
 
 def _level(signal: Audio) -> float:
-    """Return the RMS about the mean: a constant offset is no signal."""
+    """Return the RMS about the mean, so that a constant offset does not count as signal."""
     return float(np.std(signal, dtype=np.float64))
 
 

@@ -1,7 +1,7 @@
-"""Training on a CPU through the compiled kernels: forward and backward of plain WaveNets, windows in parallel.
+"""Train plain WaveNets on a CPU with the compiled kernels, which run windows forward and backward in parallel.
 
-torch still computes the loss, the optimiser, and whatever turns its parameters into the weights of each window (for
-a network with knobs, its modulation). Gradients are those of torch to rounding.
+torch still computes the loss, the optimiser steps, and the weights of each window. For a network with knobs, these
+weights depend on the knob positions. The gradients equal those of torch up to rounding.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from neural_fx.formats.network import Layer, WaveNet
 
 
 def supports(network: WaveNet) -> bool:
-    """Whether the kernels train it.
+    """Return whether the kernels can train a network.
 
-    They train stacks of tanh or leaky ReLU layers, plain or gated by a sigmoid, with residuals, that see the input as
-    their condition; every head but the last stack's must have one tap.
+    They train stacks of tanh or leaky ReLU layers with residuals, plain or gated by a sigmoid. The layers must have the
+    input as their condition. Every head except that of the last stack must have one tap.
     """
     if not cpu.available() or network.condition or network.post_head or network.out_channels != 1:
         return False
@@ -44,12 +44,12 @@ def _supports_layer(layer: Layer) -> bool:
 
 
 class Windows:
-    """Windows of one length that run forward and backward together.
+    """Run a batch of windows of one length forward and backward.
 
     Args:
-        network: one that `supports` accepts; its shapes count, its weights do not.
-        length: samples of input per window.
-        batch: windows.
+        network: a network that `supports` accepts. Only its shapes are used, not its weights.
+        length: input samples per window.
+        batch: number of windows.
         threads: cores to use.
     """
 
@@ -60,7 +60,7 @@ class Windows:
         self.parameters, self.outputs = int(self.windows[0].parameters), int(self.windows[0].outputs)
 
     def each(self, work: Callable[[int], None]) -> None:
-        """Do some work for every window, in parallel."""
+        """Call a function with the index of every window, in parallel."""
         indices = range(len(self.windows))
         if self.pool:
             list(self.pool.map(work, indices))
@@ -69,7 +69,15 @@ class Windows:
                 work(i)
 
     def run(self, weights: Tensor, x: Tensor) -> Tensor:
-        """(batch, parameters) weights, (batch, inputs, length) audio -> (batch, outputs)."""
+        """Run all windows, with gradients for the weights.
+
+        Args:
+            weights: (batch, parameters), in the order of `flatten`.
+            x: audio, (batch, inputs, length).
+
+        Returns:
+            (batch, outputs).
+        """
         y: Tensor = _Run.apply(weights, x, self)  # type: ignore[no-untyped-call]
         return y
 
@@ -93,12 +101,20 @@ class _Run(torch.autograd.Function):
 
 
 def flatten(weights: dict[str, Tensor], network: WaveNet) -> Tensor:
-    """Batches of a `WaveNetModel`'s parameters, by name, as (batch, parameters) in the kernels' order."""
+    """Arrange a batch of a `WaveNetModel`'s parameters in the kernels' order.
+
+    Args:
+        weights: parameters by name, with the batch as their first dimension.
+        network: description of the model.
+
+    Returns:
+        (batch, parameters).
+    """
     return torch.cat([weights[name].flatten(1) for name in parameter_names(network)], 1)
 
 
 def parameter_names(network: WaveNet) -> list[str]:
-    """Names of a `WaveNetModel`'s parameters in the kernels' order."""
+    """Return the names of a `WaveNetModel`'s parameters in the kernels' order."""
     names: list[str] = []
 
     def add(name: str, bias: bool) -> None:

@@ -1,4 +1,4 @@
-"""How long a training was, how it went, and how long it should have been; and what is due now and then during it."""
+"""Record steps, time and errors of a training, and decide when checkpoints and validations are due."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 CHECKPOINT_SECONDS = 60.0
-"""Between checkpoints: what a crash can cost, besides a step or a validation."""
+"""Seconds between checkpoints. A crash loses at most this much, plus a step or a validation."""
 VALIDATION_SECONDS = 60.0
-"""A validation is due after this time even where so few steps were done that it is not due by their number."""
+"""Seconds after which a validation is due, even if the number of steps does not ask for one yet."""
 
 
 @dataclass
@@ -18,8 +18,8 @@ class Course:
     """Steps, time and errors of a training.
 
     Attributes:
-        steps: done so far.
-        seconds: spent so far, validations included.
+        steps: steps done so far.
+        seconds: seconds spent so far, including validations.
         points: (step, seconds, error) of every validation.
     """
 
@@ -33,9 +33,9 @@ class Course:
         return self.seconds / 60
 
     def minutes_for(self, steps: float) -> int:
-        """Return the minutes that so many steps take on this machine, at least twice the time spent so far.
+        """Return the minutes that a number of steps takes on this machine, at least twice the time spent so far.
 
-        Rounded up to a number that people would name.
+        Rounded up to whole minutes, above 10 to steps of 5 minutes, and above 60 to half hours.
         """
         pace = self.seconds / max(self.steps, 1)
         wanted = max(steps * pace, 2 * self.seconds) / 60
@@ -45,7 +45,12 @@ class Course:
         raise AssertionError("unreachable")
 
     def improving(self, share: float = 1 / 3, by: float = 0.2) -> bool:
-        """Return whether the lowest error fell by more than a part `by` in the last `share` of the time."""
+        """Return whether the lowest error was still falling at the end.
+
+        Args:
+            share: share of the time that counts as the end.
+            by: share by which the error must have fallen in it.
+        """
         before = [error for _, at, error in self.points if at <= (1 - share) * self.seconds]
         after = [error for _, at, error in self.points if at > (1 - share) * self.seconds]
         return bool(before and after) and min(after) < (1 - by) * min(before)
@@ -56,12 +61,12 @@ class Course:
 
 
 class Due:
-    """Says when something that is done now and then is due again.
+    """Decide when a repeated task is due.
 
     Args:
-        seconds: between two times.
-        clock: monotonic seconds.
-        part: at most this part of the time may go into it, so something slow is done less often.
+        seconds: time between two runs of the task.
+        clock: returns monotonic seconds.
+        part: largest share of the time that the task may take. A slow task is due less often.
     """
 
     def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic, part: float = 0.1) -> None:
@@ -71,9 +76,13 @@ class Due:
         self._next = clock() + seconds
 
     def __call__(self) -> bool:
-        """Return whether it is due."""
+        """Return whether the task is due."""
         return self.clock() >= self._next
 
     def done(self, cost: float = 0.0) -> None:
-        """Count from now on; it took `cost` seconds."""
+        """Start counting again, after a run of the task.
+
+        Args:
+            cost: seconds that the task took.
+        """
         self._next = self.clock() + max(self.seconds, cost / self.part)

@@ -1,4 +1,4 @@
-"""Which stretches of a recording are worth showing: those that play, and are neither masked nor stuck."""
+"""Choose the excerpts of a recording to show in a report: loud, not masked, and without stuck samples."""
 
 from __future__ import annotations
 
@@ -10,11 +10,18 @@ from numpy.typing import NDArray
 from neural_fx.training.pairs import Pair
 
 STUCK_SECONDS = 0.002
-"""From this length on, equal samples are a fault or digital silence, not a waveform."""
+"""Seconds from which on equal samples are a fault or digital silence, not a waveform."""
 
 
 def stuck(signal: NDArray[Any], sample_rate: float) -> NDArray[np.bool_]:
-    """Return (samples,) booleans: True within runs of equal samples of `STUCK_SECONDS` or more.
+    """Return where a signal is stuck: within runs of equal samples of `STUCK_SECONDS` or more.
+
+    Args:
+        signal: (samples,).
+        sample_rate: Hz.
+
+    Returns:
+        (samples,) booleans.
 
     >>> stuck(np.array([0.0, 0.1, 0.1, 0.1, 0.2]), 1500).tolist()
     [False, True, True, True, False]
@@ -27,16 +34,32 @@ def stuck(signal: NDArray[Any], sample_rate: float) -> NDArray[np.bool_]:
 
 
 def frames(pair: Pair, size: int) -> NDArray[np.int64]:
-    """Return (frames, size) places in a recording, of the frames that are usable as a whole; of all if none is."""
+    """Return the sample indices of all frames that are completely usable, or of all frames if there are none.
+
+    Args:
+        pair: the recording.
+        size: samples of a frame.
+
+    Returns:
+        (frames, size) indices.
+    """
     places = np.arange(len(pair.dry) // size * size).reshape(-1, size)
     whole = places[pair.usable[places].all(1)]
     return whole if len(whole) else places
 
 
 def lively_frames(pair: Pair, size: int) -> NDArray[np.int64]:
-    """Return `frames` in which neither recording is stuck, from the softest to the loudest of the wet one.
+    """Return the usable frames in which neither recording is stuck, sorted by the level of the wet one.
 
-    Loudness leaves a constant offset out. Where every frame is stuck somewhere, all are returned.
+    The softest frame is first. A constant offset does not count as level. If all frames are stuck somewhere, returns
+    all of them.
+
+    Args:
+        pair: the recording.
+        size: samples of a frame.
+
+    Returns:
+        (frames, size) sample indices.
     """
     places = frames(pair, size)
     bad = stuck(pair.wet, pair.sample_rate) | stuck(pair.dry, pair.sample_rate)
@@ -46,7 +69,12 @@ def lively_frames(pair: Pair, size: int) -> NDArray[np.int64]:
 
 
 def loudest_stretch(pair: Pair, seconds: float) -> slice:
-    """Return the stretch with the most energy in frames that are usable and not stuck."""
+    """Return the slice with the most energy in frames that are usable and not stuck.
+
+    Args:
+        pair: the recording.
+        seconds: length of the slice.
+    """
     size = max(1, pair.sample_rate // 50)
     count = len(pair.dry) // size
     energy = np.zeros(max(count, 1))

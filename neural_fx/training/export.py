@@ -1,4 +1,4 @@
-"""A trained network as a file: a standard `.nam`, or our pedal file if it has knobs; with the metadata players use."""
+"""Write a trained network to a file: a standard `.nam`, or a pedal file if it has knobs."""
 
 from __future__ import annotations
 
@@ -21,11 +21,18 @@ from neural_fx.training.loop import Trainer
 
 
 def loudness_and_gain(network: Network, sample_rate: float) -> tuple[float, float]:
-    """Loudness in dB and gain in 0..1, as players read them; with knobs, those at noon.
+    """Return the loudness and gain of a network, for the metadata that players read.
 
-    Measured with the standard clip of `neural_fx.loudness`, so values are close to, not the same as, those that
-    Neural Amp Modeler's trainer gives for its own clip. Loudness: RMS of the output. Gain: how much less than
-    proportionally the output grows over inputs of 11 levels, 0 for a linear and 1 for a fully saturated device.
+    The loudness is the RMS of the output for the standard clip of `neural_fx.loudness`. The gain is how much less than
+    proportionally the output grows with the input, measured at 11 levels. Neural Amp Modeler's trainer uses another
+    clip, so its values are close to these but not the same. Knobs are in the middle.
+
+    Args:
+        network: the network.
+        sample_rate: its sample rate in Hz.
+
+    Returns:
+        Loudness in dB, and gain from 0 (linear) to 1 (saturated).
     """
     if isinstance(network, Knobbed):
         network = fold(network, [0.5] * network.knobs)
@@ -39,11 +46,11 @@ def loudness_and_gain(network: Network, sample_rate: float) -> tuple[float, floa
 
 
 def metadata(trainer: Trainer, name: str | None, recordings: Sequence[tuple[Path, Path]]) -> dict[str, Any]:
-    """The `metadata` object of the file.
+    """Return the `metadata` object of a capture file.
 
     Args:
-        trainer: after training.
-        name: of the device.
+        trainer: the trainer, after training.
+        name: name of the device.
         recordings: dry and wet files, in the trainer's order.
     """
     now = datetime.now(UTC)
@@ -67,13 +74,16 @@ def metadata(trainer: Trainer, name: str | None, recordings: Sequence[tuple[Path
 def capture_bytes(
     network: Network, sample_rate: float, about: Mapping[str, Any], knobs: Mapping[str, float] | None = None
 ) -> bytes:
-    """A `.nam`, or a pedal file for a network with knobs.
+    """Return the bytes of a `.nam` file, or of a pedal file for a network with knobs.
 
     Args:
-        knobs: their names and default rotations.
+        network: the network.
+        sample_rate: its sample rate in Hz.
+        about: the `metadata` object.
+        knobs: names and default rotations (0 to 1) of the knobs.
 
     Raises:
-        ValueError: neither format can say it.
+        ValueError: neither format can hold the network.
     """
     if isinstance(network, Knobbed):
         return pedal_bytes(network, knobs or {}, sample_rate, about)
@@ -87,7 +97,19 @@ def save_capture(
     recordings: Sequence[tuple[Path, Path]],
     knobs: Mapping[str, float] | None = None,
 ) -> None:
-    """Write the best network found so far."""
+    """Write the best network of a training so far to a file.
+
+    Args:
+        path: the file to write.
+        trainer: the trainer.
+        name: name of the device; None for the file's name.
+        recordings: dry and wet files, in the trainer's order.
+        knobs: names and default rotations (0 to 1) of the knobs.
+
+    Raises:
+        OSError: the file cannot be written.
+        ValueError: the format cannot hold the network.
+    """
     about = metadata(trainer, name or path.stem, recordings)
     data = capture_bytes(trainer.best, trainer.recordings[0].sample_rate, about, knobs)
     with replacing(path) as part:

@@ -1,4 +1,4 @@
-"""Checkpoints written every minute while a training goes on."""
+"""Write a checkpoint every minute during a training."""
 
 from __future__ import annotations
 
@@ -10,14 +10,17 @@ from neural_fx.training.course import CHECKPOINT_SECONDS, Due
 
 
 class Keeper:
-    """Writes a checkpoint now and then.
+    """Write a checkpoint at regular intervals.
 
     Args:
         save: writes a checkpoint to a path, whole or not at all.
-        path: of the checkpoint.
-        say: called with a sentence, once, when the checkpoint cannot be written.
-        due: when to write.
-        kept: whether there is a checkpoint of this training already; afterwards, an attribute that says so.
+        path: path of the checkpoint.
+        say: called with a sentence when the checkpoint cannot be written, once until it can be written again.
+        due: decides when to write; None for every `CHECKPOINT_SECONDS`.
+        kept: whether a checkpoint of this training already exists.
+
+    Attributes:
+        kept: whether a checkpoint of this training exists.
     """
 
     def __init__(
@@ -36,18 +39,18 @@ class Keeper:
         self._failing = False
 
     def __call__(self) -> None:
-        """Write the checkpoint if it is due; a failure is reported once, and the training goes on."""
+        """Write the checkpoint if it is due. Reports a failure once, and does not stop the training."""
         if not self.due():
             return
         began = self.due.clock()
         problem = self.keep()
         if problem and not self._failing:
-            self.say(f"{self.path}: the checkpoint cannot be written ({problem}); the training goes on without it")
+            self.say(f"{self.path}: the checkpoint cannot be written ({problem}); the training continues without it")
         self._failing = bool(problem)
         self.due.done(self.due.clock() - began)
 
     def keep(self) -> str:
-        """Write the checkpoint now; return why that was not possible, or nothing."""
+        """Write the checkpoint now, and return the reason if that failed, or an empty string."""
         try:
             self.save(self.path)
         except OSError as error:

@@ -3,22 +3,21 @@
 Plain cross-correlation fails here. A device's filters move its peak, and the harmonics that a distortion adds move it
 further, by tens of samples. Three steps replace it:
 
-1. **Whitened cross-correlation.** Linear prediction turns each recording into its innovation: what the past does not
-   explain. The innovation of the dry recording cannot be known before it is played, so whatever the device does, its
-   correlation with the wet recording is zero before the true latency and rises there. This is the idea of generalised
-   cross-correlation (Knapp and Carter, "The generalized correlation method for estimation of time delay", 1976), with
-   causal whitening filters instead of the zero-phase ones of the phase transform, which smear the onset to both sides.
-2. **Memoryless devices.** If one curve maps dry to wet samples at some lag, and the samples beside it add nothing,
-   that lag is exact. The curve is fitted piecewise linearly, so any clipping and either polarity will do.
-3. **Everything else.** The start of the response is measured in two ways; see `neural_fx.training.onset`.
+1. **Whitened cross-correlation.** Linear prediction turns each recording into its innovation: the part that its past
+   does not explain. No device can know the innovation of the dry recording in advance. So its correlation with the wet
+   recording is zero before the true latency, and rises there. This is generalised cross-correlation (Knapp and Carter,
+   "The generalized correlation method for estimation of time delay", 1976) with causal whitening filters. The
+   zero-phase filters of the phase transform would smear the onset to both sides.
+2. **Memoryless devices.** If one curve maps dry to wet samples at some lag, and neighbouring samples explain nothing
+   more, that lag is exact. The curve is fitted piecewise linearly, so it covers any clipping and both polarities.
+3. **All other devices.** The start of the response is measured in two ways; see `neural_fx.training.onset`.
 
-"Onset" is where the response starts to rise. For a low-pass or a cabinet that is where it first reaches about a tenth
-of its peak. An estimate is trusted only if both halves of the recording agree on the place.
+The onset is where the response starts to rise. For a low-pass or a cabinet, that is where it first reaches about a
+tenth of its peak. An estimate is only trusted if both halves of the recording agree on the lag.
 
-Clipping without memory is exact. A TubeScreamer, a DS-1, low-passes of second and fourth order and cabinets are within
-a sample on all ten shared guitars and basses. A Big Muff's filters hide its first samples. It is within a sample on
-six to nine of ten, by its knobs and the stretch that is looked at. The estimate was 2 to 5 samples off on the others.
-`tests/neural_fx/training/test_latency.py` measures it.
+The estimate is exact for clipping without memory. It is within a sample for a TubeScreamer, a DS-1, low-passes and
+cabinets. The filters of a Big Muff hide its first samples, so there it can be a few samples off.
+`tests/neural_fx/training/test_latency.py` measures all of these on ten guitars and basses.
 """
 
 from __future__ import annotations
@@ -38,29 +37,31 @@ Array = NDArray[np.float64]
 ORDERS = (16, 24, 32, 48)
 """Orders of the linear predictions."""
 LONGEST = 40.0
-"""Seconds of playing to look at: more costs time and adds nothing."""
+"""Seconds of playing to analyse. More takes longer and is not more accurate."""
 FARTHEST = 1.0
-"""Seconds within which the latency is searched, early or late."""
+"""Largest latency in seconds that is searched, early or late."""
 CLEAR = 1.25
-"""How far the best place must stand above all others, as a ratio of energies, to be trusted. Two recordings that have
-nothing in common reach 13, because of a few clicks, but their halves then disagree."""
+"""Smallest ratio of the correlation energy at the best lag to that at all others, for an estimate to be trusted.
+
+Unrelated recordings can reach 13 because of a few clicks, but then their halves disagree.
+"""
 OBVIOUS = 25.0
-"""The same ratio from which on the halves need not agree: one of them may hold little playing."""
+"""The same ratio from which on the halves need not agree, because one of them may contain little playing."""
 _WIDTH = 16
-"""Samples over which the correlation's energy is summed to find the place."""
+"""Samples over which the correlation's energy is summed to find the lag."""
 _BEFORE = 24
 """Samples before the correlation's peak in which the onset is searched."""
 
 
 @dataclass(frozen=True)
 class Latency:
-    """Where a wet recording lies against its dry one.
+    """Estimated latency of a wet recording.
 
     Attributes:
         samples: by which the wet recording is late; negative if it is early.
-        inverted: whether its polarity is the other way round.
-        clarity: energy of the correlation there over the highest energy anywhere else.
-        agree: whether the two halves of the recording show the same place.
+        inverted: whether its polarity is inverted.
+        clarity: energy of the correlation at this lag over the highest energy at any other lag.
+        agree: whether both halves of the recording show the same lag.
         exact: False if the two estimates of the onset disagree by some samples.
     """
 
@@ -77,18 +78,18 @@ class Latency:
 
 
 class UnclearLatencyError(TrainingError):
-    """No place where the wet recording follows the dry one stands out."""
+    """No lag stands out at which the wet recording follows the dry one."""
 
 
 def estimate_latency(dry: Audio, wet: Audio, rate: int = 48000) -> int:
-    """Return the number of samples by which `wet` is late; negative if it is early. Either polarity.
+    """Return the number of samples by which `wet` is late; negative if it is early. Works for either polarity.
 
     Args:
         dry, wet: (samples,) each.
-        rate: Hz.
+        rate: their sample rate in Hz.
 
     Raises:
-        UnclearLatencyError: no place stands out.
+        UnclearLatencyError: no lag stands out.
     """
     found = find_latency([(dry, wet)], rate)
     if not found.clear:
@@ -103,8 +104,11 @@ def find_latency(pairs: Sequence[tuple[Audio, Audio]], rate: int = 48000) -> Lat
     """Estimate the latency that one or several pairs have in common, and how clear it is.
 
     Args:
-        pairs: dry and wet, (samples,) each.
-        rate: Hz.
+        pairs: dry and wet recordings, (samples,) each.
+        rate: their sample rate in Hz.
+
+    Returns:
+        The estimate; not clear if a recording is silent.
     """
     reach = round(FARTHEST * rate)
     signals = [_prepared(dry, wet, rate, reach) for dry, wet in pairs]
@@ -134,7 +138,7 @@ def _energy(signals: list[tuple[Array, Array]]) -> tuple[Array, Array]:
 
 
 def _halves(signals: list[tuple[Array, Array]]) -> list[list[tuple[Array, Array]]]:
-    """Return two parts that have no sample of the dry recordings in common."""
+    """Split the signals into two halves that share no sample of the dry recordings."""
     if len(signals) > 1:
         return [signals[::2], signals[1::2]]
     x, y = signals[0]
@@ -142,12 +146,12 @@ def _halves(signals: list[tuple[Array, Array]]) -> list[list[tuple[Array, Array]
     middle = int(np.searchsorted(loudness, 0.5 * loudness[-1]))
     after = len(y) - len(x)
     first = (_faded(x[:middle]), _faded(y[: middle + after]))
-    second = (_faded(x[middle:]), _faded(y[middle:]))  # a hard cut in both would pass for a common attack
+    second = (_faded(x[middle:]), _faded(y[middle:]))  # a hard cut in both would look like a common attack
     return [[first], [second]]
 
 
 def _prepared(dry: Audio, wet: Audio, rate: int, reach: int) -> tuple[Array, Array]:
-    """Return the busiest stretch of the dry recording, and the wet one from `reach` samples before to after it."""
+    """Return the busiest part of the dry recording, and the wet one from `reach` samples before to after it."""
     played = busiest(dry, rate, LONGEST)
     x = _faded(_without_offset(dry[played]))
     y = _faded(_without_offset(wet))
@@ -155,7 +159,7 @@ def _prepared(dry: Audio, wet: Audio, rate: int, reach: int) -> tuple[Array, Arr
 
 
 def _faded(signal: Array) -> Array:
-    """Return a signal with rounded ends: the cut at a file's start must not pass for a common attack."""
+    """Fade a signal in and out, so that the cut at a file's start does not look like a common attack."""
     count = min(2048, len(signal) // 4)
     fade = 0.5 - 0.5 * np.cos(np.pi * np.arange(count) / max(count, 1))
     faded = signal.copy()
@@ -165,12 +169,12 @@ def _faded(signal: Array) -> Array:
 
 
 def busiest(signal: Audio, rate: int, seconds: float) -> slice:
-    """Return the stretch with the most playing, so that silence and hiss at either end do not count.
+    """Return the slice with the most playing, to leave out silence and hiss at either end.
 
     Args:
         signal: (samples,).
-        rate: Hz.
-        seconds: length of the stretch; all of the signal if it is shorter.
+        rate: its sample rate in Hz.
+        seconds: length of the slice. A shorter signal is taken whole.
     """
     frame = rate // 20
     count = len(signal) // frame
@@ -191,7 +195,7 @@ def _without_offset(signal: Audio) -> Array:
 
 
 def _padded(signal: Array, start: int, stop: int) -> Array:
-    """Return signal[start:stop] with zeros where there is none."""
+    """Return signal[start:stop] with zeros outside of the signal."""
     before = np.zeros(max(0, -start))
     after = np.zeros(max(0, stop - max(len(signal), start)))
     return np.concatenate((before, signal[max(0, start) : max(0, stop)], after))[: stop - start]
@@ -225,9 +229,9 @@ def _whitened(x: Array, y: Array) -> Array:
 
 
 def _prediction_filter(autocorrelation: Array, order: int) -> Array:
-    """Return the filter that leaves of a signal what its last `order` samples do not predict."""
+    """Return the filter that removes from a signal what its last `order` samples predict."""
     lags = autocorrelation[: order + 1].copy()
-    lags[0] *= 1 + 1e-9  # -90 dB of white noise: the empty band of a resampled recording must not explode
+    lags[0] *= 1 + 1e-9  # -90 dB of white noise, so that the empty band of a resampled recording is not amplified
     matrix = lags[np.abs(np.subtract.outer(np.arange(order), np.arange(order)))]
     return np.concatenate(([1.0], solve(matrix, -lags[1:])))
 
@@ -239,7 +243,7 @@ def _filtered_energy(autocorrelation: Array, coefficients: Array) -> float:
 
 
 def _fast_length(minimum: int) -> int:
-    """Return the next length that the FFT likes: a power of two, or three or five quarters of one."""
+    """Return the next length for a fast FFT: a power of two, or three quarters or five eighths of one."""
     power = 1 << (minimum - 1).bit_length()
     return next(size for size in (power * 5 // 8, power * 3 // 4, power) if size >= minimum)
 
@@ -277,7 +281,7 @@ def _hats(signal: Array, count: int = 24) -> Array:
 
 
 def _unexplained(basis: Array, targets: Array) -> Array:
-    """Return the share of each target's energy that no sum of the basis explains."""
+    """Return the share of each target's energy that no linear combination of the basis explains."""
     gram = basis @ basis.T
     gram += 1e-9 * float(np.trace(gram)) / len(gram) * np.eye(len(gram))
     products = basis @ targets.T

@@ -1,4 +1,4 @@
-"""What the training loop trains: a network as a function of windows and knobs, on the fastest kernels there are."""
+"""Run a network in training over windows and knob positions, on the fastest kernels for it."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from neural_fx.models import KnobbedModel, Model, build
 from neural_fx.training import compiled
 
 MEMORY = 4096
-"""Samples a recurrent network hears before a window, in place of a receptive field."""
+"""Samples that a recurrent network gets before a window, because it has no receptive field."""
 
 
 class Learner(nn.Module):
     """A network in training.
 
     Args:
-        network: the start; its weights are not changed.
-        device: of torch; on ``cpu`` plain WaveNets run through the compiled kernels.
-        window: outputs per window.
+        network: initial network; it is not changed.
+        device: torch device. On ``cpu``, plain WaveNets run in the compiled kernels.
+        window: output samples per window.
         batch: windows per step.
         threads: cores for the compiled kernels.
 
     Attributes:
-        context: samples of input before the first output of a window.
+        context: input samples before the first output of a window.
     """
 
     def __init__(self, network: Network, device: str, window: int, batch: int, threads: int) -> None:
@@ -42,15 +42,23 @@ class Learner(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the parameters are."""
+        """Device of the parameters."""
         return next(self.model.parameters()).device
 
     def describe(self) -> Network:
-        """The network with the weights of this moment."""
+        """Return the network with its current weights."""
         return self.model.describe()
 
     def forward(self, x: Tensor, knobs: Tensor) -> Tensor:
-        """(batch, context + window) audio and (batch, knobs) rotations -> (batch, window)."""
+        """Run the network over a batch of windows.
+
+        Args:
+            x: audio, (batch, context + window).
+            knobs: rotations 0 to 1, (batch, knobs).
+
+        Returns:
+            (batch, window).
+        """
         if isinstance(self.model, KnobbedModel):
             weights = self.model.folded(knobs)
             if self.plain is not None:

@@ -1,4 +1,4 @@
-"""Audio in a page: players that carry their sound, or that play a file beside the page."""
+"""Make audio players for HTML pages, with the audio in the page or in a file in its folder."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def player(label: str, source: str) -> str:
 
     Args:
         label: plain text.
-        source: a URL, such as `data_url` or `file_url` returns.
+        source: URL of the audio, from `data_url` or `file_url`.
     """
     return (
         f"<figure><figcaption>{html.escape(label)}</figcaption>"
@@ -26,7 +26,12 @@ def player(label: str, source: str) -> str:
 
 
 def data_url(signal: NDArray[np.float32], sample_rate: int) -> str:
-    """Return a URL that holds (samples,) of audio itself, as FLAC of 16 bits; what is beyond full scale is clipped."""
+    """Return a URL that contains the audio as 16-bit FLAC.
+
+    Args:
+        signal: (samples,). Samples beyond full scale are clipped.
+        sample_rate: Hz.
+    """
     import soundfile
 
     file = io.BytesIO()
@@ -35,11 +40,11 @@ def data_url(signal: NDArray[np.float32], sample_rate: int) -> str:
 
 
 def file_url(name: str) -> str:
-    """Return the URL of a file in the page's own folder."""
+    """Return the URL of a file in the page's folder."""
     return quote(name)
 
 
 def common_gain(signals: Sequence[NDArray[np.float32]]) -> float:
-    """Return the gain, at most 1, at which none of some signals is beyond full scale."""
+    """Return the largest gain, at most 1, at which no signal exceeds full scale."""
     peak = max(float(np.abs(signal).max(initial=0)) for signal in signals)
     return min(1.0, 0.99 / max(peak, 1e-9))

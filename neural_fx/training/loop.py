@@ -1,4 +1,4 @@
-"""The training loop: random windows of recordings, best weights by validation ESR, checkpoints."""
+"""Train a network on random windows of recordings, keep the weights with the lowest validation ESR, and checkpoint."""
 
 from __future__ import annotations
 
@@ -35,31 +35,33 @@ from neural_fx.training.losses import Loss
 from neural_fx.training.pairs import Pair
 
 MANY = 20
-"""From this many recordings on, every tenth is for validation; of fewer, the last tenth of each."""
+"""Number of recordings from which on every tenth is for validation. With fewer, it is the last tenth of each."""
 FEWEST = 1e-3
-"""A recording counts as if it had at least this share of the median recording's energy."""
+"""Smallest energy that a recording counts with, as a share of the median recording's energy."""
 
 
 ENOUGH = 1200
-"""Steps at the default settings after which a network has learned what it will: about what two cores do in eight
-minutes of A1 standard. The bundled Klon capture took 1269 for an ESR of 0.3 %."""
+"""Steps that a training usually needs at the default settings.
+
+Two cores do about this many steps of A1 standard in eight minutes. The bundled Klon capture took 1269.
+"""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What the loop can be told.
+    """Settings of a training.
 
     Attributes:
-        minutes: wall time; the learning rate falls to its end over it.
-        epochs: passes over the training audio after which to stop even if there is time left; None: no limit.
+        minutes: wall time of the training. The learning rate falls over this time.
+        epochs: passes over the training audio after which to stop, even if there is time left; None for no limit.
         window: output samples per training window.
         batch: windows per step.
         rate: peak learning rate of Adam.
-        device: ``cpu`` or another of torch.
+        device: torch device, such as ``cpu``.
         threads: cores to use on the CPU.
-        seed: of the windows drawn.
-        validate_every: steps between validations; after a minute one is due whatever the number of steps.
-        loss: what is minimised.
+        seed: random seed for the windows.
+        validate_every: steps between validations. One is also due after a minute.
+        loss: the loss.
     """
 
     minutes: float = 8.0
@@ -76,7 +78,15 @@ class Settings:
 
 @dataclass(frozen=True)
 class Progress:
-    """Where the training stands. ESRs are plain, full-band fractions of the validation part; NaN before the first."""
+    """Progress of a training.
+
+    Attributes:
+        step: steps done so far.
+        fraction: share of the time or epochs that is used, 0 to 1.
+        loss: loss of the last step; NaN before the first.
+        validation_esr: full-band ESR of the last validation, as a fraction; NaN before the first.
+        best_esr: lowest ESR of all validations; infinity before the first.
+    """
 
     step: int
     fraction: float
@@ -86,14 +96,21 @@ class Progress:
 
 
 class Trainer:
-    """Trains a network on recordings. Weights, optimizer and step go into a checkpoint and come back from it.
+    """Train a network on recordings. A training can be saved to a checkpoint and continued from it.
 
     Args:
-        network: the start (its weights are not changed; read the result from `best`).
-        pairs: one recording, or several at different knob positions, at the rate the network shall run at.
+        network: initial network; it is not changed.
+        pairs: one recording, or several at different knob positions, at the sample rate of the network.
+        settings: settings of the training.
+
+    Attributes:
+        best: best network so far.
+        best_esr: its validation ESR, as a fraction.
+        course: steps, time and validation errors so far.
 
     Raises:
-        TrainingError: no stretch is long enough for a window, the knobs do not fit, or the device is missing.
+        TrainingError: no part of a recording is long enough for a window, the knobs do not fit, or torch cannot use
+            the device.
     """
 
     def __init__(self, network: Network, pairs: Pair | Sequence[Pair], settings: Settings = Settings()) -> None:
@@ -101,7 +118,7 @@ class Trainer:
         self.recordings = [pairs] if isinstance(pairs, Pair) else list(pairs)
         knobs = network.in_channels - 1
         if any(len(pair.knobs) != knobs for pair in self.recordings):
-            raise TrainingError(f"the network has {knobs} knobs; every recording needs as many positions")
+            raise TrainingError(f"the network has {knobs} knobs; expected as many positions for every recording")
         try:
             torch.empty(0, device=settings.device)
         except (RuntimeError, AssertionError) as error:
@@ -127,18 +144,18 @@ class Trainer:
 
     @property
     def enough(self) -> float:
-        """Steps that a training needs as a rule, with windows of these settings; fewer are too few to judge by."""
+        """Steps that a training usually needs with these settings. After fewer, the result says little."""
         plain = Settings()
         return ENOUGH * plain.window * plain.batch / (self.settings.window * self.settings.batch)
 
     @property
     def fraction(self) -> float:
-        """How much of the time, or of the epochs, is spent: 0 to 1."""
+        """Share of the time or of the epochs that is used, 0 to 1."""
         return min(1.0, max(self.elapsed / (60 * self.settings.minutes), self.step / self.steps))
 
     @property
     def steps(self) -> float:
-        """Steps that `epochs` allows; infinity if it does not say."""
+        """Largest number of steps by `epochs`; infinity without a limit."""
         if self.settings.epochs is None:
             return math.inf
         usable = sum(int(pair.usable.sum()) for pair in self.training)
@@ -149,10 +166,10 @@ class Trainer:
         report: Callable[[Progress], None] = lambda progress: None,
         tick: Callable[[Progress], None] = lambda progress: None,
     ) -> Network:
-        """Train until the time is up, and return the best network found. Interrupting leaves it in `best`.
+        """Train until the time is up, and return the best network. An exception leaves it in `best`.
 
-        Every step draws its windows from random numbers of its own, so an interrupted training goes on with those
-        that it would have had.
+        Every step draws its windows with a random generator of its own. So an interrupted training continues with the
+        same windows as an uninterrupted one.
 
         Args:
             report: called after every validation.
@@ -174,11 +191,15 @@ class Trainer:
         return self.best
 
     def validate(self) -> Progress:
-        """Measure the weights as they stand; the best ones are kept in `best`."""
+        """Validate the current weights, and keep them in `best` if they are the best so far."""
         return self._validate(self.fraction, math.nan)
 
     def progress(self, loss: float = math.nan) -> Progress:
-        """Where the training stands, by its last validation."""
+        """Return the progress as of the last validation.
+
+        Args:
+            loss: loss of the last step.
+        """
         last = self.course.points[-1][2] if self.course.points else math.nan
         return Progress(self.step, self.fraction, loss, last, self.best_esr)
 
@@ -206,7 +227,7 @@ class Trainer:
 
     @cached_property
     def about(self) -> dict[str, object]:
-        """What this training is of, to compare with what a checkpoint is of."""
+        """Description of this training, to compare with that of a checkpoint."""
         pairs = self.recordings
         return {
             "architecture": self._form,
@@ -219,10 +240,10 @@ class Trainer:
         }
 
     def save(self, path: Path) -> None:
-        """Write a checkpoint (safetensors: numbers and text, nothing that could run), whole or not at all.
+        """Write a checkpoint, whole or not at all.
 
         Raises:
-            OSError: it cannot be written.
+            OSError: the file cannot be written.
         """
         best = build(self.best).state_dict()
         adam = self.optimizer.state_dict()["state"]
@@ -231,17 +252,17 @@ class Trainer:
         write_checkpoint(path, state)
 
     def load(self, path: Path, same_data: bool = True) -> list[str]:
-        """Go on from a checkpoint: its weights, best weights, optimiser, time spent and random numbers.
+        """Continue from a checkpoint: its weights, best weights, optimiser state, time and random seed.
 
         Args:
-            path: what `save` wrote.
-            same_data: False to go on with other recordings on purpose.
+            path: file that `save` wrote.
+            same_data: whether the checkpoint must be of the same recordings and settings.
 
         Returns:
-            Remarks, each a sentence.
+            Remarks about settings that differ, each a sentence.
 
         Raises:
-            TrainingError: it is damaged, or of another training.
+            TrainingError: the checkpoint is damaged or belongs to another training.
         """
         try:
             state = read_checkpoint(path)
@@ -258,7 +279,7 @@ class Trainer:
             self.best = self.learner.describe()
             self.learner.model.load_state_dict(state.model)
             self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state.adam})
-        except Exception as error:  # torch says of shapes and types what it likes
+        except Exception as error:  # torch raises several kinds of errors for shapes and types
             raise TrainingError(f"{path}: is not a checkpoint of this training: {error}") from None
         self.seed = seed
         self.course, self.best_esr = state.course, state.lowest
@@ -266,7 +287,7 @@ class Trainer:
 
 
 class _Windows:
-    """Where windows can begin, over all recordings."""
+    """Draw windows at random from all recordings."""
 
     def __init__(self, pairs: list[Pair], length: int, context: int) -> None:
         self.pairs, self.length, self.context = pairs, length, context
@@ -279,7 +300,7 @@ class _Windows:
         self.energies = np.maximum(energies, FEWEST * np.median(energies))
 
     def draw(self, rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """`count` windows: inputs with context, targets, knobs, mean squares of the recordings' targets."""
+        """Return `count` windows: inputs with context, targets, knob positions, and mean squares of whole targets."""
         x, target, knobs, energy = [], [], [], []
         for place in rng.integers(self.ends[-1], size=count):
             row = int(np.searchsorted(self.ends, place, "right"))
@@ -293,7 +314,7 @@ class _Windows:
 
 
 def _split(pairs: list[Pair]) -> tuple[list[Pair], list[Pair]]:
-    """To train on, and to validate with."""
+    """Return the recordings to train on, and those to validate with."""
     if len(pairs) >= MANY:
         return [p for i, p in enumerate(pairs) if i % 10 != 9], pairs[9::10]
     halves = [pair.split() for pair in pairs]
@@ -301,13 +322,26 @@ def _split(pairs: list[Pair]) -> tuple[list[Pair], list[Pair]]:
 
 
 def measure_esr(pair: Pair, output: np.ndarray) -> float:
-    """ESR of an output against the usable samples of a pair's wet recording."""
+    """Return the ESR of an output over the usable samples of a pair, as a fraction.
+
+    Args:
+        pair: the recording.
+        output: output of a network for the dry recording, (samples,).
+    """
     target = pair.wet[pair.usable].astype(np.float64)
     return float(np.sum((target - output[pair.usable]) ** 2) / max(np.sum(target**2), 1e-12))
 
 
 def evaluate_all(network: Network, pairs: Sequence[Pair], device: str = "cpu") -> float:
-    """Mean ESR over recordings; a nearly silent one counts as if it had `FEWEST` of the median one's energy."""
+    """Return the mean ESR of a network over recordings, as a fraction.
+
+    A nearly silent recording counts as if it had `FEWEST` of the median recording's energy.
+
+    Args:
+        network: the network.
+        pairs: the recordings.
+        device: torch device.
+    """
     targets = [pair.wet[pair.usable].astype(np.float64) for pair in pairs]
     energies = np.array([target @ target for target in targets])
     errors = [np.sum((t - play(network, p, device)[p.usable]) ** 2) for t, p in zip(targets, pairs, strict=True)]
@@ -315,12 +349,27 @@ def evaluate_all(network: Network, pairs: Sequence[Pair], device: str = "cpu") -
 
 
 def evaluate_network(network: Network, pair: Pair, device: str = "cpu") -> float:
-    """ESR of a network over a pair, at the pair's knobs, from a settled start, as a fraction."""
+    """Return the ESR of a network over a recording, as a fraction.
+
+    Args:
+        network: the network.
+        pair: the recording. Its knob positions are used.
+        device: torch device.
+    """
     return measure_esr(pair, play(network, pair, device))
 
 
 def play(network: Network, pair: Pair, device: str = "cpu") -> np.ndarray:
-    """A network's output for a pair's dry recording, at the pair's knobs, from a settled start."""
+    """Return a network's output for a dry recording, after a prewarm with silence.
+
+    Args:
+        network: the network.
+        pair: the recording. Its knob positions are used.
+        device: torch device.
+
+    Returns:
+        (samples,).
+    """
     if isinstance(network, Knobbed):
         network, knobs = fold(network, pair.knobs, levels=False), np.zeros(0, np.float32)
     else:

@@ -1,4 +1,4 @@
-"""Error-to-signal ratios, as functions of tensors.
+"""Compute error-to-signal ratios of tensors.
 
 ESR and the pre-emphasis filter are those of Wright et al., "Real-time guitar amplifier emulation with deep
 learning" (Applied Sciences 2020) and Damskägg et al. (SMC 2019).
@@ -12,13 +12,13 @@ from torch import Tensor
 
 
 def esr(target: Tensor, output: Tensor) -> Tensor:
-    """Energy of the error over energy of the target; 0 is perfect, 1 is silence.
+    """Return the energy of the error over the energy of the target. 0 is perfect, and silence has 1.
 
     Args:
-        target, output: any equal shapes.
+        target, output: tensors of equal shape.
 
     Returns:
-        a scalar.
+        A scalar.
 
     >>> import torch
     >>> float(esr(torch.ones(4), torch.full((4,), 0.5)))
@@ -28,7 +28,14 @@ def esr(target: Tensor, output: Tensor) -> Tensor:
 
 
 def pre_emphasis(x: Tensor, coefficient: float = 0.85) -> Tensor:
-    """High-pass ``x[n] - coefficient * x[n - 1]`` over the last dimension; one sample shorter.
+    """Apply the high-pass ``x[n] - coefficient * x[n - 1]`` over the last dimension.
+
+    Args:
+        x: (..., samples).
+        coefficient: of the previous sample.
+
+    Returns:
+        (..., samples - 1).
 
     >>> import torch
     >>> pre_emphasis(torch.ones(3), 0.5)
@@ -39,13 +46,13 @@ def pre_emphasis(x: Tensor, coefficient: float = 0.85) -> Tensor:
 
 @dataclass(frozen=True)
 class Loss:
-    """A weighted sum of errors, each a fraction of its signal's energy.
+    """Weighted sum of errors, each a fraction of its signal's energy.
 
     Attributes:
         emphasized: weight of the ESR after `pre_emphasis`.
-        plain: weight of the ESR as it is.
+        plain: weight of the plain ESR.
         dc: weight of the squared error of the mean.
-        stft: weight of the multi-resolution STFT loss (auraloss; Steinmetz and Reiss 2020), 0 for none.
+        stft: weight of the multi-resolution STFT loss (auraloss; Steinmetz and Reiss 2020); 0 leaves it out.
     """
 
     emphasized: float = 1.0
@@ -54,10 +61,17 @@ class Loss:
     stft: float = 0.0
 
     def __call__(self, target: Tensor, output: Tensor, energy: Tensor) -> Tensor:
-        """(batch, samples) twice, and (batch,) mean squares that the targets' errors are fractions of -> a scalar.
+        """Return the loss of a batch of windows.
 
-        A window's error is measured against the energy of the whole recording it comes from, so that quiet windows
-        count little and every recording counts the same.
+        The error of a window is divided by the energy of its whole recording. So quiet windows count little, and all
+        recordings count the same.
+
+        Args:
+            target, output: (batch, samples).
+            energy: mean square of the whole recording of each window, (batch,).
+
+        Returns:
+            A scalar.
         """
         error = output - target
         emphasis = pre_emphasis(target).square().mean() / target.square().mean().clamp_min(1e-12)

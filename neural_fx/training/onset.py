@@ -1,16 +1,16 @@
-"""Find the sample at which a device starts to answer, once it is roughly known where.
+"""Find the sample at which a device starts to respond, near a lag that is roughly known.
 
 Two estimates are made and combined:
 
 1. **Correlation.** A line that is zero and then rises is fitted to the first rise of the whitened correlation.
-2. **Response.** A least-squares model predicts each wet sample from the wet samples before it and from the dry samples
-   around the place, earlier and later ones. Its impulse response is zero up to the onset. The model is fitted only
+2. **Response.** A least-squares model predicts each wet sample from earlier wet samples and from the dry samples
+   around the lag. Its impulse response is zero up to the onset. The model is fitted only
    where the wet recording was near zero, because a clipper passes small signals there and hides others.
-   A second fit gives little weight to what the first one predicted badly (Cauchy's weights).
+   A second fit gives little weight to the samples that the first one predicted badly (Cauchy's weights).
 
-The mean of both is taken. Further apart, the response decides if it is zero before the onset, as it should be. If it
-is noisy there, the correlation decides. A noisy response hides the first, small samples of a slow device, so that the
-onset is then taken to be a little earlier.
+The result is the mean of both if they are close. Otherwise the response decides if it is zero before the onset, as it
+should be. If it is noisy there, the correlation decides. A noisy response hides the first, small samples of a slow
+device, so the onset is then set a little earlier.
 """
 
 from __future__ import annotations
@@ -25,30 +25,30 @@ Array = NDArray[np.float64]
 QUIET = 0.1
 """Largest ratio of noise before the onset to the peak at which a response is trusted."""
 NEAR = 4.0
-"""Samples within which the two estimates are averaged."""
+"""Distance in samples within which the two estimates are averaged."""
 FAR = 8.0
-"""Samples from which on a response is not trusted: it rises where another part of it is strongest."""
+"""Distance in samples from which on a response is not trusted, because it shows another rise than the first."""
 DOUBTFUL = 3.0
-"""Samples from which on two estimates disagree, up to `FAR`, from where on only one of them counts."""
+"""Distance in samples from which on the two estimates disagree. From `FAR` on, only one of them counts."""
 HIDDEN = 0.4
 """Samples by which the onset is earlier than it seems if the response is noisy. Measured with the bundled pedals."""
 _BEFORE = 24
 """Samples before the correlation's peak in which the onset is searched."""
 _AFTER = 32
-"""Samples after the correlation's peak that are looked at."""
+"""Samples after the correlation's peak that are analysed."""
 _EARLIER = 20
-"""Lags before the place that the response covers. The first `_NOISE` of them measure its noise."""
+"""Lags before the rough lag that the response covers. The first `_NOISE` of them measure its noise."""
 _LATER = 40
-"""Lags after the place that the response covers."""
+"""Lags after the rough lag that the response covers."""
 _NOISE = 12
 _PAST = 32
 """Wet samples from which the next one is predicted."""
 _ROWS = 80_000
-"""Most samples to fit the response to. They bound its memory to about 120 MB."""
+"""Largest number of samples to fit the response to. It limits the memory to about 120 MB."""
 _RIDGE = 1e-7
-"""-70 dB of white noise in the dry recording: an empty band must not make the response oscillate."""
+"""-70 dB of white noise in the dry recording, so that an empty band does not make the response oscillate."""
 _CORNER = 0.75
-"""Samples from the corner of the fitted line to the onset. Between a device that starts at once and one that rises."""
+"""Samples from the corner of the fitted line to the onset: a compromise between sudden and slow devices."""
 
 
 @dataclass(frozen=True)
@@ -56,9 +56,9 @@ class Response:
     """Impulse response of a device around its onset.
 
     Attributes:
-        values: the response from `first` on.
-        first: lag of its first value.
-        noise: its level before the onset over its peak.
+        values: response from the lag `first` on, (lags,).
+        first: lag of the first value.
+        noise: level before the onset over the peak.
     """
 
     values: Array
@@ -67,10 +67,10 @@ class Response:
 
 
 def find_onset(signals: list[tuple[Array, Array]], correlations: Array, peak: int) -> tuple[int, bool]:
-    """Return the lag at which a device starts to answer, and whether the two estimates of it agree.
+    """Return the lag at which a device starts to respond, and whether the two estimates of it agree.
 
     Args:
-        signals: dry, (samples,), and wet, longer by the range of lags, of each pair.
+        signals: dry, (samples,), and wet, (samples + lags - 1,), of each pair.
         correlations: whitened correlations of several prediction orders, (orders, lags).
         peak: lag at which they peak.
     """
@@ -95,7 +95,7 @@ def find_response(x: Array, y: Array, place: int) -> Response | None:
 
     Args:
         x: dry, (samples,).
-        y: wet; lag 0 is where x meets its start.
+        y: wet; at lag 0, x begins with it.
         place: lag near the onset.
     """
     lags = np.arange(place - _EARLIER, place + _LATER + 1)
@@ -129,11 +129,11 @@ def find_response(x: Array, y: Array, place: int) -> Response | None:
 
 
 def _near_zero(y: Array, begin: int, end: int) -> NDArray[np.int64]:
-    """Return the samples before which the wet recording was nearest to zero, against its level just before.
+    """Return the indices of samples before which the wet recording was nearest to zero, relative to its level.
 
     Args:
         y: wet, (samples,).
-        begin, end: between which samples to look.
+        begin, end: range of indices.
     """
     if end - begin < 4096:
         return np.empty(0, np.int64)
@@ -151,9 +151,13 @@ def _near_zero(y: Array, begin: int, end: int) -> NDArray[np.int64]:
 
 
 def solve(matrix: Array, right: Array) -> Array:
-    """Return what a symmetric matrix turns into the right side; the smallest such, where several do.
+    """Solve a symmetric system of equations, with the smallest solution if there are several.
 
-    A constant or silent stretch makes the matrix singular, which is no error here.
+    A constant or silent part of a recording makes the matrix singular. That is not an error here.
+
+    Args:
+        matrix: (n, n).
+        right: right side, (n,) or (n, columns).
     """
     try:
         return np.asarray(np.linalg.solve(matrix, right))
@@ -162,7 +166,7 @@ def solve(matrix: Array, right: Array) -> Array:
 
 
 def _fitted(columns: Array, target: Array, weights: Array) -> Array:
-    """Return the coefficients with which the columns add up to the target: weighted least squares with a ridge."""
+    """Return the coefficients of the columns that fit the target by weighted least squares with a ridge."""
     weighted = columns * weights
     gram = weighted @ columns.T
     diagonal = np.diag(gram).copy()
@@ -206,14 +210,14 @@ def rise_of_correlation(correlation: Array, peak: int) -> float:
 
 
 def _jump(values: Array, earliest: int, top: int) -> int | None:
-    """Return where the rise to a peak is nearly half its height in one sample: no filter rounds it. None: nowhere."""
+    """Return where a rise jumps by nearly half its height in one sample, as without a filter; None if nowhere."""
     rising = np.maximum(values[earliest : top + 1], 0)
     steps = np.diff(rising, prepend=rising[0])
     return earliest + int(steps.argmax()) if steps.max() > 0.45 * values[top] else None
 
 
 def _flank(values: Array, top: int, share: float) -> tuple[int, int]:
-    """Return where the rise to a peak passes a share of its height, and where it passes four fifths."""
+    """Return the indices at which the rise to a peak passes a share of its height, and four fifths of it."""
     low = top
     while low > 0 and top - low < _BEFORE and values[low - 1] > share * values[top]:
         low -= 1
@@ -224,11 +228,11 @@ def _flank(values: Array, top: int, share: float) -> tuple[int, int]:
 
 
 def _hinge(values: Array, low: int, high: int) -> float:
-    """Return where a line that is zero and then rises fits best.
+    """Return the corner of the line that fits best and is zero before the corner.
 
     Args:
         values: the correlation or response.
-        low, high: the rise begins before `low` and has ended at `high`.
+        low, high: indices within the rise; it begins before `low` and ends at `high`.
     """
     places = np.arange(max(0, low - 8), high + 1)
     part = values[places]

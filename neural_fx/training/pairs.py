@@ -1,4 +1,4 @@
-"""A dry and a wet recording of the same performance, checked, aligned and cut into training windows."""
+"""Read a dry and a wet recording of the same performance, check and align them, and find training windows."""
 
 from __future__ import annotations
 
@@ -20,32 +20,40 @@ Audio = NDArray[np.float32]
 Say = Callable[[str], None]
 
 SHORTEST = 5.0
-"""Seconds of usable signal, over all pairs, below which there is nothing to learn from."""
+"""Shortest usable signal in seconds, of all pairs together."""
 SHORTEST_PART = 1.0
-"""Seconds of usable signal that one of several pairs must have: a clip of a single note has a few."""
+"""Shortest usable signal in seconds of one of several pairs. A clip of a single note lasts a few seconds."""
 SAFETY = 1
 """Samples by which the wet recording is left late when its latency was estimated.
 
-A network cannot look ahead. A target that is one sample too early costs treble, one that is one sample late costs
-nothing but that sample. Neural Amp Modeler's trainer leaves as much.
+A network cannot look ahead. A target that is one sample early loses treble. A target that is one sample late only
+adds a sample of latency. Neural Amp Modeler's trainer leaves the same margin.
 """
 MOST_EARLY = 1.0
-"""Seconds. A latency given by hand may be as large as this either way."""
+"""Largest latency in seconds that can be given, early or late."""
 
 
 @dataclass(frozen=True)
 class Mask:
-    """Samples to leave out of every loss: the first `skip` seconds of each `period` seconds."""
+    """Samples to leave out of the loss: the first `skip` seconds of every `period` seconds.
+
+    Attributes:
+        period: seconds.
+        skip: seconds, at least 0 and less than `period`.
+    """
 
     period: float
     skip: float
 
     @classmethod
     def parse(cls, text: str) -> Mask:
-        """From ``SKIP/PERIOD`` in seconds, such as ``0.3/0.5``.
+        """Make a mask from text.
+
+        Args:
+            text: ``SKIP/PERIOD`` in seconds, such as ``0.3/0.5``.
 
         Raises:
-            TrainingError: not of that form.
+            TrainingError: the text does not have this form.
         """
         try:
             skip, period = (float(part) for part in text.split("/"))
@@ -61,10 +69,11 @@ class Pair:
     """Aligned recordings at one sample rate.
 
     Attributes:
-        dry, wet: (samples,) each, equal lengths.
+        dry, wet: audio, (samples,) each.
         usable: (samples,) booleans; False where the target must not be learned.
-        latency: samples by which the wet recording was late, measured or given; negative: it was early.
-        knobs: rotations 0..1 of the device's knobs while it was recorded, in the order of the network's.
+        sample_rate: Hz.
+        latency: samples by which the wet recording was late, measured or given; negative if it was early.
+        knobs: rotations 0 to 1 of the device's knobs during the recording, in the order of the network's knobs.
     """
 
     dry: Audio
@@ -75,7 +84,11 @@ class Pair:
     knobs: tuple[float, ...] = ()
 
     def split(self, validation: float = 0.1) -> tuple[Pair, Pair]:
-        """The first part to train on and the last to validate with."""
+        """Split the recording into a first part to train on and a last part to validate with.
+
+        Args:
+            validation: share of the last part, 0 to 1.
+        """
         cut = int(len(self.dry) * (1 - validation))
         return self._part(slice(0, cut)), self._part(slice(cut, None))
 
@@ -83,10 +96,14 @@ class Pair:
         return replace(self, dry=self.dry[where], wet=self.wet[where], usable=self.usable[where])
 
     def starts(self, length: int, context: int) -> NDArray[np.int64]:
-        """Where a window of `length` outputs can begin: all usable, `context` samples of input before it.
+        """Return where a window can begin, so that all its targets are usable.
+
+        Args:
+            length: target samples of the window.
+            context: input samples that must exist before the window.
 
         Returns:
-            (stretches, 2): first start and the start after the last of each stretch.
+            Ranges of starts, (ranges, 2): the first start and the one after the last.
         """
         edges = np.flatnonzero(np.diff(np.concatenate(([False], self.usable, [False])))).reshape(-1, 2)
         stretches = np.stack((np.maximum(edges[:, 0], context), edges[:, 1] - length + 1), 1)
@@ -94,7 +111,7 @@ class Pair:
 
 
 def _silent(sentence: str) -> None:
-    """Ignore a remark."""
+    """Ignore a sentence."""
 
 
 def load_pair(
@@ -107,23 +124,23 @@ def load_pair(
     say: Say = _silent,
     shortest: float = SHORTEST,
 ) -> Pair:
-    """Read a pair and make it fit to train on.
+    """Read a pair, check it and align it for training.
 
-    A wet recording that is late is moved forward; for one that is early the dry recording is moved instead. A given
-    latency is applied to the sample. An estimated one that is not 0 leaves the wet recording `SAFETY` samples late.
+    A late wet recording loses its beginning; for an early one, the dry recording does. A given latency is applied
+    exactly. An estimated one leaves the wet recording `SAFETY` samples late, unless it is 0.
 
     Args:
-        dry, wet: audio files of the same performance; one channel of each is used.
-        sample_rate: Hz of the model; both files are converted to it.
-        mask: what to leave out of the loss.
-        latency: samples (at `sample_rate`) by which the wet file is late, negative if early; None: estimated.
-        knobs: where the device's knobs stood.
-        say: told, in sentences, what was found and what is doubtful.
-        shortest: seconds of usable signal to ask for.
+        dry, wet: audio files of the same performance. One channel of each is used.
+        sample_rate: sample rate of the model in Hz. Both files are converted to it.
+        mask: samples to leave out of the loss.
+        latency: samples at `sample_rate` by which the wet file is late, negative if it is early; None to estimate it.
+        knobs: rotations 0 to 1 of the device's knobs.
+        say: called with a sentence for every finding and problem.
+        shortest: shortest usable signal in seconds.
 
     Raises:
-        TrainingError: different lengths or rates, another performance, silence, an unclear latency, or too little
-            signal; says what to do.
+        TrainingError: the lengths or sample rates differ, the performances differ, a recording is silent, the latency
+            is unclear, or there is too little signal. The message says what to do.
         AudioError: a file cannot be read.
     """
     signals, rate = _read(dry, wet, say)
@@ -156,15 +173,15 @@ def load_pairs(
     knobs: Sequence[tuple[float, ...]] = (),
     say: Say = _silent,
 ) -> list[Pair]:
-    """Read several pairs of one device. Short ones count together.
+    """Read several pairs of one device. Their lengths are added, so that each may be short.
 
     Args:
-        files: dry and wet of each pair.
+        files: dry and wet file of each pair.
         sample_rate, mask, latency, say: as for `load_pair`.
-        knobs: positions of each pair; several pairs may have the same ones. Empty: no knobs.
+        knobs: knob positions of each pair, which may be equal; empty for a device without knobs.
 
     Raises:
-        TrainingError: as `load_pair`; or all together have too little signal.
+        TrainingError: as for `load_pair`, or all pairs together have too little signal.
         AudioError: a file cannot be read.
     """
     shortest = SHORTEST if len(files) == 1 else SHORTEST_PART
@@ -191,7 +208,7 @@ def _common_latency(files: Sequence[tuple[Path, Path]], sample_rate: int) -> int
     """Return the latency that all pairs together show, in samples at `sample_rate`.
 
     Raises:
-        UnclearLatencyError: none stands out, or the files have several rates.
+        UnclearLatencyError: no lag stands out, or the files differ in their sample rates.
     """
     loaded = [_read(dry, wet, _silent) for dry, wet in files]
     rates = {rate for _, rate in loaded}
@@ -206,10 +223,15 @@ def _common_latency(files: Sequence[tuple[Path, Path]], sample_rate: int) -> int
 
 
 def check_length(seconds: float, shortest: float, where: str = "") -> None:
-    """Raise if there is too little usable signal.
+    """Raise an error if there is too little usable signal.
+
+    Args:
+        seconds: length of the usable signal.
+        shortest: shortest length allowed, in seconds.
+        where: beginning of the message, which names the files.
 
     Raises:
-        TrainingError: less than `shortest` seconds; says where.
+        TrainingError: the signal is too short.
     """
     if seconds < shortest:
         raise TrainingError(
@@ -232,7 +254,7 @@ def _check_latency(latency: int, rate: int) -> None:
 
 
 def _read(dry: str | Path, wet: str | Path, say: Say) -> tuple[list[Audio], int]:
-    """Return one channel of each file and their rate, checked before anything is resampled."""
+    """Return one channel of each file and their sample rate, after checks that must come before resampling."""
     signals = []
     rates = []
     for name, path in (("dry", dry), ("wet", wet)):
@@ -254,7 +276,7 @@ def _read(dry: str | Path, wet: str | Path, say: Say) -> tuple[list[Audio], int]
 def _aligned(
     signals: list[Audio], rate: int, paths: tuple[str | Path, str | Path], say: Say
 ) -> tuple[list[Audio], int]:
-    """Return both recordings, the wet one's clock corrected, and its latency at their rate."""
+    """Return both recordings, with the clock drift of the wet one corrected, and its latency at their rate."""
     x, y = signals
     found = align(x, y, rate)
     _check_same_performance(found, paths)
@@ -276,15 +298,15 @@ def _aligned(
             "give it with --latency N"
         )
     if found.inverted:
-        say("the device inverts polarity; the capture will, too")
+        say("the device inverts polarity, and so will the capture")
     return [x, y], found.latency
 
 
 def _check_same_performance(found: Alignment, paths: tuple[str | Path, str | Path]) -> None:
-    """Raise if two recordings have nothing to do with each other."""
+    """Raise an error if two recordings are unrelated."""
     if found.correlation < LIKE and found.steady < 0.2 and not found.clear:
         raise UnclearLatencyError(
-            f"{paths[0]} and {paths[1]} have nothing in common (correlation {found.correlation:.3f}); are they "
-            "recordings of the same performance? If you know that they are, give the samples by which the wet one is "
-            "late with --latency N"
+            f"{paths[0]} and {paths[1]} have nothing in common (correlation {found.correlation:.3f}); check "
+            "that they are of the same performance. If they are, give the samples by which the wet one is late with "
+            "--latency N"
         )

@@ -1,4 +1,4 @@
-"""The picture of a capture's report: waveforms, spectrograms, errors, and the course of the training."""
+"""Draw the picture of a capture's report: waveforms, spectrograms, errors, and the validation errors over time."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ LEAST = 1e-5
 
 
 def picture(pair: Pair, output: Audio, findings: Findings, title: str, course: Course | None) -> Any:
-    """Return a matplotlib figure of a network's output beside the recording.
+    """Return a matplotlib figure that compares a network's output with a recording.
 
     Args:
-        pair: the recording, not trained on.
-        output: (samples,) of the network for the dry one.
+        pair: recording that was not trained on.
+        output: output of the network for the dry recording, (samples,).
         findings: errors by band and by level.
-        title: of the picture.
-        course: of the training; None if it is not known, and then it is not shown.
+        title: title of the picture.
+        course: validation errors of the training; None leaves their curve out.
     """
     from matplotlib.figure import Figure
 
@@ -64,7 +64,7 @@ def _waveforms(axes: Any, pair: Pair, output: Audio) -> None:
 
 
 def _spectrogram(axis: Any, signal: Audio, sample_rate: int, title: str) -> None:
-    hiss = 1e-9 * np.random.default_rng(0).standard_normal(len(signal))  # for the logarithm of silence
+    hiss = 1e-9 * np.random.default_rng(0).standard_normal(len(signal))  # silence has no logarithm
     *_, image = axis.specgram(signal + hiss, 1024, sample_rate, noverlap=512, vmin=-140, vmax=-40, cmap="magma")
     axis.set(title=title, xlabel="time (s)", ylabel="frequency (Hz)")
     axis.figure.colorbar(image, ax=axis, label="dB per Hz")
@@ -94,7 +94,7 @@ def _curve(axis: Any, course: Course) -> None:
 
 
 def _decades(axis: Any, fractions: list[float]) -> None:
-    """Make the vertical axis logarithmic, from a power of ten to another, in plain numbers."""
+    """Make the vertical axis logarithmic between powers of ten, with plain numbers."""
     logarithms = np.log10([100 * max(esr, LEAST) for esr in fractions if np.isfinite(esr)] or [1.0])
     low = np.floor(logarithms.min() - 0.1)
     high = np.ceil(logarithms.max() + 0.01)

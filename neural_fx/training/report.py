@@ -1,4 +1,4 @@
-"""What a trained capture is worth, to look at and to listen to: pictures, errors by band and level, audio, words."""
+"""Write the report of a trained capture: pictures, errors by band and level, audio and advice."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ from neural_fx.training.pairs import Pair
 Audio = NDArray[np.float32]
 
 BANDS = (20.0, 100.0, 300.0, 1000.0, 3000.0, 8000.0, 24000.0)
-"""Edges of the bands in Hz."""
+"""Edges of the frequency bands in Hz."""
 EXCERPT_SECONDS = 12.0
-"""Of the audio in the page: four players of it take some 4 MB."""
+"""Seconds of audio in the page. Its four players take about 4 MB."""
 
 
 @dataclass(frozen=True)
 class Findings:
-    """How well a network does on a recording it was not trained on.
+    """Errors of a network on a recording that it was not trained on.
 
     Attributes:
-        esr: plain, full band, as a fraction.
-        by_band: (low Hz, high Hz, ESR within the band).
-        by_level: (dB of the dry signal's RMS below full scale, from and to, ESR of those frames).
-        words: sentences.
+        esr: full-band ESR, as a fraction.
+        by_band: low edge in Hz, high edge in Hz, and ESR of each band.
+        by_level: lowest and highest RMS of the dry signal in dBFS, and ESR, of each quarter of the frames.
+        words: advice, in sentences.
     """
 
     esr: float
@@ -48,13 +48,13 @@ class Findings:
 
 
 def examine(pair: Pair, output: Audio, course: Course | None = None, enough: float = 0.0) -> Findings:
-    """Compare a network's output with a recording's target.
+    """Compare a network's output with a recording.
 
     Args:
-        pair: the recording, not trained on.
-        output: (samples,) of the network for the dry one.
-        course: of the training, if it is known.
-        enough: steps that such a training needs as a rule.
+        pair: recording that was not trained on.
+        output: output of the network for the dry recording, (samples,).
+        course: steps and time of the training; None if they are not known.
+        enough: steps that such a training usually needs.
     """
     esr = measure_esr(pair, output)
     bands = tuple(_by_band(pair, output))
@@ -91,15 +91,18 @@ def _by_level(pair: Pair, output: Audio) -> list[tuple[float, float, float]]:
 def write_report(
     stem: Path, network: Network, pair: Pair, title: str, course: Course | None = None, enough: float = 0.0
 ) -> Findings:
-    """Write STEM.png and STEM.html: the validation part of a recording through the network, to see and to hear.
+    """Write a report as STEM.png and STEM.html.
 
     Args:
-        stem: folder and name of the files, without a suffix.
+        stem: path of the files without a suffix.
         network: the capture.
-        pair: the recording, not trained on.
-        title: of the page.
-        course: of the training, if it is known.
-        enough: steps that such a training needs as a rule.
+        pair: recording that was not trained on.
+        title: title of the page.
+        course: steps and time of the training; None if they are not known.
+        enough: steps that such a training usually needs.
+
+    Returns:
+        The errors that the report shows.
 
     Raises:
         MissingPackageError: matplotlib is not installed.
@@ -121,7 +124,7 @@ def write_report(
 
 
 def _players(pair: Pair, output: Audio) -> str:
-    """Return players of the loudest stretch: dry, device, capture and error, the last three at one gain."""
+    """Return players of the loudest excerpt: dry, device, capture and error. The last three have the same gain."""
     where = loudest_stretch(pair, EXCERPT_SECONDS)
     error = np.where(pair.usable, output - pair.wet, 0).astype(np.float32)
     heard = [pair.wet[where], output[where], error[where]]

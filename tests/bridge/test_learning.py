@@ -108,11 +108,11 @@ def test_a_stopped_training_says_what_it_keeps(
     assert status == 128 + number
     assert "Traceback" not in err
     (line,) = [line for line in err.splitlines() if line.startswith("stopped after 1 step in")]
-    assert "mine.ckpt keeps the state, and --resume goes on from there" in line
+    assert "mine.ckpt keeps the state; add --resume to continue" in line
     assert re.search(r"mine\.nam has the best so far, ESR \d", line)
     assert neural_fx.load(tmp_path / "mine.nam").capture.parameter_count == 842
     status, _, err = run(*capture, "--resume")
-    assert (status, "going on from" in err, "1 step in" in err) == (0, True, True), err
+    assert (status, "continuing from" in err, "1 step in" in err) == (0, True, True), err
     assert not (tmp_path / "mine.ckpt").exists()
 
 
@@ -144,7 +144,7 @@ def test_a_wrong_resume_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     status, _, err = run(*capture, "--resume")
-    assert (status, "mine.ckpt: no checkpoint to go on from" in err) == (2, True)
+    assert (status, "mine.ckpt: no checkpoint to continue from" in err) == (2, True)
     with monkeypatch.context() as patch:
         patch.setattr(Trainer, "_step", signalled(signal.SIGINT, 1))
         run(*capture)
@@ -160,9 +160,9 @@ def test_a_wrong_resume_is_refused(
     assert (tmp_path / "mine.ckpt").read_bytes() == kept
     (tmp_path / "mine.nam").unlink()
     status, _, err = run(*capture)
-    assert (status, "left by an interrupted training; --resume goes on with it" in err) == (2, True), err
+    assert (status, "left by an interrupted training; add --resume to continue it" in err) == (2, True), err
     status, _, err = run(*capture, "--resume", "--seed", 3)
-    assert (status, "was started with seed 0, not 3; it goes on with its own" in err) == (0, True), err
+    assert (status, "was started with seed 0, not 3; continuing with the checkpoint's value" in err) == (0, True), err
 
 
 def full_disk(monkeypatch: pytest.MonkeyPatch, *suffixes: str) -> None:
@@ -193,7 +193,7 @@ def test_a_full_disk_costs_nothing_that_was_learned(
     assert "mine.ckpt keeps the training: make room, then repeat the command with --resume" in line
     assert not (tmp_path / "mine.nam").exists()
     status, _, err = run(*capture, "--resume")
-    assert (status, "is already spent" in err) == (0, True), err
+    assert (status, "are already used up" in err) == (0, True), err
     assert (tmp_path / "mine.nam").exists()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["dry.wav", "mine.nam", "wet.wav"]
 
@@ -208,7 +208,7 @@ def test_checkpoints_that_fail_are_told_once_and_the_training_goes_on(
     monkeypatch.setattr(Due, "__call__", lambda self: True)
     status, _, err = run(*capture)
     assert status == 0, err
-    assert err.count("the checkpoint cannot be written (No space left on device); the training goes on") == 1
+    assert err.count("the checkpoint cannot be written (No space left on device); the training continues") == 1
     assert sorted(p.name for p in tmp_path.iterdir()) == ["dry.wav", "mine.nam", "wet.wav"]
 
 
@@ -330,7 +330,7 @@ def test_train_needs_no_optional_package(
     command = [item for item in capture if item != "--no-report"]
     status, _, err = run(*command)
     assert status == 0, err
-    assert err.count("there will be no report, because matplotlib is missing: pip install 'neural-fx[train]'") == 1
+    assert err.count("no report will be written, because matplotlib is missing: pip install 'neural-fx[train]'") == 1
     assert (tmp_path / "mine.nam").exists()
     assert not (tmp_path / "mine.html").exists()
     monkeypatch.setattr(Trainer, "_step", stopping(AssertionError("trained"), 0))
@@ -349,7 +349,7 @@ def test_train_timbre_needs_no_optional_package(
     command = [item for item in timbre if item != "--no-report"]
     status, _, err = run(*command)
     assert status == 0, err
-    assert "there will be no report, because matplotlib is missing" in err
+    assert "no report will be written, because matplotlib is missing" in err
     assert "swift-f0 is missing: pip install 'neural-fx[train]'" in err
     assert read_timbre(tmp_path / "mine.safetensors").name == "mine"
     assert list(tmp_path.glob(".mine-analysis/*-live.npz"))
@@ -392,7 +392,7 @@ def test_a_data_set_that_is_stopped_or_full_says_what_it_keeps(
     status, _, err = run(*command)
     assert status == 2
     assert "cannot be written: No space left on device" in err
-    assert "of 4 segments, and the same command goes on from there" in err
+    assert "of 4 segments; repeat the command to continue" in err
 
     def signalled_simulation(*arguments: object) -> np.ndarray:
         os.kill(os.getpid(), signal.SIGTERM)
@@ -402,7 +402,7 @@ def test_a_data_set_that_is_stopped_or_full_says_what_it_keeps(
         patch.setattr(dataset, "simulate", signalled_simulation)
         status, _, err = run(*command)
     assert status == 143
-    assert re.search(r"stopped; .*data keeps \d of 4 segments, and the same command goes on from there", err)
+    assert re.search(r"stopped; .*data keeps \d of 4 segments; repeat the command to continue", err)
     assert run(*command)[0] == 0
     assert len(dataset.load(tmp_path / "data")) == 4
     for wrong, words in [(["--seed", 1], "differ in seed"), (["tube-screamer", "ds-1"], "differ in circuit")]:

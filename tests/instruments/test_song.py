@@ -81,7 +81,7 @@ def test_command(tmp_path, made):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ((), "nobody plays"),
+        ((), "no channel has an instrument"),
         (("--instrument", "kazoo"), "bundled"),
         (("--channel", "17=violin"), "1 to 16"),
         (("--channel", "violin"), "N=TIMBRE"),

@@ -1,7 +1,7 @@
-"""The reference circuits: three pedals as SPICE netlists, their knobs, and ngspice to run them.
+"""Reference circuits: three pedals as SPICE netlists with knobs, simulated with ngspice.
 
-A netlist claims to be a nominal unit of one published schematic revision, no more: part tolerances alone move the
-sound by -19 to -31 dB. Sources and disputed values stand in the netlists themselves.
+A netlist is a nominal unit of one published schematic revision. Part tolerances alone change the output by -19 to
+-31 dB. The netlists name their sources and list disputed values.
 """
 
 from neural_fx.training.circuits.netlists import CIRCUITS, Circuit, Knob

@@ -1,7 +1,8 @@
-"""Dry/wet sets of a circuit at many knob positions: planned by a seed, simulated in parallel, kept, resumable.
+"""Make dry/wet data sets of a circuit at many knob positions.
 
-Every segment is drawn from its own random numbers (seed, index), so that any run makes the same ones, in any order,
-and the first minutes of a long set are a short set.
+Segments are simulated in parallel and kept, so that an interrupted run can be repeated. Each segment has its own random
+generator, seeded with (seed, index). So every run makes the same segments in any order, and a short set is the
+beginning of a long one.
 """
 
 from __future__ import annotations
@@ -29,24 +30,24 @@ Audio = NDArray[np.float32]
 
 SAMPLE_RATE = 48000
 SECONDS = 4.0
-"""Length of a segment that is kept."""
+"""Length of a segment in seconds, without the run-up."""
 RUN_UP = 0.3
-"""Seconds simulated before it, so that coupling capacitors have charged, and dropped but for what models look back."""
+"""Seconds simulated before a segment to charge the coupling capacitors. Models only use them as context."""
 SYNTHETIC = 0.15
 """Share of segments that are sweeps, bursts or noise instead of guitar."""
 ABOUT = "about.json"
-"""File of a data set's folder that says what it is made from."""
+"""File in a data set's folder that describes how it was made."""
 SILENCE = 3e-3
-"""RMS below which a stretch of a recording is passed over."""
+"""RMS below which an excerpt of a recording counts as silent."""
 
 
 @dataclass(frozen=True)
 class Segment:
-    """One stretch at one knob position.
+    """Dry and wet audio at one knob position.
 
     Attributes:
-        dry, wet: (samples,) at 48 kHz; the first `RUN_UP` seconds are there to look back on, not to learn.
-        turns: rotations 0..1 of the circuit's knobs, in the circuit's order.
+        dry, wet: (samples,) at 48 kHz. The first `RUN_UP` seconds are context and not to be learned.
+        turns: rotations 0 to 1 of the circuit's knobs, in the circuit's order.
     """
 
     dry: Audio
@@ -55,17 +56,17 @@ class Segment:
 
 
 class Material:
-    """What is played into the circuit: recordings, and now and then a test signal.
+    """Input signals for a circuit: excerpts of recordings, and some test signals.
 
     Args:
-        files: clean guitar, any rate.
-        synthetic: share of test signals.
-        seconds: length of what is kept of a segment.
-        gain_db: range of gains applied to the recordings.
+        files: clean guitar recordings at any sample rate.
+        synthetic: share of test signals, 0 to 1.
+        seconds: length of a segment without the run-up.
+        gain_db: range of random gains for the recordings.
 
     Raises:
-        TrainingError: no files, or one is shorter than a segment.
-        AudioError: one cannot be read.
+        TrainingError: there are no files, or one is shorter than a segment.
+        AudioError: a file cannot be read.
     """
 
     def __init__(
@@ -82,14 +83,16 @@ class Material:
             audio, rate = read_audio(path)
             signal = resample(choose_channel(audio, path)[None], rate, SAMPLE_RATE)[0]
             if len(signal) < self.length:
-                raise TrainingError(f"{path}: lasts {len(signal) / SAMPLE_RATE:.1f} s; at least {seconds + RUN_UP:g} s")
+                raise TrainingError(
+                    f"{path}: lasts {len(signal) / SAMPLE_RATE:.1f} s; at least {seconds + RUN_UP:g} s needed"
+                )
             self.signals.append(signal)
         if not self.signals:
             raise TrainingError("no recordings to play into the circuit")
 
     @property
     def about(self) -> dict[str, Any]:
-        """What is played, to compare with what a folder was made from."""
+        """Description of the input signals, to compare with that of a data set."""
         return {
             "recordings": fingerprint(self.signals),
             "length": self.length,
@@ -98,7 +101,7 @@ class Material:
         }
 
     def draw(self, rng: np.random.Generator) -> Audio:
-        """A stretch of `length` samples that is not silent, peaks at most 1."""
+        """Return a random signal of `length` samples that is not silent and whose peak is at most 1."""
         if rng.random() < self.synthetic:
             signal = np.asarray(self._test_signal(rng) * decibels(rng.uniform(-40, 0)), np.float32)
         else:
@@ -137,13 +140,13 @@ class Material:
 
 
 class Tones:
-    """High sines and pairs of them, one after the other: what teaches a network not to alias.
+    """Input signals that teach a network not to alias: a series of high sines and pairs of sines.
 
-    Guitars have little above 5 kHz, so a network that has heard only them answers a loud high sine with harmonics
-    that fold back, where the circuit's own, simulated at 8 x 48 kHz, are filtered off.
+    Guitars have little above 5 kHz. A network that was only trained on guitars answers a loud high sine with harmonics
+    that alias. The circuit is simulated at 8 x 48 kHz, so that its own harmonics are filtered out.
 
     Args:
-        seconds: length of what is kept of a segment.
+        seconds: length of a segment without the run-up.
     """
 
     def __init__(self, seconds: float = SECONDS) -> None:
@@ -151,11 +154,14 @@ class Tones:
 
     @property
     def about(self) -> dict[str, Any]:
-        """What is played, to compare with what a folder was made from."""
+        """Description of the input signals, to compare with that of a data set."""
         return {"recordings": "tones", "length": self.length}
 
     def draw(self, rng: np.random.Generator) -> Audio:
-        """Tones of 30 to 150 ms, 0.7 to 18 kHz, -30 to 0 dB, with rounded ends; `length` samples, peaks at most 1."""
+        """Return a random series of tones, `length` samples with a peak of at most 1.
+
+        The tones last 30 to 150 ms with short fades, at 0.7 to 18 kHz and -30 to 0 dB.
+        """
         signal, at = np.zeros(self.length), 0
         while at < self.length:
             n = np.arange(min(int(rng.uniform(0.03, 0.15) * SAMPLE_RATE), self.length - at))
@@ -171,9 +177,16 @@ class Tones:
 
 
 def draw_turns(rng: np.random.Generator, circuit: Circuit) -> dict[str, float]:
-    """A random position: uniform, with the ends and noon more often than by chance; output controls fully up.
+    """Draw a random knob position: uniform, but more often at both ends and in the middle.
 
-    A control that only divides the output is not learned: see `Knob.output`.
+    Output controls are fully up, because the network does not learn them; see `Knob.output`.
+
+    Args:
+        rng: random generator.
+        circuit: the circuit.
+
+    Returns:
+        Rotation 0 to 1 of every knob, by name.
     """
     turns = {}
     for knob in circuit.knobs:
@@ -193,13 +206,25 @@ def generate(
     jobs: int = 1,
     turns: Callable[[np.random.Generator, Circuit], dict[str, float]] = draw_turns,
 ) -> Iterator[int]:
-    """Simulate the segments that `folder` does not hold yet; yields how many of `count` are there after each.
+    """Simulate the segments that a folder does not contain yet.
 
-    Segments appear whole or not at all, so a run can be interrupted anywhere and repeated. `ABOUT` in the folder says
-    what it is made from.
+    Segments are written whole or not at all, so a run can be interrupted at any time and repeated. The file `ABOUT` in
+    the folder describes how it was made.
+
+    Args:
+        circuit: the circuit.
+        folder: folder of the data set. It is created if needed.
+        material: input signals.
+        count: number of segments that the folder should contain.
+        seed: random seed for input signals and knob positions.
+        jobs: simulations to run at the same time.
+        turns: draws the knob position of a segment.
+
+    Yields:
+        The number of segments in the folder, at the start and after every simulation.
 
     Raises:
-        TrainingError: the folder holds segments of another circuit, other recordings or another seed.
+        TrainingError: the folder contains segments of another circuit, other recordings or another seed.
         SpiceError: ngspice failed.
         OSError: the folder cannot be written.
     """
@@ -225,9 +250,9 @@ def generate(
 
 
 def _check_folder(folder: Path, about: dict[str, Any]) -> None:
-    """Raise if a folder's segments are made from something else; else say in it what they are made from.
+    """Raise an error if a folder's segments were made in another way; otherwise write its description.
 
-    A folder of an older version, which does not say it, is taken as it is.
+    Accepts a folder of an older version, which has no description.
     """
     path = folder / ABOUT
     try:
@@ -238,23 +263,26 @@ def _check_folder(folder: Path, about: dict[str, Any]) -> None:
         saved = None
     if not isinstance(saved, dict):
         raise TrainingError(
-            f"{path}: is damaged; remove it if the folder's segments are of this circuit and recordings"
+            f"{path}: is damaged; remove it if the segments in the folder are of this circuit and these recordings"
         )
     differing = [key for key, value in about.items() if saved.get(key) != value]
     if differing and any(folder.glob("[0-9]*.npz")):
         raise TrainingError(
-            f"{folder}: holds segments that differ in {', '.join(differing)} from what is asked for; "
-            "name another folder, or repeat the command that made it"
+            f"{folder}: holds segments that differ in {', '.join(differing)} from this command; "
+            "use another folder, or repeat the command that made it"
         )
     with replacing(path) as part:
         part.write_text(json.dumps(about, indent=2), encoding="utf-8")
 
 
 def load(folder: Path) -> list[Segment]:
-    """The segments that a folder holds, in their order.
+    """Read all segments of a data set, in order.
+
+    Args:
+        folder: folder of the data set.
 
     Raises:
-        TrainingError: there are none, or a file is damaged.
+        TrainingError: the folder contains no segments, or a file is damaged.
     """
     segments = []
     for path in sorted(folder.glob("[0-9]*.npz")):
@@ -265,7 +293,7 @@ def load(folder: Path) -> list[Segment]:
         except (OSError, ValueError, KeyError) as error:
             raise TrainingError(f"{path}: is not a segment of a circuit's data set: {error}") from None
     if not segments:
-        raise TrainingError(f"{folder}: holds no segments; neural-fx circuit makes them")
+        raise TrainingError(f"{folder}: holds no segments; make them with neural-fx circuit")
     return segments
 
 

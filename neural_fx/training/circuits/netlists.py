@@ -1,4 +1,4 @@
-"""What the netlists model, and what their knobs do."""
+"""Describe the circuits of the netlists and their knobs."""
 
 from __future__ import annotations
 
@@ -12,11 +12,14 @@ from neural_fx.errors import TrainingError
 FOLDER = Path(__file__).parent
 
 AUDIO_MIDDLE = 0.15
-"""Where an audio (A) taper stands at half a turn."""
+"""Electrical position of an audio (A) taper at half a turn."""
 
 
 def linear(turn: float) -> float:
-    """B taper.
+    """Return the electrical position of a linear (B) taper.
+
+    Args:
+        turn: rotation, 0 to 1.
 
     >>> linear(0.3)
     0.3
@@ -25,7 +28,10 @@ def linear(turn: float) -> float:
 
 
 def audio(turn: float) -> float:
-    """A taper: an exponential curve through 15 % at half a turn.
+    """Return the electrical position of an audio (A) taper: an exponential curve through 15 % at half a turn.
+
+    Args:
+        turn: rotation, 0 to 1.
 
     >>> [round(audio(turn), 3) for turn in (0, 0.5, 1)]
     [0.0, 0.15, 1.0]
@@ -35,7 +41,10 @@ def audio(turn: float) -> float:
 
 
 def s_shaped(turn: float) -> float:
-    """G (also W) taper: flat at both ends, steep in the middle; 10 % at a quarter turn.
+    """Return the electrical position of an S-shaped (G or W) taper, with 10 % at a quarter turn.
+
+    Args:
+        turn: rotation, 0 to 1.
 
     >>> [round(s_shaped(turn), 3) for turn in (0, 0.25, 0.5, 0.75, 1)]
     [0.0, 0.1, 0.5, 0.9, 1.0]
@@ -45,10 +54,12 @@ def s_shaped(turn: float) -> float:
 
 @dataclass(frozen=True)
 class Knob:
-    """A potentiometer: rotation 0..1, clockwise, to electrical position 0..1.
+    """A potentiometer.
 
     Attributes:
-        output: whether it does nothing but divide the output (a level or volume control).
+        name: name of the knob and of its parameter in the netlist.
+        taper: converts the rotation 0 to 1, clockwise, to the electrical position 0 to 1.
+        output: whether it only divides the output, as a level or volume control.
     """
 
     name: str
@@ -61,9 +72,10 @@ class Circuit:
     """A netlist with knobs.
 
     Attributes:
-        name: of the subcircuit and of the pedal on the command line.
-        title: which unit and revision it is.
-        netlist: file with `.subckt`, nodes `in` and `out`; 1 V is digital full scale.
+        name: name of the pedal on the command line.
+        title: device and revision.
+        netlist: file with a `.subckt` that is named as the file and has nodes `in` and `out`. 1 V is full scale.
+        knobs: its knobs.
     """
 
     name: str
@@ -73,13 +85,17 @@ class Circuit:
 
     @property
     def subcircuit(self) -> str:
+        """Name of the subcircuit in the netlist."""
         return self.netlist.stem
 
     def positions(self, turns: Mapping[str, float]) -> dict[str, float]:
-        """Electrical positions of all knobs; those not named stand at noon.
+        """Return the electrical positions of all knobs.
+
+        Args:
+            turns: rotations 0 to 1 by knob. Missing knobs are in the middle.
 
         Raises:
-            TrainingError: an unknown knob, or a rotation outside 0..1.
+            TrainingError: the circuit has no such knob, or a rotation is outside of 0 to 1.
         """
         known = {knob.name: knob for knob in self.knobs}
         for name, turn in turns.items():
@@ -113,4 +129,4 @@ CIRCUITS = {
         ),
     )
 }
-"""The circuits by name."""
+"""Circuits by name."""

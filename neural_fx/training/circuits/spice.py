@@ -1,8 +1,8 @@
-"""ngspice in batch mode: audio through a netlist, its operating point, its small-signal response.
+"""Run ngspice in batch mode: audio through a netlist, its operating point, and its small-signal response.
 
-What to mind (measured with ngspice 39): a PWL source takes minutes per second of audio, the XSPICE `filesource`
-does not; `.options interp` misplaces samples, so the raw time steps are saved and interpolated here, and the input
-node is checked against the input that was sent.
+Two choices come from measurements with ngspice 39. A PWL source takes minutes per second of audio, so the XSPICE
+`filesource` is used. `.options interp` misplaces samples, so the raw time steps are saved and interpolated here. The
+input node is compared with the input to detect errors.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from neural_fx.errors import TrainingError
 from neural_fx.training.circuits.netlists import FOLDER, Circuit
 
 OVERSAMPLING = 8
-"""Simulation steps per sample: 8 leaves -73, -56 and -62 dB of error (TS808, DS-1, Big Muff at full drive)."""
+"""Simulation steps per sample. At full drive, 8 has errors of -73 (TS808), -56 (DS-1) and -62 dB (Big Muff)."""
 
 
 class SpiceError(TrainingError):
-    """ngspice is missing, failed, or did not compute what was asked."""
+    """ngspice is missing, failed, or returned a wrong result."""
 
 
 def simulate(
@@ -36,21 +36,21 @@ def simulate(
     turns: Mapping[str, float],
     oversampling: int = OVERSAMPLING,
 ) -> NDArray[np.float32]:
-    """The circuit's output for an input, from its operating point on.
+    """Return a circuit's output for an input, starting at its operating point.
 
     Args:
-        circuit: the netlist.
-        audio: (samples,); 1.0 is 1 V.
-        sample_rate: Hz, of input and output.
-        turns: knob rotations 0..1; knobs not named stand at noon.
+        circuit: the circuit.
+        audio: input, (samples,); 1.0 is 1 V.
+        sample_rate: sample rate of input and output in Hz.
+        turns: knob rotations 0 to 1. Missing knobs are in the middle.
         oversampling: time steps per sample.
 
     Returns:
-        (samples,), 1 V is 1.0, without added latency.
+        Output, (samples,), without added latency; 1.0 is 1 V.
 
     Raises:
-        SpiceError: ngspice is not installed, does not converge, or lost the input on the way.
-        TrainingError: an unknown knob or rotation.
+        SpiceError: ngspice is not installed, does not converge, or simulated another input.
+        TrainingError: the circuit has no such knob, or a rotation is outside of 0 to 1.
     """
     rate = sample_rate * oversampling
     sent = resample(np.asarray(audio, np.float32)[None], sample_rate, rate)[0].astype(np.float64)
@@ -70,7 +70,7 @@ def simulate(
         at, values = _read_raw(folder / "out.raw")
     node_in, node_out = (_between(times, at, v) for v in values)
     lost, bend = _rms(node_in - sent), _rms(np.diff(sent, 2))
-    if lost > 1e-3 * max(1e-3, _rms(sent)) + bend / 4:  # the source interpolates linearly: off by up to bend / 8
+    if lost > 1e-3 * max(1e-3, _rms(sent)) + bend / 4:  # the source interpolates linearly, with errors up to bend / 8
         raise SpiceError(f"{circuit.name}: the input node is off by {lost:.2g} V RMS from the input")
     output: NDArray[np.float32] = resample(node_out[None].astype(np.float32), rate, sample_rate)[0, : len(audio)]
     return output
@@ -81,7 +81,7 @@ def _rms(x: NDArray[np.float64]) -> float:
 
 
 def _between(times: NDArray[np.float64], at: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Values at `times` from values at the rising times `at`: cubic Hermite."""
+    """Interpolate values at the rising times `at` to other times, with cubic Hermite polynomials."""
     slopes = np.gradient(values, at)
     i = np.clip(np.searchsorted(at, times, "right") - 1, 0, len(at) - 2)
     step = at[i + 1] - at[i]
@@ -93,7 +93,12 @@ def _between(times: NDArray[np.float64], at: NDArray[np.float64], values: NDArra
 
 
 def operating_point(circuit: Circuit, turns: Mapping[str, float]) -> dict[str, float]:
-    """DC voltages of the circuit's nodes (V), by the names in the netlist."""
+    """Return the DC voltages of a circuit's nodes in V, by the names in the netlist.
+
+    Args:
+        circuit: the circuit.
+        turns: knob rotations 0 to 1. Missing knobs are in the middle.
+    """
     lines = _control(circuit, turns, "V1 in 0 dc 0", ["op", "print all"])
     found = (re.fullmatch(r"(?:x1\.)?(\w+) = (\S+)\s*", line) for line in lines)
     return {match[1]: float(match[2]) for match in found if match}
@@ -102,11 +107,16 @@ def operating_point(circuit: Circuit, turns: Mapping[str, float]) -> dict[str, f
 def frequency_response(
     circuit: Circuit, turns: Mapping[str, float], frequencies: Sequence[float], ratio: tuple[str, str] = ("out", "in")
 ) -> NDArray[np.float64]:
-    """Small-signal gain in dB at each frequency, from one node to another.
+    """Return the small-signal gain between two nodes.
 
     Args:
-        frequencies: Hz, rising, evenly spaced on a log scale.
-        ratio: (output node, input node), by the names in the netlist.
+        circuit: the circuit.
+        turns: knob rotations 0 to 1. Missing knobs are in the middle.
+        frequencies: frequencies in Hz.
+        ratio: output node and input node, by the names in the netlist.
+
+    Returns:
+        Gain in dB at each frequency.
     """
     over, under = (n if n in ("in", "out") else f"x1.{n}" for n in ratio)
     commands = []
@@ -115,7 +125,7 @@ def frequency_response(
     lines = _control(circuit, turns, "V1 in 0 dc 0 ac 1", commands)
     values = [float(line.split(" = ")[1]) for line in lines if line.startswith("vdb(")]
     if len(values) != len(frequencies):
-        raise SpiceError(f"{circuit.name}: ngspice answered {len(values)} of {len(frequencies)} frequencies")
+        raise SpiceError(f"{circuit.name}: ngspice returned {len(values)} of {len(frequencies)} frequencies")
     return np.array(values)
 
 
@@ -149,13 +159,13 @@ def _run(folder: Path, deck: str, *options: str) -> str:
         ["ngspice", "-b", *options, "deck.cir"], cwd=folder, capture_output=True, text=True, check=False, timeout=3600
     )
     wrong = [line for line in (done.stdout + done.stderr).splitlines() if "rror" in line or "too small" in line]
-    if wrong:  # the exit status says nothing: a deck with a .control section always ends with 1
+    if wrong:  # the exit status is not usable: a deck with a .control section always ends with 1
         raise SpiceError(f"ngspice failed: {wrong[0]}")
     return done.stdout
 
 
 def _read_raw(path: Path) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Times (steps,) and voltages (2, steps) of a binary raw file."""
+    """Return the times (steps,) and voltages (2, steps) of a binary raw file."""
     data = path.read_bytes()
     header, _, body = data.partition(b"Binary:\n")
     fields = dict(line.split(": ", 1) for line in header.decode("ascii", "replace").splitlines() if ": " in line)

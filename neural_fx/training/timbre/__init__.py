@@ -1,1 +1,1 @@
-"""Learning a timbre from solo recordings: `neural-fx train-timbre`."""
+"""Train a timbre from solo recordings; used by `neural-fx train-timbre`."""

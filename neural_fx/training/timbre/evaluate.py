@@ -1,4 +1,4 @@
-"""How well a timbre plays again what was played: the measures of the DDSP paper, and their baselines."""
+"""Measure how well a timbre resynthesises recordings, with the measures of the DDSP paper and baselines."""
 
 from __future__ import annotations
 
@@ -21,22 +21,23 @@ from neural_fx.training.timbre.recordings import Solo
 Array = NDArray[Any]
 
 CLEAR = 0.85
-"""Confidence of a frame whose pitch is compared, as in the paper."""
+"""Smallest confidence of a frame whose pitch is compared, as in the paper."""
 
 
 @dataclass(frozen=True)
 class Measures:
-    """Of a resynthesis against its recording.
+    """Differences between resyntheses and their recordings.
 
     Attributes:
-        loudness_l1: mean absolute difference of the loudness in standard deviations of that of all frames, the unit
-            of the paper, which centres and scales its data so.
+        loudness_l1: mean absolute difference of the loudness, in standard deviations of the loudness of all frames.
+            The paper scales its data to this unit.
         loudness_l1_db: the same in dB.
-        f0_l1: mean absolute difference in semitones, over the frames whose pitch is clear in both, as in the paper.
-        within_50_cents: share of these frames.
-        clear: share of the frames with a clear pitch in the recording that have one in the resynthesis, too.
-        spectral_loss: multi-scale.
-        seconds: of recordings.
+        f0_l1: mean absolute difference of the pitch in semitones, over frames whose pitch is clear in both signals, as
+            in the paper.
+        within_50_cents: share of these frames whose pitch is within 50 cents.
+        clear: share of the frames with a clear pitch in the recording that also have one in the resynthesis.
+        spectral_loss: multi-scale spectral loss.
+        seconds: length of the recordings.
     """
 
     loudness_l1: float
@@ -48,19 +49,27 @@ class Measures:
     seconds: float
 
     def as_dict(self) -> dict[str, float]:
-        """Rounded, for a card."""
+        """Return the rounded measures for a data card."""
         return {name: round(value, 4) for name, value in asdict(self).items()}
 
 
 def resynthesise(timbre: Timbre, analysis: Analysis) -> NDArray[np.float32]:
-    """What a timbre makes of an analysis: ((frames - 1) * HOP,) samples."""
+    """Synthesise an analysis with a timbre.
+
+    Args:
+        timbre: the timbre.
+        analysis: pitch, confidence and loudness, (frames,) each.
+
+    Returns:
+        Audio, ((frames - 1) * HOP,).
+    """
     f0, confidence, loudness = (np.asarray(part)[None] for part in analysis)
     direct = Synthesizer((timbre,)).process(Score(f0, confidence, loudness))[0, HOP:]
     return np.asarray(direct + Room(timbre.reverb).process(direct), np.float32)
 
 
 def sines(analysis: Analysis) -> NDArray[np.float32]:
-    """The input itself as bare as it comes: a sine of its pitch and loudness."""
+    """Return a sine with the pitch and loudness of an analysis, as a baseline."""
     gain = np.sqrt(2 * 10 ** (analysis.loudness_db / 10) / a_weight(analysis.f0_hz))
     amplitudes = (gain * (analysis.confidence > 0.5))[None, :, None]
     phases, _ = synthesis.turns(analysis.f0_hz[None], np.zeros(1))
@@ -69,7 +78,15 @@ def sines(analysis: Analysis) -> NDArray[np.float32]:
 
 
 def untrained(shape: Shape, analysis: Analysis) -> NDArray[np.float32]:
-    """What a network with random weights makes of an analysis."""
+    """Synthesise an analysis with a network of random weights, as a baseline.
+
+    Args:
+        shape: sizes of the network.
+        analysis: pitch, confidence and loudness, (frames,) each.
+
+    Returns:
+        Audio, ((frames - 1) * HOP,).
+    """
     torch.manual_seed(0)
     parts = [torch.from_numpy(np.asarray(part, np.float32))[None] for part in analysis]
     white = np.random.default_rng(0).uniform(-1, 1, (1, len(analysis.f0_hz) - 1, HOP)).astype(np.float32)
@@ -79,7 +96,13 @@ def untrained(shape: Shape, analysis: Analysis) -> NDArray[np.float32]:
 
 
 def excerpts(solos: Sequence[Solo], seconds: float = 4.0, most: int = 20) -> list[Solo]:
-    """The loudest stretch of each of some recordings; several of long ones."""
+    """Return excerpts of recordings in which a pitch is clear.
+
+    Args:
+        solos: the recordings.
+        seconds: length of an excerpt; a shorter recording is taken whole.
+        most: largest number of excerpts.
+    """
     hops = round(seconds * RATE / HOP)
     found = []
     for solo in solos:
@@ -91,7 +114,12 @@ def excerpts(solos: Sequence[Solo], seconds: float = 4.0, most: int = 20) -> lis
 
 
 def centroids(audio: Array, frames: Array) -> Array:
-    """Spectral centroids in Hz at some frames, given by their numbers; those too near the ends are left out."""
+    """Return the spectral centroids of frames in Hz. Leaves out frames too near the ends.
+
+    Args:
+        audio: (samples,).
+        frames: frame numbers.
+    """
     half, found = WINDOW // 2, []
     for k in frames:
         part = audio[max(0, k * HOP - half) : k * HOP + half]
@@ -102,12 +130,19 @@ def centroids(audio: Array, frames: Array) -> Array:
 
 
 def measure(pieces: Sequence[Solo], outputs: Sequence[Array]) -> Measures:
-    """Compare outputs with their recordings."""
+    """Compare resyntheses with their recordings.
+
+    Args:
+        pieces: the recordings.
+        outputs: the resynthesis of each, (samples,).
+    """
     loud, pitch, losses, kept = [], [], [], []
     spread = float(np.std(np.maximum(np.concatenate([p.analysis.loudness_db for p in pieces]), -80)))
     for piece, output in zip(pieces, outputs, strict=True):
         heard = analyze(output, RATE, best_method())
-        count = min(len(heard.f0_hz), len(piece.analysis.f0_hz)) - 6  # its ends look past the piece
+        count = (
+            min(len(heard.f0_hz), len(piece.analysis.f0_hz)) - 6
+        )  # the analysis windows at its ends reach beyond the excerpt
         here = slice(6, count)
         wanted = Analysis(*(part[here] for part in piece.analysis))
         got = Analysis(*(part[here] for part in heard))
@@ -131,5 +166,5 @@ def measure(pieces: Sequence[Solo], outputs: Sequence[Array]) -> Measures:
 
 
 def _played(analysis: Analysis) -> Array:
-    """Frames that are not silence."""
+    """Return which frames are not silent."""
     return np.asarray(analysis.loudness_db > -80)

@@ -1,4 +1,4 @@
-"""A trained timbre as a file."""
+"""Write a trained timbre to a file."""
 
 from __future__ import annotations
 
@@ -17,16 +17,24 @@ from neural_fx.training.timbre.loop import Trainer
 from neural_fx.training.timbre.recordings import Solo
 
 _INAUDIBLE = 1e-4
-"""Of the reverb's energy, what may be cut off at its end."""
+"""Share of the reverb's energy that may be cut off at its end."""
 
 
 def save_timbre(
     path: Path, trainer: Trainer, solos: Sequence[Solo], name: str, metadata: Mapping[str, Any] | None = None
 ) -> None:
-    """Write the best weights of a training, with the habits of its recordings.
+    """Write the best weights of a training and the habits of its recordings to a timbre file.
+
+    Args:
+        path: the file to write.
+        trainer: the trainer. Its model gets the best weights.
+        solos: all recordings of the training.
+        name: name of the timbre.
+        metadata: further entries of the metadata.
 
     Raises:
         OSError: the file cannot be written.
+        TrainingError: the recordings have no tones.
     """
     model = trainer.model
     model.load_state_dict(trainer.best)

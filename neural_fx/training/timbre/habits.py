@@ -1,4 +1,4 @@
-"""How an instrument is played, from recordings: register, dynamics, attacks, releases, vibrato."""
+"""Measure how an instrument is played in recordings: register, dynamics, attacks, releases and vibrato."""
 
 from __future__ import annotations
 
@@ -16,21 +16,24 @@ from neural_fx.training.timbre.recordings import Solo
 Array = NDArray[Any]
 FRAME = HOP / RATE
 _BLUR = 0.02
-"""Seconds that the analysis window adds to every rise."""
+"""Seconds that the analysis window adds to every attack."""
 
 
 def find_habits(solos: Sequence[Solo]) -> Habits:
-    """Percentiles of the tones of recordings, medians over their notes.
+    """Measure the habits of recordings: percentiles of pitch and loudness, and medians over notes.
+
+    Args:
+        solos: the recordings.
 
     Raises:
-        TrainingError: no tones.
+        TrainingError: the recordings have no tones.
     """
     played = [a.voiced & (a.loudness_db > a.loudness_db.max() - 50) for a in (s.analysis for s in solos)]
     f0 = np.array([np.median(s.analysis.f0_hz[a:b]) for s in solos for a, b in notes(s.analysis, 0.1)])
     loudness = np.concatenate([s.analysis.loudness_db[p] for s, p in zip(solos, played, strict=True)])
     if not len(f0):
         raise TrainingError("no tones in the recordings")
-    low, high = np.percentile(f0, (5, 95))  # double stops leave some an octave below
+    low, high = np.percentile(f0, (5, 95))  # double stops put some estimates an octave too low
     quiet, usual, loud = np.percentile(loudness, (10, 50, 90))
     attacks, slopes, rates, depths = [], [], [], []
     for solo in solos:
@@ -55,7 +58,12 @@ def find_habits(solos: Sequence[Solo]) -> Habits:
 
 
 def notes(analysis: Analysis, shortest: float = 0.3) -> Iterator[tuple[int, int]]:
-    """First and last frame of stretches with a clear pitch that does not leap."""
+    """Yield the ranges of frames with a clear pitch that does not leap: first frame, and frame after the last.
+
+    Args:
+        analysis: pitch, confidence and loudness.
+        shortest: shortest range in seconds.
+    """
     steps = np.abs(np.diff(np.log2(analysis.f0_hz), prepend=np.log2(analysis.f0_hz[0])))
     steady = analysis.voiced & (steps < 0.03)
     edges = np.flatnonzero(np.diff(np.concatenate(([0], steady.astype(int), [0]))))
@@ -65,7 +73,7 @@ def notes(analysis: Analysis, shortest: float = 0.3) -> Iterator[tuple[int, int]
 
 
 def _attack(loudness: Array, begin: int, end: int) -> list[float]:
-    """Seconds from 20 dB below a note's level to 3 dB below it, if it begins from there."""
+    """Return the seconds from 20 dB to 3 dB below a note's level; nothing if the note does not begin that low."""
     level = np.median(loudness[begin + 25 : begin + 125]) if end - begin > 50 else loudness[begin:end].max()
     full = begin + int(np.argmax(loudness[begin:end] >= level - 3))
     before = np.flatnonzero(loudness[max(0, full - 125) : full] < level - 20)
@@ -73,7 +81,7 @@ def _attack(loudness: Array, begin: int, end: int) -> list[float]:
 
 
 def _release(loudness: Array, begin: int, end: int) -> list[float]:
-    """dB per second from 5 to 25 dB below a note's level, if it ends that far."""
+    """Return the slope in dB per second from 5 to 25 dB below a note's level; nothing if it does not fall that low."""
     level = np.median(loudness[begin:end])
     last = begin + int(np.flatnonzero(loudness[begin:end] >= level - 5)[-1])
     low = np.flatnonzero(loudness[last : last + 250] < level - 25)
@@ -81,7 +89,7 @@ def _release(loudness: Array, begin: int, end: int) -> list[float]:
 
 
 def _vibrato(f0: Array) -> list[tuple[float, float]]:
-    """Rate in Hz and depth in cents of what swings at 4 to 8 Hz in a note of 0.6 s or more."""
+    """Return the rate in Hz (4 to 8) and the depth in cents of a note's vibrato; nothing for notes under 0.6 s."""
     if len(f0) * FRAME < 0.6:
         return []
     cents = 1200 * np.log2(f0[25:-10] / np.median(f0))

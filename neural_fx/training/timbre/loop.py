@@ -1,4 +1,4 @@
-"""The training loop of a timbre: random segments, multi-scale spectral loss, checkpoints."""
+"""Train a timbre on random segments with a multi-scale spectral loss, keep the best weights, and checkpoint."""
 
 from __future__ import annotations
 
@@ -31,28 +31,28 @@ from neural_fx.training.timbre.model import LOUDNESS, ROOM, TimbreModel, loudnes
 from neural_fx.training.timbre.recordings import Segments, Solo, split
 
 VALIDATION = 12
-"""Segments of the validation part."""
+"""Number of validation segments."""
 
 
 ENOUGH = 1400
-"""Steps at the default settings after which a timbre has learned what it will; the bundled ones took 1426 to 1654."""
+"""Steps that a training usually needs at the default settings. The bundled timbres took 1426 to 1654."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What the loop can be told.
+    """Settings of a training.
 
     Attributes:
-        minutes: wall time; the learning rate falls to its end over it.
+        minutes: wall time of the training. The learning rate falls over this time.
         seconds: length of a segment.
         batch: segments per step.
         rate: peak learning rate of Adam.
-        device: ``cpu`` or another of torch.
+        device: torch device, such as ``cpu``.
         threads: cores to use on the CPU.
-        seed: of the start weights and the segments drawn.
-        validate_every: steps between validations; after a minute one is due whatever the number of steps.
-        room: learn a room's impulse response; dry recordings of single notes are better without, as it would be tuned
-            to those notes.
+        seed: random seed for the initial weights and the segments.
+        validate_every: steps between validations. One is also due after a minute.
+        room: whether to learn the impulse response of a room. Turn it off for dry recordings of single notes, because
+            it would be tuned to these notes.
     """
 
     minutes: float = 30.0
@@ -68,7 +68,15 @@ class Settings:
 
 @dataclass(frozen=True)
 class Progress:
-    """Where the training stands; losses are spectral, plus a share for loudness; NaN before the first validation."""
+    """Progress of a training. Losses are the spectral loss plus a share of the loudness loss.
+
+    Attributes:
+        step: steps done so far.
+        fraction: share of the time that is used, 0 to 1.
+        loss: loss of the last step; NaN before the first.
+        validation: loss of the last validation; NaN before the first.
+        best: lowest validation loss; infinity before the first.
+    """
 
     step: int
     fraction: float
@@ -78,14 +86,22 @@ class Progress:
 
 
 class Trainer:
-    """Learns a timbre from solo recordings. Weights, optimiser and step go into a checkpoint and come back from it.
+    """Train a timbre on solo recordings. A training can be saved to a checkpoint and continued from it.
 
     Args:
-        shape: of the network.
-        solos: analysed recordings; `split` says which of them are held out.
+        shape: sizes of the network.
+        solos: analysed recordings. `split` chooses those for validation.
+        settings: settings of the training.
+
+    Attributes:
+        model: model with the current weights.
+        best: best weights so far.
+        best_loss: their validation loss.
+        learned, held_out: recordings for training and for validation.
+        course: steps, time and validation losses so far.
 
     Raises:
-        TrainingError: no stretch is long enough, or the device is missing.
+        TrainingError: no part of the recordings is long enough, or torch cannot use the device.
     """
 
     def __init__(self, shape: Shape, solos: Sequence[Solo], settings: Settings = Settings()) -> None:
@@ -134,13 +150,13 @@ class Trainer:
 
     @property
     def enough(self) -> float:
-        """Steps that a training needs as a rule, with segments of these settings; fewer are too few to judge by."""
+        """Steps that a training usually needs with these settings. After fewer, the result says little."""
         plain = Settings()
         return ENOUGH * plain.seconds * plain.batch / (self.settings.seconds * self.settings.batch)
 
     @property
     def fraction(self) -> float:
-        """How much of the time is spent: 0 to 1."""
+        """Share of the time that is used, 0 to 1."""
         return min(1.0, self.elapsed / (60 * self.settings.minutes))
 
     def run(
@@ -148,10 +164,10 @@ class Trainer:
         report: Callable[[Progress], None] = lambda progress: None,
         tick: Callable[[Progress], None] = lambda progress: None,
     ) -> None:
-        """Train until the time is up. Interrupting leaves the best weights in `best`.
+        """Train until the time is up. An exception leaves the best weights in `best`.
 
-        Every step draws from random numbers of its own, so an interrupted training goes on with those that it would
-        have had.
+        Every step draws its segments with a random generator of its own. So an interrupted training continues with the
+        same segments as an uninterrupted one.
 
         Args:
             report: called after every validation.
@@ -172,11 +188,15 @@ class Trainer:
         tick(self.progress(loss))
 
     def validate(self) -> Progress:
-        """Measure the weights as they stand; the best ones are kept in `best`."""
+        """Validate the current weights, and keep them in `best` if they are the best so far."""
         return self._validate(self.fraction, math.nan)
 
     def progress(self, loss: float = math.nan) -> Progress:
-        """Where the training stands, by its last validation."""
+        """Return the progress as of the last validation.
+
+        Args:
+            loss: loss of the last step.
+        """
         last = self.course.points[-1][2] if self.course.points else math.nan
         return Progress(self.step, self.fraction, loss, last, self.best_loss)
 
@@ -207,7 +227,7 @@ class Trainer:
 
     @cached_property
     def about(self) -> dict[str, object]:
-        """What this training is of, to compare with what a checkpoint is of."""
+        """Description of this training, to compare with that of a checkpoint."""
         settings = self.settings
         return {
             "shape of the network": repr(self.model.shape),
@@ -220,10 +240,10 @@ class Trainer:
         }
 
     def save(self, path: Path) -> None:
-        """Write a checkpoint (safetensors: numbers and text, nothing that could run), whole or not at all.
+        """Write a checkpoint, whole or not at all.
 
         Raises:
-            OSError: it cannot be written.
+            OSError: the file cannot be written.
         """
         adam = self.optimizer.state_dict()["state"]
         about = {**self.about, "seed": self.seed}
@@ -231,13 +251,16 @@ class Trainer:
         write_checkpoint(path, state)
 
     def load(self, path: Path) -> list[str]:
-        """Go on from a checkpoint: its weights, best weights, optimiser, time spent and random numbers.
+        """Continue from a checkpoint: its weights, best weights, optimiser state, time and random seed.
+
+        Args:
+            path: file that `save` wrote.
 
         Returns:
-            Remarks, each a sentence.
+            Remarks about settings that differ, each a sentence.
 
         Raises:
-            TrainingError: it is damaged, or of another training.
+            TrainingError: the checkpoint is damaged or belongs to another training.
         """
         try:
             state = read_checkpoint(path)
@@ -249,7 +272,7 @@ class Trainer:
             self.model.load_state_dict(state.best)
             self.model.load_state_dict(state.model)
             self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state.adam})
-        except Exception as error:  # torch says of shapes and types what it likes
+        except Exception as error:  # torch raises several kinds of errors for shapes and types
             raise TrainingError(f"{path}: is not a checkpoint of this training: {error}") from None
         self.best = {name: value.to(self.settings.device) for name, value in state.best.items()}
         self.seed = seed

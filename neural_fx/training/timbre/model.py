@@ -1,7 +1,7 @@
-"""The decoder and synthesiser of `neural_fx.timbre` in torch, to learn by gradients.
+"""Implement the decoder and synthesiser of `neural_fx.timbre` in torch for training.
 
-Same numbers as `neural_fx.timbre.decoder`, which plays them without torch. The bank of harmonics runs in the compiled
-kernels in both directions; noise, reverb and loss are torch's.
+The results equal those of `neural_fx.timbre.decoder`, which runs without torch. The harmonics run forward and backward
+in the compiled kernels. Noise, reverb and losses run in torch.
 """
 
 from __future__ import annotations
@@ -20,22 +20,33 @@ from neural_fx.timbre.decoder import GATE, RATIO, Shape
 from neural_fx.timbre.synthesis import BANDS, TAPS
 
 DELAY = 480
-"""Samples after which the room answers; what comes sooner is the instrument, and the decoder's to learn."""
+"""Samples before the room responds. Anything earlier belongs to the instrument and is left to the decoder."""
 LOUDNESS = 0.3
-"""Weight of a dB of loudness beside the spectral loss."""
+"""Weight of 1 dB of loudness difference, relative to the spectral loss."""
 ROOM = 2.0
-"""Weight of the energy of the room's answer, so that it is no second instrument."""
+"""Weight of the energy of the room's response, so that it does not learn parts of the instrument."""
 SIZES = (2048, 1024, 512, 256, 128, 64)
-"""FFT sizes of the multi-scale spectral loss, each with three quarters of overlap."""
+"""FFT sizes of the multi-scale spectral loss. Windows overlap by three quarters."""
 
 
 def exp_sigmoid(x: Tensor) -> Tensor:
-    """2 sigmoid(x)^ln(10) + 1e-7 (Engel et al. 2020): positive, and gentle where it is small."""
+    """Return 2 sigmoid(x)^ln(10) + 1e-7, a positive function with small gradients at small values.
+
+    Engel et al., "DDSP: Differentiable digital signal processing" (2020).
+    """
     return 2 * torch.exp(math.log(10.0) * F.logsigmoid(x)) + 1e-7
 
 
 def bank(phases: Tensor, amplitudes: Tensor) -> Tensor:
-    """`synthesis.harmonics` in torch, for a GPU: (batch, samples) phases in turns, (batch, frames, count)."""
+    """Synthesise harmonics as `synthesis.harmonics`, but in torch for a GPU.
+
+    Args:
+        phases: phases of the fundamental in turns, (batch, samples).
+        amplitudes: (batch, frames, harmonics).
+
+    Returns:
+        (batch, samples).
+    """
     batch, frames, count = amplitudes.shape
     way = torch.arange(HOP, device=amplitudes.device) / HOP
     out = amplitudes.new_zeros(batch, frames - 1, HOP)
@@ -48,7 +59,10 @@ def bank(phases: Tensor, amplitudes: Tensor) -> Tensor:
 
 
 class Harmonics(torch.autograd.Function):
-    """`synthesis.harmonics` with its gradient by the amplitudes; (batch, samples), (batch, frames, count)."""
+    """Run `synthesis.harmonics` with gradients for the amplitudes.
+
+    Takes phases, (batch, samples), and amplitudes, (batch, frames, harmonics), and returns (batch, samples).
+    """
 
     @staticmethod
     def forward(ctx: Any, phases: Tensor, amplitudes: Tensor) -> Tensor:
@@ -73,7 +87,7 @@ def _mlp(inputs: int, hidden: int) -> nn.Sequential:
 
 
 class TimbreModel(nn.Module):
-    """Pitch, confidence and loudness in, audio out.
+    """Synthesise audio from pitch, confidence and loudness.
 
     Args:
         shape: sizes of the network.
@@ -109,11 +123,18 @@ class TimbreModel(nn.Module):
         self.register_buffer("numbers", numbers, persistent=False)
 
     def impulse_response(self) -> Tensor:
-        """(taps,): the room's answer, the direct sound left out."""
+        """Return the impulse response of the room without the direct sound, (taps,)."""
         return self.reverb * self.decay
 
     def controls(self, f0_hz: Tensor, confidence: Tensor, loudness_db: Tensor) -> tuple[Tensor, Tensor]:
-        """(batch, frames) each -> amplitudes (batch, frames, harmonics), noise magnitudes (batch, frames, BANDS)."""
+        """Return the amplitudes of the harmonics and the magnitudes of the noise bands.
+
+        Args:
+            f0_hz, confidence, loudness_db: (batch, frames).
+
+        Returns:
+            Amplitudes, (batch, frames, harmonics), and magnitudes, (batch, frames, BANDS).
+        """
         pitch, loudness = torch.log2(f0_hz / 261.6256) / 2, (loudness_db + 35) / 20
         zp = self.pitch(torch.stack((pitch, confidence), -1))
         zl = self.loudness(loudness[..., None])
@@ -133,11 +154,11 @@ class TimbreModel(nn.Module):
         return tones * gain * gate, noise * gain
 
     def forward(self, f0_hz: Tensor, confidence: Tensor, loudness_db: Tensor, white: Tensor) -> Tensor:
-        """Synthesise.
+        """Synthesise audio.
 
         Args:
             f0_hz, confidence, loudness_db: (batch, frames).
-            white: (batch, frames - 1, HOP) uniform noise.
+            white: uniform noise in -1 to 1, (batch, frames - 1, HOP).
 
         Returns:
             (batch, (frames - 1) * HOP).
@@ -172,9 +193,16 @@ def _a_weight(hz: Tensor) -> Tensor:
 
 
 def spectral_loss(audio: Tensor, target: Tensor, sizes: tuple[int, ...] = SIZES) -> Tensor:
-    """Multi-scale spectral loss (Wang et al. 2019, Engel et al. 2020): L1 of magnitudes plus L1 of their logarithms.
+    """Return the multi-scale spectral loss: L1 of magnitudes plus L1 of their logarithms, summed over FFT sizes.
 
-    Summed over the FFT sizes; (batch, samples) each.
+    Wang et al. (2019), Engel et al. (2020).
+
+    Args:
+        audio, target: (batch, samples).
+        sizes: FFT sizes.
+
+    Returns:
+        A scalar.
     """
     loss = audio.new_zeros(())
     for size in sizes:
@@ -184,14 +212,29 @@ def spectral_loss(audio: Tensor, target: Tensor, sizes: tuple[int, ...] = SIZES)
 
 
 def loudness_loss(audio: Tensor, target: Tensor) -> Tensor:
-    """Mean absolute difference of the A-weighted loudness in dB; below -80 dB nothing counts."""
+    """Return the mean absolute difference of the A-weighted loudness in dB, with a floor of -80 dB.
+
+    Args:
+        audio, target: (batch, samples).
+
+    Returns:
+        A scalar.
+    """
     weights = _a_weight(torch.fft.rfftfreq(WINDOW, 1 / RATE, device=audio.device))
     a, b = ((magnitudes(x, WINDOW) ** 2 * weights).sum(-1) * (16 / 3 / WINDOW**2) for x in (audio, target))
     return 10 * F.l1_loss(torch.log10(a + 1e-8), torch.log10(b + 1e-8))
 
 
 def magnitudes(audio: Tensor, size: int) -> Tensor:
-    """(batch, frames, bins) magnitudes of Hann windows."""
+    """Return the magnitude spectra of Hann windows that overlap by three quarters.
+
+    Args:
+        audio: (batch, samples).
+        size: samples of a window.
+
+    Returns:
+        (batch, frames, size / 2 + 1).
+    """
     windows = audio.unfold(1, size, size // 4) * torch.hann_window(size, device=audio.device)
     spectra = torch.fft.rfft(windows)
     found: Tensor = torch.sqrt(spectra.real**2 + spectra.imag**2 + 1e-14)

@@ -1,4 +1,4 @@
-"""Solo recordings, analysed once, cut into segments; some are never trained on."""
+"""Read and analyse solo recordings, split them into training and validation parts, and draw segments."""
 
 from __future__ import annotations
 
@@ -25,20 +25,24 @@ from neural_fx.training.channels import mix_channels
 Array = NDArray[Any]
 
 MANY = 16
-"""From this many recordings on, every eighth (in a shuffled order) is held out; of fewer, the last tenth of each."""
+"""Number of recordings from which on every eighth, in shuffled order, is for validation.
+
+With fewer, it is the last tenth of each.
+"""
 SAMPLE = re.compile(r"-sample-\d+-(recorded|played)$")
-"""How the names of a report's samples end."""
+"""End of the names of a report's audio samples."""
 QUIET_DB = 55.0
-"""How far below the loudest a frame may be to count as played."""
+"""Range in dB below the loudest frame in which a frame counts as played."""
 
 
 @dataclass(frozen=True)
 class Solo:
-    """A recording and what it plays.
+    """A solo recording and its analysis.
 
     Attributes:
-        audio: (samples,) float32 at 48 kHz.
-        analysis: of all of it.
+        name: name of the recording.
+        audio: (samples,), float32, at 48 kHz.
+        analysis: pitch, confidence and loudness of the whole recording.
     """
 
     name: str
@@ -47,21 +51,26 @@ class Solo:
 
     @property
     def frames(self) -> int:
-        """Frames with audio up to the next one."""
+        """Number of whole hops of audio."""
         return len(self.audio) // HOP
 
     def cut(self, start: int, hops: int) -> Solo:
-        """`hops` hops from a frame on, with the frame that ends them."""
+        """Return an excerpt, with the analysis frame at its end.
+
+        Args:
+            start: first frame.
+            hops: length in hops.
+        """
         a = self.analysis
         part = Analysis(*(values[start : start + hops + 1] for values in a))
         return Solo(self.name, self.audio[start * HOP : (start + hops) * HOP], part)
 
 
 def find(folder: Path) -> list[Path]:
-    """The audio files in a folder, but for the samples of a report that was written there.
+    """Return the audio files in a folder, without the audio samples of reports.
 
     Raises:
-        TrainingError: there are none.
+        TrainingError: the folder contains no audio files.
     """
     files = [p for p in audio_files(folder) if not SAMPLE.search(p.stem)]
     if not files:
@@ -75,13 +84,13 @@ def load(
     """Read and analyse recordings.
 
     Args:
-        files: audio of any rate; channels that are not empty are averaged.
-        cache: a folder that keeps the analyses.
+        files: audio files at any sample rate. Channels that are not empty are averaged.
+        cache: folder in which to keep the analyses.
         report: called with the number of files done.
 
     Raises:
         AudioError: a file cannot be read.
-        TrainingError: nothing in them has a pitch.
+        TrainingError: no recording has a pitch.
     """
     solos = []
     for done, path in enumerate(files, 1):
@@ -103,7 +112,7 @@ def _analysed(signal: Array, path: Path, cache: Path | None) -> Analysis:
     if (known := _kept(kept, 1 + len(signal) // HOP)) is not None:
         return known
     found = analyze(signal, RATE, method)
-    with suppress(OSError):  # what cannot be kept is analysed again the next time
+    with suppress(OSError):  # without its file, the recording is analysed again the next time
         cache.mkdir(parents=True, exist_ok=True)
         with replacing(kept) as part, part.open("wb") as file:
             np.savez(file, f0_hz=found.f0_hz, confidence=found.confidence, loudness_db=found.loudness_db)
@@ -111,7 +120,7 @@ def _analysed(signal: Array, path: Path, cache: Path | None) -> Analysis:
 
 
 def _kept(path: Path, frames: int) -> Analysis | None:
-    """Return an analysis from its file; None if there is none, or a damaged one."""
+    """Return an analysis from its file; None if the file is missing or damaged."""
     try:
         with np.load(path, allow_pickle=False) as data:
             found = Analysis(data["f0_hz"], data["confidence"], data["loudness_db"])
@@ -122,7 +131,15 @@ def _kept(path: Path, frames: int) -> Analysis | None:
 
 
 def split(solos: Sequence[Solo], seed: int = 0) -> tuple[list[Solo], list[Solo]]:
-    """To learn from, and never heard while learning."""
+    """Split recordings into those to train on and those for validation.
+
+    Args:
+        solos: the recordings.
+        seed: random seed for the choice.
+
+    Returns:
+        Recordings, or parts of them, for training and for validation.
+    """
     if len(solos) >= MANY:
         order = np.random.default_rng(seed).permutation(len(solos))
         out = set(order[::8].tolist())
@@ -136,13 +153,14 @@ def split(solos: Sequence[Solo], seed: int = 0) -> tuple[list[Solo], list[Solo]]
 
 
 class Segments:
-    """Random stretches of recordings in which something is played.
+    """Draw random segments of recordings in which most frames are played.
 
     Args:
-        hops: length of a stretch.
+        solos: the recordings.
+        hops: length of a segment in hops.
 
     Raises:
-        TrainingError: no recording is that long.
+        TrainingError: no recording has such a segment.
     """
 
     def __init__(self, solos: Sequence[Solo], hops: int) -> None:
@@ -163,7 +181,15 @@ class Segments:
             )
 
     def draw(self, rng: np.random.Generator, count: int) -> tuple[Array, Array, Array, Array]:
-        """Audio (count, hops * HOP); f0, confidence and loudness (count, hops + 1)."""
+        """Draw segments.
+
+        Args:
+            rng: random generator.
+            count: number of segments.
+
+        Returns:
+            Audio, (count, hops * HOP), then f0 in Hz, confidence and loudness in dB, (count, hops + 1) each.
+        """
         cuts = [
             self.solos[i].cut(start, self.hops) for i, start in self.starts[rng.integers(len(self.starts), size=count)]
         ]

@@ -1,4 +1,4 @@
-"""What a trained timbre is worth, to look at and listen to: measures, spectrograms, curves, samples."""
+"""Write the report of a trained timbre: measures, spectrograms, curves and audio samples."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from neural_fx.training.timbre.recordings import Solo
 
 @dataclass(frozen=True)
 class Findings:
-    """Measures on recordings that were held out.
+    """Measures on recordings that were not trained on.
 
     Attributes:
-        timbre: of the trained one.
-        untrained, sine: baselines: random weights, and a sine of the same pitch and loudness.
-        words: sentences.
+        timbre: measures of the trained timbre.
+        untrained, sine: measures of the baselines: random weights, and a sine of the same pitch and loudness.
+        words: advice, in sentences.
     """
 
     timbre: Measures
@@ -40,31 +40,31 @@ class Findings:
     words: tuple[str, ...]
 
     def as_dict(self) -> dict[str, dict[str, float]]:
-        """For a card."""
+        """Return the measures for a data card."""
         return {name: getattr(self, name).as_dict() for name in ("timbre", "untrained", "sine")}
 
 
 def examine(
     path: Path, held_out: Sequence[Solo], course: Course | None = None, enough: float = 0.0
 ) -> tuple[Findings, list[Solo], list[Any]]:
-    """Measure a timbre file on recordings it was not trained on.
+    """Measure a timbre file on recordings that it was not trained on.
 
     Args:
-        path: the timbre.
+        path: the timbre file.
         held_out: the recordings.
-        course: of the training, if it is known.
-        enough: steps that such a training needs as a rule.
+        course: steps and time of the training; None if they are not known.
+        enough: steps that such a training usually needs.
 
     Returns:
-        The findings, the excerpts that were measured, and what the timbre makes of them.
+        The findings, the excerpts that were measured, and their resyntheses.
 
     Raises:
-        TrainingError: nothing in the recordings that were held out can be measured.
+        TrainingError: the recordings have no excerpt with a clear pitch.
     """
     timbre = read_timbre(path)
     pieces = excerpts(held_out)
     if not pieces:
-        raise TrainingError("the recordings that were held out have no stretch with a clear pitch; record more")
+        raise TrainingError("the validation recordings have no part with a clear pitch; record more")
     outputs = [resynthesise(timbre, piece.analysis) for piece in pieces]
     own = measure(pieces, outputs)
     bare = measure(pieces, [sines(piece.analysis) for piece in pieces])
@@ -75,13 +75,13 @@ def examine(
         f"spectral loss {own.spectral_loss:.2f}; untrained {random.spectral_loss:.2f}, a sine {bare.spectral_loss:.2f}",
     ]
     if own.seconds < 20:
-        words.append("few held-out seconds: record more to trust these numbers")
+        words.append("few seconds of validation audio: record more to trust these numbers")
     words += _advice(own.spectral_loss > 0.7 * random.spectral_loss, course, enough)
     return Findings(own, random, bare, tuple(words)), pieces, outputs
 
 
 def _advice(poor: bool, course: Course | None, enough: float) -> list[str]:
-    """Return what to do next; a training that was too short says nothing about the recordings."""
+    """Return what to do next. After a training that was too short, only its time is mentioned."""
     if course is not None and course.steps < enough:
         minutes = course.minutes_for(enough)
         return [f"too short: {course}; train for {minutes} minute{'s' if minutes > 1 else ''} (--minutes {minutes})"]
@@ -94,12 +94,15 @@ def write_report(path: Path, trainer: Trainer) -> Findings:
     """Write STEM.html, STEM.png and STEM-sample-N-{recorded,played}.flac beside a timbre file.
 
     Args:
-        path: of the timbre, written before.
-        trainer: after training.
+        path: the timbre file, which must exist.
+        trainer: the trainer, after training.
+
+    Returns:
+        The measures that the report shows.
 
     Raises:
-        TrainingError: nothing in the recordings that were held out can be measured.
-        AudioError: a sample cannot be written.
+        TrainingError: the validation recordings have no excerpt with a clear pitch.
+        AudioError: an audio sample cannot be written.
         OSError: another file cannot be written.
     """
     findings, pieces, outputs = examine(path, trainer.held_out, trainer.course, trainer.enough)
@@ -130,7 +133,7 @@ def write_report(path: Path, trainer: Trainer) -> Findings:
 
 
 def _samples(stem: Path, pieces: Sequence[Solo], outputs: Sequence[Any]) -> str:
-    """Write what was recorded and what is played as files, and return players of them."""
+    """Write excerpts and their resyntheses to files, and return players of them."""
     players = []
     for i, (piece, output) in enumerate(zip(pieces, outputs, strict=True), 1):
         for kind, audio in (("recorded", piece.audio), ("played", output)):

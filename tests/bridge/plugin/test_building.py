@@ -35,7 +35,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_missing_framework_is_named(tmp_path: Path) -> None:
-    with pytest.raises(BridgeError, match=r"apt-get install dpf-source\) or say where it is with --dpf"):
+    with pytest.raises(BridgeError, match=r"apt-get install dpf-source\) or give its folder with --dpf"):
         build(tmp_path / "build", dpf=tmp_path)
     assert not (tmp_path / "build").exists()
 

@@ -203,7 +203,7 @@ def test_channels_are_chosen_and_named() -> None:
         (np.stack((x, x)), x, None),
         (np.stack((0 * x, x)), x, "only the right one has a signal"),
         (np.stack((x, 0 * x + np.float32(0.2))), x, "only the left one has a signal"),
-        (np.stack((x, np.tanh(9 * x))), x, "differ; the left one is used"),
+        (np.stack((x, np.tanh(9 * x))), x, "differ; using the left one"),
     ]
     for audio, expected, words in cases:
         said: list[str] = []

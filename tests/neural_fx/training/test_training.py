@@ -290,7 +290,7 @@ def test_knobs_are_learned_from_several_recordings(run: Run, tmp_path: Path) -> 
         (["--knob", "gain=0"], "one for each pair"),
         (["--knob", "gain=0", "--knob", "tone=1"], "same knobs"),
         (["--knob", "gain=0", "--knob", "gain=2"], "NAME=VALUE"),
-        ([], "is a .nam file"),
+        ([], "expected a file name that ends in .nam"),
         (["--knob", "gain=0", "--knob", "gain=1", "--arch", "lstm"], "WaveNet"),
     ]:
         status, _, err = run(*command, *wrong, "--overwrite")
