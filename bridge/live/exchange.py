@@ -126,7 +126,7 @@ class Exchange:
 
     def connected(self, own: str, other: str, made: bool) -> bool:
         """Report a port connection that was made or undone, and return whether the worker will hear of it."""
-        text = json.dumps([own, other, made]).encode()
+        text = json.dumps([own, other, made], ensure_ascii=False).encode()
         return self._send(b"C" + CONNECTION.pack(len(text)) + text)
 
     def end(self, reason: str = "") -> None:
