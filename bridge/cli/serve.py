@@ -92,7 +92,7 @@ def serve(
     if hasattr(signal, "SIGHUP"):
         signal.signal(signal.SIGHUP, lambda number, frame: hangups.append(number))
     # Until the worker runs, a signal ends the command at once: an audio server may not answer for a long time.
-    worker = Worker(options, lambda sentence: console.print(sentence, highlight=False, markup=False))
+    worker = Worker(options, lambda sentence: console.print(sentence, highlight=False, markup=False, soft_wrap=True))
     with postponed() as ending:
         try:
             gc.collect()

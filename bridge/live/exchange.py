@@ -23,7 +23,7 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from bridge.live.ring import Counters, Ring
+from bridge.live.ring import BLOCKS, Counters, Ring
 from bridge.priority import hurry
 
 Audio = NDArray[np.float32]
@@ -66,7 +66,6 @@ class Exchange:
         self.frames, self.rate = frames, rate
         self.back = np.zeros((channels, frames), np.float32)
         self.before = np.zeros((channels, frames), np.float32)
-        self.owed = 0  # late blocks that are still to come and must not be played
         self.sent = True  # whether the period before went to the worker, so that an answer to it will come
         self.ended = threading.Event()
         self.reason = ""
@@ -88,7 +87,7 @@ class Exchange:
         if not self.playing:
             return
         begins_note = len(message) == 3 and message[0] & 0xF0 == 0x90 and message[2] > 0
-        if begins_note and (self.to_worker.full or self._release_due):
+        if begins_note and (self._release_due or not self._room()):
             self.counters.add("midi_lost")
         elif not self._send(b"M" + MIDI.pack(min(len(message), 255), offset) + message[:255]):
             self._release_due = True
@@ -100,23 +99,34 @@ class Exchange:
             self.back[:] = 0
             return self.back
         self.counters.add("periods")
-        expected, self.sent = self.sent, self.to_worker.put(block)  # not sent: the worker is a whole ring behind
+        # The worker answers every block. Its first block of silence is number 0, the answer to the first period 1.
+        newest = self.to_worker.written
+        expected, due = self.sent, newest if self.sent else newest + 1
+        self._skip_to(due)
+        self.sent = self._room() and self.to_worker.put(block)
         if self._release_due and self._send(b"M" + MIDI.pack(0, 0)):
             self._release_due = False
         if self.sent:
             self._send(b"B")
-        while self.owed and self.from_worker.take(self.back):
-            self.owed -= 1
-        if self.owed or not expected or not self.from_worker.take(self.back):
+        self._skip_to(due)
+        if not expected or self.from_worker.read != due or not self.from_worker.take(self.back):
             self.counters.add("dropouts")
-            self.owed += expected
             self.back[:] = self.before  # dry, as late as the board's would have been by the period
         self.before[:] = block
         return self.back
 
+    def _skip_to(self, number: int) -> None:
+        """Throw away answers to periods that have passed."""
+        while self.from_worker.read < number and self.from_worker.take(self.back):
+            pass
+
+    def _room(self) -> bool:
+        """Whether the worker can take a block: the ring back must hold the answers to all that it has, and one more."""
+        return self.to_worker.written + 1 - self.from_worker.read < BLOCKS
+
     def connected(self, own: str, other: str, made: bool) -> bool:
         """Report a port connection that was made or undone, and return whether the worker will hear of it."""
-        text = json.dumps([own, other, made]).encode()
+        text = json.dumps([own, other, made], ensure_ascii=False).encode()
         return self._send(b"C" + CONNECTION.pack(len(text)) + text)
 
     def end(self, reason: str = "") -> None:

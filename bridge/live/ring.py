@@ -128,9 +128,14 @@ class Ring:
         return int(self._written[0]) - int(self._read[0])
 
     @property
-    def full(self) -> bool:
-        """Whether `put` would refuse a block."""
-        return len(self) >= BLOCKS
+    def written(self) -> int:
+        """Blocks that were ever put in."""
+        return int(self._written[0])
+
+    @property
+    def read(self) -> int:
+        """Blocks that were ever taken."""
+        return int(self._read[0])
 
     def put(self, block: Audio) -> bool:
         """Add a block (channels, frames); False, and nothing happens, if the ring is full."""

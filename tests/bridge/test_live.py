@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import shutil
@@ -24,7 +25,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pedalboard import Gain
+from rich.console import Console
 
+import neural_fx
+from bridge.cli.serve import _table
 from bridge.errors import BridgeError
 from bridge.host import BoardHost
 from bridge.live import board as live_board
@@ -33,10 +37,11 @@ from bridge.live.board import LiveBoard
 from bridge.live.exchange import CONNECTION, MIDI, Exchange
 from bridge.live.ring import BLOCKS, Counters, Ring, SharedFile, remove_leftovers, ring_file, ring_size
 from bridge.worker import Options, Worker
+from neural_fx.native_loop import available
 from neural_fx.pedalboard import Pedalboard
 from neural_fx.processor import Spec
 from tests.bridge.jack_servers import jack_server
-from tests.conftest import noise
+from tests.conftest import linear_document, noise
 
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -143,12 +148,12 @@ def test_the_callback_never_waits_for_the_worker(unread: Worked) -> None:
     counts = unread.counters.read()
     assert counts["periods"] == PERIODS
     assert counts["dropouts"] == PERIODS  # the worker gave nothing back
-    assert len(unread.incoming) == BLOCKS
+    assert len(unread.incoming) == BLOCKS - 1  # with the block of silence, as many as the ring back can hold
     data = os.read(unread.process.stdout.fileno(), 1 << 20)
     board, messages = heard()
     assert board._messages(data) == b""
     assert 0 < counts["midi_lost"] == 2 * PERIODS - len(messages)
-    assert len([message for _, message in messages if message[0] == 0x90]) == BLOCKS
+    assert len([message for _, message in messages if message[0] == 0x90]) == BLOCKS - 1
 
 
 def test_notes_are_released_when_messages_were_lost() -> None:
@@ -190,8 +195,10 @@ def without_process() -> tuple[int, Any]:
     exchange.output, exchange.ended, exchange.reason = write, threading.Event(), ""
     exchange.to_worker, exchange.from_worker = (Ring(file.name, 1, FRAMES) for file in files[:2])
     exchange.counters = Counters(files[2].name)
+    for file in files:
+        file.close()
     exchange.back, exchange.before = (np.zeros((1, FRAMES), np.float32) for _ in range(2))
-    exchange.owed, exchange.sent, exchange.playing, exchange._release_due = 0, True, True, False
+    exchange.sent, exchange.playing, exchange._release_due = True, True, False
     return read, exchange
 
 
@@ -217,6 +224,36 @@ def heard() -> tuple[Any, list[tuple[int, bytes]]]:
     board.midi = lambda offset, message: messages.append((offset, message))
     board.unplugged = lambda: messages.append((0, b""))
     return board, messages
+
+
+@given(st.lists(st.tuples(st.integers(0, 12), st.booleans()), max_size=80))
+def test_every_period_is_wet_or_dry_and_never_out_of_place(course: list[tuple[int, bool]]) -> None:
+    """Whatever the worker's course: how many blocks it computes in a period, and whether it stops within the last one.
+
+    What it computed in time is heard, and as soon as it is in time again, all of it.
+    """
+    read, exchange = without_process()
+    rings = exchange.to_worker, exchange.from_worker
+    exchange.from_worker.put(np.zeros((1, FRAMES), np.float32))
+    block, at_work, answered = np.zeros((1, FRAMES), np.float32), None, {0.0}
+    expected = []
+    for period, (blocks, stops) in enumerate([*course, *[(12, False)] * 12], 1):
+        heard = float(exchange.period(np.full((1, FRAMES), period, np.float32))[0, 0])
+        last = period - 1.0
+        assert heard == (-last if last in answered else last)
+        expected.append(last in answered)
+        for number in range(blocks):
+            if at_work is None and rings[0].take(block):
+                at_work = float(block[0, 0])
+            if at_work is None or (stops and number == blocks - 1):
+                break
+            assert rings[1].put(np.full((1, FRAMES), -at_work, np.float32))
+            answered.add(at_work)
+            at_work = None
+    assert expected[-10:] == [True] * 10
+    assert exchange.counters.read()["dropouts"] == expected.count(False)
+    os.close(read)
+    os.close(exchange.output)
 
 
 @st.composite
@@ -437,18 +474,20 @@ def connections(server: str, port: str) -> list[str]:
 
 WORKER = """
 import json, sys
-import mido
+import neural_fx
 from pedalboard import Gain
+from rich.console import Console
 from bridge.host import BoardHost
 from bridge.live.board import LiveBoard
 from neural_fx.pedalboard import Pedalboard
 
 released = []
 board = LiveBoard(
-    BoardHost("stopped", lambda: Pedalboard([Gain(-6)])), "jack", 1, sys.argv[1],
+    BoardHost("stopped", lambda: Pedalboard([neural_fx.load(sys.argv[2]) if sys.argv[2:] else Gain(-6)])),
+    "jack", 1, sys.argv[1],
     unplugged=lambda: released.append(1), log=lambda sentence: None,
 )
-print(json.dumps([board.client, board.process.pid, board.latency]), flush=True)
+print(json.dumps([board.client, board.process.pid, board.latency, board.native]), flush=True)
 for line in sys.stdin:
     print(json.dumps({**board.status(), "released": len(released)}), flush=True)
 board.close()
@@ -465,23 +504,23 @@ def started(code: str, *arguments: str) -> subprocess.Popen[str]:
 class Player:
     """A JACK client that plays noise and controllers into a board, and keeps what comes back."""
 
-    def __init__(self, server: str, board: str) -> None:
+    def __init__(self, server: str, board: str, plays: Pedalboard) -> None:
         self.client = jack.Client("neural-fx-player", no_start_server=True, servername=server)
         self.frames = self.client.blocksize
-        self.played: list[np.ndarray] = []
         self.heard: list[np.ndarray] = []
-        self.blocks = noise(4096 * self.frames).reshape(4096, self.frames)
+        noises = noise(4096 * self.frames)
+        self.blocks = noises.reshape(4096, self.frames)
+        self.wet = plays(noises, 48000).reshape(4096, self.frames)
         out, into = self.client.outports.register("out"), self.client.inports.register("in")
         notes = self.client.midi_outports.register("midi")
 
         @self.client.set_process_callback  # type: ignore[untyped-decorator]
         def process(frames: int) -> None:
-            block = self.blocks[len(self.played) % len(self.blocks)]
+            block = self.blocks[len(self.heard) % len(self.blocks)]
             out.get_array()[:] = block
             notes.clear_buffer()
             for value in range(20):
                 notes.write_midi_event(value, bytes([0xB0, 7, value]))
-            self.played.append(block)
             self.heard.append(into.get_array().copy())
 
         self.client.activate()
@@ -501,18 +540,20 @@ class Player:
 
 
 @needs_jack
-def test_a_worker_that_is_stopped_costs_nobody_else_a_period() -> None:
+@pytest.mark.parametrize("native", [False, True])
+def test_a_worker_that_is_stopped_costs_nobody_else_a_period(native: bool, tmp_path: Path) -> None:
     """The server waits for every client in each period, so that a client that is late is not hidden.
 
     While the worker is stopped the input comes back dry, and afterwards the board, each to the sample in its place.
     """
-    name = "nfx-stopped"
+    name, capture = "nfx-stopped", tmp_path / "one_tap.nam"
+    capture.write_text(json.dumps(linear_document(taps=1)))  # of one sample only, like a gain
     with jack_server(name, "-S", "-t", "60000"):
-        worker = started(WORKER, name)
+        worker = started(WORKER, name, *[str(capture)] * native)
         assert worker.stdin is not None
         assert worker.stdout is not None
-        board, _, latency = json.loads(worker.stdout.readline())
-        player = Player(name, board)
+        board, _, latency, in_native_loop = json.loads(worker.stdout.readline())
+        player = Player(name, board, Pedalboard([neural_fx.load(capture) if native else Gain(-6)]))
         try:
             player.wait(100)
             os.kill(worker.pid, signal.SIGSTOP)
@@ -533,6 +574,7 @@ def test_a_worker_that_is_stopped_costs_nobody_else_a_period() -> None:
             worker.wait(LIMIT)
     verdicts = [verdict(player, k, delay) for k in range(20, end)]
     assert latency == player.frames
+    assert in_native_loop == (native and available())
     assert delay in (1, 2)  # the order in which the server calls the two clients
     assert "wrong" not in verdicts
     assert {verdict(player, k, delay) for k in range(stopped + BLOCKS, going)} == {"dry"}
@@ -557,10 +599,10 @@ def back_again(player: Player, delay: int) -> bool:
 
 def verdict(player: Player, period: int, delay: int) -> str:
     """Say what a period is: the board's output, the input, or something else."""
-    dry, heard = player.played[period - delay], player.heard[period]
-    if np.array_equal(heard, dry):
+    at, heard = (period - delay) % len(player.blocks), player.heard[period]
+    if np.array_equal(heard, player.blocks[at]):
         return "dry"
-    return "wet" if np.allclose(heard, 10 ** (-6 / 20) * dry, rtol=0, atol=1e-6) else "wrong"
+    return "wet" if np.allclose(heard, player.wet[at], rtol=0, atol=1e-6) else "wrong"
 
 
 @needs_jack
@@ -576,13 +618,13 @@ def test_nothing_is_left_of_a_worker_that_is_killed() -> None:
         ):
             worker = started(code, name)
             assert worker.stdout is not None
-            io = psutil.Process(json.loads(worker.stdout.readline())[1])
+            process = psutil.Process(json.loads(worker.stdout.readline())[1])
             assert shared_with_names(worker.pid) == []
-            forks = [other for other in psutil.Process(worker.pid).children() if other.pid != io.pid]
+            forks = [other for other in psutil.Process(worker.pid).children() if other.pid != process.pid]
             os.kill(worker.pid, first)
             worker.kill()
             worker.wait()
-            wait_until(partial(has_ended, io))
+            wait_until(partial(has_ended, process))
             for fork in forks:
                 fork.kill()
 
@@ -778,6 +820,11 @@ def test_settings_that_fail_leave_no_process() -> None:
     assert {child.pid for child in psutil.Process().children()} <= before
 
 
-def test_gain_is_what_the_worker_of_these_tests_plays() -> None:
-    x = noise(480)[None]
-    np.testing.assert_allclose(Pedalboard([Gain(-6)])(x, 48000), 10 ** (-6 / 20) * x, atol=1e-6)
+def test_the_status_screen_says_what_is_not_connected() -> None:
+    row: dict[str, object] = {"board": "amp", "streams": 0, "load": 0.0, "late": 0, "latency": 0, "muted": 0}
+    shown = {}
+    for live in ("", "connected", "not connected"):
+        console = Console(width=200, file=io.StringIO(), record=True)
+        console.print(_table([{**row, "live": live}]))
+        shown[live] = "not connected" in console.export_text()
+    assert shown == {"": False, "connected": False, "not connected": True}
