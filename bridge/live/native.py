@@ -330,6 +330,7 @@ class LiveEngine:
         self._rest += rest
         self._read_meters()
         self._addresses.plan.restore()
+        self.stream.schedule.now = self._loop.clock
         self._recall()
         self.native, self.reason = False, self._obstacle() or _CHANGE_WAITS
 

@@ -203,6 +203,9 @@ public:
         return found;
     }
 
+    // The stream's time. For when it does not play.
+    double time() const { return clock; }
+
     void close() {
         closing.store(true, std::memory_order_release);
         control.knock();

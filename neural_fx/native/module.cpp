@@ -375,6 +375,7 @@ void bind_loop(nb::module_& m) {
         }, "The largest magnitudes (in, out) since last asked.")
         .def_prop_ro("messages", [](NativeLoop& l) { return l.get().messages(); }, "Descriptor: messages of the source.")
         .def_prop_ro("attention", [](NativeLoop& l) { return l.get().attention.out; }, "Descriptor: something has happened.")
+        .def_prop_ro("clock", [](NativeLoop& l) { return l.get().time(); }, "The stream's time. For when it does not play.")
         .def_prop_ro("blocks", [](NativeLoop& l) { return l.get().blocks.load(); })
         .def_prop_ro("late", [](NativeLoop& l) { return l.get().late.load(); })
         .def_prop_rw("load", [](NativeLoop& l) { return l.get().load.load(); }, [](NativeLoop& l, double x) { l.get().load = x; })

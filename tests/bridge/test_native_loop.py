@@ -205,8 +205,10 @@ def test_a_change_in_the_future_waits_wherever_the_stream_is(folder: Path, value
             host.set(address, value, when=later)
         rig.play(noise(256, 1))
         assert len(rig.stream.schedule) == 0
+        assert rig.stream.schedule.now == 0
         host.load(host.make)
         assert not rig.engine.native
+        assert 0 < rig.stream.schedule.now < later
         found = [(change.address, change.value, change.when) for change in rig.stream.schedule.take_all()]
         assert found == [
             ("bypass", value, later), ("mix", value, later), ("wavenet/bypass", value, later),
@@ -222,6 +224,16 @@ def test_a_change_in_the_past_is_made_at_once(folder: Path) -> None:
         rig.play(noise(960, 1))
         block = noise(960, 1, 3)
         np.testing.assert_array_equal(rig.play_block(block), block)
+
+
+def test_a_change_soon_is_made_in_the_loop(folder: Path) -> None:
+    host = BoardHost("lead", boards(folder)["wavenet"])
+    with Rig(host, 1, 960) as rig:
+        rig.play(noise(960, 1))
+        host.set("bypass", 1, when=time.time() + 0.05)
+        block = noise(960, 1, 3)
+        assert waited(lambda: np.array_equal(rig.play_block(block), block))
+        assert rig.engine.native
 
 
 def test_changes_at_frames_of_a_block_are_made_there(folder: Path) -> None:
