@@ -1,8 +1,8 @@
 """The engine of live audio: plays a stream's blocks, in the native loop where the board allows it, else in Python.
 
 The native loop is a thread of the compiled module that never waits for the interpreter. It borrows the stream's state.
-Parameter changes go to it through a queue. For what it cannot do, such as a fade to another board, the stream comes
-back to Python between two blocks, and goes to the loop again afterwards.
+Parameter changes go to it through a queue. For what it cannot do, the stream comes back to Python between two blocks,
+and goes to the loop again afterwards.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 
 from bridge.host.changes import Change
 from bridge.host.hosted import SWITCH, Hosted, inside
-from bridge.host.stream import BoardStream, Voice
+from bridge.host.stream import FADE_SECONDS, BoardStream, Voice
 from bridge.live.ring import BLOCKS, Ring
 from neural_fx.engines import cpu
 from neural_fx.errors import NeuralFXError, reason
@@ -30,6 +30,9 @@ METER_SECONDS = 0.05
 """How often the loop's meters are read: more often than any display shows them."""
 MOST_HANDED_OVER = 256
 """Changes that may wait when a stream goes to the loop: Python sends them one by one while blocks wait."""
+_FADES = "another board fades in"
+_RESIZES = "a capture changes the size of its network"
+_GIVEN_UP = "the new board failed, and the old one stays: its output is not finite (NaN or infinite)"
 _CHANGE_WAITS = "a change that only Python can make waits"
 _NOT_FINITE = "the board failed and is bypassed: its output is not finite (NaN or infinite)"
 
@@ -38,11 +41,11 @@ Aim = tuple[int, int, float, float, float]
 
 
 class Addresses:
-    """The parameters of a hosted board as ramps of a plan."""
+    """The parameters of a stream's board, as it is heard or fades in, as ramps of a plan."""
 
-    def __init__(self, stream: BoardStream, plan: Plan) -> None:
-        self.stream, self.plan = stream, plan
-        self.board: Hosted = stream.voice.board
+    def __init__(self, stream: BoardStream, voice: Voice, plan: Plan) -> None:
+        self.stream, self.voice, self.plan = stream, voice, plan
+        self.board: Hosted = voice.board
         self._known: dict[int, tuple[str, bool]] = {}
 
     def aims(self, change: Change) -> list[Aim] | None:
@@ -136,8 +139,10 @@ class LiveEngine:
         self._lock = threading.Lock()
         self._block = np.zeros((stream.spec.channels, stream.spec.buffer_size), np.float32)
         self._addresses: Addresses | None = None
+        self._coming: Addresses | None = None  # of the board that fades in
         self._judged: Voice | None = None
         self._counted = (0, 0)
+        self._given_up = False
         self._rest = b""  # read of the source by the loop, and not passed on
         self._loop: Any = None
         if available():
@@ -179,7 +184,7 @@ class LiveEngine:
                 self._take_back()
             if self._loop is not None:
                 self._loop.close()
-            self._loop = self._addresses = None  # what is compiled must not outlive the interpreter
+            self._loop = self._addresses = self._coming = None  # what is compiled must not outlive the interpreter
 
     @property
     def allocations(self) -> int:
@@ -220,6 +225,7 @@ class LiveEngine:
         with self._lock:
             if self.native:
                 self._read_meters()
+                self._follow_fade()
                 failed = self._loop.failed
                 if failed or not self._forward():
                     self._take_back()
@@ -232,6 +238,7 @@ class LiveEngine:
                 with self._lock:
                     self._hand_over()
         self._report_path()
+        self._report_fade()
 
     def _report_path(self) -> None:
         lasting = self.native or self.stream.voice is self._judged
@@ -251,69 +258,122 @@ class LiveEngine:
     def _changed(self) -> None:
         """Send changes of the stream to the loop; called from any thread."""
         with self._lock:
-            if self.native and not self._forward():
+            if not self.native:
+                return
+            self._follow_fade()
+            if not self._forward():
                 self._take_back()
-                self._loop.call()  # for blocks that wait
+                self._hand_over(fading=True)
+                self._loop.call()  # for blocks and messages that wait
 
     def _forward(self) -> bool:
         """Send the changes that wait to the loop. False if the stream has to come back to Python."""
-        assert self._addresses is not None
-        if self.stream.next is not None:
+        if self.stream.next is not (self._coming.voice if self._coming else None):
             return False
         waiting = self.stream.schedule.take_all()
         for number, change in enumerate(waiting):
-            aims = self._aims(change)
-            if aims is None or not all(self._loop.change(self._addresses.plan.program, *aim) for aim in aims):
+            if not self._send(change):
                 self.stream.schedule.put_back(waiting[number:])
                 return False
         return True
 
-    def _aims(self, change: Change) -> list[Aim] | None:
-        """What a change asks of the loop; None if Python has to make it, or to report that it is wrong."""
-        assert self._addresses is not None
-        with contextlib.suppress(NeuralFXError):
-            return self._addresses.aims(change)
-        return None
+    def _send(self, change: Change) -> bool:
+        """Send a change to the loop, for the board that is heard and the one that fades in.
 
-    def _hand_over(self) -> None:
-        """Let the loop play, if it can."""
+        Returns:
+            False if Python has to make it, or to report that neither board takes it.
+        """
+        taken = False
+        for addresses in (self._addresses, self._coming):
+            if addresses is None:
+                continue
+            try:
+                aims = addresses.aims(change)
+            except NeuralFXError:  # two boards have different addresses
+                continue
+            if aims is None or not all(self._loop.change(addresses.plan.program, *aim) for aim in aims):
+                return False
+            taken = True
+        return taken
+
+    def _hand_over(self, fading: bool = False) -> None:
+        """Let the loop play, if it can.
+
+        Args:
+            fading: also where another board fades in.
+        """
         stream = self.stream
         if stream.voice is self._judged:
             return
-        self.reason = self._obstacle()
+        self.reason = self._obstacle(fading)
         if self.reason:
             return
-        plan = self._plan()
+        plan = self._plan(stream.voice)
         if isinstance(plan, str):
             self._judged, self.reason = stream.voice, plan
             return
-        self._addresses = Addresses(stream, plan)
+        if stream.next is not None:
+            coming = self._plan(stream.next)
+            if isinstance(coming, str):
+                self.reason = _FADES
+                return
+            self._coming = Addresses(stream, stream.next, coming)
+        self._addresses = Addresses(stream, stream.voice, plan)
         if not self._forward():
             self.reason = _CHANGE_WAITS
-        elif self._loop.start(plan.program, stream.schedule.now):
+        elif self._start(plan.program, self._coming and self._coming.plan.program):
             self._loop.load = stream.load
             self.native = True
             return
         self._recall()
 
-    def _obstacle(self) -> str:
+    def _start(self, program: Any, coming: Any) -> bool:
+        stream = self.stream
+        length = round(FADE_SECONDS * stream.spec.sample_rate)
+        fade = (stream._warming, stream._faded, length)
+        return bool(self._loop.start(program, coming, *fade, stream.schedule.now))
+
+    def _follow_fade(self) -> None:
+        """Note that the loop has faded to another board, or that this board failed."""
+        if self._coming is None:
+            return
+        if self._loop.fade_finished:
+            self.stream.voice, self._addresses = self._coming.voice, self._coming
+        elif self._loop.fade_failed:
+            self._given_up = True
+        else:
+            return
+        if self.stream.next is self._coming.voice:
+            self.stream.next = None
+        self._coming = None
+
+    def _report_fade(self) -> None:
+        if self._given_up:
+            self._given_up = False
+            self.stream.failed(_GIVEN_UP)
+
+    def _obstacle(self, fading: bool = False) -> str:
         """What keeps any board from the loop for the moment; empty if nothing does."""
         stream = self.stream
         if self._loop is None and available():
             return "closed"
         if stream.muted:
             return "the board failed and is bypassed"
-        if stream.next is not None:
-            return "another board fades in"
+        if stream.next is not None and not fading:
+            return _FADES
         if len(stream.schedule) > MOST_HANDED_OVER:
             return "too many changes wait"
-        return "" if settled(stream.voice.board) else "a capture changes the size of its network"
+        return (
+            ""
+            if all(settled(v.board) for v in (stream.voice, stream.next) if v)
+            else "a capture changes the size of its network"
+        )
 
-    def _plan(self) -> Plan | str:
+    def _plan(self, voice: Voice) -> Plan | str:
         stream = self.stream
         switch = Switch(stream._wet, stream, stream.bypass, self._set_bypass)
         try:
-            return native_plan(stream.voice.board, stream.spec, switch)
+            return native_plan(voice.board, stream.spec, switch)
         except Exception as error:  # a plugin by anyone can be anything; Python plays it
             return f"the native loop does not know the board: {type(error).__name__}: {reason(error)}"
 
@@ -322,21 +382,33 @@ class LiveEngine:
 
     def _take_back(self) -> None:
         """Let Python play from the next block on."""
-        assert self._addresses is not None
         rest = self._loop.stop()
         with contextlib.suppress(BlockingIOError):
             while data := os.read(self._loop.messages, 65536):
                 self._rest += data
         self._rest += rest
         self._read_meters()
-        self._addresses.plan.restore()
+        self._follow_fade()
+        self._restore()
         self._recall()
         self.native, self.reason = False, self._obstacle() or _CHANGE_WAITS
+
+    def _restore(self) -> None:
+        """Bring the stream to where the loop is."""
+        assert self._addresses is not None
+        self._addresses.plan.restore()
+        self.stream.schedule.now = self._loop.clock
+        if self._coming is not None:
+            self._coming.plan.restore()
+            if self.stream.next is self._coming.voice:
+                self.stream._warming, self.stream._faded = self._loop.fade
 
     def _recall(self) -> None:
         """Take back the changes that the loop has not made."""
         assert self._addresses is not None
-        self.stream.schedule.put_back(self._addresses.change(*aim) for aim in self._loop.unmade())
+        aims = self._loop.unmade(self._addresses.plan.program)
+        self.stream.schedule.put_back(self._addresses.change(*aim) for aim in aims)
+        self._coming = None
 
     def _read_meters(self) -> None:
         stream, (blocks, late) = self.stream, self._counted

@@ -127,8 +127,17 @@ struct Pipe {
     }
 };
 
+// Another board that plays along, unheard for `warming` samples, and then fades in over `length`, as in
+// `bridge.host.stream.BoardStream`.
+struct Fade {
+    Program* program = nullptr;
+    int64_t warming = 0, done = 0, length = 1;
+};
+
 class Loop {
 public:
+    enum class Faded { none, under_way, finished, failed };
+
     static constexpr int CALM_AFTER = 32;          // late blocks in a row, after which it no longer runs before others
     static constexpr double CLOCK_SLACK = 0.25;    // seconds, as `bridge.host.stream.CLOCK_SLACK`
     static constexpr int FIFO_PRIORITY = 4;        // behind JACK's own threads, which run at 5 and more
@@ -138,12 +147,13 @@ public:
     std::atomic<double> load{0};
     std::atomic<float> peak_in{0}, peak_out{0};
     std::atomic<bool> failed{false}, realtime{false};
+    std::atomic<Faded> faded{Faded::none};
     Pipe attention;  // to Python: something has happened
 
     Loop(int source, BlockRing incoming, BlockRing outgoing, size_t (*allocations)())
         : source(fcntl(source, F_DUPFD_CLOEXEC, 0)), incoming(incoming), outgoing(outgoing), allocations(allocations),
           waiting(ChangeQueue::CAPACITY), due(ChangeQueue::CAPACITY), sound(incoming.block_size()),
-          spare(incoming.block_size()) {
+          spare(incoming.block_size()), newer(incoming.block_size()) {
         if (this->source < 0) throw std::system_error(errno, std::generic_category(), "NativeLoop: no source");
         sigset_t all, before;
         sigfillset(&all);
@@ -163,14 +173,18 @@ public:
 
     int messages() const { return forward.out; }
 
-    // Play a program from the next block on. False if the source has ended.
-    bool start(Program& next, double at) {
+    // Play a program from the next block on, and fade to another one if there is one. False if the source has ended.
+    bool start(Program& next, const Fade& to, double at) {
         std::unique_lock lock(mutex);
         if (state == State::ended) return false;
         if (state != State::parked) throw std::logic_error("NativeLoop: it is playing already");
-        if (next.channels * size_t(next.frames) != incoming.block_size())
-            throw std::invalid_argument("NativeLoop: the program's blocks are not the rings'");
+        for (const Program* each : {static_cast<const Program*>(&next), static_cast<const Program*>(to.program)})
+            if (each && each->channels * size_t(each->frames) != incoming.block_size())
+                throw std::invalid_argument("NativeLoop: the program's blocks are not the rings'");
+        if (to.length < 1) throw std::invalid_argument("NativeLoop: a fade has no length");
         program = &next;
+        fade = to;
+        faded = to.program ? Faded::under_way : Faded::none;
         clock = at;
         failed = false;
         at_boundary = true;
@@ -194,14 +208,21 @@ public:
 
     bool change(const Change& change) { return changes.push(change); }
 
-    // Changes that have not been made yet. For when it does not play.
-    std::vector<Change> unmade() {
+    // Changes of a program that have not been made; those of others are forgotten. For when it does not play.
+    std::vector<Change> unmade(const Program& of) {
         Change change;
         std::vector<Change> found(waiting.begin(), waiting.begin() + long(waiting_count));
         while (changes.pop(change)) found.push_back(change);
         waiting_count = 0;
+        std::erase_if(found, [&](const Change& each) { return each.program != &of; });
         return found;
     }
+
+    // How far a fade is. For when it does not play.
+    const Fade& fading() const { return fade; }
+
+    // The stream's time. For when it does not play.
+    double time() const { return clock; }
 
     void close() {
         closing.store(true, std::memory_order_release);
@@ -224,13 +245,14 @@ private:
     std::atomic<State> state{State::parked};
     std::atomic<bool> closing{false};
     Program* program = nullptr;
+    Fade fade;
     double clock = 0;
     ChangeQueue changes;
     std::vector<Change> waiting;                   // until their time comes
     struct Due { int offset; size_t order; Change change; };
     std::vector<Due> due;
     size_t waiting_count = 0, due_count = 0;
-    std::vector<float> sound, spare;               // the block at work; an output that nobody takes
+    std::vector<float> sound, spare, newer;        // the block at work; an output that nobody takes; one that fades in
     std::array<char, PIPE_BUF> unsent;
     size_t unsent_bytes = 0;
     bool at_boundary = true;                       // whether the source's next byte begins a message
@@ -310,7 +332,7 @@ private:
         const auto began = std::chrono::steady_clock::now();
         find_due();
         play_pieces(out);
-        if (!failed && !finite(out)) {
+        if (!failed && !finite(out, sound.size())) {
             failed = true;
             attention.knock();
         }
@@ -352,17 +374,47 @@ private:
             const int place = std::min(std::max(due[i].offset, at), program->frames);
             play(at, place, out);
             at = place;
-            program->set(due[i].change);
+            const Change& change = due[i].change;
+            if (change.program == program) program->set(change);
+            if (fade.program && change.program == fade.program) fade.program->set(change);
         }
         play(at, program->frames, out);
     }
 
     void play(int from, int to, float* out) {
-        if (from < to && !failed) program->play(sound.data() + from, out + from, to - from);
+        if (from >= to || failed) return;
+        program->play(sound.data() + from, out + from, to - from);
+        if (fade.program) fade_in(from, to, out);
     }
 
-    bool finite(const float* out) const {
-        return std::all_of(out, out + sound.size(), [](float x) { return std::abs(x) <= FLT_MAX; });
+    void fade_in(int from, int to, float* out) {
+        const int frames = program->frames;
+        fade.program->play(sound.data() + from, newer.data() + from, to - from);
+        for (int c = 0; c < program->channels; ++c)
+            if (!finite(newer.data() + size_t(c) * frames + from, size_t(to - from))) return end_fade(Faded::failed);
+        fade.warming -= to - from;
+        if (fade.warming > 0) return;
+        for (int t = from; t < to; ++t) {
+            const float weight = float(std::min(double(fade.done + t - from + 1) / double(fade.length), 1.0));
+            for (int c = 0; c < program->channels; ++c) {
+                float& old = out[size_t(c) * frames + t];
+                old = old + weight * (newer[size_t(c) * frames + t] - old);
+            }
+        }
+        fade.done += to - from;
+        if (fade.done < fade.length) return;
+        program = fade.program;
+        end_fade(Faded::finished);
+    }
+
+    void end_fade(Faded how) {
+        fade.program = nullptr;
+        faded = how;
+        attention.knock();
+    }
+
+    static bool finite(const float* out, size_t count) {
+        return std::all_of(out, out + count, [](float x) { return std::abs(x) <= FLT_MAX; });
     }
 
     void count(double share) {

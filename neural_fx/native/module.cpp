@@ -270,7 +270,7 @@ using Memory = nb::ndarray<uint8_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 // The loop, with what its thread uses: Python must not free it before the thread has ended.
 class NativeLoop {
     Memory incoming, outgoing;
-    nb::object board;
+    std::vector<nb::object> boards;
     nfx::Loop loop;
 
     static nfx::BlockRing ring(const Memory& memory, size_t head, size_t blocks, size_t block) {
@@ -286,14 +286,16 @@ public:
     ~NativeLoop() { close(); }
 
     nfx::Loop& get() { return loop; }
-    bool start(nb::object next, double clock) {
-        const bool started = loop.start(nb::cast<BoardProgram&>(next).program, clock);
-        if (started) board = next;
+    bool start(nb::object first, nb::object next, int64_t warming, int64_t done, int64_t length, double clock) {
+        nfx::Fade fade{next.is_none() ? nullptr : &nb::cast<BoardProgram&>(next).program, warming, done, length};
+        const bool started = loop.start(nb::cast<BoardProgram&>(first).program, fade, clock);
+        if (started) boards = {first, next};
         return started;
     }
     bool change(nb::object of, int ramp, int offset, double setting, double target, double when) {
-        if (!nb::cast<BoardProgram&>(of).program.known(ramp)) throw std::invalid_argument("NativeLoop: there is no such ramp");
-        return loop.change({ramp, offset, setting, target, when});
+        const nfx::Program& program = nb::cast<BoardProgram&>(of).program;
+        if (!program.known(ramp)) throw std::invalid_argument("NativeLoop: there is no such ramp");
+        return loop.change({&program, ramp, offset, setting, target, when});
     }
     nb::bytes stop() {
         std::string rest;
@@ -301,7 +303,7 @@ public:
             nb::gil_scoped_release release;
             rest = loop.stop();
         }
-        board.reset();
+        boards.clear();
         return nb::bytes(rest.data(), rest.size());
     }
     void close() {
@@ -358,15 +360,20 @@ void bind_loop(nb::module_& m) {
     nb::class_<NativeLoop>(m, "NativeLoop", "A thread that plays a program on blocks of two rings, without the interpreter.")
         .def(nb::init<int, Memory, Memory, size_t, size_t, size_t>(), "source"_a, "incoming"_a, "outgoing"_a, "head"_a,
              "blocks"_a, "block"_a)
-        .def("start", &NativeLoop::start, "program"_a, "clock"_a, "Play from the next block on; False if the source has ended.")
+        .def("start", &NativeLoop::start, "program"_a, "next"_a.none(), "warming"_a, "done"_a, "length"_a, "clock"_a,
+             "Play from the next block on, and fade to the next program, if any; False if the source has ended.")
         .def("stop", &NativeLoop::stop, "Stop after the block at work; the bytes of the source that were not passed on.")
         .def("change", &NativeLoop::change, "program"_a, "ramp"_a, "offset"_a, "setting"_a, "target"_a, "when"_a,
              "Aim a ramp of the program that plays, or is about to; False if too many changes wait.")
-        .def("unmade", [](NativeLoop& l) {
+        .def("unmade", [](NativeLoop& l, const BoardProgram& of) {
             std::vector<nb::tuple> found;
-            for (const auto& c : l.get().unmade()) found.push_back(nb::make_tuple(c.ramp, c.offset, c.setting, c.target, c.when));
+            for (const auto& c : l.get().unmade(of.program)) found.push_back(nb::make_tuple(c.ramp, c.offset, c.setting, c.target, c.when));
             return found;
-        }, "Changes that have not been made, in order. For when it does not play.")
+        }, "program"_a, "Changes of a program that have not been made, in order. For when it does not play.")
+        .def_prop_ro("fade", [](NativeLoop& l) { return nb::make_tuple(l.get().fading().warming, l.get().fading().done); },
+                     "Samples that the next program still warms up, and that it has faded. For when it does not play.")
+        .def_prop_ro("fade_finished", [](NativeLoop& l) { return l.get().faded.load() == nfx::Loop::Faded::finished; })
+        .def_prop_ro("fade_failed", [](NativeLoop& l) { return l.get().faded.load() == nfx::Loop::Faded::failed; })
         .def("close", &NativeLoop::close, "End the thread after the block at work.")
         .def("call", [](NativeLoop& l) { l.get().attention.knock(); }, "Make `attention` readable.")
         .def("heard", [](NativeLoop& l) { l.get().attention.drain(); }, "Take what is in `attention`.")
@@ -375,6 +382,7 @@ void bind_loop(nb::module_& m) {
         }, "The largest magnitudes (in, out) since last asked.")
         .def_prop_ro("messages", [](NativeLoop& l) { return l.get().messages(); }, "Descriptor: messages of the source.")
         .def_prop_ro("attention", [](NativeLoop& l) { return l.get().attention.out; }, "Descriptor: something has happened.")
+        .def_prop_ro("clock", [](NativeLoop& l) { return l.get().time(); }, "The stream's time. For when it does not play.")
         .def_prop_ro("blocks", [](NativeLoop& l) { return l.get().blocks.load(); })
         .def_prop_ro("late", [](NativeLoop& l) { return l.get().late.load(); })
         .def_prop_rw("load", [](NativeLoop& l) { return l.get().load.load(); }, [](NativeLoop& l, double x) { l.get().load = x; })

@@ -41,8 +41,11 @@ struct Ramp {
     float held() const { return float(value); }
 };
 
+class Program;
+
 // A new aim of a ramp, `offset` frames into the next block or at the time `when` (Unix seconds).
 struct Change {
+    const Program* program = nullptr;
     int ramp = 0, offset = 0;
     double setting = 0, target = 0, when = 0;
 };

@@ -164,23 +164,67 @@ def test_the_loop_plays_what_python_plays(folder: Path, name: str, frames: int) 
 
 
 @pytest.mark.parametrize("name", BOARDS)
+def test_another_board_fades_in_in_the_loop(folder: Path, name: str) -> None:
+    """Each time while parameters move, and once before the board before it has faded in."""
+    host = BoardHost("lead", boards(folder)["knob" if name == "knob" else "rig"])
+    random = np.random.default_rng(8)
+    native = set()
+    with Rig(host, 2, 480, RATES.get(name, 48000)) as rig:
+        python = in_python(host, rig.spec)
+        for i in range(110):
+            if i in (5, 40, 75, 91):
+                host.load(boards(folder)[name])
+            for address, value in random_changes(host, random) if i % 7 == 0 else ():
+                host.set(address, value)
+            block = noise(480, 2, i, 0.2)
+            check_same(rig.play_block(block), python.process(block))
+            native.add(rig.engine.native)
+        assert native == {True} or name == "sizes"  # another size is Python's
+        assert rig.engine.allocations == 0
+    assert rig.stream.next is None
+
+
+@pytest.mark.parametrize("name", BOARDS)
 def test_a_stream_moves_to_python_and_back_without_a_gap(folder: Path, name: str) -> None:
-    """Each board is loaded again and again while its parameters move, so that it leaves the loop and comes back."""
+    """Changes that only Python can report, in fades too, take it out of the loop, while its parameters move."""
     host = BoardHost(name, boards(folder)[name])
     random = np.random.default_rng(8)
     native = set()
     with Rig(host, 1, 480, RATES.get(name, 48000)) as rig:
         python = in_python(host, rig.spec)
-        for i in range(90):
-            if i % 30 == 10:
+        for i in range(120):
+            if i % 40 == 10:
                 host.load(host.make)
             for address, value in random_changes(host, random):
                 host.set(address, value)
+            if i % 9 == 3 or i in (12, 50, 65, 67):
+                rig.stream.change(Change("nonsense", 1.0))
+                native.add(rig.engine.native)
             block = noise(480, 1, i, 0.2)
             check_same(rig.play_block(block), python.process(block))
             native.add(rig.engine.native)
         assert native == {True, False}
+        rig.play(noise(480 * 20, 1))
         assert rig.engine.native
+
+
+def test_a_new_board_that_is_not_finite_is_given_up(folder: Path, write: Write) -> None:
+    broken = write({**wavenet_document(), "weights": [*wavenet_document()["weights"][:-1], 1e38]}, "broken.nam")
+    reports: list[str] = []
+    host = BoardHost("lead", boards(folder)["wavenet"], lambda name, sentence: reports.append(sentence))
+    with Rig(host, 1, 480) as rig:
+        python = in_python(host, rig.spec)
+        rig.play(noise(480, 1))
+        python.process(noise(480, 1))
+        host.load(lambda: Pedalboard([neural_fx.load(broken, output_gain_db=60)]))
+        for i in range(25):
+            block = noise(480, 1, i, 0.5)
+            check_same(rig.play_block(block), python.process(block))
+            assert rig.engine.native
+        assert waited(lambda: len(reports) == 2)
+        assert all(report.startswith("the new board failed, and the old one stays") for report in reports)
+        assert waited(lambda: rig.stream.next is None)
+        assert not rig.stream.muted
 
 
 def test_a_load_fades_to_a_board_that_only_python_plays_and_back(folder: Path) -> None:
@@ -205,8 +249,10 @@ def test_a_change_in_the_future_waits_wherever_the_stream_is(folder: Path, value
             host.set(address, value, when=later)
         rig.play(noise(256, 1))
         assert len(rig.stream.schedule) == 0
-        host.load(host.make)
+        assert rig.stream.schedule.now == 0
+        host.load(lambda: Pedalboard([Inverted()]))
         assert not rig.engine.native
+        assert 0 < rig.stream.schedule.now < later
         found = [(change.address, change.value, change.when) for change in rig.stream.schedule.take_all()]
         assert found == [
             ("bypass", value, later), ("mix", value, later), ("wavenet/bypass", value, later),
@@ -222,6 +268,16 @@ def test_a_change_in_the_past_is_made_at_once(folder: Path) -> None:
         rig.play(noise(960, 1))
         block = noise(960, 1, 3)
         np.testing.assert_array_equal(rig.play_block(block), block)
+
+
+def test_a_change_soon_is_made_in_the_loop(folder: Path) -> None:
+    host = BoardHost("lead", boards(folder)["wavenet"])
+    with Rig(host, 1, 960) as rig:
+        rig.play(noise(960, 1))
+        host.set("bypass", 1, when=time.time() + 0.05)
+        block = noise(960, 1, 3)
+        assert waited(lambda: np.array_equal(rig.play_block(block), block))
+        assert rig.engine.native
 
 
 def test_changes_at_frames_of_a_block_are_made_there(folder: Path) -> None:
@@ -551,7 +607,11 @@ def test_rings_that_do_not_fit_are_refused() -> None:
     with pytest.raises(ValueError, match="no such ramp"):
         loop.change(program, 0, 0, 0.0, 0.0, 0.0)
     with pytest.raises(ValueError, match="not the rings'"):
-        loop.start(core.Program(1, 9, 48000.0), 0.0)
+        loop.start(core.Program(1, 9, 48000.0), None, 0, 0, 960, 0.0)
+    with pytest.raises(ValueError, match="not the rings'"):
+        loop.start(core.Program(1, 8, 48000.0), core.Program(2, 8, 48000.0), 0, 0, 960, 0.0)
+    with pytest.raises(ValueError, match="fade has no length"):
+        loop.start(core.Program(1, 8, 48000.0), None, 0, 0, 0, 0.0)
     loop.close()
     os.close(source)
     os.close(other)
