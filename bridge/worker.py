@@ -15,6 +15,7 @@ from bridge.host import BoardHost, InstrumentHost, board_from, instrument_from
 from bridge.host.reports import Reports
 from bridge.live.board import Kind, LiveBoard
 from bridge.media import Media
+from bridge.memory import Trimmer, limit_arenas
 from bridge.midi import MidiMap, MidiRouter, open_port
 from bridge.osc.query import QueryServer
 from bridge.osc.server import OscServer
@@ -70,6 +71,8 @@ class Worker:
         self.log = log = cleaned(log)  # sentences may quote text from the network
         self.port: Any = None
         self.live: list[LiveBoard] = []
+        limit_arenas()
+        self.memory = Trimmer()
         self.reports = Reports(self._report)
         self.placement = LivePlacement(options.device)
         self.boards = {name: self._board(name, path) for name, path in options.boards.items()}
@@ -195,6 +198,7 @@ class Worker:
         if hasattr(self, "tree"):
             self.tree.close()
         self.reports.close()
+        self.memory.close()
 
 
 def _check_name(name: str) -> None:

@@ -445,6 +445,7 @@ def _located(slot: Slot, source: _Source, rules: Rules, place: tuple[str | int, 
 def _fill(container: Container, slots: tuple[_Planned, ...], source: _Source) -> None:
     """Build the plugins of some slots into a container."""
     for planned in slots:
+        checkpoint()
         plugin = _built(planned, source)
         if source.rules is not None:
             source.stored += stored_values(plugin)

@@ -145,6 +145,7 @@ class BoardHost:
         self.changed |= set(self.table())
         for stream in self.streams:
             stream.replace(prepared[stream])
+            stream.change(Change("bypass", 0.0))
 
     def load_soon(
         self,

@@ -65,6 +65,7 @@ class Schedule:
         self._timed: list[tuple[float, int, Change]] = []  # a heap; the number keeps the order of equal times
         self._numbers = itertools.count()
         self._notes_lost = False
+        self._merge_at = MOST_WAITING
 
     def __len__(self) -> int:
         """Return how many changes wait."""
@@ -76,8 +77,10 @@ class Schedule:
         Of several values for one parameter the last is enough, so a parameter's last value is never dropped. MIDI
         messages and changes for later times are dropped if too many wait; `dropped` counts them.
         """
-        if len(self._inbox) >= MOST_WAITING:
+        if len(self._inbox) >= self._merge_at:
             self._merge_inbox()
+            # What cannot be merged is not looked at again before a quarter more has come.
+            self._merge_at = max(MOST_WAITING, len(self._inbox) + MOST_WAITING // 4)
         if len(self._inbox) >= MOST_WAITING and (change.is_note or change.when):
             self._drop(change)
         else:

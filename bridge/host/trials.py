@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections import OrderedDict
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -21,6 +22,7 @@ from typing import Any
 
 from bridge.media import Media
 from neural_fx.errors import BoardError, reason
+from neural_fx.interruption import checkpoint
 from neural_fx.processor import Spec
 
 STANDARD = Spec(48000.0, 2, 512)
@@ -32,6 +34,8 @@ MEMORY_BYTES = 2**31
 MOST_AT_ONCE = 2
 PATIENCE_SECONDS = 60.0
 """Time to wait for the trials of others."""
+LOOK_SECONDS = 0.1
+"""How often a thread that waits looks whether somebody still waits for the board."""
 MOST_KEPT = 512
 """Verdicts that are remembered."""
 
@@ -73,8 +77,7 @@ def try_out(trial: Trial, spec: Spec) -> None:
     key = _key(trial, spec)
     refusal = _known(key)
     if refusal is None:
-        if not _turns.acquire(timeout=PATIENCE_SECONDS):
-            raise BoardError("the worker is busy with trying out other boards; try again later")
+        _take_turn()
         try:
             refusal = _known(key)
             if refusal is None:
@@ -84,6 +87,39 @@ def try_out(trial: Trial, spec: Spec) -> None:
             _turns.release()
     if refusal:
         raise BoardError(refusal)
+
+
+def _take_turn() -> None:
+    """Wait for a turn to try a board out.
+
+    Raises:
+        BoardError: none came.
+        Interrupted: nobody waits for the board any more.
+    """
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not _turns.acquire(timeout=LOOK_SECONDS):
+        checkpoint()
+        if time.monotonic() > deadline:
+            raise BoardError("the worker is busy with trying out other boards; try again later")
+
+
+def _answer(process: subprocess.Popen[bytes], request: bytes) -> bytes:
+    """Return what a trial's process prints.
+
+    Raises:
+        TimeoutExpired: it takes longer than `SECONDS`.
+        Interrupted: nobody waits for the board any more.
+    """
+    deadline = time.monotonic() + SECONDS
+    question: bytes | None = request
+    while True:
+        try:
+            return process.communicate(question, LOOK_SECONDS)[0]
+        except subprocess.TimeoutExpired:
+            question = None  # `communicate` goes on with what it has
+            checkpoint()
+            if time.monotonic() > deadline:
+                raise
 
 
 def _rounded(buffer_size: int) -> int:
@@ -138,7 +174,7 @@ def _run(trial: Trial, spec: Spec) -> str:
     except OSError as error:
         raise BoardError(f"the board cannot be tried out: {reason(error)}") from None
     try:
-        answer, _ = process.communicate(json.dumps(request).encode(), SECONDS)
+        answer = _answer(process, json.dumps(request).encode())
     except subprocess.TimeoutExpired:
         raise BoardError(
             f"refused: the board was tried out in a process of its own first, which took over {SECONDS:g} s; "

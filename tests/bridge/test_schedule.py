@@ -252,3 +252,37 @@ def test_a_listener_that_raises_does_not_end_the_reports() -> None:
     reports("lead", "two")
     reports.close(60)
     assert delivered == ["one", "two"]
+
+
+def test_a_new_board_is_not_bypassed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loading a board ends the old one's bypass, for the streams that play as well."""
+    host = BoardHost("lead", lambda: Pedalboard([Failing()]))
+    stream = host.open(Spec(48000, 1, 64))
+    x = np.full((1, 64), 0.25, np.float32)
+    host.set("bypass", 1)
+    for _ in range(100):
+        out = stream.process(x)
+    np.testing.assert_array_equal(out, x)
+    host.load(lambda: Pedalboard([Failing()]))
+    for _ in range(300):
+        out = stream.process(x)
+    assert host.value("bypass") == stream.bypass == 0
+    np.testing.assert_array_equal(out, 0.5 * x)
+
+
+def test_a_flood_of_what_cannot_be_merged_costs_each_message_little(schedule: Schedule) -> None:
+    """The inbox is not searched for every message: how often is counted, not how long it takes."""
+    merges = 0
+    merge = schedule._merge_inbox
+
+    def counted() -> None:
+        nonlocal merges
+        merges += 1
+        merge()
+
+    schedule._merge_inbox = counted  # type: ignore[method-assign]
+    for i in range(4 * MOST_WAITING):
+        schedule.add(Change("a", i, when=1e6 + i))
+        schedule.add(Change(f"{i % 9}", i))
+    assert merges <= 16
+    assert len(schedule) <= 1.5 * MOST_WAITING

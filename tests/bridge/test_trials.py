@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 import soundfile
 
@@ -21,6 +22,7 @@ from bridge.osc.tree import Tree
 from bridge.protocol import Kind
 from bridge.stream_server import StreamServer
 from neural_fx.errors import BoardError
+from neural_fx.interruption import Interrupted, interruptible
 from neural_fx.pedalboard import Pedalboard
 from neural_fx.processor import Spec
 from tests.bridge.test_media import asked
@@ -331,3 +333,13 @@ def test_no_process_is_left_behind(does: Callable[[str], None], monkeypatch: pyt
     assert process.returncode is not None
     with pytest.raises(ProcessLookupError):
         os.kill(process.pid, 0)
+
+
+def test_a_trial_ends_when_nobody_waits_for_it(tmp_path: Path) -> None:
+    """Its process is killed, and nothing is concluded about the board."""
+    before = {process.pid for process in psutil.Process().children()}
+    with interruptible(lambda: True), pytest.raises(Interrupted):
+        board_in(GAIN, Media([tmp_path]))
+    assert {process.pid for process in psutil.Process().children()} == before
+    assert trials._verdicts == {}
+    assert board_in(GAIN, Media([tmp_path]))()
