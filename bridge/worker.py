@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
+from bridge.commands import reserved_names
 from bridge.config import write_controls
 from bridge.errors import BridgeError
 from bridge.host import BoardHost, InstrumentHost, board_from, instrument_from
@@ -26,8 +27,6 @@ from neural_fx.errors import reason
 from neural_fx.pedalboard import Pedalboard
 from neural_fx.placement import LivePlacement
 from neural_fx.slots import slug
-
-RESERVED = ("render", "midi", "token", "ping", "pong", "subscribe", "unsubscribe", "error")
 
 
 @dataclass(frozen=True)
@@ -202,5 +201,6 @@ class Worker:
 
 
 def _check_name(name: str) -> None:
-    if slug(name) != name or name in RESERVED:
-        raise BridgeError(f"name {name!r}: lower case letters, digits and dashes, and none of {', '.join(RESERVED)}")
+    reserved = reserved_names()
+    if slug(name) != name or name in reserved:
+        raise BridgeError(f"name {name!r}: lower case letters, digits and dashes, and none of {', '.join(reserved)}")

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from bridge.commands import ALL_COST, Asker, Call, find_command, worker_command
 from bridge.errors import BridgeError, ProtocolError
 from bridge.host import BoardHost
 from bridge.osc.packets import MOST_BYTES, Framing, Message, decode, encode, sized, too_far
@@ -34,11 +35,6 @@ FIRST_PACKET_SECONDS = 10.0
 PACKET_SECONDS = 10.0
 TOKEN_SECONDS = 30.0
 IDLE_SECONDS = 600.0
-ALL_COST = 100
-"""What a message counts for, against `MOST_PER_SECOND`, that visits every address: wildcards, and ``/subscribe``."""
-FILE_COST = 500
-"""What a message counts for that names files."""
-FILE_COMMANDS = ("load", "save", "render")
 SILENCE_DB = -120.0
 BIND_ATTEMPTS = 8
 
@@ -151,19 +147,17 @@ class OscServer:
                 self._report(message, peer, error)
 
     def _one(self, message: Message, peer: Peer, key: object, port: int | None) -> None:
-        if not peer.trusted or message.address not in ("/subscribe", "/unsubscribe"):
-            self.handle(message, peer)
-        elif message.address == "/unsubscribe":
-            self._unsubscribe(key, _port(message.arguments), port is not None)
+        command = worker_command(message.address)
+        if command is not None and command.scope == "connection" and (peer.trusted or command.address == "/token"):
+            connection = _Connection(self, peer, key, port)
+            command(Call(message.address, message.arguments, Asker(peer.reply), self.tree, connection=connection))
         else:
-            self._subscribe(key, peer, _port(message.arguments) or port, port is not None)
+            self.handle(message, peer)
 
     def handle(self, message: Message, peer: Peer) -> None:
         """Do what a message says, if its sender may say it. Never raises."""
         try:
-            if message.address == "/token":
-                self._check_token(message, peer)
-            elif not peer.trusted:
+            if not peer.trusted:
                 peer.complain(message.address, "from another machine, send /token TOKEN first")
             elif problem := too_far(message):
                 peer.complain(message.address, problem)
@@ -177,10 +171,10 @@ class OscServer:
             self.troubles.note("OSC message failed", f"{message.address} from {peer.machine}: {reason(error)}")
         peer.complain(message.address, reason(error))
 
-    def _check_token(self, message: Message, peer: Peer) -> None:
+    def _check_token(self, arguments: tuple[Any, ...], peer: Peer) -> None:
         if peer.trusted:
             return
-        given = message.arguments[0] if message.arguments else ""
+        given = arguments[0] if arguments else ""
         problem = self.guesses.problem(peer.machine, given if isinstance(given, str) else "", self.token)
         peer.trusted = not problem
         if problem:
@@ -395,9 +389,30 @@ def _bind(host: str, port: int) -> tuple[socket.socket, socket.socket]:
 
 def _cost(address: str) -> int:
     """Return what a message counts for."""
-    if is_pattern(address) or address == "/subscribe":
+    if is_pattern(address):
         return ALL_COST
-    return FILE_COST if address.rpartition("/")[2] in FILE_COMMANDS else 1
+    command = find_command(address)
+    return 1 if command is None else command.cost
+
+
+@dataclass(frozen=True)
+class _Connection:
+    """A peer and where its packets come from, for the commands that belong to a connection."""
+
+    server: OscServer
+    peer: Peer
+    key: object
+    port: int | None
+
+    def subscribe(self, arguments: tuple[Any, ...]) -> None:
+        port = _port(arguments) or self.port
+        self.server._subscribe(self.key, self.peer, port, self.port is not None)
+
+    def unsubscribe(self, arguments: tuple[Any, ...]) -> None:
+        self.server._unsubscribe(self.key, _port(arguments), self.port is not None)
+
+    def check_token(self, arguments: tuple[Any, ...]) -> None:
+        self.server._check_token(arguments, self.peer)
 
 
 def _plain(address: str) -> str:
