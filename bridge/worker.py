@@ -169,15 +169,15 @@ class Worker:
         found: list[dict[str, object]] = []
         live = {board.host.name: "connected" if board.connected else "not connected" for board in self.live}
         for name, host in self.boards.items():
-            streams = list(host.streams)
+            telemetry = host.telemetry()
             found.append(
                 {
                     "board": name,
-                    "streams": len(streams),
-                    "load": sum(s.load for s in streams),
-                    "late": sum(s.late for s in streams),
-                    "latency": max((s.latency for s in streams), default=0),
-                    "muted": sum(s.muted for s in streams),
+                    "streams": telemetry.streams,
+                    "load": telemetry.load,
+                    "late": telemetry.late,
+                    "latency": telemetry.latency,
+                    "muted": telemetry.muted,
                     "live": live.get(name, ""),
                 }
             )

@@ -14,7 +14,7 @@ from typing import Any
 
 from bridge.commands import ALL_COST, Asker, Call, find_command, worker_command
 from bridge.errors import BridgeError, ProtocolError
-from bridge.host import BoardHost
+from bridge.host import BoardHost, Observer
 from bridge.osc.packets import MOST_BYTES, Framing, Message, decode, encode, sized, too_far
 from bridge.osc.patterns import is_pattern
 from bridge.osc.peers import Allowance, Datagrams, Deadlines, Machines, Outbox, Peer, Subscriber
@@ -83,6 +83,7 @@ class OscServer:
         self.datagrams = Datagrams(self.udp, self.troubles)
         self.machines = Machines(lambda address: self._udp_peer(address, self.reply_port))
         self.lock = threading.Lock()
+        self._observer = Observer()
         self.threads = [
             threading.Thread(target=work, name=f"osc{work.__name__}", daemon=True)
             for work in (self._datagrams, self._accept, self._meters)
@@ -361,17 +362,14 @@ class OscServer:
             for address, value in echoes.items():
                 if address in wanted:
                     listener.update(address, value)
-        streams = list(host.streams)
-        levels = [max((s.peak[i] for s in streams), default=0.0) for i in (0, 1)]
-        for stream in streams:
-            stream.peak = [0.0, 0.0]
-        load, late = sum(s.load for s in streams), sum(s.late for s in streams)
+        telemetry = host.telemetry(self._observer)
         for subscriber in subscribers:
             for address, value in echoes.items():
                 subscriber.update(address, value)
-            subscriber.update(f"/{name}/meter", *map(_db, levels))
-            subscriber.update(f"/{name}/load", float(load))
-            subscriber.update(f"/{name}/dropouts", int(late))
+            subscriber.update(f"/{name}/meter", *map(_db, telemetry.peaks))
+            subscriber.update(f"/{name}/cpu", float(telemetry.load))
+            subscriber.update(f"/{name}/load", float(telemetry.load))  # for layouts from before /NAME/cpu
+            subscriber.update(f"/{name}/dropouts", int(telemetry.late))
 
 
 def _bind(host: str, port: int) -> tuple[socket.socket, socket.socket]:
