@@ -327,7 +327,8 @@ class StreamServer:
                 self.sessions.pop(connection, None)
                 stream = session.release()
                 host.close(stream)
-                self._say(f"{peer} left {host.name}: {stream.blocks} blocks, {stream.late} late")
+                played = stream.telemetry()
+                self._say(f"{peer} left {host.name}: {played.blocks} blocks, {played.late} late")
 
     def _hello(self, inbox: Inbox, peer: str) -> Hello:
         deadline = time.monotonic() + HANDSHAKE_SECONDS

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
+from bridge.commands import reserved_names
 from bridge.config import write_controls
 from bridge.errors import BridgeError
 from bridge.host import BoardHost, InstrumentHost, board_from, instrument_from
@@ -26,8 +27,6 @@ from neural_fx.errors import reason
 from neural_fx.pedalboard import Pedalboard
 from neural_fx.placement import LivePlacement
 from neural_fx.slots import slug
-
-RESERVED = ("render", "midi", "token", "ping", "pong", "subscribe", "unsubscribe", "error")
 
 
 @dataclass(frozen=True)
@@ -173,15 +172,15 @@ class Worker:
         found: list[dict[str, object]] = []
         live = {board.host.name: "connected" if board.connected else "not connected" for board in self.live}
         for name, host in self.boards.items():
-            streams = list(host.streams)
+            telemetry = host.telemetry()
             found.append(
                 {
                     "board": name,
-                    "streams": len(streams),
-                    "load": sum(s.load for s in streams),
-                    "late": sum(s.late for s in streams),
-                    "latency": max((s.latency for s in streams), default=0),
-                    "muted": sum(s.muted for s in streams),
+                    "streams": telemetry.streams,
+                    "load": telemetry.load,
+                    "late": telemetry.late,
+                    "latency": telemetry.latency,
+                    "muted": telemetry.muted,
                     "live": live.get(name, ""),
                 }
             )
@@ -206,5 +205,6 @@ class Worker:
 
 
 def _check_name(name: str) -> None:
-    if slug(name) != name or name in RESERVED:
-        raise BridgeError(f"name {name!r}: lower case letters, digits and dashes, and none of {', '.join(RESERVED)}")
+    reserved = reserved_names()
+    if slug(name) != name or name in reserved:
+        raise BridgeError(f"name {name!r}: lower case letters, digits and dashes, and none of {', '.join(reserved)}")

@@ -13,6 +13,7 @@ from bridge.host.hosted import SWITCH, Hosted, inside
 from bridge.host.latest import Latest
 from bridge.host.sources import ForeignBoard
 from bridge.host.stream import BoardStream, Voice
+from bridge.host.telemetry import BoardTelemetry, Observer
 from neural_fx.boards import board_text, save_board
 from neural_fx.errors import BoardError, reason
 from neural_fx.inputs import printable
@@ -215,6 +216,14 @@ class BoardHost:
         self.placement.end(stream.share)
         stream.share = self.placement.put(board, stream.spec.channels)
         return board
+
+    def telemetry(self, observer: Observer | None = None) -> BoardTelemetry:
+        """Return a snapshot of all streams.
+
+        Args:
+            observer: whose peaks are those since its previous snapshot; None for the peaks of the latest blocks.
+        """
+        return (observer or Observer()).snapshot(self.streams)
 
     def copy(self, spec: Spec | None = None) -> Pedalboard:
         """The board as a plain one, with the parameters as they stand (bypassed slots play).

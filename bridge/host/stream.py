@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from bridge.host.changes import Change, Schedule, change_of, last_ones
 from bridge.host.hosted import SWITCH, Hosted
+from bridge.host.telemetry import Peaks, Telemetry
 from bridge.protocol import Event
 from neural_fx.errors import NeuralFXError, ParameterError, reason
 from neural_fx.interruption import checkpoint
@@ -83,7 +84,7 @@ class BoardStream:
     Attributes:
         late: blocks that took longer to compute than to play.
         load: share of the time that computing takes, smoothed.
-        peak: largest magnitudes (in, out) since last asked.
+        peaks: largest magnitudes (in, out) of the latest blocks.
         share: of the CPU's load, as `LivePlacement.put` told it.
         fit: called with a board before it is opened on this stream.
         refused: called with (address, sentence) for a change that cannot be made; "" is the address of MIDI. None:
@@ -101,7 +102,7 @@ class BoardStream:
         self.bypass = 0.0
         self.blocks = self.late = 0
         self.load = self.share = 0.0
-        self.peak = [0.0, 0.0]
+        self.peaks = Peaks()
         self._wet = Ramp(1.0, round(FADE_SECONDS * spec.sample_rate))
         self._dry = _late(spec.channels, self.voice.latency)
         self._warming = self._faded = 0
@@ -114,6 +115,23 @@ class BoardStream:
     def latency(self) -> int:
         """Samples that the output is behind the input."""
         return self.voice.latency
+
+    def telemetry(self, marker: int = 0) -> Telemetry:
+        """Return a snapshot. Any thread may call this; it takes nothing from other observers.
+
+        Args:
+            marker: of the caller's previous snapshot, for peaks since then; 0 for the latest blocks.
+        """
+        count = self.peaks.count
+        return Telemetry(
+            blocks=self.blocks,
+            late=self.late,
+            load=self.load,
+            latency=self.latency,
+            muted=self.muted,
+            peaks=self.peaks.since(marker, count),
+            marker=count,
+        )
 
     def change(self, change: Change) -> None:
         """Keep a change for its block. Any thread may call this, one at a time."""
@@ -245,10 +263,12 @@ class BoardStream:
         return self._dry.take(block.shape[1])
 
     def _count(self, block: Audio, out: Audio, spent: float) -> None:
+        self.peaks.add(_magnitude(block), _magnitude(out))
         self.blocks += 1
         due = max(block.shape[1], 1) / self.spec.sample_rate
         self.late += spent > due
         self.load += 0.05 * (spent / due - self.load)
-        for i, audio in enumerate((block, out)):
-            if audio.size:
-                self.peak[i] = max(self.peak[i], float(np.abs(audio).max()))
+
+
+def _magnitude(audio: Audio) -> float:
+    return float(np.abs(audio).max()) if audio.size else 0.0

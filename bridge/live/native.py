@@ -411,9 +411,11 @@ class LiveEngine:
         self._coming = None
 
     def _read_meters(self) -> None:
+        """Move what the loop has counted to the stream's telemetry. The lock is held."""
         stream, (blocks, late) = self.stream, self._counted
         self._counted = (self._loop.blocks, self._loop.late)
-        stream.blocks += self._counted[0] - blocks
+        if self._counted[0] > blocks:
+            stream.peaks.add(*self._loop.take_peaks())
         stream.late += self._counted[1] - late
         stream.load = self._loop.load
-        stream.peak = [max(known, new) for known, new in zip(stream.peak, self._loop.take_peaks(), strict=True)]
+        stream.blocks += self._counted[0] - blocks

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
+from bridge.commands import COMMANDS, Command, commands_of
 from bridge.host import InstrumentHost
 from bridge.osc.patterns import LONGEST
 from bridge.osc.peers import Peer
@@ -119,27 +120,29 @@ class QueryServer:
 
     def node(self, path: str) -> dict[str, Any] | None:
         """The node at a path and all below it; None if there is none."""
+        boards = self.osc.tree.boards
         if path == "/":
-            return _folder("/", {name: self._board(name) for name in self.osc.tree.boards}, "Neural FX")
+            contents = {name: self._board(name) for name in boards} | _worker()
+            return _folder("/", contents, "Neural FX")
         _, name, *rest = path.split("/")
-        if name not in self.osc.tree.boards:
-            return None
-        node: dict[str, Any] | None = self._board(name)
+        node: dict[str, Any] | None = self._board(name) if name in boards else _worker().get(name)
         for part in rest:
             node = (node or {}).get("CONTENTS", {}).get(part)
         return node
 
     def _board(self, name: str) -> dict[str, Any]:
         host = self.osc.tree.boards[name]
-        instrument = isinstance(host, InstrumentHost)
-        contents = ({} if instrument else _files(name)) | (_plays(name) if host.takes_notes else {})
+        contents: dict[str, Any] = {}
+        for command in commands_of(host):
+            _add(contents, f"/{name}", command.place.split("/"), command)
         for place, parameter in host.table().items():
             *slot, last = place.split("/")
             into = contents
             for part in slot:
-                into = into.setdefault(part, _folder(f"/{name}/{part}", {}, "a slot"))["CONTENTS"]
+                node = into.setdefault(part, _folder(f"/{name}/{part}", {}, "a slot"))
+                into = node.setdefault("CONTENTS", {})  # a slot may have the name of a command
             into[last] = _parameter(f"/{name}/{place}", host.value(place), parameter)
-        return _folder(f"/{name}", contents, "an instrument" if instrument else "a board")
+        return _folder(f"/{name}", contents, "an instrument" if isinstance(host, InstrumentHost) else "a board")
 
     # -- websocket -------------------------------------------------------------------------------------------------
 
@@ -208,20 +211,36 @@ def _leaf(path: str, kind: str, value: object, access: int, description: str) ->
     return node if value is None else {**node, "VALUE": [value]}
 
 
-def _files(name: str) -> dict[str, Any]:
-    return {
-        "load": _leaf(f"/{name}/load", "s", None, 2, "change to a board file or capture of the media folders"),
-        "save": _leaf(f"/{name}/save", "s", None, 2, "write the board to a new file of the media folders"),
-    }
+def _worker() -> dict[str, Any]:
+    """Return the nodes of the worker's own commands, by the first part of their addresses."""
+    contents: dict[str, Any] = {}
+    for command in COMMANDS:
+        if not command.of_board:
+            _add(contents, "", command.address[1:].split("/"), command)
+    return contents
 
 
-def _plays(name: str) -> dict[str, Any]:
-    return {
-        "note": _leaf(f"/{name}/note", "ii", None, 2, "pitch and velocity, 0 to 127; velocity 0 ends the note"),
-        "bend": _leaf(f"/{name}/bend", "f", None, 2, "-1 to 1 of the bend range"),
-        "cc": _leaf(f"/{name}/cc", "ii", None, 2, "a MIDI controller and its value"),
-        "panic": _leaf(f"/{name}/panic", "N", None, 2, "ends all notes"),
-    }
+def _add(contents: dict[str, Any], path: str, parts: list[str], command: Command) -> None:
+    """Put a command into a tree. A node may be a command and have others below it."""
+    *folders, last = parts
+    for part in folders:
+        path = f"{path}/{part}"
+        contents = contents.setdefault(part, _folder(path, {}, part)).setdefault("CONTENTS", {})
+    kinds = "".join(argument.kind[-1] for argument in command.arguments) or "N"
+    node = _leaf(f"{path}/{last}", kinds, None, 2, _description(command))
+    if any(argument.minimum is not None for argument in command.arguments):
+        node["RANGE"] = [
+            {} if argument.minimum is None else {"MIN": argument.minimum, "MAX": argument.maximum}
+            for argument in command.arguments
+        ]
+    contents[last] = contents.get(last, {}) | node
+
+
+def _description(command: Command) -> str:
+    """Return what a command does and takes, as plain text."""
+    names = ", ".join(argument.name for argument in command.arguments)
+    text = command.help.replace("`", "")
+    return f"{text} (arguments: {names})" if names else text
 
 
 def _parameter(path: str, value: object, parameter: Parameter | None) -> dict[str, Any]:

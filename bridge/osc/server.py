@@ -12,8 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from bridge.commands import ALL_COST, Asker, Call, find_command, worker_command
 from bridge.errors import BridgeError, ProtocolError
-from bridge.host import BoardHost
+from bridge.host import BoardHost, Observer
 from bridge.osc.packets import MOST_BYTES, Framing, Message, decode, encode, sized, too_far
 from bridge.osc.patterns import is_pattern
 from bridge.osc.peers import Allowance, Datagrams, Deadlines, Machines, Outbox, Peer, Subscriber
@@ -34,11 +35,6 @@ FIRST_PACKET_SECONDS = 10.0
 PACKET_SECONDS = 10.0
 TOKEN_SECONDS = 30.0
 IDLE_SECONDS = 600.0
-ALL_COST = 100
-"""What a message counts for, against `MOST_PER_SECOND`, that visits every address: wildcards, and ``/subscribe``."""
-FILE_COST = 500
-"""What a message counts for that names files."""
-FILE_COMMANDS = ("load", "save", "render")
 SILENCE_DB = -120.0
 BIND_ATTEMPTS = 8
 
@@ -87,6 +83,7 @@ class OscServer:
         self.datagrams = Datagrams(self.udp, self.troubles)
         self.machines = Machines(lambda address: self._udp_peer(address, self.reply_port))
         self.lock = threading.Lock()
+        self._observer = Observer()
         self.threads = [
             threading.Thread(target=work, name=f"osc{work.__name__}", daemon=True)
             for work in (self._datagrams, self._accept, self._meters)
@@ -151,19 +148,17 @@ class OscServer:
                 self._report(message, peer, error)
 
     def _one(self, message: Message, peer: Peer, key: object, port: int | None) -> None:
-        if not peer.trusted or message.address not in ("/subscribe", "/unsubscribe"):
-            self.handle(message, peer)
-        elif message.address == "/unsubscribe":
-            self._unsubscribe(key, _port(message.arguments), port is not None)
+        command = worker_command(message.address)
+        if command is not None and command.scope == "connection" and (peer.trusted or command.address == "/token"):
+            connection = _Connection(self, peer, key, port)
+            command(Call(message.address, message.arguments, Asker(peer.reply), self.tree, connection=connection))
         else:
-            self._subscribe(key, peer, _port(message.arguments) or port, port is not None)
+            self.handle(message, peer)
 
     def handle(self, message: Message, peer: Peer) -> None:
         """Do what a message says, if its sender may say it. Never raises."""
         try:
-            if message.address == "/token":
-                self._check_token(message, peer)
-            elif not peer.trusted:
+            if not peer.trusted:
                 peer.complain(message.address, "from another machine, send /token TOKEN first")
             elif problem := too_far(message):
                 peer.complain(message.address, problem)
@@ -177,10 +172,10 @@ class OscServer:
             self.troubles.note("OSC message failed", f"{message.address} from {peer.machine}: {reason(error)}")
         peer.complain(message.address, reason(error))
 
-    def _check_token(self, message: Message, peer: Peer) -> None:
+    def _check_token(self, arguments: tuple[Any, ...], peer: Peer) -> None:
         if peer.trusted:
             return
-        given = message.arguments[0] if message.arguments else ""
+        given = arguments[0] if arguments else ""
         problem = self.guesses.problem(peer.machine, given if isinstance(given, str) else "", self.token)
         peer.trusted = not problem
         if problem:
@@ -367,17 +362,14 @@ class OscServer:
             for address, value in echoes.items():
                 if address in wanted:
                     listener.update(address, value)
-        streams = list(host.streams)
-        levels = [max((s.peak[i] for s in streams), default=0.0) for i in (0, 1)]
-        for stream in streams:
-            stream.peak = [0.0, 0.0]
-        load, late = sum(s.load for s in streams), sum(s.late for s in streams)
+        telemetry = host.telemetry(self._observer)
         for subscriber in subscribers:
             for address, value in echoes.items():
                 subscriber.update(address, value)
-            subscriber.update(f"/{name}/meter", *map(_db, levels))
-            subscriber.update(f"/{name}/load", float(load))
-            subscriber.update(f"/{name}/dropouts", int(late))
+            subscriber.update(f"/{name}/meter", *map(_db, telemetry.peaks))
+            subscriber.update(f"/{name}/cpu", float(telemetry.load))
+            subscriber.update(f"/{name}/load", float(telemetry.load))  # for layouts from before /NAME/cpu
+            subscriber.update(f"/{name}/dropouts", int(telemetry.late))
 
 
 def _bind(host: str, port: int) -> tuple[socket.socket, socket.socket]:
@@ -395,9 +387,30 @@ def _bind(host: str, port: int) -> tuple[socket.socket, socket.socket]:
 
 def _cost(address: str) -> int:
     """Return what a message counts for."""
-    if is_pattern(address) or address == "/subscribe":
+    if is_pattern(address):
         return ALL_COST
-    return FILE_COST if address.rpartition("/")[2] in FILE_COMMANDS else 1
+    command = find_command(address)
+    return 1 if command is None else command.cost
+
+
+@dataclass(frozen=True)
+class _Connection:
+    """A peer and where its packets come from, for the commands that belong to a connection."""
+
+    server: OscServer
+    peer: Peer
+    key: object
+    port: int | None
+
+    def subscribe(self, arguments: tuple[Any, ...]) -> None:
+        port = _port(arguments) or self.port
+        self.server._subscribe(self.key, self.peer, port, self.port is not None)
+
+    def unsubscribe(self, arguments: tuple[Any, ...]) -> None:
+        self.server._unsubscribe(self.key, _port(arguments), self.port is not None)
+
+    def check_token(self, arguments: tuple[Any, ...]) -> None:
+        self.server._check_token(arguments, self.peer)
 
 
 def _plain(address: str) -> str:

@@ -6,20 +6,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from bridge.commands import COMMANDS, Asker, Call, Reply, board_command, commands_of, worker_command
+from bridge.commands.registry import refused
 from bridge.errors import BridgeError
-from bridge.host import BoardHost, InstrumentHost, as_message, board_named
-from bridge.media import BOARD_SUFFIXES, Media
+from bridge.host import BoardHost, InstrumentHost
+from bridge.media import Media
 from bridge.osc.packets import Message
 from bridge.osc.patterns import is_pattern, matching
 from bridge.rendering import Renders, never
-from neural_fx import __version__
 from neural_fx.errors import ParameterError, reason
 from neural_fx.inputs import printable
 from neural_fx.parameters import Parameter
-from neural_fx.values import finite_number, shown, suggestion
-
-NOTES = ("note", "bend", "cc")
-"""What an instrument can be told besides its parameters; ``panic`` is the fourth."""
+from neural_fx.values import finite_number, suggestion
 
 MOST_MATCHES = 1024
 """Addresses that one pattern may stand for, and so replies to one message."""
@@ -27,24 +25,6 @@ MOST_ERROR = 2000
 """Characters of an error reply."""
 
 _RAW = Parameter("raw", 0, 1, 0)
-
-Reply = Callable[..., None]
-"""``reply(address, *arguments)``: to whoever sent the message."""
-
-
-@dataclass(frozen=True)
-class Asker:
-    """Who sent a message.
-
-    Attributes:
-        reply: answers them.
-        abandoned: asked whether they are gone, which ends what they started.
-        peer: tells them apart from others; None if that is not known.
-    """
-
-    reply: Reply
-    abandoned: Callable[[], bool] = never
-    peer: object = None
 
 
 @dataclass
@@ -80,7 +60,7 @@ class Tree:
             for target in self._targets(message.address):
                 self._one(target, message, asker)
         except Exception as error:  # plugins by anyone can raise anything, and the next message must be heard
-            reply("/error", printable(message.address), self._sentence(reason(error)))
+            reply("/error", printable(message.address), self.sentence(reason(error)))
 
     def close(self) -> None:
         """End the renders."""
@@ -101,19 +81,16 @@ class Tree:
             raise ParameterError(f"matches {len(found)} addresses; a message may match {MOST_MATCHES}")
         return found
 
-    def _sentence(self, text: str) -> str:
+    def sentence(self, text: str) -> str:
         """Return an error as it may be sent: printable, of bounded length, and without the media folders' places."""
         text = printable(self.media.without_folders(text))
         return text if len(text) <= MOST_ERROR else text[: MOST_ERROR - 3] + "..."
 
     def addresses(self) -> list[str]:
         """Every address that a pattern can match."""
-        found = ["/ping", "/render", "/render/cancel", "/midi/learn"]
+        found = [command.address for command in COMMANDS if command.scope == "worker"]
         for name, host in self.boards.items():
-            if host.takes_notes:
-                found += [f"/{name}/{kind}" for kind in (*NOTES, "panic")]
-            if not isinstance(host, InstrumentHost):
-                found += [f"/{name}/load", f"/{name}/save"]
+            found += [f"/{name}/{command.place}" for command in commands_of(host)]
             for place in host.table():
                 found.append(f"/{name}/{place}")
                 if "/" in place or isinstance(host, InstrumentHost):
@@ -121,24 +98,13 @@ class Tree:
         return found
 
     def _one(self, address: str, message: Message, asker: Asker) -> None:
-        arguments = message.arguments
-        match address:
-            case "/ping":
-                asker.reply("/pong", __version__)
-            case "/midi/learn":
-                if self.learn is None:
-                    raise BridgeError("there is no MIDI here")
-                self.learn(_text(*_exactly(arguments, 1)))
-            case "/render":
-                source, target, board = (_text(a) for a in _exactly(arguments, 3))
-                self.renders.start(source, target, board, asker.reply, asker.abandoned, asker.peer)
-            case "/render/cancel":
-                for number in self.renders.cancel(_text_or_number(*_exactly(arguments, 1))):
-                    asker.reply("/render/cancel", number)
-            case _:
-                self._board(address, message, asker.reply)
+        command = worker_command(address)
+        if command is not None:
+            command(Call(address, message.arguments, asker, self, when=message.when))
+        else:
+            self._board(address, message, asker)
 
-    def _board(self, address: str, message: Message, reply: Reply) -> None:
+    def _board(self, address: str, message: Message, asker: Asker) -> None:
         _, name, *rest = address.split("/")
         host = self.boards.get(name)
         if host is None or not rest:
@@ -147,32 +113,18 @@ class Tree:
                 f"no board or instrument of that name{hint}; there is: {', '.join(self.boards) or 'none'}"
             )
         place, arguments = "/".join(rest), message.arguments
-        if isinstance(host, InstrumentHost) and place in ("load", "save"):
-            raise ParameterError(f"{name} is an instrument; it cannot {place} boards")
-        if host.takes_notes and place in (*NOTES, "panic"):
-            _play(host, place, message)
-        elif place == "load":
-            self._load(host, address, _text(*_exactly(arguments, 1)), reply)
-        elif place == "save":
-            path = self.media.new(_text(*_exactly(arguments, 1)), BOARD_SUFFIXES)
-            host.save(path)
-            reply(address, path.name)
+        command = board_command(place)
+        if command is not None and command.fits(host):
+            command(Call(address, arguments, asker, self, host, message.when))
+        elif command is not None and command.scope == "board":
+            raise refused(command, name)
         elif rest[-1] == "raw" and len(rest) == (2 if isinstance(host, InstrumentHost) else 3):
-            self._raw(host, "/".join(rest[:-1]), message, reply)
+            self._raw(host, "/".join(rest[:-1]), message, asker.reply)
         elif not arguments:
-            reply(address, wire(host.value(place)))
+            asker.reply(address, wire(host.value(place)))
         else:
             (value,) = _exactly(arguments, 1)
             host.set(place, value, message.when)
-
-    def _load(self, host: BoardHost, address: str, name: str, reply: Reply) -> None:
-        """Load a file of the media folders into a board, and reply when that is done or has failed."""
-        path = self.media.existing(name)
-        host.load_soon(
-            lambda: board_named(path, self.media, host.output_level),
-            lambda: reply(address, path.name),
-            lambda sentence: reply("/error", address, self._sentence(sentence)),
-        )
 
     def _raw(self, host: BoardHost, place: str, message: Message, reply: Reply) -> None:
         parameter = host.table().get(host.canonical(place))
@@ -186,27 +138,10 @@ class Tree:
         host.set(place, parameter.at(raw), message.when)
 
 
-def _play(host: BoardHost, kind: str, message: Message) -> None:
-    if kind == "panic":
-        host.panic()
-    else:
-        host.play(as_message(kind, message.arguments), message.when)
-
-
 def _exactly(arguments: tuple[Any, ...], count: int) -> tuple[Any, ...]:
     if len(arguments) != count:
         raise BridgeError(f"expected {count} argument{'s' * (count != 1)}, found {len(arguments)}")
     return arguments
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str) or not value:
-        raise BridgeError(f"expected a file name, found {shown(value)}")
-    return value
-
-
-def _text_or_number(value: object) -> str | int:
-    return value if isinstance(value, int) else _text(value)
 
 
 def wire(value: object) -> Any:

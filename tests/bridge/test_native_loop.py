@@ -502,12 +502,14 @@ def test_meters_are_true(folder: Path) -> None:
         out = rig.play(audio)
         assert waited(lambda: rig.stream.blocks == 10)
         assert rig.engine.native
-        assert rig.stream.peak == [np.abs(audio).max(), np.abs(out).max()]
-        assert rig.stream.load > 0
-        rig.stream.peak = [0.0, 0.0]
+        first, other = rig.stream.telemetry(), rig.stream.telemetry()
+        assert first.peaks == other.peaks == (np.abs(audio).max(), np.abs(out).max())
+        assert (first.blocks, first.muted) == (10, False)
+        assert first.load > 0
         rig.play(audio / 2)
         assert waited(lambda: rig.stream.blocks == 20)
-        assert rig.stream.peak[0] == np.abs(audio / 2).max()
+        assert rig.stream.telemetry(first.marker).peaks[0] == np.abs(audio / 2).max()
+        assert rig.stream.telemetry(other.marker).peaks[0] == np.abs(audio / 2).max(), "the first took nothing"
 
 
 def test_a_reader_that_is_gone_does_not_stop_time(folder: Path) -> None:

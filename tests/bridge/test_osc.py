@@ -289,6 +289,8 @@ def test_subscribers_hear_meters_and_echoes(osc: OscServer) -> None:
         assert replies.next("/lead/gain/gain_db") == (-9.0,)
         stream.process(np.full((1, 480), 0.5, np.float32))
         until(lambda: replies.next("/lead/meter")[0] > -7)
+        assert replies.next("/lead/cpu")[0] > 0
+        assert replies.next("/lead/load")[0] > 0, "deprecated, but still sent"
         assert replies.next("/lead/dropouts") == (stream.late,)
         peer.sendto(encode("/unsubscribe"), ("127.0.0.1", osc.port))
         until(lambda: not osc.subscribers)
