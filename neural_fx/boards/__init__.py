@@ -27,6 +27,7 @@ Each kind of slot is one `SlotKind` in the registry `SLOTS`. Other packages add 
 ``neural_fx.slots``.
 """
 
+from neural_fx.boards.files import board_files
 from neural_fx.boards.kinds.native import native_plugins
 from neural_fx.boards.kinds.processors import PROCESSORS, NamedProcessor
 from neural_fx.boards.paths import placed, relative
@@ -52,6 +53,7 @@ __all__ = [
     "SlotKind",
     "Strict",
     "add_slot",
+    "board_files",
     "board_text",
     "load_board",
     "native_plugins",

@@ -99,6 +99,19 @@ def test_the_example_plays_from_the_command_line(page: Page, packages: Path, tmp
     assert serve == "neural-fx serve --board lead=effects.yaml"
 
 
+def test_the_files_of_the_example_are_not_replaced(packages: Path, tmp_path: Path) -> None:
+    code = (
+        "import neural_fx\n"
+        "try: neural_fx.Pedalboard.from_file('effects.yaml').save('taps.txt', overwrite=True)\n"
+        "except neural_fx.BoardError as error: print(error)\n"
+    )
+    assert "is a file that the board itself uses" in python(code, packages, tmp_path).stdout
+    render = "render stem.wav --board effects.yaml --overwrite -o taps.txt"
+    soundfile.write(tmp_path / "stem.wav", np.zeros(100), 48000)
+    assert command(render.split(), packages, tmp_path).returncode != 0
+    assert (tmp_path / "taps.txt").read_text().startswith("0.1 0.8")
+
+
 def test_a_worker_hosts_the_example(packages: Path, tmp_path: Path) -> None:
     """Streams, values over OSC, units in OSCQuery."""
     done = python(WORKER, packages, tmp_path)
