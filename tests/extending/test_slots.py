@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,19 @@ import pedalboard
 import pytest
 import soundfile
 
-from neural_fx.boards import PROCESSORS, SLOTS, FieldError, NamedProcessor, Slot, SlotKind, load_board
+from neural_fx.boards import (
+    PROCESSORS,
+    SLOTS,
+    FieldError,
+    NamedProcessor,
+    Slot,
+    SlotKind,
+    load_board,
+    plan_board,
+    stored_values,
+)
 from neural_fx.errors import BoardError
+from neural_fx.foreign import Rules
 from neural_fx.processor import Audio, Processor
 from tests.extending.pages import Page, command, install, python, read_page
 
@@ -286,3 +298,29 @@ def test_a_script_can_add_and_replace_a_kind(tmp_path: Path) -> None:
     for name in ("name", "quieter"):
         with pytest.raises(ValueError, match="needs a field of this name of its own"):
             SlotKind(name, GainSlot, fill, describe)
+
+
+@pytest.mark.usefixtures("added")
+def test_kinds_from_elsewhere_obey_the_rules_of_the_network() -> None:
+    """Code of other people needs leave, and what a kind stores counts, inside of chains too."""
+
+    def fill(slot: GainSlot, folder: Path) -> Any:
+        return Invert()
+
+    def describe(plugin: Any, folder: Path) -> dict[str, Any] | None:
+        return {"louder": 1.0} if isinstance(plugin, Invert) else None
+
+    def stored(plugin: Any) -> int | None:
+        return 1000 if isinstance(plugin, Invert) else None
+
+    kind = SLOTS.add(SlotKind("louder", GainSlot, fill, describe, stored=stored))
+    text = b"slots: [{louder: 1}, {chain: [{louder: 1}]}]"
+    small = Rules(lambda name, folder, bundle: None, most_values=1999)
+    assert stored_values(plan_board("x.yaml", text).build()) == 2000
+    with pytest.raises(BoardError, match=r"slots\[1\].chain\[0\]: the board holds"):
+        plan_board("x.yaml", text, small).build()
+    assert len(plan_board("x.yaml", text, replace(small, most_values=2000)).build()) == 2
+    SLOTS.replace(replace(kind, native=True))
+    with pytest.raises(BoardError, match=r"slots\[0\]: a louder slot runs code of other people.*--allow-plugins"):
+        plan_board("x.yaml", text, small)
+    assert plan_board("x.yaml", text, replace(small, plugins=True))
