@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from bridge.commands.registry import FILE_COST, Argument, Call, Command
+from bridge.commands.registry import ALL_COST, FILE_COST, Argument, Call, Command
 from bridge.errors import BridgeError
 from bridge.host import BoardHost, ForeignBoard, board_in
 from bridge.host.hosted import inside
@@ -182,7 +182,7 @@ def _free(name: str, names: list[str]) -> str:
     return free
 
 
-LIST = Command("/BOARD/slots", "answers with number, name and kind of every slot", _list, scope="board", cost=10)
+LIST = Command("/BOARD/slots", "answers with number, name and kind of every slot", _list, scope="board", cost=ALL_COST)
 
 ADD = Command(
     "/BOARD/slots/add",
