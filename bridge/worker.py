@@ -67,7 +67,10 @@ class Worker:
         if options.live == "portaudio" and len(options.boards) + len(options.instruments) > 1:
             raise BridgeError("an audio interface plays one board or instrument with --live portaudio; say only one")
         self.options = options
-        self.log = log = cleaned(log)  # sentences may quote text from the network
+        clean = cleaned(log)  # sentences may quote text from the network
+        # A terminal or a pipe that takes nothing must not stop whoever has something to say.
+        self.sentences = Reports(lambda _, sentence: clean(sentence), repeat_seconds=0)
+        self.log = log = lambda sentence: self.sentences("", sentence)
         self.port: Any = None
         self.live: list[LiveBoard] = []
         limit_arenas()
@@ -197,6 +200,7 @@ class Worker:
         if hasattr(self, "tree"):
             self.tree.close()
         self.reports.close()
+        self.sentences.close()
         self.memory.close()
 
 

@@ -9,7 +9,10 @@ from pydantic import PlainValidator
 
 from instruments.families import FAMILIES, family_of, open_instrument, sound_names, sound_path
 from instruments.player import InstrumentPlayer
-from neural_fx.boards import NamesFile, Slot, add_slot, path_text, relative
+from neural_fx.boards.kinds.timbre import timbre_values
+from neural_fx.boards.paths import relative
+from neural_fx.boards.registry import SlotKind
+from neural_fx.boards.schema import NamesFile, Slot, path_text
 from neural_fx.pedalboard import Plugin
 
 
@@ -58,4 +61,10 @@ def _unique(family: str, sound: str) -> str:
     return sound if first == family else f"{family}:{sound}"
 
 
-add_slot("instrument", InstrumentSlot, _fill, _describe)
+def _stored(plugin: object) -> int | None:
+    if not isinstance(plugin, InstrumentPlayer):
+        return None
+    return timbre_values(getattr(plugin.instrument, "timbres", ()))
+
+
+INSTRUMENT = SlotKind("instrument", InstrumentSlot, _fill, _describe, stored=_stored)

@@ -5,17 +5,14 @@ A board of the user's own has no limits. A board from the network is built by a 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from neural_fx.errors import BoardError
-from neural_fx.formats.network import Conv, walk
-from neural_fx.impulse import Convolution
 from neural_fx.native_runs import NOT_STREAMING
-from neural_fx.neural import NeuralProcessor
 from neural_fx.sharing import everything_in
 
 Locate = Callable[[str, Path, bool], Path | None]
@@ -50,7 +47,7 @@ class Rules:
         """Check what a board, built or in the making, takes in memory.
 
         Args:
-            values: the sum of `stored_values` of its plugins.
+            values: the sum of `neural_fx.boards.stored_values` of its plugins.
 
         Raises:
             BoardError: it is more than `most_values`; names the limit.
@@ -62,28 +59,8 @@ class Rules:
             )
 
 
-def stored_values(plugin: object) -> int:
-    """Return how many 32-bit numbers a plugin, and what is in it, stores for one channel; 0 for native plugins."""
-    return sum(map(_own_values, everything_in(plugin)))
-
-
-def _own_values(plugin: object) -> int:
-    if isinstance(plugin, NeuralProcessor):
-        return _network_values(plugin)
-    if isinstance(plugin, Convolution):
-        return int(plugin.audio.size)
-    timbres = getattr(getattr(plugin, "instrument", plugin), "timbres", ())
-    return sum(_array_values(timbre.decoder.w) + int(timbre.reverb.size) for timbre in timbres)
-
-
-def _network_values(processor: NeuralProcessor) -> int:
-    parts = list(walk(processor.capture.network))
-    weights = sum(_array_values(vars(part)) for part in parts)
-    past = sum(part.history * part.in_channels for part in parts if isinstance(part, Conv))
-    return weights + past * processor.oversample
-
-
-def _array_values(fields: dict[str, object]) -> int:
+def array_values(fields: Mapping[str, object]) -> int:
+    """Return how many numbers the arrays in a mapping hold."""
     return sum(int(value.size) for value in fields.values() if isinstance(value, np.ndarray))
 
 

@@ -65,6 +65,25 @@ class Registry(Generic[Member]):
         self._members[member.name] = member
         return member
 
+    def replace(self, member: Member) -> Member:
+        """Put a member in the place of the one of its name, as tests do.
+
+        Args:
+            member: the new member.
+
+        Returns:
+            The old member.
+
+        Raises:
+            TypeError: it is not of the registry's kind.
+            KeyError: there is no member of this name.
+        """
+        if not isinstance(member, self.kind):
+            raise TypeError(f"{self.group}: expected a {self.kind.__name__}, found {type(member).__name__}")
+        old = self[member.name]
+        self._members[member.name] = member
+        return old
+
     def __iter__(self) -> Iterator[Member]:
         """Iterate over the members: built-in ones first."""
         self._find()

@@ -133,8 +133,6 @@ class BoardOptions:
 
     def __call__(self) -> Pedalboard:
         if self.board is not None:
-            import instruments  # noqa: F401 - teaches board files the slots of instruments
-
             board = Pedalboard.from_file(self.board)
         elif self.timbre is not None:
             from neural_fx.timbre import TimbreTransfer

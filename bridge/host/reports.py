@@ -21,11 +21,18 @@ class Reports:
     Args:
         deliver: called with (board name, sentence). It may take its time, and may raise.
         clock: seconds, rising.
+        repeat_seconds: time in which the same report is delivered once; 0 delivers all.
     """
 
-    def __init__(self, deliver: Callable[[str, str], None], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        deliver: Callable[[str, str], None],
+        clock: Callable[[], float] = time.monotonic,
+        repeat_seconds: float = REPEAT_SECONDS,
+    ) -> None:
         self.deliver = deliver
         self.clock = clock
+        self.repeat_seconds = repeat_seconds
         self.dropped = 0
         self._queue: SimpleQueue[tuple[str, str] | None] = SimpleQueue()
         self._delivered: dict[tuple[str, str], float] = {}
@@ -60,7 +67,7 @@ class Reports:
     def _take(self, report: tuple[str, str]) -> None:
         now = self.clock()
         last = self._delivered.get(report)
-        if last is not None and now - last < REPEAT_SECONDS:
+        if last is not None and now - last < self.repeat_seconds:
             self._repeated[report] = self._repeated.get(report, 0) + 1
             return
         if len(self._delivered) >= _MOST_REMEMBERED:

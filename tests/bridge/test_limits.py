@@ -24,10 +24,9 @@ from bridge.osc import patterns
 from bridge.osc.packets import decode, encode
 from bridge.osc.tree import MOST_MATCHES, Tree
 from bridge.rendering import Renders
-from neural_fx import boards
-from neural_fx.boards import load_board, plan_board
+from neural_fx.boards import load_board, plan, plan_board, stored_values
 from neural_fx.errors import BoardError
-from neural_fx.foreign import Rules, stored_values
+from neural_fx.foreign import Rules
 from neural_fx.impulse import Convolution
 from neural_fx.neural import load
 from neural_fx.pedalboard import Pedalboard
@@ -88,7 +87,7 @@ SIZES = {
 @pytest.mark.parametrize("text", list(SIZES), ids=[said[:40] for said in SIZES.values()])
 def test_boards_that_are_too_large(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Refused by the text alone: nothing is built, here or in a trial."""
-    monkeypatch.setattr(boards, "_built", None)
+    monkeypatch.setattr(plan, "_build_slot", None)
     with pytest.raises(BoardError, match=SIZES[text]) as refused:
         board_in(text, Media())
     assert len(str(refused.value)) <= 1000

@@ -8,10 +8,12 @@ import mido
 import numpy as np
 import pytest
 
+import bridge
 from bridge.host import BoardHost, Change
 from bridge.host.changes import MOST_PER_BLOCK, MOST_WAITING, Schedule
 from bridge.host.reports import MOST_WAITING as MOST_REPORTS
 from bridge.host.reports import REPEAT_SECONDS, Reports
+from bridge.worker import Options, Worker
 from neural_fx.pedalboard import Pedalboard
 from neural_fx.processor import Processor, Spec
 
@@ -286,3 +288,23 @@ def test_a_flood_of_what_cannot_be_merged_costs_each_message_little(schedule: Sc
         schedule.add(Change(f"{i % 9}", i))
     assert merges <= 16
     assert len(schedule) <= 1.5 * MOST_WAITING
+
+
+def test_a_log_that_takes_nothing_does_not_hold_up_a_worker() -> None:
+    """Such as a terminal that was stopped: whoever has something to say goes on."""
+    release, lines = threading.Event(), []
+
+    def log(sentence: str) -> None:
+        release.wait(60)
+        lines.append(sentence)
+
+    worker = Worker(Options({}, osc_port=0, stream_port=0, oscquery_port=0, announce=False), log)
+    try:
+        remote = bridge.connect(f"127.0.0.1:{worker.streams.port}", timeout=60)
+        x = np.full((1, 64), 0.25, np.float32)
+        np.testing.assert_array_equal(remote(x, 48000), x)
+        assert lines == []
+    finally:
+        release.set()
+        worker.close()
+    assert any("plays through board" in line for line in lines)

@@ -110,9 +110,9 @@ def test_what_a_worker_logs_is_clean() -> None:
     worker = Worker(Options({}, osc_port=0, stream_port=0, oscquery_port=0, announce=False), lines.append)
     try:
         worker.log("MIDI: controller 7 moves \x1b]0;x\x07lead/\u202emix\n")
-        assert lines == ["MIDI: controller 7 moves lead/mix"]
     finally:
         worker.close()
+    assert lines == ["MIDI: controller 7 moves lead/mix"]
 
 
 # -- addresses -----------------------------------------------------------------------------------------------------

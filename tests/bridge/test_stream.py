@@ -24,6 +24,7 @@ import tracemalloc
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,7 @@ from bridge.protocol import (
 from bridge.stream_server import MOST_GREETING, StreamServer, receive
 from bridge.throttle import Throttle
 from bridge.welcome import fitted
+from neural_fx.boards import SLOTS
 from neural_fx.pedalboard import Pedalboard
 from neural_fx.processor import Audio, Processor, Spec
 from tests.conftest import noise, wavenet_document
@@ -932,22 +934,21 @@ def test_a_long_block_stops_when_the_worker_closes(waiting: StreamServer) -> Non
     assert Waits.blocks == 3
 
 
-def test_a_board_stops_being_built_when_its_client_leaves(
-    worker: StreamServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_board_stops_being_built_when_its_client_leaves(worker: StreamServer, request: pytest.FixtureRequest) -> None:
     built: list[object] = []
     reached, go = threading.Event(), threading.Event()
-    fill = neural_fx.boards._FILLERS["plugin"]
+    kind = SLOTS["plugin"]
 
-    def slowly(*args: Any) -> Any:
-        built.append(args)
+    def slowly(slot: Any, folder: Path) -> Any:
+        built.append(slot)
         if len(built) == 3:
             reached.set()
             go.wait(60)
             time.sleep(2 * wire.LOOK_SECONDS)
-        return fill(*args)
+        return kind.fill(slot, folder)
 
-    monkeypatch.setitem(neural_fx.boards._FILLERS, "plugin", slowly)
+    SLOTS.replace(replace(kind, fill=slowly))
+    request.addfinalizer(lambda: SLOTS.replace(kind))
     connection = raw(worker)
     connection.sendall(hello(board="mine", text="slots:\n" + "- plugin: Gain\n" * 40))
     assert reached.wait(60)

@@ -40,13 +40,15 @@ if deed and "bridge.host.trial" in sys.orig_argv:
     import ctypes
     import time
 
-    import neural_fx.boards
+    from dataclasses import replace
 
-    build = neural_fx.boards._FILLERS["plugin"]
+    from neural_fx.boards import SLOTS
 
-    def does(slot, source, place):
+    kind = SLOTS["plugin"]
+
+    def does(slot, folder):
         if slot.plugin == "Reverb":
-            return build(slot, source, place)
+            return kind.fill(slot, folder)
         if deed == "crash":
             ctypes.string_at(0)
         if deed == "exit":
@@ -60,9 +62,9 @@ if deed and "bridge.host.trial" in sys.orig_argv:
         if deed == "talk":
             os.write(1, b'{"refused": "by the plugin itself"}')
             os.write(2, b"x" * 10**6)
-        return build(slot, source, place)
+        return kind.fill(slot, folder)
 
-    neural_fx.boards._FILLERS["plugin"] = does
+    SLOTS.replace(replace(kind, fill=does))
 '''
 GAIN = "slots: [{plugin: Gain, set: {gain_db: -6}}]"
 
