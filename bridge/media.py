@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from itertools import islice
 from pathlib import Path, PureWindowsPath
 
 from bridge.errors import BridgeError
@@ -17,6 +18,12 @@ from neural_fx.files import same_file
 from neural_fx.values import shown
 
 LONGEST_NAME = 1024
+MOST_NAMES = 500
+"""Names in a list of a folder."""
+MOST_NAME_BYTES = 2**15
+"""Bytes of all names in a list of a folder: they fit into one datagram."""
+MOST_SCANNED = 20_000
+"""Entries of a folder that are looked at."""
 BOARD_SUFFIXES = (".yaml", ".yml")
 """What a board file's name ends in."""
 
@@ -124,6 +131,53 @@ class Media:
             if any(same_file(place, kept) for kept in self.kept):
                 raise BridgeError(f"{shown(name)} is a file of the worker itself; choose another name")
         return place
+
+    def names(self, folder: str = "") -> list[str]:
+        """Return the files and folders in the media folders, or in a folder in them, in alphabetical order.
+
+        Only what `existing` would return is listed, and the folders on the way. Folders end in ``/``.
+
+        Args:
+            folder: relative to the media folders; empty for themselves.
+
+        Returns:
+            The names in the folder: at most `MOST_NAMES`, and `MOST_NAME_BYTES`.
+
+        Raises:
+            BridgeError: there is no such folder, or the name leads out of them: one answer for both.
+        """
+        self._check_folders()
+        name = folder.rstrip("/")
+        places = [self._inside(name, root) if name else root for root in self.folders]
+        found: set[str] = set()
+        known = [place for place in places if place is not None and os.path.isdir(place)]
+        if not known:
+            raise BridgeError(f"no folder {shown(folder)} in the media folders, or its name leads out of them")
+        for place in known:
+            found.update(self._names_in(place))
+        names: list[str] = []
+        size = 0
+        for entry in sorted(found):
+            size += len(os.fsencode(entry)) + 4  # OSC pads text
+            if len(names) == MOST_NAMES or size > MOST_NAME_BYTES:
+                break
+            names.append(entry)
+        return names
+
+    def _names_in(self, place: Path) -> Iterator[str]:
+        """Yield the first names in a folder without links, checked one by one."""
+        try:
+            with os.scandir(place) as entries:
+                names = sorted(entry.name for entry in islice(entries, MOST_SCANNED))
+        except OSError:
+            return
+        left = MOST_NAMES
+        for name in names:
+            path = self._inside(name, place)
+            is_folder = path is not None and os.path.isdir(path)
+            if path is not None and left and (is_folder or _is_readable_file(path)):
+                left -= 1
+                yield f"{name}/" if is_folder else name
 
     def without_folders(self, text: str) -> str:
         """Return a sentence with the files in the media folders named as the network names them."""

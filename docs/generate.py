@@ -13,6 +13,7 @@ from typing import Any
 import typer
 
 from bridge.cli import app
+from bridge.commands import COMMANDS, Argument
 from instruments import DDSP, Instrument
 from neural_fx.native_ranges import NATIVE
 from neural_fx.parameters import Parameter
@@ -33,6 +34,9 @@ def write_all(folder: Path) -> None:
         "instrument.md": parameter_table(Instrument.PARAMETERS),
         "ddsp.md": parameter_table(p for p in DDSP.PARAMETERS if p not in Instrument.PARAMETERS),
         "commands.md": commands(),
+        "osc-worker.md": osc_commands("worker", "connection"),
+        "osc-boards.md": osc_commands("board", "any"),
+        "osc-notes.md": osc_commands("notes"),
         "pedal-cards.md": pedal_cards(),
         "timbre-cards.md": timbre_cards(),
     }
@@ -52,6 +56,24 @@ def parameter_table(parameters: Iterable[Parameter]) -> str:
     if not rows:
         return "No parameters.\n"
     return "\n".join(["| parameter | range | default | unit | what it does |", "|---|---|---|---|---|", *rows]) + "\n"
+
+
+def osc_commands(*scopes: str) -> str:
+    """Return a Markdown table of the remote commands of some scopes."""
+    rows = [
+        f"| `{command.address}` | {', '.join(map(_osc_argument, command.arguments))} | {_cell(command.help)} |"
+        for command in COMMANDS
+        if command.scope in scopes
+    ]
+    if not rows:
+        return ""
+    return "\n".join(["| address | arguments | what it does |", "|---|---|---|", *rows]) + "\n"
+
+
+def _osc_argument(argument: Argument) -> str:
+    span = "" if argument.minimum is None else f"{argument.minimum:g} to {argument.maximum:g}"
+    notes = ", ".join(note for note in ("optional" if argument.optional else "", span) if note)
+    return f"{_cell(argument.name)} ({notes})" if notes else _cell(argument.name)
 
 
 def native_plugins() -> str:

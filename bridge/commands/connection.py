@@ -24,13 +24,13 @@ def _token(call: Call) -> None:
     _connection(call).check_token(call.arguments)
 
 
-_PORT = Argument("port (optional, UDP)", "i", 1, 65535, optional=True)
+_PORT = Argument("port", "i", 1, 65535, optional=True)
 
 # Senders of other programs add arguments that mean nothing here, so these check what they use themselves.
 
 SUBSCRIBE = Command(
     "/subscribe",
-    "sends meters, load, dropouts and changes from now on",
+    "sends meters, load, dropouts and changes from now on; over UDP to this port",
     _subscribe,
     (_PORT,),
     "connection",

@@ -23,6 +23,15 @@ def _cancel(call: Call) -> None:
         call.reply(number)
 
 
+def _boards(call: Call) -> None:
+    call.reply(*call.worker.boards)
+
+
+def _files(call: Call) -> None:
+    folder = call.arguments[0] if call.arguments else ""
+    call.reply(*call.worker.media.names(folder))
+
+
 def _learn(call: Call) -> None:
     if call.worker.learn is None:
         raise BridgeError("there is no MIDI here")
@@ -55,4 +64,15 @@ LEARN = Command(
     "makes the next controller that moves turn this parameter, given as `BOARD/SLOT/PARAM`",
     _learn,
     (Argument("address", expected="an address such as BOARD/SLOT/PARAM"),),
+)
+
+BOARDS = Command("/boards", "answers with the names of all boards and instruments", _boards)
+
+FILES = Command(
+    "/files",
+    "answers with the names of files and folders (which end in `/`) of the media folders, "
+    "or of a folder in them; at most 500",
+    _files,
+    (Argument("folder", optional=True, expected="the name of a folder"),),
+    cost=FILE_COST,
 )

@@ -121,8 +121,12 @@ class BoardHost:
 
     # -- boards and streams ----------------------------------------------------------------------------------------
 
-    def load(self, make: Callable[[], Pedalboard]) -> None:
+    def load(self, make: Callable[[], Pedalboard], keep: bool = False) -> None:
         """Change to another board: built and prepared here, cross-faded by every stream. A failure changes nothing.
+
+        Args:
+            make: builds the board.
+            keep: whether values and bypasses stay as they are, at all addresses that both boards have.
 
         Raises:
             NeuralFXError: the board cannot be built, or one from the network did not pass its trial.
@@ -135,24 +139,38 @@ class BoardHost:
                 with self.lock:
                     newer = [stream for stream in self.streams if stream not in prepared]
                     if not newer:
-                        self._change_to(make, master, prepared)
+                        if keep:
+                            self._keep_values([master, *(voice.board for voice in prepared.values())])
+                        self._change_to(make, master, prepared, self.bypassed if keep else 0.0)
                         return
                 try_out(make, (stream.spec for stream in newer))
                 for stream in newer:
                     prepared[stream] = stream.prepared(self._placed(make(), stream))
 
-    def _change_to(self, make: Callable[[], Pedalboard], master: Hosted, prepared: dict[BoardStream, Voice]) -> None:
-        self.make, self.master, self.bypassed = make, master, 0.0
+    def _keep_values(self, boards: Iterable[Hosted]) -> None:
+        """Give the values as they stand to boards that are about to be played. The lock is held."""
+        values = self.master.values()
+        for board in boards:
+            fresh = board.values()
+            for address in board.knobs():
+                if address in values and fresh[address] != values[address]:
+                    board.apply(address, values[address])
+
+    def _change_to(
+        self, make: Callable[[], Pedalboard], master: Hosted, prepared: dict[BoardStream, Voice], bypassed: float
+    ) -> None:
+        self.make, self.master, self.bypassed = make, master, bypassed
         self.changed |= set(self.table())
         for stream in self.streams:
             stream.replace(prepared[stream])
-            stream.change(Change("bypass", 0.0))
+            stream.change(Change("bypass", bypassed))
 
     def load_soon(
         self,
         find: Callable[[], Callable[[], Pedalboard]],
         done: Callable[[], None],
         failed: Callable[[str], None],
+        keep: bool = False,
     ) -> None:
         """Load another board on a thread of this board's own, one at a time; of those that wait, the latest.
 
@@ -160,11 +178,12 @@ class BoardHost:
             find: returns what builds the board; called on that thread.
             done: told when it is loaded.
             failed: told why it is not, such as that a later one came before it began.
+            keep: as for `load`.
         """
 
         def work() -> None:
             try:
-                self.load(find())
+                self.load(find(), keep)
             except Exception as error:  # plugins by anyone can raise anything; the board stays
                 failed(reason(error))
             else:

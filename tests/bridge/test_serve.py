@@ -114,7 +114,7 @@ def test_it_refuses_what_is_unsafe_or_taken(run: Run, tmp_path: Path) -> None:
             (["--host", "no-such-host.invalid", "--token", "x"], "no-such-host.invalid"),
             (["--board", "lead"], "NAME=FILE"),
             (["--board", f"Lead Guitar={path}"], "lower case"),
-            (["--board", f"ping={path}"], "none of render, midi"),
+            (["--board", f"ping={path}"], "none of ping, boards, "),
             (["--board", f"lead={tmp_path / 'no.yaml'}"], "cannot be read"),
             (["--config", tmp_path / "no.yaml"], "cannot be read"),
             (["--live", "asio"], "expected jack, portaudio or none"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,10 @@ def test_every_osc_address_is_in_the_reference() -> None:
         "solo": InstrumentHost("solo", lambda: DDSP("violin")),
     }
     page = (ROOT / "docs/reference/osc.md").read_text(encoding="utf-8")
+    included = re.findall(r"^```\{include\} \.\./generated/osc-(\w+)\.md\n```$", page, re.MULTILINE)
+    assert sorted(included) == ["boards", "notes", "worker"]
+    osc_commands = runpy.run_path(str(ROOT / "docs/generate.py"))["osc_commands"]
+    page += osc_commands("worker", "connection", "board", "notes", "any")
     listed = set(re.findall(r"^\| `(/[\w/]+)`", page, re.MULTILINE))
     found = set(Tree(boards, Media()).addresses())
     parameters = {f"/{name}/{place}" for name, board in boards.items() for place in board.table()}
