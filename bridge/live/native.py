@@ -146,8 +146,9 @@ class LiveEngine:
         self._rest = b""  # read of the source by the loop, and not passed on
         self._loop: Any = None
         if available():
-            memory = [ring.memory() for ring in (incoming, outgoing)]
-            self._loop = cpu.core.NativeLoop(source, *memory, Ring.HEAD, BLOCKS, self._block.size)
+            self._loop = cpu.core.NativeLoop(
+                source, incoming.memory(), outgoing.memory(), Ring.HEAD, BLOCKS, self._block.size
+            )
             stream.fit, stream.wake = self._fit, self._changed
             if self._fit(stream.voice.board):
                 stream.voice = Voice(stream.voice.board, stream.spec)
