@@ -1,7 +1,8 @@
-"""The streaming protocol as pure functions of bytes; `bridge/PROTOCOL.md` says it in prose.
+"""Encode and decode messages of the streaming protocol. `bridge/PROTOCOL.md` describes it.
 
-A message is a header of 16 bytes (kind, three reserved bytes, payload length, sequence number; little-endian) and a
-payload: JSON for the handshake, float32 samples with events for audio.
+A message is a header of 16 bytes and a payload. The header has the kind, three reserved bytes, the payload length and
+the sequence number, in little-endian order. The payload is JSON for the handshake, and events with float32 samples for
+audio.
 """
 
 from __future__ import annotations
@@ -32,16 +33,16 @@ MOST_JSON = 1 << 16
 MOST_BYTES = 4 * 1024 * 1024
 """Largest payload of any message."""
 MOST_REASON = 2000
-"""Characters of the sentence in a REFUSE or NOTICE."""
+"""Largest number of characters of the sentence in a REFUSE or NOTICE."""
 MOST_LATENCY = 1 << 20
-"""Samples."""
+"""Largest latency in samples."""
 
 
 class Kind(IntEnum):
-    """What a message is."""
+    """Kinds of messages."""
 
-    HELLO = 1  # client: JSON, what it wants
-    WELCOME = 2  # worker: JSON, what it gets
+    HELLO = 1  # client: JSON, the stream that it asks for
+    WELCOME = 2  # worker: JSON, the stream that it opens
     REFUSE = 3  # worker: JSON {code, reason}; the connection ends
     BLOCK = 4  # client: events and audio
     AUDIO = 5  # worker: the audio of the BLOCK with the same sequence number
@@ -66,16 +67,17 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Hello:
-    """What a client asks for.
+    """A client's request for a stream.
 
     Attributes:
         board: name of the board.
         sample_rate: Hz.
-        channels: of the audio, both ways.
+        channels: number of channels in both directions.
         block: largest number of frames in a BLOCK.
-        token: the worker's, if it wants one.
-        text: the YAML of a board file, for a worker that has no board of that name; "" for none.
-        notes: with no name for the board: whether the first one that takes notes is meant, or the first that does not.
+        token: token of the worker, if it needs one.
+        text: YAML of a board file, for a worker without a board of that name; empty for none.
+        notes: used if `board` is empty. True for the first board that takes notes, False for the first that does not.
+        version: version of the protocol.
     """
 
     board: str
@@ -88,7 +90,11 @@ class Hello:
     version: int = VERSION
 
     def check(self) -> None:
-        """Raise ProtocolError for values that no worker takes."""
+        """Check the ranges of the values.
+
+        Raises:
+            ProtocolError: a value is out of range.
+        """
         if not (1000 <= self.sample_rate <= 768000 and math.isfinite(self.sample_rate)):
             raise ProtocolError(
                 f"sample_rate {shown(self.sample_rate)} is not between 1000 and 768000 Hz", Refusal.FORMAT
@@ -101,11 +107,12 @@ class Hello:
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happens `offset` frames into a block.
+    """A parameter change or a MIDI message in a block.
 
     Attributes:
-        address: ``SLOT/PARAM`` for a parameter, empty for MIDI.
-        value: of the parameter, in its own unit.
+        offset: frames into the block.
+        address: ``SLOT/PARAM`` for a parameter; empty for MIDI.
+        value: value of the parameter, in its own unit.
         midi: one MIDI message, for instruments.
     """
 
@@ -121,10 +128,15 @@ def limit(kind: Kind) -> int:
 
 
 def pack(kind: Kind, payload: bytes = b"", sequence: int = 0) -> bytes:
-    """Return a whole message.
+    """Encode a message.
+
+    Args:
+        kind: kind of the message.
+        payload: its payload.
+        sequence: its sequence number.
 
     Raises:
-        ProtocolError: the payload is longer than the other side accepts.
+        ProtocolError: the payload is longer than its `limit`.
     """
     if len(payload) > limit(kind):
         raise ProtocolError(f"a payload of {len(payload)} bytes is too long for {kind.name}", Refusal.MALFORMED)
@@ -132,10 +144,13 @@ def pack(kind: Kind, payload: bytes = b"", sequence: int = 0) -> bytes:
 
 
 def unpack_header(header: bytes) -> tuple[Kind, int, int]:
-    """Return kind, payload length and sequence number.
+    """Decode a header.
+
+    Returns:
+        Kind, payload length in bytes and sequence number.
 
     Raises:
-        ProtocolError: an unknown kind, or a payload longer than its `limit`.
+        ProtocolError: the kind is unknown, or the payload is longer than its `limit`.
     """
     number, length, sequence = HEADER.unpack(header)
     try:
@@ -148,10 +163,10 @@ def unpack_header(header: bytes) -> tuple[Kind, int, int]:
 
 
 def encode_json(value: Mapping[str, Any]) -> bytes:
-    """Return a JSON payload, in ASCII.
+    """Encode a JSON payload in ASCII.
 
     Raises:
-        ProtocolError: it holds NaN, an infinity, or something that is not JSON.
+        ProtocolError: the value has NaN, an infinity, or a type that JSON does not have.
     """
     try:
         return json.dumps(value, allow_nan=False).encode()
@@ -160,43 +175,48 @@ def encode_json(value: Mapping[str, Any]) -> bytes:
 
 
 def pack_json(kind: Kind, value: Mapping[str, Any], sequence: int = 0) -> bytes:
-    """Return a message with a JSON payload.
+    """Encode a message with a JSON payload.
+
+    Args:
+        kind: kind of the message.
+        value: the JSON object.
+        sequence: sequence number of the message.
 
     Raises:
-        ProtocolError: the value is not JSON, or too long.
+        ProtocolError: the value is not JSON, or is too long.
     """
     return pack(kind, encode_json(value), sequence)
 
 
 def pack_reason(kind: Kind, sentence: str, **more: object) -> bytes:
-    """Return a REFUSE (with its `code`) or a NOTICE of a problem; a sentence of any length fits.
+    """Encode a REFUSE or a NOTICE of a problem.
 
     Args:
         kind: REFUSE or NOTICE.
-        sentence: what is wrong, for people.
-        more: further fields.
+        sentence: the problem, for people. It is cut at `MOST_REASON` characters.
+        more: further fields, such as the `code` of a REFUSE.
     """
     name = "reason" if kind is Kind.REFUSE else "problem"
     return pack_json(kind, {**more, name: shortened(sentence)})
 
 
 def shortened(sentence: str) -> str:
-    """Return a sentence in at most `MOST_REASON` characters."""
+    """Return a sentence, cut at `MOST_REASON` characters."""
     return sentence if len(sentence) <= MOST_REASON else sentence[: MOST_REASON - 3] + "..."
 
 
 def unpack_json(payload: bytes) -> dict[str, Any]:
-    """Return the object in a JSON payload.
+    """Decode a JSON payload.
 
     Raises:
-        ProtocolError: not a JSON object, or one with NaN or infinities.
+        ProtocolError: the payload is not a JSON object, or it has NaN or infinities.
     """
     try:
         value = json.loads(payload.decode("utf-8"), parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
         raise ProtocolError("a payload is not JSON", Refusal.MALFORMED) from None
     if not isinstance(value, dict):
-        raise ProtocolError("a payload is no JSON object", Refusal.MALFORMED)
+        raise ProtocolError("a payload is not a JSON object", Refusal.MALFORMED)
     return value
 
 
@@ -208,7 +228,7 @@ def unpack_latency(found: Mapping[str, Any]) -> int:
     """Return the `latency` of a WELCOME, RESET or NOTICE, in samples.
 
     Raises:
-        ProtocolError: it is missing or not a number of samples from 0 to `MOST_LATENCY`.
+        ProtocolError: it is missing, or is not a number from 0 to `MOST_LATENCY`.
     """
     value = found.get("latency")
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= MOST_LATENCY:
@@ -217,10 +237,10 @@ def unpack_latency(found: Mapping[str, Any]) -> int:
 
 
 def unpack_hello(payload: bytes) -> Hello:
-    """A client's wishes.
+    """Decode a HELLO.
 
     Raises:
-        ProtocolError: a field is missing, of the wrong type or out of range; its `code` is the refusal's.
+        ProtocolError: a field is missing, of the wrong type or out of range. Its `code` is that of the REFUSE to send.
     """
     found = unpack_json(payload)
     version = found.get("version")
@@ -243,7 +263,7 @@ def unpack_hello(payload: bytes) -> Hello:
 
 
 def _encodable(text: str) -> bool:
-    """Return whether text can be written as UTF-8: JSON may hold halves of surrogate pairs, which cannot."""
+    """Return whether text can be written as UTF-8. Halves of surrogate pairs, which JSON allows, cannot."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -258,10 +278,14 @@ _EVENT = struct.Struct("<IdHH")  # offset, value, bytes of address, bytes of MID
 
 
 def pack_audio(audio: Audio, events: Sequence[Event] = ()) -> bytes:
-    """Return (channels, frames) and events as the payload of a BLOCK or AUDIO.
+    """Encode the payload of a BLOCK or AUDIO.
+
+    Args:
+        audio: (channels, frames).
+        events: events of a BLOCK.
 
     Raises:
-        ProtocolError: too many of anything, or an event with a field that is too long or out of range.
+        ProtocolError: there are too many channels, frames or events, or an event cannot be encoded.
     """
     if audio.shape[0] > MOST_CHANNELS or audio.shape[1] > MOST_FRAMES or len(events) > MOST_EVENTS:
         raise ProtocolError("a block has too many channels, frames or events", Refusal.MALFORMED)
@@ -272,7 +296,7 @@ def pack_audio(audio: Audio, events: Sequence[Event] = ()) -> bytes:
 
 
 def pack_event(event: Event) -> bytes:
-    """Return an event as the bytes that stand in a BLOCK.
+    """Encode an event of a BLOCK.
 
     Raises:
         ProtocolError: a field is too long or out of range.
@@ -285,10 +309,13 @@ def pack_event(event: Event) -> bytes:
 
 
 def unpack_audio(payload: bytes | memoryview) -> tuple[Audio, list[Event]]:
-    """Return (channels, frames) and the events of a BLOCK or AUDIO.
+    """Decode the payload of a BLOCK or AUDIO.
+
+    Returns:
+        Audio of shape (channels, frames), and the events.
 
     Raises:
-        ProtocolError: sizes that contradict each other, too many of anything, or samples that are not finite.
+        ProtocolError: sizes do not fit together or are too large, or samples are not finite.
     """
     try:
         frames, channels, count = _COUNTS.unpack_from(payload)

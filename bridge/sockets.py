@@ -1,4 +1,4 @@
-"""Sockets of the servers: bound in either address family, accepted whatever happens, sent to within a deadline."""
+"""Open sockets for servers, accept connections in spite of errors, and send within a deadline. For IPv4 and IPv6."""
 
 from __future__ import annotations
 
@@ -13,13 +13,18 @@ from bridge.security import Troubles, family_of
 from neural_fx.errors import reason
 
 TICK_SECONDS = 0.5
-"""How often a thread that waits for a socket looks at its deadlines."""
+"""How often a thread that waits for a socket checks its deadlines."""
 BACK_OFF_SECONDS = 0.1
-"""Pause after a failed accept, for example because the process has no file descriptor left."""
+"""Pause after a failed accept, for example if the process has no file descriptor left."""
 
 
 def listen(host: str, port: int, backlog: int = 64) -> socket.socket:
-    """Return a TCP socket that listens on a host, IPv4 or IPv6; ``::`` listens on both.
+    """Open a TCP socket that listens.
+
+    Args:
+        host: name or address, IPv4 or IPv6. ``::`` listens on both.
+        port: port to bind; 0 for a free one.
+        backlog: largest number of connections that wait to be accepted.
 
     Raises:
         OSError: the name is unknown, or the port cannot be bound.
@@ -29,7 +34,11 @@ def listen(host: str, port: int, backlog: int = 64) -> socket.socket:
 
 
 def bind_datagrams(host: str, port: int) -> socket.socket:
-    """Return a UDP socket that never blocks, bound to a host, IPv4 or IPv6; ``::`` receives from both.
+    """Open a UDP socket that never blocks.
+
+    Args:
+        host: name or address, IPv4 or IPv6. ``::`` receives from both.
+        port: port to bind; 0 for a free one.
 
     Raises:
         OSError: the name is unknown, or the port cannot be bound.
@@ -55,13 +64,13 @@ def accept_all(
     serve: Callable[[socket.socket, Any], None],
     troubles: Troubles,
 ) -> None:
-    """Accept connections until the server closes, whatever goes wrong with one of them.
+    """Accept connections until the server closes. An error of one connection does not affect others.
 
     Args:
-        listener: from `listen`.
+        listener: socket from `listen`.
         closing: set when the server closes.
-        serve: starts to serve a connection from an address, and returns at once.
-        troubles: counts what goes wrong.
+        serve: called with a connection and its address. It returns at once.
+        troubles: counts errors.
     """
     listener.settimeout(TICK_SECONDS)
     while not closing.is_set():
@@ -84,7 +93,12 @@ def accept_all(
 
 
 def send_within(connection: socket.socket, data: bytes, seconds: float) -> None:
-    """Send all of the data within a total time. The socket has a timeout, or does not block.
+    """Send all of the data within a total time.
+
+    Args:
+        connection: a socket that has a timeout or does not block.
+        data: the bytes.
+        seconds: total time.
 
     Raises:
         TimeoutError: the peer does not read.
@@ -100,6 +114,6 @@ def send_within(connection: socket.socket, data: bytes, seconds: float) -> None:
 
 
 def hang_up(connection: socket.socket) -> None:
-    """End a connection in both directions, which wakes the threads that wait for it."""
+    """Shut a connection down in both directions. Threads that wait for it wake up."""
     with contextlib.suppress(OSError):
         connection.shutdown(socket.SHUT_RDWR)

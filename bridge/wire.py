@@ -1,4 +1,4 @@
-"""Messages of the streaming protocol over a socket. Every deadline is for a whole message, not for a read."""
+"""Send and receive messages of the streaming protocol. A deadline is for a whole message, not for one read."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from bridge.errors import ProtocolError
 from bridge.protocol import HEADER, Kind, Refusal, pack_reason, unpack_header
 
 MESSAGE_SECONDS = 10.0
-"""Time for the rest of a message, once its first byte is there."""
+"""Time for the rest of a message after its first byte."""
 SEND_SECONDS = 5.0
 REFUSE_SECONDS = 1.0
 LOOK_SECONDS = 0.005
 SLACK_SECONDS = 0.02
 CHUNK = 1 << 16
-"""Bytes taken from a socket at once: memory grows with what arrives, not with what a header announces."""
+"""Bytes read from a socket at once. So memory grows with what arrives, not with what a header announces."""
 
 _ANY = frozenset(Kind)
 
 
 class Inbox:
-    """Takes messages from a socket.
+    """Receive messages from a socket.
 
     Args:
         connection: the socket.
-        greedy: whether to take all bytes that have arrived at once, also of later messages: saves system calls where
-            nothing else reads from the socket.
+        greedy: read all bytes that have arrived, also of later messages. This saves system calls if nothing else reads
+            from the socket.
     """
 
     def __init__(self, connection: socket.socket, greedy: bool = True) -> None:
@@ -41,17 +41,20 @@ class Inbox:
     def receive(
         self, *, deadline: float | None = None, idle: float | None = None, allowed: Collection[Kind] = _ANY
     ) -> tuple[Kind, int, memoryview]:
-        """Return the next message: kind, sequence number, payload.
+        """Receive the next message.
 
-        Without `deadline` and `idle` the socket's own timeout holds for each read.
+        Without `deadline` and `idle`, the socket's own timeout applies to each read.
 
         Args:
-            deadline: when the whole message must be there, on the clock `time.monotonic`.
-            idle: seconds to wait for the first byte; the rest has to follow within `MESSAGE_SECONDS`.
-            allowed: kinds that may come now; others are refused before their payload is read.
+            deadline: time of `time.monotonic` by which the whole message must have arrived.
+            idle: seconds to wait for the first byte. The rest must follow within `MESSAGE_SECONDS`.
+            allowed: kinds that are expected now. Others are refused before their payload is read.
+
+        Returns:
+            Kind, sequence number and payload.
 
         Raises:
-            ProtocolError: not a message, or not one that is allowed now.
+            ProtocolError: the bytes are not a message, or its kind is not allowed now.
             EOFError: the other side closed the connection.
             OSError: the connection is broken, or the other side took too long (TimeoutError).
         """
@@ -66,7 +69,7 @@ class Inbox:
         return kind, sequence, memoryview(self._take(length, deadline))
 
     def _await(self, deadline: float) -> None:
-        """Wait for the first byte of a message, in steps as long as a send may take: the socket keeps its timeout."""
+        """Wait for the first byte of a message, in steps of at most `SEND_SECONDS`, so the socket keeps its timeout."""
         while not self._data:
             _let_wait(self._connection, min(remaining(deadline), SEND_SECONDS))
             with contextlib.suppress(TimeoutError):
@@ -86,7 +89,7 @@ class Inbox:
 
 
 def receive(connection: socket.socket) -> tuple[Kind, int, memoryview]:
-    """Return the next message as `Inbox.receive` does, and leave what follows in the socket."""
+    """Receive the next message as `Inbox.receive` does, and leave later bytes in the socket."""
     return Inbox(connection, greedy=False).receive()
 
 
@@ -98,17 +101,17 @@ def _some(connection: socket.socket, most: int) -> bytes:
 
 
 def _let_wait(connection: socket.socket, seconds: float) -> None:
-    """Let each operation on a socket take so long, give or take `SLACK_SECONDS`: setting it is a system call."""
+    """Set the timeout of a socket. A difference of up to `SLACK_SECONDS` is ignored, to save a system call."""
     before = connection.gettimeout()
     if before is None or abs(before - seconds) > SLACK_SECONDS:
         connection.settimeout(max(seconds, SLACK_SECONDS))
 
 
 def remaining(deadline: float) -> float:
-    """Return the seconds until a time on the clock `time.monotonic`.
+    """Return the seconds until a time of `time.monotonic`.
 
     Raises:
-        TimeoutError: it has passed.
+        TimeoutError: the time has passed.
     """
     left = deadline - time.monotonic()
     if left <= 0:
@@ -121,8 +124,8 @@ def send(connection: socket.socket, message: bytes, seconds: float | None = None
 
     Args:
         connection: the socket.
-        message: what to send.
-        seconds: for all of it; None stands for `SEND_SECONDS`.
+        message: the bytes.
+        seconds: time for the whole message; None for `SEND_SECONDS`.
 
     Raises:
         OSError: the connection is broken, or the other side does not read (TimeoutError).
@@ -132,9 +135,15 @@ def send(connection: socket.socket, message: bytes, seconds: float | None = None
 
 
 def refuse(connection: socket.socket, code: str, reason: str) -> None:
-    """Send a REFUSE and hang up in a way that lets it arrive. Takes `REFUSE_SECONDS` at most, and raises nothing.
+    """Send a REFUSE and hang up so that it arrives. Takes at most `REFUSE_SECONDS`, and raises nothing.
 
-    A socket that is closed with unread bytes resets the connection, and the other side may lose what it was sent.
+    A socket that is closed with unread bytes resets the connection, and the other side may lose the REFUSE. So this
+    reads until the other side closes the connection.
+
+    Args:
+        connection: the socket.
+        code: a code of `Refusal`.
+        reason: a sentence for people.
     """
     deadline = time.monotonic() + REFUSE_SECONDS
     with contextlib.suppress(OSError, EOFError):
@@ -146,10 +155,9 @@ def refuse(connection: socket.socket, code: str, reason: str) -> None:
 
 
 class Presence:
-    """Tells without waiting whether the other side of a connection has left.
+    """Check without waiting whether the other side of a connection has left.
 
-    A side that closes the connection, or only its sending direction, has left. One that vanished has not: only
-    silence shows that.
+    A side has left if it closed the connection or only its sending direction. A side that vanished is not noticed here.
     """
 
     def __init__(self, connection: socket.socket) -> None:
@@ -157,14 +165,14 @@ class Presence:
         self._asked = -math.inf
         self._left = False
         self._poll = None
-        if hasattr(select, "POLLRDHUP"):  # Linux: seen at once, also behind messages that are not read yet
+        if hasattr(select, "POLLRDHUP"):  # Linux reports it at once, even while messages are unread
             self._poll = select.poll()
             self._poll.register(connection, select.POLLRDHUP)
 
     def left(self) -> bool:
-        """Return whether the other side has left. Quick: the system is asked every `LOOK_SECONDS` at most.
+        """Return whether the other side has left. The system is asked at most every `LOOK_SECONDS`.
 
-        Asking lets other threads run, which costs time that a block does not have.
+        A system call lets other threads run, and a block has no time for that.
         """
         now = time.monotonic()
         if not self._left and now - self._asked >= LOOK_SECONDS:

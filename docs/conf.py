@@ -25,7 +25,7 @@ release = version = neural_fx.__version__
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
 exclude_patterns = ["generated/*"]  # included by other pages
-suppress_warnings = ["misc.highlighting_failure"]  # bridge/PROTOCOL.md names messages where languages stand
+suppress_warnings = ["misc.highlighting_failure"]  # bridge/PROTOCOL.md names messages after its code fences
 
 myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 3
@@ -55,6 +55,18 @@ def own_signature(
     """Show the arguments of a class's `__init__` and short names for arrays.
 
     Our classes have a metaclass, and autodoc would show the arguments of its `__call__`.
+
+    Args:
+        app: the Sphinx application.
+        what: kind of object, such as ``class``.
+        name: full name of the object.
+        obj: the object.
+        options: of the directive.
+        signature: the signature that autodoc would show; None for none.
+        annotation: the returned type that autodoc would show; None for none.
+
+    Returns:
+        Signature and annotation to show.
     """
     if what == "class" and getattr(obj, "_is_protocol", False):
         return None, annotation
@@ -69,12 +81,20 @@ def without_type(app: Sphinx, what: str, name: str, obj: Any, options: Any, line
     """Start the text of a property with an empty line.
 
     Napoleon takes the words before a colon in the first line for a type.
+
+    Args:
+        app: the Sphinx application.
+        what: kind of object, such as ``property``.
+        name: full name of the object.
+        obj: the object.
+        options: of the directive.
+        lines: lines of the docstring, which are changed in place.
     """
     if what == "property":
         lines.insert(0, "")
 
 
 def setup(app: Sphinx) -> None:
-    """Connect the hooks; called by Sphinx."""
+    """Connect the hooks. Sphinx calls this."""
     app.connect("autodoc-process-signature", own_signature)
     app.connect("autodoc-process-docstring", without_type, priority=400)

@@ -1,9 +1,13 @@
-"""Boards for the native loop, which plays live audio without the interpreter: which it can play, and in what steps.
+"""Convert boards for the native loop, which plays live audio without the interpreter.
 
 The compiled module has the loop (`_core.NativeLoop`). It plays a `Program`: a flat list of steps on a block of audio.
-The steps use the same compiled streams as the board itself, so a board can move to the loop and back at any block
-without a gap. A board qualifies if it holds only captures that run in the compiled engine at the stream's own rate, and
-impulse responses, which `prepare_for_loop` compiles.
+The steps use the same compiled streams as the board itself. So a board can move to the loop and back at any block
+without a gap.
+
+The loop plays a board that holds only:
+
+- captures that run in the compiled engine at the stream's own rate;
+- impulse responses, which `prepare_for_loop` compiles.
 """
 
 from __future__ import annotations
@@ -32,12 +36,12 @@ def available() -> bool:
 
 @dataclass(frozen=True)
 class Knob:
-    """A ramp of a program, and the parameter that it belongs to.
+    """A ramp of a program and its parameter.
 
     Attributes:
-        ramp: the ramp of the Python path.
+        ramp: the ramp that Python uses.
         owner: the object that has the parameter.
-        name: of the parameter.
+        name: name of the parameter.
         restore: sets the parameter, in its own unit, when the board leaves the loop.
     """
 
@@ -53,8 +57,8 @@ class Plan:
 
     Attributes:
         program: the compiled steps.
-        knobs: for each ramp of the program, in order.
-        pasts: the steps that keep what goes into their networks, and whose that is.
+        knobs: one for each ramp of the program, in order.
+        pasts: steps that keep the last inputs of their networks, each with the player that needs them.
     """
 
     program: Any
@@ -62,18 +66,29 @@ class Plan:
     pasts: list[tuple[int, Player]] = field(default_factory=list)
 
     def find(self, owner: object, name: str) -> int | None:
-        """Return the number of the ramp of a parameter, or None if it has none."""
+        """Return the index of a parameter's ramp, or None if it has none.
+
+        Args:
+            owner: the object that has the parameter.
+            name: name of the parameter.
+        """
         for index, knob in enumerate(self.knobs):
             if knob.owner is owner and knob.name == name:
                 return index
         return None
 
     def target(self, owner: Processor, name: str, value: float) -> float:
-        """Return what the ramp of a parameter goes to at a value."""
+        """Return the target of a parameter's ramp for a value, for example a linear gain for a value in dB.
+
+        Args:
+            owner: the processor that has the parameter.
+            name: name of the parameter.
+            value: value in the parameter's own unit.
+        """
         return owner._heading(name, value) if isinstance(owner, NeuralProcessor) else value
 
     def restore(self) -> None:
-        """Bring the Python objects to where the program is now. The loop must not be playing it."""
+        """Copy the state of the program back to the Python objects. The loop must not be playing it."""
         for index, knob in enumerate(self.knobs):
             ramp = knob.ramp
             ramp.value, ramp.target, ramp.step, ramp.left, setting = self.program.ramp(index)
@@ -90,10 +105,10 @@ class Switch:
     """A bypass around a whole board.
 
     Attributes:
-        ramp: from 1 (the board) to 0 (the dry input).
-        owner: the object that has it, with the parameter ``bypass``.
+        ramp: goes from 1 (the board) to 0 (the dry input).
+        owner: the object that has the parameter ``bypass``.
         value: 0 plays the board, 1 bypasses it.
-        restore: sets the value.
+        restore: sets the value when the board leaves the loop.
     """
 
     ramp: Ramp
@@ -103,12 +118,15 @@ class Switch:
 
 
 def native_plan(board: Pedalboard, spec: Spec, switch: Switch | None = None) -> Plan | str:
-    """Return how the native loop plays a board, or a sentence that says why it cannot.
+    """Convert a board for the native loop.
 
     Args:
-        board: with a stream of this shape, at any place in it.
-        spec: of the stream. The loop plays blocks of exactly `buffer_size` samples.
-        switch: a bypass around the board.
+        board: a board with an open stream of this shape, at any position.
+        spec: rate, channels and block size of the stream. The loop plays blocks of exactly `buffer_size` samples.
+        switch: a bypass around the board; None for no bypass.
+
+    Returns:
+        The plan, or a sentence that explains why the loop cannot play the board.
     """
     if not available():
         return "the compiled engine of this installation has no native loop"
@@ -122,16 +140,18 @@ def native_plan(board: Pedalboard, spec: Spec, switch: Switch | None = None) -> 
 
 
 def settled(board: Pedalboard) -> bool:
-    """Return whether no capture of a board fades to another size of its network, or is about to."""
+    """Return whether all captures of a board keep the size of their network, with no fade to another size due."""
     return all(capture._is_settled() for capture in captures(board))
 
 
 def prepare_for_loop(board: Pedalboard, spec: Spec) -> bool:
-    """Compile the convolutions of a board that holds nothing but captures and convolutions. No stream may have begun.
+    """Compile the convolutions of a board, if it holds only captures and convolutions.
+
+    Call this before a stream begins.
 
     Args:
-        board: the board.
-        spec: of the stream that it will play.
+        board: the board, which is changed in place.
+        spec: rate, channels and block size of the stream that it will play.
 
     Returns:
         Whether the board was changed.
@@ -152,12 +172,12 @@ class _UnfitError(Exception):
 
 
 class _Builder:
-    """Writes the steps of a board into a program."""
+    """Write the steps of a board into a program."""
 
     def __init__(self, plan: Plan, spec: Spec) -> None:
         self.plan, self.spec = plan, spec
         self.steps = cpu.core.Do
-        self.kept = 0  # blocks that are kept for later steps
+        self.kept = 0  # number of blocks that later steps still need
 
     def add_all(self, board: Pedalboard, switch: Switch | None) -> None:
         """Add the whole board."""
@@ -227,12 +247,16 @@ class _Builder:
             numbers.append(self._ramp(knob, value, capture._heading(name, value)))
         step = self.plan.program.add_networks([stream.kernels], numbers)
         player = capture._player
-        if player.past.shape[2]:  # another size of the network begins with it
+        if player.past.shape[2]:  # another size of the network starts with these inputs
             self.plan.program.remember(step, player.past)
             self.plan.pasts.append((step, player))
 
     def _stream_of(self, capture: NeuralProcessor, where: str) -> CpuStream:
-        """Return the compiled stream of a capture, if it is played as it is."""
+        """Return the compiled stream of a capture.
+
+        Raises:
+            _UnfitError: the capture is not played by its compiled stream alone.
+        """
         if type(capture).process_block is not NeuralProcessor.process_block:
             raise _UnfitError(f"{where} is {_described(capture)}")
         if capture.oversample > 1:

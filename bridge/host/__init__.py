@@ -1,4 +1,4 @@
-"""Boards and instruments that the worker hosts."""
+"""Host boards and instruments in the worker."""
 
 from bridge.host.board import BoardHost
 from bridge.host.changes import Change, last_ones

@@ -1,4 +1,4 @@
-"""Boards that the worker hosts: one table of parameters each, any number of streams, changed while they play."""
+"""Host boards in the worker. A board has one table of parameters and any number of streams, and can change any time."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ class BoardHost:
     """A named board.
 
     Args:
-        name: as OSC addresses and clients say it.
-        make: builds the board; called once for the table and once for every stream.
-        notify: told (board name, sentence) when a stream's board fails.
-        placement: decides on which device its streams run; None: ``auto``, for this board alone.
+        name: name in OSC addresses and for clients.
+        make: builds the board. It is called once for the table and once for every stream.
+        notify: called with (board name, sentence) when the board of a stream fails.
+        placement: chooses the device of each stream; None for ``auto``, for this board only.
 
     Raises:
         NeuralFXError: the board cannot be built.
@@ -59,34 +59,43 @@ class BoardHost:
     # -- parameters ------------------------------------------------------------------------------------------------
 
     def table(self) -> dict[str, Parameter | None]:
-        """Every address below the board: ``bypass``, ``mix``, ``SLOT/bypass``, ``SLOT/PARAM``, with its parameter.
+        """Return all addresses of the board with their parameters.
 
-        None stands for a choice such as a filter mode, and for a parameter of a VST3.
+        The addresses are ``bypass``, ``mix``, ``SLOT/bypass``, ``SLOT/PARAM`` and ``macro/N``. The parameter is None
+        for a choice such as a filter mode, and for a parameter of a VST3.
         """
         return {"bypass": SWITCH, **self.master.table()}
 
     def canonical(self, address: str) -> str:
-        """The address as `table` has it; slots may also be given by number from 1.
+        """Return an address in the form that `table` uses.
+
+        Args:
+            address: an address, in which the slot may also be a number from 1.
 
         Raises:
-            ParameterError: nothing at that address; lists what there is.
+            ParameterError: the board does not have the address. The message lists those that it has.
         """
         return address if address == "bypass" else self.master.canonical(address)
 
     def value(self, address: str) -> object:
-        """The value at an address.
+        """Return the value at an address.
 
         Raises:
-            ParameterError: nothing at that address; lists what there is.
+            ParameterError: the board does not have the address. The message lists those that it has.
         """
         address = self.canonical(address)
         return self.bypassed if address == "bypass" else self.master.value(address)
 
     def set(self, address: str, value: object, when: float = 0.0) -> None:
-        """Set a parameter of all streams, at once or, to the sample, at the time `when` (as `time.time` tells it).
+        """Set a parameter of all streams.
+
+        Args:
+            address: see `canonical`.
+            value: in the parameter's own unit.
+            when: Unix time in seconds, which is met to the sample; 0 for the next block.
 
         Raises:
-            ParameterError: nothing at that address, or a value out of range.
+            ParameterError: the board does not have the address, or the value is out of range.
         """
         with self.lock:
             address = self.canonical(address)
@@ -100,7 +109,7 @@ class BoardHost:
 
     @property
     def output_level(self) -> str:
-        """The level of a capture that is to take the board's place: ``normalized`` if the board is, else ``raw``."""
+        """Output level for a capture that replaces the board: ``normalized`` if this board is, else ``raw``."""
         return self.master.output_level
 
     @property
@@ -109,7 +118,13 @@ class BoardHost:
         return self.master.takes_notes
 
     def play(self, message: mido.Message, when: float = 0.0, offset: int = 0) -> None:
-        """Send a MIDI message to all streams: at once, `offset` frames into the next block, or at the time `when`."""
+        """Send a MIDI message to all streams.
+
+        Args:
+            message: the message.
+            when: Unix time in seconds; 0 for the next block.
+            offset: frames into the next block, if `when` is 0.
+        """
         with self.lock:
             for stream in self.streams:
                 stream.change(Change("", message, offset, when))
@@ -122,14 +137,16 @@ class BoardHost:
     # -- boards and streams ----------------------------------------------------------------------------------------
 
     def load(self, make: Callable[[], Pedalboard], keep: bool = False) -> None:
-        """Change to another board: built and prepared here, cross-faded by every stream. A failure changes nothing.
+        """Change to another board.
+
+        The board is built and prepared here. Then every stream cross-fades to it. A failure changes nothing.
 
         Args:
             make: builds the board.
             keep: whether values and bypasses stay as they are, at all addresses that both boards have.
 
         Raises:
-            NeuralFXError: the board cannot be built, or one from the network did not pass its trial.
+            NeuralFXError: the board cannot be built, or a board from the network failed its trial.
         """
         with self._loading:
             try_out(make, (stream.spec for stream in list(self.streams)))
@@ -172,7 +189,9 @@ class BoardHost:
         failed: Callable[[str], None],
         keep: bool = False,
     ) -> None:
-        """Load another board on a thread of this board's own, one at a time; of those that wait, the latest.
+        """Load another board on a thread of its own.
+
+        Boards load one after another. Of several boards that wait, only the latest is loaded.
 
         Args:
             find: returns what builds the board; called on that thread.
@@ -192,11 +211,14 @@ class BoardHost:
         self._loads.put(work, lambda: failed("not loaded: another load of this board came before it began"))
 
     def open(self, spec: Spec) -> BoardStream:
-        """A new stream, with the parameters as they stand.
+        """Open a stream with the present parameters.
+
+        Args:
+            spec: rate, channels and largest block of the stream.
 
         Raises:
-            NeuralFXError: the board cannot be built or does not take this rate or number of channels, or one from
-                the network did not pass its trial.
+            NeuralFXError: the board cannot be built, does not accept this rate or number of channels, or came from
+                the network and failed its trial.
         """
         while True:
             make = self.make
@@ -206,7 +228,7 @@ class BoardHost:
                 return stream
 
     def _opened(self, make: Callable[[], Pedalboard], spec: Spec) -> BoardStream | None:
-        """Return a new stream of a board, or None if another board was loaded meanwhile."""
+        """Open a stream of a board. Return None if another board was loaded in the meantime."""
         made = make()
         share = self.placement.put(made, spec.channels)
         try:
@@ -231,7 +253,7 @@ class BoardHost:
         return stream
 
     def _placed(self, board: Pedalboard, stream: BoardStream) -> Pedalboard:
-        """A board that a stream is to change to, on the device that is right for it."""
+        """Place a board on a device for a stream that changes to it, and return it."""
         self.placement.end(stream.share)
         stream.share = self.placement.put(board, stream.spec.channels)
         return board
@@ -245,13 +267,13 @@ class BoardHost:
         return (observer or Observer()).snapshot(self.streams)
 
     def copy(self, spec: Spec | None = None) -> Pedalboard:
-        """The board as a plain one, with the parameters as they stand (bypassed slots play).
+        """Build a plain copy of the board with the present parameters. Bypassed slots play in it.
 
         Args:
-            spec: how it will be played; a board from the network is tried out at that first.
+            spec: how the copy will be played. A board from the network is tried with it first; None for no trial.
 
         Raises:
-            NeuralFXError: it cannot be built, or did not pass its trial.
+            NeuralFXError: the board cannot be built, or failed its trial.
         """
         with self.lock:
             make, master = self.make, self.master
@@ -266,7 +288,14 @@ class BoardHost:
         return board
 
     def text(self, folder: Path) -> str:
-        """The board with its parameters as they stand, as the YAML of a file in a folder; "" where it has none."""
+        """Return the board with its present parameters as YAML.
+
+        Args:
+            folder: folder that paths in the text are relative to.
+
+        Returns:
+            The text of a board file; empty if a board file cannot describe the board.
+        """
         with self.lock:
             board = self._plain(slot_names(self.master))
             try:
@@ -275,17 +304,17 @@ class BoardHost:
                 return ""
 
     def save(self, path: Path) -> None:
-        """Write the board, with the parameters as they stand, to a board file. Builds nothing.
+        """Write the board with its present parameters to a board file. No plugin is built for this.
 
         Raises:
-            BoardError: it has a plugin that a file cannot name.
+            BoardError: a board file cannot describe one of its plugins.
         """
         with self.lock:
             board = self._plain(self.master.given_names)
         save_board(board, path, overwrite=True)
 
     def _plain(self, names: Iterable[str | None]) -> Pedalboard:
-        """Return a board of the plugins whose values `master` keeps, which is not to be played."""
+        """Return a board of the plugins in `master`. It must not be played, because `master` still uses them."""
         board = Pedalboard([inside(slot) for slot in self.master], mix=self.master.mix)
         for name, plugin in zip(names, list(board), strict=True):
             if name is not None:
@@ -294,7 +323,7 @@ class BoardHost:
         return board
 
     def close(self, stream: BoardStream) -> None:
-        """Forget a stream."""
+        """Remove a stream."""
         with self.lock:
             if stream in self.streams:
                 self.streams.remove(stream)
@@ -302,10 +331,14 @@ class BoardHost:
 
 
 def try_out(make: Callable[[], Pedalboard], specs: Iterable[Spec]) -> None:
-    """Try a board from the network out at some rates and numbers of channels; the user's own boards are not tried.
+    """Try a board from the network. The user's own boards need no trial.
+
+    Args:
+        make: builds the board.
+        specs: rates, channels and block sizes to try.
 
     Raises:
-        BoardError: it did not pass.
+        BoardError: the board failed its trial.
     """
     if isinstance(make, ForeignBoard):
         make.try_at(specs)

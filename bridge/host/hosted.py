@@ -1,4 +1,4 @@
-"""A board whose slots can be switched, with one table of addresses for everything that can be turned."""
+"""Give a board a bypass for every slot, and one table of addresses for all parameters."""
 
 from __future__ import annotations
 
@@ -19,13 +19,14 @@ SWITCH = Parameter("bypass", 0, 1, 0, description="1 passes the dry input, in ti
 
 
 class Hosted(Pedalboard):
-    """A board whose slots can be bypassed: every plugin in a board of its own, whose mix is the switch.
+    """A board whose slots can be bypassed.
 
-    Its macros, or those that it has by default, are at ``macro/1`` and so on.
+    Every plugin is in a board of its own, and the mix of that board is the bypass. The macros are at ``macro/1`` and so
+    on. A board file without macros gets default ones.
 
     Attributes:
-        given: the macros that its file has.
-        given_names: the names that its file gives to slots; None for a slot without.
+        given: macros of the board file.
+        given_names: slot names of the board file; None for a slot without one.
     """
 
     def __init__(self, board: Pedalboard) -> None:
@@ -46,11 +47,11 @@ class Hosted(Pedalboard):
         }
 
     def table(self) -> dict[str, Parameter | None]:
-        """Addresses with their parameters; None for one whose range is not known."""
+        """Return all addresses with their parameters. A parameter is None if its range is unknown."""
         return {**self.knobs(), **self._macro_table}
 
     def knobs(self) -> dict[str, Parameter | None]:
-        """`table` without the macros: what macros turn."""
+        """Return the addresses that macros can control: `table` without the macros."""
         found: dict[str, Parameter | None] = {"mix": self.parameters["mix"]}
         for name, slot in zip(slot_names(self), self, strict=True):
             found[f"{name}/bypass"] = SWITCH
@@ -60,19 +61,22 @@ class Hosted(Pedalboard):
 
     @property
     def takes_notes(self) -> bool:
-        """Whether it has an instrument."""
+        """Whether the board has an instrument."""
         return bool(self.players)
 
     @property
     def output_level(self) -> str:
-        """``normalized`` if one of its captures is, else ``raw``."""
+        """``normalized`` if one of its captures is normalized, else ``raw``."""
         return "normalized" if _normalized(self) else "raw"
 
     def canonical(self, address: str) -> str:
-        """The address as `table` has it, for one whose slot is given by number.
+        """Return an address in the form that `table` uses.
+
+        Args:
+            address: an address, in which the slot may also be a number from 1.
 
         Raises:
-            ParameterError: there is no such slot or parameter; lists what there is.
+            ParameterError: there is no such slot or parameter. The message lists those that exist.
         """
         if address in self._macro_table:
             return address
@@ -89,21 +93,25 @@ class Hosted(Pedalboard):
         return f"{slot_names(self)[list(self).index(holder)]}/{name}"
 
     def macro(self, address: str) -> Macro | None:
-        """The macro at a canonical address, if it is one's."""
+        """Return the macro at a canonical address, or None if it is not the address of a macro."""
         return self.macros[list(self._macro_table).index(address)] if address in self._macro_table else None
 
     def moved_by(self, address: str) -> list[str]:
-        """The addresses whose values change when a canonical address is set: its own, and what a macro turns."""
+        """Return the addresses whose values change when a canonical address is set.
+
+        Args:
+            address: of a parameter, which changes only itself, or of a macro, which also changes its targets.
+        """
         macro = self.macro(address)
         return [address, *(target.address for target in macro.targets)] if macro is not None else [address]
 
     def value(self, address: str) -> object:
-        """The value at a canonical address."""
+        """Return the value at a canonical address."""
         macro = self.macro(address)
         return macro.position(self.knobs(), self._value) if macro is not None else self._value(address)
 
     def values(self) -> dict[str, object]:
-        """Return the values at all addresses of `table`; much quicker than one by one on a long board."""
+        """Return the values at all addresses of `table`. On a long board, this is much faster than one by one."""
         return {**self._knob_values(), **{address: self.value(address) for address in self._macro_table}}
 
     def _knob_values(self) -> dict[str, object]:
@@ -125,8 +133,12 @@ class Hosted(Pedalboard):
     def apply(self, address: str, value: object) -> None:
         """Set the value at a canonical address, or send a MIDI message to the board's instruments.
 
+        Args:
+            address: canonical; ignored for a MIDI message.
+            value: in the parameter's own unit, or a `mido.Message`.
+
         Raises:
-            ParameterError: out of range, or of the wrong type.
+            ParameterError: the value is out of range or of the wrong type.
         """
         if isinstance(value, mido.Message):
             for player in self.players:
@@ -158,5 +170,5 @@ def _normalized(plugin: Plugin) -> bool:
 
 
 def inside(slot: Plugin) -> Plugin:
-    """The plugin that a slot of a `Hosted` board holds."""
+    """Return the plugin in a slot of a `Hosted` board."""
     return cast("Pedalboard", slot)[0]

@@ -1,4 +1,4 @@
-"""Instruments that the worker hosts: boards of one slot, with flat addresses, that take notes."""
+"""Host instruments in the worker. Each is a board with one slot, and its addresses have no slot name."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from neural_fx.values import finite_number, shown, suggestion
 
 
 class HostedInstrument(Hosted):
-    """A board of one instrument whose parameters have no slot in their addresses."""
+    """A board of one instrument. Its addresses have no slot name."""
 
     @property
     def player(self) -> InstrumentPlayer:
-        """What is in the slot."""
+        """The instrument in the slot."""
         return self.players[0]
 
     def knobs(self) -> dict[str, Parameter | None]:
@@ -47,9 +47,9 @@ class InstrumentHost(BoardHost):
     """A named instrument.
 
     Args:
-        name: as OSC addresses and clients say it.
-        make: builds the instrument, as `BoardHost` builds boards.
-        notify: told (name, sentence) when a stream fails.
+        name: name in OSC addresses and for clients.
+        make: builds the instrument. It is called once for the table and once for every stream.
+        notify: called with (name, sentence) when a stream fails.
 
     Raises:
         NeuralFXError: the instrument cannot be built.
@@ -67,11 +67,16 @@ class InstrumentHost(BoardHost):
 
 
 def as_message(kind: str, arguments: tuple[object, ...]) -> mido.Message:
-    """A MIDI message from an OSC address: ``note PITCH VELOCITY``, ``bend -1..1``, ``cc NUMBER 0..127``.
+    """Convert an OSC message for notes to MIDI.
+
+    Args:
+        kind: ``note``, ``bend`` or ``cc``.
+        arguments: pitch and velocity of a note (0 to 127), a bend (-1 to 1), or number and value of a controller (0 to
+            127).
 
     Raises:
-        BridgeError: the wrong number of arguments, or one out of range.
-        ParameterError: one that is not a finite number.
+        BridgeError: the number of arguments is wrong, or an argument is out of range.
+        ParameterError: an argument is not a finite number.
     """
     wanted = {"note": 2, "bend": 1, "cc": 2}[kind]
     if len(arguments) != wanted or not all(isinstance(argument, (int, float)) for argument in arguments):

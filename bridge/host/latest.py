@@ -1,4 +1,4 @@
-"""One job at a time on a thread of its own; of those that wait, only the latest."""
+"""Run one job at a time on a thread of its own. Of several jobs that wait, only the latest runs."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ class _Job:
 
 
 class Latest:
-    """Runs jobs that replace each other, such as boards to load. The thread lives while there is work.
+    """Run jobs that replace each other, such as boards to load. The thread ends when there is no work.
 
     Args:
-        name: of the thread.
+        name: name of the thread.
     """
 
     def __init__(self, name: str) -> None:
@@ -28,11 +28,11 @@ class Latest:
         self._busy = False
 
     def put(self, work: Callable[[], None], dropped: Callable[[], None]) -> None:
-        """Run a job after the one that is running, instead of the one that waits.
+        """Run a job after the one that runs now, in place of the one that waits.
 
         Args:
-            work: the job, which reports its failures itself.
-            dropped: called instead if another job comes before this one began.
+            work: the job. It reports its failures itself.
+            dropped: called instead if another job replaces this one before it starts.
         """
         with self._lock:
             replaced, self._waiting = self._waiting, _Job(work, dropped)

@@ -1,4 +1,4 @@
-"""Sentences from audio threads to people, without making an audio thread wait."""
+"""Deliver messages from audio threads to the log and to clients. An audio thread never waits for this."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 
 MOST_WAITING = 1024
-"""Reports that wait to be delivered; more are counted and dropped."""
+"""Largest number of reports that wait for delivery. Further ones are counted and dropped."""
 REPEAT_SECONDS = 5.0
-"""The same sentence about the same board is delivered once in this time, with the number of repetitions."""
+"""Seconds in which the same sentence about the same board is delivered once, with the number of repetitions."""
 _MOST_REMEMBERED = 256
 
 
 class Reports:
-    """Delivers reports on a thread of its own.
+    """Deliver reports on a thread of its own.
 
     Args:
-        deliver: called with (board name, sentence). It may take its time, and may raise.
-        clock: seconds, rising.
+        deliver: called with (board name, sentence). It may be slow, and may raise.
+        clock: returns rising seconds.
         repeat_seconds: time in which the same report is delivered once; 0 delivers all.
     """
 
@@ -41,14 +41,19 @@ class Reports:
         self._thread.start()
 
     def __call__(self, name: str, sentence: str) -> None:
-        """Queue a report. Any thread may call this; it never waits and never raises."""
+        """Queue a report. Any thread may call this. It never waits and never raises.
+
+        Args:
+            name: name of the board.
+            sentence: the report.
+        """
         if self._queue.qsize() < MOST_WAITING:
             self._queue.put((name, sentence))
         else:
             self.dropped += 1
 
     def close(self, seconds: float = 1.0) -> None:
-        """Deliver what waits and stop; give up after so many seconds."""
+        """Deliver the waiting reports and stop, within a number of seconds."""
         self._queue.put(None)
         self._thread.join(seconds)
 

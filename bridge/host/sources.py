@@ -1,7 +1,8 @@
-"""Where boards come from: a file, a capture, a bundled timbre, or the text that a client sends.
+"""Load boards from a file, a capture, a bundled timbre, or the text that a client sends.
 
-Boards that the user names, on the command line or in the config, may use any file. Boards that the network names are
-`ForeignBoard`s: they obey `Media`, have a limited size, and are tried out in another process before they are built.
+A board that the user names, on the command line or in the config, may use any file. A board that comes over the network
+is a `ForeignBoard`. It may use only files that `Media` allows, has a limited size, and is tried in another process
+before it is built.
 """
 
 from __future__ import annotations
@@ -25,26 +26,26 @@ from neural_fx.processor import Spec
 from neural_fx.yaml_text import write_yaml
 
 _MOST_IN_BUNDLE = 1000
-"""Files of a plugin's folder that are looked at to tell whether it changed."""
+"""Largest number of files in a plugin's folder that are checked for changes."""
 _MOST_ERROR = 1000
-"""Characters of an error: a text from the network can have fields with names of any length."""
+"""Largest number of characters of an error. Fields in a text from the network can have names of any length."""
 
 
 def rules_of(media: Media) -> Rules:
-    """Return what boards from the network may use."""
+    """Return the rules for boards from the network: which files and plugins they may use."""
     return Rules(media.find, media.plugins)
 
 
 class ForeignBoard:
-    """A builder of boards from a text that came from the network, or from a file that the network named.
+    """A function that builds a board from the network: from a text, or from a file that a client named.
 
     Args:
-        path: paths in the text are relative to its folder.
-        text: of the board file.
-        media: the files that it may use.
+        path: path of the board file. Paths in the text are relative to its folder.
+        text: content of the board file.
+        media: the files that the board may use.
 
     Raises:
-        BoardError: the text is not a board, or names something that it may not use.
+        BoardError: the text is not a board, or names something that is not allowed.
     """
 
     def __init__(self, path: Path, text: bytes, media: Media) -> None:
@@ -53,10 +54,10 @@ class ForeignBoard:
         self._plan()
 
     def __call__(self) -> Pedalboard:
-        """Return the board, which is tried out first if it was not.
+        """Build the board, after a trial if there was none yet.
 
         Raises:
-            BoardError: it was refused, or cannot be built.
+            BoardError: the board failed its trial, or cannot be built.
         """
         if not self._tried:
             self.try_at([])
@@ -66,10 +67,10 @@ class ForeignBoard:
             raise self._cleaned(error) from None
 
     def try_at(self, specs: Iterable[Spec]) -> None:
-        """Build and play the board in a process of its own, unless that was done for the same content.
+        """Build and play the board in a process of its own. Content that passed before is not tried again.
 
         Args:
-            specs: rates, channels and block sizes to play it at; none: `STANDARD`.
+            specs: rates, channels and block sizes to play it with; empty for `STANDARD`.
 
         Raises:
             BoardError: the process failed, hung or died, or the output was not finite.
@@ -93,13 +94,13 @@ class ForeignBoard:
             raise self._cleaned(error) from None
 
     def _cleaned(self, error: NeuralFXError) -> BoardError:
-        """Return an error for the network: short, printable, and not telling where the folders are."""
+        """Return an error for the network: short, printable, and without the paths of folders."""
         text = printable(self.media.without_folders(str(error)).replace(str(self.path), self.path.name))
         return BoardError(text if len(text) <= _MOST_ERROR else text[: _MOST_ERROR - 3] + "...")
 
 
 def _identities(files: Iterable[Path]) -> Iterator[str]:
-    """Yield texts that change when the content of a file, or of a plugin's folder, does."""
+    """Yield texts that change if the content of a file or of a plugin's folder changes."""
     for file in files:
         inside = (Path(folder) / name for folder, _, names in os.walk(file) for name in names)
         for path in (file, *sorted(islice(inside, _MOST_IN_BUNDLE))):
@@ -111,15 +112,15 @@ def _identities(files: Iterable[Path]) -> Iterator[str]:
 
 
 def board_in(text: str, media: Media, spec: Spec | None = None) -> ForeignBoard:
-    """Return a builder of boards from the text of a board file that a client sent.
+    """Try the board in a text that a client sent, and return a function that builds it.
 
     Args:
-        text: YAML.
-        media: the files that it may use.
-        spec: how the client will play it; it is tried out at that. None: `STANDARD`.
+        text: YAML of a board file.
+        media: the files that the board may use.
+        spec: how the client will play it, for the trial; None for `STANDARD`.
 
     Raises:
-        BoardError: the text is not a board, names a file elsewhere, or did not pass its trial.
+        BoardError: the text is not a board, names a file that is not allowed, or failed its trial.
     """
     try:
         data = text.encode()
@@ -131,15 +132,15 @@ def board_in(text: str, media: Media, spec: Spec | None = None) -> ForeignBoard:
 
 
 def board_named(path: Path, media: Media, level: str = "raw") -> ForeignBoard:
-    """Return a builder of boards from a file that the network named: a board file, or a capture as a board.
+    """Return a function that builds a board from a file that a client named.
 
     Args:
-        path: what `Media.existing` returned.
+        path: a board file, or a capture that becomes a board, as `Media.existing` returned it.
         media: the files that the board may use.
         level: output level of a capture, ``raw`` or ``normalized``.
 
     Raises:
-        BoardError: the file cannot be read, is not a board, or names something that it may not use.
+        BoardError: the file cannot be read, is not a board, or names something that is not allowed.
     """
     if path.suffix.lower() in BOARD_SUFFIXES:
         try:
@@ -152,11 +153,11 @@ def board_named(path: Path, media: Media, level: str = "raw") -> ForeignBoard:
 
 
 def board_from(path: str | Path, level: str = "raw") -> Callable[[], Pedalboard]:
-    """A builder of boards from a board file as it is now, or of a board with one capture from a capture's file.
+    """Return a function that builds a board from a file that the user named. The board may use any other file.
 
     Args:
-        path: the file, which the user named: the board may use any other.
-        level: output level of a capture, ``raw`` or ``normalized``; a board file says those of its captures itself.
+        path: a board file, which is read now, or a capture that becomes a board.
+        level: output level of a capture, ``raw`` or ``normalized``. A board file has the levels of its own captures.
 
     Raises:
         BoardError: the board file cannot be read.
@@ -169,7 +170,10 @@ def board_from(path: str | Path, level: str = "raw") -> Callable[[], Pedalboard]
 
 
 def instrument_from(timbre: str) -> Callable[[], Instrument]:
-    """A builder of instruments from the name of a bundled timbre or the path of a timbre file.
+    """Return a function that builds an instrument.
+
+    Args:
+        timbre: name of a bundled timbre, or path of a timbre file.
 
     Raises:
         NeuralFXError: there is no such timbre.

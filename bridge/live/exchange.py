@@ -1,9 +1,13 @@
-"""What an I/O process does with each period: input into one ring, the worker's output from the other, a wake-up.
+"""Exchange audio periods with the worker, in the I/O process: input into one ring, output from the other.
 
-The audio callback never waits. Audio and counts go through shared memory. Everything else goes through a pipe that is
-written without blocking, where each message is written whole or not at all: ``B`` for a period; ``M``, length, frame
-offset (4 bytes) and bytes for a MIDI message, which is empty if the held notes are to be released; ``C``, length
-(2 bytes) and JSON for a port connection that was made or undone. The worker ends the process by closing standard input.
+The audio callback never waits. Audio and counts go through shared memory. Everything else goes through a pipe without
+blocking. A message is written whole or not at all:
+
+- ``B``: a period is in the ring;
+- ``M``, length, frame offset (4 bytes), bytes: a MIDI message. An empty one releases the held notes;
+- ``C``, length (2 bytes), JSON: a port connection that was made or undone.
+
+The worker ends the process by closing standard input.
 """
 
 from __future__ import annotations
@@ -31,25 +35,26 @@ Audio = NDArray[np.float32]
 MIDI = struct.Struct("<BI")
 CONNECTION = struct.Struct("<H")
 TEND_SECONDS = 0.25
-"""How often the process looks after its worker and its port connections."""
+"""Seconds between checks of the worker and of the port connections."""
 LEAVE_SECONDS = 1.0
-"""How long the audio system may take to close a client, before the process ends anyway."""
+"""Seconds for the audio system to close a client. After that, the process ends anyway."""
 
 
 class Exchange:
-    """The I/O process's side.
+    """The I/O process's side of the exchange.
 
     Args:
-        name: of the client or device, as the system knows it.
-        rate: Hz.
-        channels, frames: of a period.
-        files: the `SharedFile` names of the ring to the worker, the ring from it, and the counters.
-        output: from `prepare`.
+        name: name of the client or device in the audio system.
+        rate: sample rate in Hz.
+        channels: number of channels.
+        frames: frames of a period.
+        files: `SharedFile` names of the ring to the worker, the ring from it, and the counters.
+        output: descriptor from `prepare`.
 
     Attributes:
-        connections: the port connections that the worker wants remade, as (own port, other port).
-        playing: whether periods are exchanged: from `start` to `end`.
-        ended: set when there is no more audio, or nobody to play it.
+        connections: port connections to make again, as (own port, other port).
+        playing: whether periods are exchanged. This is so from `start` to `end`.
+        ended: set when the audio system or the worker has ended.
     """
 
     def __init__(self, name: str, rate: float, channels: int, frames: int, files: list[str | int], output: int) -> None:
@@ -57,7 +62,7 @@ class Exchange:
         self.output = output
         os.write(self.output, json.dumps({"name": name, "rate": rate, "frames": frames}).encode() + b"\n")
         answer = _read_line(sys.stdin.fileno())
-        if not answer:  # the worker ended, or wants no audio any more
+        if not answer:  # the worker ended, or does not need audio any more
             os._exit(0)
         self.connections = {(own, other) for own, other in json.loads(answer)["connections"]}
         self.to_worker, self.from_worker = (Ring(file, channels, frames) for file in files[:2])
@@ -66,7 +71,7 @@ class Exchange:
         self.frames, self.rate = frames, rate
         self.back = np.zeros((channels, frames), np.float32)
         self.before = np.zeros((channels, frames), np.float32)
-        self.sent = True  # whether the period before went to the worker, so that an answer to it will come
+        self.sent = True  # whether the worker got the last period and will answer it
         self.ended = threading.Event()
         self.reason = ""
         self.playing = False
@@ -75,14 +80,14 @@ class Exchange:
         gc.disable()  # a collection in the audio callback takes longer than a small period
 
     def midi(self, offset: int, message: bytes) -> None:
-        """Pass on a MIDI message of the period that is about to be exchanged, or count it as lost.
+        """Send a MIDI message of the next period to the worker, or count it as lost.
 
-        A note that begins in a period that the worker cannot take is lost with it. When another message is lost, the
-        notes that are held then are released.
+        If the worker cannot take the period, a note that begins in it is lost. If another message is lost, the held
+        notes are released.
 
         Args:
             offset: frames into the period.
-            message: empty to release what is held, because a sender was disconnected.
+            message: MIDI bytes. Empty to release the held notes, after a sender was disconnected.
         """
         if not self.playing:
             return
@@ -94,12 +99,19 @@ class Exchange:
             self.counters.add("midi_lost")
 
     def period(self, block: Audio) -> Audio:
-        """Give a period's input (channels, frames), get what to play: the worker's, or the last input if late."""
+        """Exchange a period.
+
+        Args:
+            block: input of shape (channels, frames).
+
+        Returns:
+            Audio to play, (channels, frames): the worker's output, or the last input if that is late.
+        """
         if not self.playing:
             self.back[:] = 0
             return self.back
         self.counters.add("periods")
-        # The worker answers every block. Its first block of silence is number 0, the answer to the first period 1.
+        # The worker answers every block. Number 0 is a block of silence, and number 1 answers the first period.
         newest = self.to_worker.written
         expected, due = self.sent, newest if self.sent else newest + 1
         self._skip_to(due)
@@ -111,21 +123,30 @@ class Exchange:
         self._skip_to(due)
         if not expected or self.from_worker.read != due or not self.from_worker.take(self.back):
             self.counters.add("dropouts")
-            self.back[:] = self.before  # dry, as late as the board's would have been by the period
+            self.back[:] = self.before  # the dry signal, with the same latency as the worker's output
         self.before[:] = block
         return self.back
 
     def _skip_to(self, number: int) -> None:
-        """Throw away answers to periods that have passed."""
+        """Drop answers to periods before a number."""
         while self.from_worker.read < number and self.from_worker.take(self.back):
             pass
 
     def _room(self) -> bool:
-        """Whether the worker can take a block: the ring back must hold the answers to all that it has, and one more."""
+        """Return whether the worker can take a block. The ring from it must have room for all of its answers."""
         return self.to_worker.written + 1 - self.from_worker.read < BLOCKS
 
     def connected(self, own: str, other: str, made: bool) -> bool:
-        """Report a port connection that was made or undone, and return whether the worker will hear of it."""
+        """Report a port connection that was made or undone.
+
+        Args:
+            own: name of the client's port.
+            other: name of the other port.
+            made: True if it was made, False if it was undone.
+
+        Returns:
+            Whether the report was sent.
+        """
         text = json.dumps([own, other, made], ensure_ascii=False).encode()
         return self._send(b"C" + CONNECTION.pack(len(text)) + text)
 
@@ -133,7 +154,7 @@ class Exchange:
         """Ask the process to end.
 
         Args:
-            reason: why there is no more audio, for the worker to log; empty if the worker hung up.
+            reason: why the audio ended, for the worker's log; empty if the worker hung up.
         """
         self.playing = False
         if not self.ended.is_set():
@@ -141,7 +162,7 @@ class Exchange:
             self.ended.set()
 
     def start(self) -> None:
-        """Tell the worker that the audio system runs the client, and exchange periods when it says so."""
+        """Report that the audio system runs the client. Exchange periods after the worker's answer."""
         self._send(b"\n")
         if _read_line(sys.stdin.fileno()):
             self.playing = not self.ended.is_set()
@@ -149,7 +170,7 @@ class Exchange:
             self.end()
 
     def serve(self, tend: Callable[[], None] = lambda: None) -> None:
-        """Wait until the worker hangs up or dies, and return then. Where the audio system fails, end the process.
+        """Wait until the worker hangs up or dies. If the audio system fails, end the process.
 
         Args:
             tend: called every `TEND_SECONDS`.
@@ -159,7 +180,7 @@ class Exchange:
             tend()
         if self.reason:
             leave(self.reason)
-        timer = threading.Timer(LEAVE_SECONDS, os._exit, [0])  # closing a client waits for a server that may be stopped
+        timer = threading.Timer(LEAVE_SECONDS, os._exit, [0])  # closing a client can hang if the server is stopped
         timer.daemon = True
         timer.start()
 
@@ -170,7 +191,7 @@ class Exchange:
         self.end()
 
     def _send(self, message: bytes) -> bool:
-        """Write a message to the worker if the pipe has room for it; a full pipe wakes the worker anyway."""
+        """Write a message to the worker if the pipe has room. If it is full, the worker wakes up anyway."""
         try:
             return os.write(self.output, message) == len(message)
         except BlockingIOError:
@@ -181,20 +202,21 @@ class Exchange:
 
 
 def leave(reason: str) -> NoReturn:
-    """End the process at once with a reason for the worker; the audio system cannot be asked to close anything."""
+    """End the process at once, with a reason for the worker. The audio system no longer closes anything properly."""
     with contextlib.suppress(OSError):
         os.write(sys.stderr.fileno(), f"\n{reason}\n".encode())
     os._exit(1)
 
 
 def prepare() -> tuple[dict[str, Any], int]:
-    """Make ready to be an I/O process, before an audio library is used, and return the settings and the output.
+    """Prepare the process for I/O. Call this before an audio library is used.
+
+    Standard output becomes standard error, because a verbose JACK server makes its clients print.
 
     Returns:
-        The settings of the command line. A descriptor for messages to the worker: standard output becomes standard
-        error, because a verbose JACK server makes its clients print.
+        Settings from the command line, and a descriptor for messages to the worker.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the worker, which closes standard input
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the worker handles Ctrl-C, and then closes standard input
     wanted = json.loads(sys.argv[1])
     threading.Thread(target=_end_with, args=(wanted["parent"],), daemon=True).start()
     output = os.dup(sys.stdout.fileno())
@@ -203,17 +225,17 @@ def prepare() -> tuple[dict[str, Any], int]:
 
 
 def _end_with(parent: int) -> None:
-    """End the process soon after its worker, even where another child of the worker holds standard input open."""
-    if sys.platform == "win32":  # a virtual environment's Python runs between the two
+    """End the process soon after its worker, even if another child of the worker keeps standard input open."""
+    if sys.platform == "win32":  # the parent is the launcher of a virtual environment, not the worker
         return
     while os.getppid() == parent:
         time.sleep(TEND_SECONDS)
-    time.sleep(LEAVE_SECONDS)  # usually standard input is closed too, and the client is being closed properly
+    time.sleep(LEAVE_SECONDS)  # usually standard input has closed too, and the client is closing properly
     os._exit(0)
 
 
 def _read_line(descriptor: int) -> bytes:
-    """Read a line byte by byte: a buffered reader that a daemon thread holds would abort the end of the process."""
+    """Read a line byte by byte. If a daemon thread held a buffered reader, the process would abort at its end."""
     line = b""
     while (byte := os.read(descriptor, 1)) not in (b"", b"\n"):
         line += byte

@@ -1,8 +1,8 @@
-"""The engine of live audio: plays a stream's blocks, in the native loop where the board allows it, else in Python.
+"""Play the blocks of a live stream: in the native loop if the board allows it, else in Python.
 
-The native loop is a thread of the compiled module that never waits for the interpreter. It borrows the stream's state.
-Parameter changes go to it through a queue. For what it cannot do, the stream comes back to Python between two blocks,
-and goes to the loop again afterwards.
+The native loop is a thread of the compiled module that never waits for the interpreter. It uses the state of the
+stream. Parameter changes go to it through a queue. If the loop cannot do something, the stream returns to Python
+between two blocks, and later goes back to the loop.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from neural_fx.pedalboard import Pedalboard
 from neural_fx.slots import find_slot
 
 METER_SECONDS = 0.05
-"""How often the loop's meters are read: more often than any display shows them."""
+"""Seconds between readings of the loop's meters. Displays show them less often."""
 MOST_HANDED_OVER = 256
-"""Changes that may wait when a stream goes to the loop: Python sends them one by one while blocks wait."""
+"""Largest number of waiting changes when a stream goes to the loop. Blocks wait while Python sends them one by one."""
 _FADES = "another board fades in"
 _RESIZES = "a capture changes the size of its network"
 _GIVEN_UP = "the new board failed, and the old one stays: its output is not finite (NaN or infinite)"
@@ -37,11 +37,17 @@ _CHANGE_WAITS = "a change that only Python can make waits"
 _NOT_FINITE = "the board failed and is bypassed: its output is not finite (NaN or infinite)"
 
 Aim = tuple[int, int, float, float, float]
-"""A change as the loop takes it: ramp, frame offset, value, what the ramp goes to, and the time."""
+"""A change for the loop: ramp, frame offset, value in the parameter's unit, target of the ramp, and Unix time."""
 
 
 class Addresses:
-    """The parameters of a stream's board, as it is heard or fades in, as ramps of a plan."""
+    """Map the parameters of a board to the ramps of its plan.
+
+    Args:
+        stream: the stream.
+        voice: the board that plays or fades in.
+        plan: its plan.
+    """
 
     def __init__(self, stream: BoardStream, voice: Voice, plan: Plan) -> None:
         self.stream, self.voice, self.plan = stream, voice, plan
@@ -49,13 +55,13 @@ class Addresses:
         self._known: dict[int, tuple[str, bool]] = {}
 
     def aims(self, change: Change) -> list[Aim] | None:
-        """Return what a change asks of the loop; None if Python has to make it.
+        """Convert a change for the loop. Return None if only Python can make it.
 
         Raises:
-            NeuralFXError: an unknown address or a value out of range.
+            NeuralFXError: the address is unknown, or the value is out of range.
         """
         if change.is_note:
-            return []  # there is no instrument that could play it
+            return []  # a board in the loop has no instrument
         found = []
         for address, value in self._single(change.address, change.value):
             aim = self._aim(address, value)
@@ -66,12 +72,20 @@ class Addresses:
         return found
 
     def change(self, ramp: int, offset: int, setting: float, target: float, when: float) -> Change:
-        """Return a change that the loop has not made yet as one for Python."""
+        """Convert a change that the loop has not made yet to a change for Python.
+
+        Args:
+            ramp: index of the ramp.
+            offset: frames into the next block.
+            setting: value in the parameter's unit.
+            target: target of the ramp.
+            when: Unix time in seconds; 0 for `offset`.
+        """
         address, switch = self._known[ramp]
         return Change(address, 1.0 - setting if switch else setting, offset, when)
 
     def _single(self, address: str, value: object) -> list[tuple[str, object]]:
-        """The addresses and values that a macro stands for, or those given."""
+        """Return the addresses and values that a macro sets, or the given ones for another parameter."""
         if address == "bypass":
             return [(address, value)]
         address = self.board.canonical(address)
@@ -83,7 +97,7 @@ class Addresses:
         return list(macro.values(self.board.knobs(), parameter.check(value)).items())
 
     def _aim(self, address: str, value: object) -> tuple[int, float, float] | None:
-        """The ramp, the value in the parameter's unit, and what the ramp goes to."""
+        """Return the ramp, the value in the parameter's unit, and the target; None if the parameter has no ramp."""
         slot, _, name = address.rpartition("/")
         if address == "bypass":
             setting = SWITCH.check(value)
@@ -146,8 +160,9 @@ class LiveEngine:
         self._rest = b""  # read of the source by the loop, and not passed on
         self._loop: Any = None
         if available():
-            memory = [ring.memory() for ring in (incoming, outgoing)]
-            self._loop = cpu.core.NativeLoop(source, *memory, Ring.HEAD, BLOCKS, self._block.size)
+            self._loop = cpu.core.NativeLoop(
+                source, incoming.memory(), outgoing.memory(), Ring.HEAD, BLOCKS, self._block.size
+            )
             stream.fit, stream.wake = self._fit, self._changed
             if self._fit(stream.voice.board):
                 stream.voice = Voice(stream.voice.board, stream.spec)
@@ -160,14 +175,14 @@ class LiveEngine:
 
     @property
     def path(self) -> str:
-        """What plays: ``native loop``, or ``in Python`` and why."""
+        """``native loop``, or ``in Python`` with the reason."""
         return "native loop" if self.native else f"in Python: {self.reason}"
 
     def serve(self, messages: Callable[[bytes], bytes]) -> None:
         """Play until the source ends.
 
         Args:
-            messages: takes what the source gives, and returns what is not complete yet.
+            messages: called with bytes of the source. It returns the rest that is not a whole message yet.
         """
         held = b""
         while (data := self._wait()) is not None:
@@ -178,23 +193,23 @@ class LiveEngine:
                 self._take_back()
 
     def close(self) -> None:
-        """End the loop after the block at work."""
+        """End the loop after the present block."""
         with self._lock:
             if self.native:
                 self._take_back()
             if self._loop is not None:
                 self._loop.close()
-            self._loop = self._addresses = self._coming = None  # what is compiled must not outlive the interpreter
+            self._loop = self._addresses = self._coming = None  # compiled objects must not outlive the interpreter
 
     @property
     def allocations(self) -> int:
-        """C++ allocations that the loop's thread has made: none, as the tests check."""
+        """Number of C++ allocations of the loop's thread. The tests check that it is 0."""
         return int(self._loop.allocations)
 
     # -- the engine's thread -----------------------------------------------------------------------------------------
 
     def _wait(self) -> bytes | None:
-        """Return messages, or nothing if there is something else to do; None once the source has ended."""
+        """Return bytes of the source; empty if there is something else to do; None after the source has ended."""
         loop = self._loop
         if loop is None:
             return os.read(self.source, 65536) or None
@@ -216,10 +231,10 @@ class LiveEngine:
             return b""
 
     def _turn(self, whole: bool) -> None:
-        """Move the stream to the loop or back if it is time, and play what waits if it is here.
+        """Move the stream to the loop or back if necessary, and play the waiting blocks if it is in Python.
 
         Args:
-            whole: whether the source is at the beginning of a message, as the loop expects it.
+            whole: whether the source is at the beginning of a message. The loop can start only there.
         """
         failed = False
         with self._lock:
@@ -249,14 +264,14 @@ class LiveEngine:
     # -- between Python and the loop -----------------------------------------------------------------------------------
 
     def _fit(self, board: Pedalboard) -> bool:
-        """Make a board ready for the loop, before it is opened; whether it was changed."""
+        """Prepare a board for the loop before its stream begins. Return whether it was changed."""
         try:
             return prepare_for_loop(board, self.stream.spec)
-        except Exception:  # a plugin that cannot be measured stays as it is, and Python plays it
+        except Exception:  # Python plays a plugin that cannot be measured
             return True
 
     def _changed(self) -> None:
-        """Send changes of the stream to the loop; called from any thread."""
+        """Send changes of the stream to the loop. Any thread may call this."""
         with self._lock:
             if not self.native:
                 return
@@ -267,7 +282,7 @@ class LiveEngine:
                 self._loop.call()  # for blocks and messages that wait
 
     def _forward(self) -> bool:
-        """Send the changes that wait to the loop. False if the stream has to come back to Python."""
+        """Send the waiting changes to the loop. Return False if the stream must return to Python."""
         if self.stream.next is not (self._coming.voice if self._coming else None):
             return False
         waiting = self.stream.schedule.take_all()
@@ -278,10 +293,10 @@ class LiveEngine:
         return True
 
     def _send(self, change: Change) -> bool:
-        """Send a change to the loop, for the board that is heard and the one that fades in.
+        """Send a change to the loop, for the board that plays and the one that fades in.
 
         Returns:
-            False if Python has to make it, or to report that neither board takes it.
+            False if Python must make the change, or must report that neither board has the parameter.
         """
         taken = False
         for addresses in (self._addresses, self._coming):
@@ -297,10 +312,10 @@ class LiveEngine:
         return taken
 
     def _hand_over(self, fading: bool = False) -> None:
-        """Let the loop play, if it can.
+        """Give the stream to the loop, if the loop can play it.
 
         Args:
-            fading: also where another board fades in.
+            fading: whether another board may be fading in.
         """
         stream = self.stream
         if stream.voice is self._judged:
@@ -334,7 +349,7 @@ class LiveEngine:
         return bool(self._loop.start(program, coming, *fade, stream.schedule.now))
 
     def _follow_fade(self) -> None:
-        """Note that the loop has faded to another board, or that this board failed."""
+        """Check whether the loop has finished a fade to another board, or has given that board up."""
         if self._coming is None:
             return
         if self._loop.fade_finished:
@@ -353,7 +368,7 @@ class LiveEngine:
             self.stream.failed(_GIVEN_UP)
 
     def _obstacle(self, fading: bool = False) -> str:
-        """What keeps any board from the loop for the moment; empty if nothing does."""
+        """Return why the loop can play no board at the moment; empty if it can."""
         stream = self.stream
         if self._loop is None and available():
             return "closed"
@@ -374,14 +389,14 @@ class LiveEngine:
         switch = Switch(stream._wet, stream, stream.bypass, self._set_bypass)
         try:
             return native_plan(voice.board, stream.spec, switch)
-        except Exception as error:  # a plugin by anyone can be anything; Python plays it
+        except Exception as error:  # third-party plugins can raise anything; Python plays them
             return f"the native loop does not know the board: {type(error).__name__}: {reason(error)}"
 
     def _set_bypass(self, value: float) -> None:
         self.stream.bypass = value
 
     def _take_back(self) -> None:
-        """Let Python play from the next block on."""
+        """Return the stream to Python from the next block on."""
         rest = self._loop.stop()
         with contextlib.suppress(BlockingIOError):
             while data := os.read(self._loop.messages, 65536):
@@ -394,7 +409,7 @@ class LiveEngine:
         self.native, self.reason = False, self._obstacle() or _CHANGE_WAITS
 
     def _restore(self) -> None:
-        """Bring the stream to where the loop is."""
+        """Copy the state of the loop to the stream."""
         assert self._addresses is not None
         self._addresses.plan.restore()
         self.stream.schedule.now = self._loop.clock
@@ -404,7 +419,7 @@ class LiveEngine:
                 self.stream._warming, self.stream._faded = self._loop.fade
 
     def _recall(self) -> None:
-        """Take back the changes that the loop has not made."""
+        """Return the changes that the loop has not made to the stream."""
         assert self._addresses is not None
         aims = self._loop.unmade(self._addresses.plan.program)
         self.stream.schedule.put_back(self._addresses.change(*aim) for aim in aims)

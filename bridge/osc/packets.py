@@ -1,4 +1,4 @@
-"""OSC packets from bytes and back (python-osc writes them), bounded, and the two ways they are framed over TCP."""
+"""Decode and encode OSC packets within limits, and frame them over TCP in both ways. python-osc does the encoding."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ MOST_BYTES = 65536
 MOST_MESSAGES = 4096
 MOST_ARGUMENTS = 4096
 MOST_DEPTH = 8
-"""Levels of bundles in bundles, and of arrays in arrays."""
+"""Largest depth of bundles in bundles, and of arrays in arrays."""
 HORIZON_SECONDS = 3600.0
-"""How far ahead a time tag may be."""
+"""Largest distance of a time tag from now."""
 
 _BUNDLE = b"#bundle\0"
 _NOW = 1
@@ -33,7 +33,13 @@ _CONSTANTS = {"T": True, "F": False, "N": None, "I": math.inf}
 
 @dataclass(frozen=True)
 class Message:
-    """One message: where to, with what, and when (as `time.time` tells it; 0: at once)."""
+    """An OSC message.
+
+    Attributes:
+        address: the OSC address.
+        arguments: values of its arguments.
+        when: Unix time in seconds at which it is due; 0 for at once.
+    """
 
     address: str
     arguments: tuple[Any, ...]
@@ -41,7 +47,7 @@ class Message:
 
 
 def decode(data: bytes) -> list[Message]:
-    """Return the messages of a packet, bundles unfolded, in the order of their times.
+    """Return the messages of a packet and of the bundles in it, ordered by time.
 
     Raises:
         ProtocolError: the packet is malformed, nested too deeply, or has too many messages.
@@ -57,7 +63,7 @@ def decode(data: bytes) -> list[Message]:
 
 
 def too_far(message: Message) -> str:
-    """Return why a message's time tag is refused, as a sentence; empty if it is not."""
+    """Return a sentence if the time tag of a message is too far ahead; empty if it is not."""
     ahead = message.when - time.time()
     if message.when and not ahead <= HORIZON_SECONDS:
         return f"the time tag is {ahead:.0f} s ahead; {HORIZON_SECONDS:.0f} s at most"
@@ -65,7 +71,14 @@ def too_far(message: Message) -> str:
 
 
 def _unfold(data: memoryview, when: float, depth: int, found: list[Message]) -> None:
-    """Add the messages of a packet, or of an element of a bundle."""
+    """Add the messages of a packet, or of an element of a bundle, to a list.
+
+    Args:
+        data: the packet or element.
+        when: Unix time of the bundle around it; 0 for at once.
+        depth: number of bundles around it.
+        found: the list.
+    """
     if bytes(data[:8]) == _BUNDLE:
         if depth >= MOST_DEPTH:
             raise ProtocolError(f"an OSC packet is nested too deeply: {MOST_DEPTH} bundles at most")
@@ -87,7 +100,7 @@ def _unfold(data: memoryview, when: float, depth: int, found: list[Message]) -> 
 
 
 def _due(tag: int) -> float:
-    """Return when a time tag is due, as `time.time` tells it; 0 if that is now or was before."""
+    """Return the Unix time of a time tag; 0 if it is now or in the past."""
     when = tag / 2**32 - _NTP_EPOCH
     return when if tag != _NOW and when > time.time() + 0.001 else 0.0
 
@@ -96,7 +109,7 @@ def _message(data: bytes, when: float) -> Message:
     if not data.startswith(b"/"):
         raise ProtocolError("not an OSC packet: expected an address that begins with /, or #bundle")
     address, at = _string(data, 0)
-    if at >= len(data):  # old senders leave out the tags where there are no arguments
+    if at >= len(data):  # old senders omit the type tags if there are no arguments
         return Message(address, (), when)
     tags, at = _string(data, at)
     if not tags.startswith(",") or len(tags) > MOST_ARGUMENTS:
@@ -117,7 +130,13 @@ def _message(data: bytes, when: float) -> Message:
 
 
 def _argument(tag: str, data: bytes, at: int) -> tuple[Any, int]:
-    """Return an argument and where the next one begins."""
+    """Return an argument and the index of the next one.
+
+    Args:
+        tag: type tag of the argument.
+        data: the packet.
+        at: index of the argument.
+    """
     if tag in _CONSTANTS:
         return _CONSTANTS[tag], at
     if tag in _NUMBERS:
@@ -145,7 +164,12 @@ def _string(data: bytes, at: int) -> tuple[str, int]:
 
 
 def encode(address: str, *arguments: ArgValue) -> bytes:
-    """Return a message as a packet. Text that OSC cannot carry, such as a zero, is escaped."""
+    """Encode a message. Characters that OSC cannot carry, such as a zero, are escaped.
+
+    Args:
+        address: the OSC address.
+        arguments: values of its arguments.
+    """
     builder = OscMessageBuilder(address)
     for argument in arguments:
         builder.add_arg(printable(argument).replace("\0", "\\0") if isinstance(argument, str) else argument)
@@ -156,21 +180,21 @@ END, ESC, ESC_END, ESC_ESC = 0xC0, 0xDB, 0xDC, 0xDD
 
 
 def slip(packet: bytes) -> bytes:
-    """A packet in SLIP (RFC 1055), END at both sides, as OSC 1.1 wants it."""
+    """Frame a packet with SLIP (RFC 1055). As in OSC 1.1, END is at both sides."""
     body = packet.replace(bytes([ESC]), bytes([ESC, ESC_ESC])).replace(bytes([END]), bytes([ESC, ESC_END]))
     return bytes([END]) + body + bytes([END])
 
 
 def sized(packet: bytes) -> bytes:
-    """A packet after its size, as OSC 1.0 wants it."""
+    """Frame a packet by its size in 4 bytes, as in OSC 1.0."""
     return struct.pack(">i", len(packet)) + packet
 
 
 class Framing:
-    """Cuts a TCP stream into packets; SLIP or sizes, by how it begins.
+    """Cut a TCP stream into packets. The first byte decides between SLIP and sizes.
 
     Attributes:
-        is_slip: None before the first byte.
+        is_slip: whether the stream uses SLIP; None before the first byte.
     """
 
     def __init__(self) -> None:
@@ -179,11 +203,11 @@ class Framing:
 
     @property
     def pending(self) -> bool:
-        """Return whether a packet has begun and is not complete."""
+        """Whether a packet has begun and is not complete."""
         return bool(self._held)
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """The packets that these bytes complete.
+        """Yield the packets that the next bytes of the stream complete.
 
         Raises:
             ProtocolError: a packet is larger than `MOST_BYTES`.
@@ -194,7 +218,7 @@ class Framing:
         yield from self._slips() if self.is_slip else self._sizes()
 
     def frame(self, packet: bytes) -> bytes:
-        """A packet to send back in the same way."""
+        """Frame a packet in the same way as the stream."""
         return slip(packet) if self.is_slip else sized(packet)
 
     def _sizes(self) -> Iterator[bytes]:

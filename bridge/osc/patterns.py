@@ -1,4 +1,4 @@
-"""OSC 1.0 address patterns with bounded work (a regular expression can be made to take seconds)."""
+"""Match OSC 1.0 address patterns with bounded work. A hostile regular expression could take seconds."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bridge.errors import BridgeError
 LONGEST = 512
 MOST_STARS = 16
 MOST_STEPS = 500_000
-"""Comparisons of one search, which take about a tenth of a second. Real patterns on large boards need 20,000."""
+"""Largest number of comparisons of one search, about a tenth of a second. Real patterns on large boards need 20,000."""
 SPECIAL = frozenset("*?[]{}")
 
 
@@ -19,14 +19,19 @@ class PatternError(BridgeError):
 
 
 def is_pattern(address: str) -> bool:
-    """Whether an address has wildcards."""
+    """Return whether an address has wildcards."""
     return not SPECIAL.isdisjoint(address)
 
 
 def matches(pattern: str, address: str) -> bool:
-    """Whether an address fits a pattern: ``?`` one character, ``*`` any, ``[a-z]`` ``[!a]`` sets, ``{a,b}`` choices.
+    """Return whether an address matches a pattern.
 
-    Wildcards do not cross ``/``. Longer than `LONGEST`, or with more than `MOST_STARS` stars in a part: no match.
+    ``?`` is one character, ``*`` any text, ``[a-z]`` and ``[!a]`` are sets, and ``{a,b}`` are choices. Wildcards do not
+    cross ``/``. A pattern longer than `LONGEST`, or with more than `MOST_STARS` stars in a part, matches nothing.
+
+    Args:
+        pattern: the pattern.
+        address: the address.
 
     >>> matches("/lead/*/gain", "/lead/amp/gain"), matches("/lead/*", "/lead/amp/gain")
     (True, False)
@@ -37,10 +42,14 @@ def matches(pattern: str, address: str) -> bool:
 
 
 def matching(pattern: str, addresses: Iterable[str]) -> list[str]:
-    """Return the addresses that fit a pattern, as `matches` says.
+    """Return the addresses that match a pattern; see `matches`.
+
+    Args:
+        pattern: the pattern.
+        addresses: addresses to compare.
 
     Raises:
-        PatternError: the comparison takes more than `MOST_STEPS`.
+        PatternError: the search takes more than `MOST_STEPS` comparisons.
     """
     if len(pattern) > LONGEST:
         return []
@@ -54,8 +63,8 @@ class _Token:
 
     Attributes:
         kind: ``*`` for any text, ``?`` for any character, ``[`` for a set, ``{`` for choices.
-        words: the choices; a character that stands for itself is the only one.
-        inside: of a set.
+        words: the choices. A plain character is a choice of one.
+        inside: text between the brackets of a set.
     """
 
     kind: str
@@ -64,7 +73,7 @@ class _Token:
 
 
 def _tokens(part: str) -> list[_Token] | None:
-    """Return the pieces of a part, or None for one that matches nothing."""
+    """Split a part of a pattern into pieces. Return None for a part that matches nothing."""
     if part.count("*") > MOST_STARS:
         return None
     found, i = [], 0
@@ -83,7 +92,7 @@ def _tokens(part: str) -> list[_Token] | None:
 
 
 class _Search:
-    """A comparison of one pattern with many addresses, whose parts are mostly the same few texts."""
+    """A search for one pattern in many addresses. Results are cached, because addresses share many parts."""
 
     def __init__(self, parts: list[list[_Token] | None]) -> None:
         self._parts = parts
@@ -91,10 +100,10 @@ class _Search:
         self._steps = 0
 
     def fits(self, address: str) -> bool:
-        """Return whether an address fits.
+        """Return whether an address matches.
 
         Raises:
-            PatternError: this and the addresses before it took more than `MOST_STEPS`.
+            PatternError: this address and those before it took more than `MOST_STEPS` comparisons.
         """
         texts = address.split("/")
         return len(texts) == len(self._parts) and all(self._part_fits(i, text) for i, text in enumerate(texts))
@@ -106,7 +115,7 @@ class _Search:
         return self._known[key]
 
     def _compared(self, tokens: list[_Token] | None, text: str) -> bool:
-        """Compare by the set of places in the text that the pattern so far can have reached."""
+        """Return whether a text matches. Keeps the set of positions that the pattern can have reached so far."""
         if tokens is None:
             return False
         places = {0}
@@ -121,7 +130,13 @@ class _Search:
 
 
 def _reached(token: _Token, text: str, places: set[int]) -> set[int]:
-    """Return the places in a text after a token that begins at one of some places."""
+    """Return the positions in a text after a token.
+
+    Args:
+        token: the token.
+        text: the text.
+        places: positions at which the token may begin.
+    """
     if token.kind == "*":
         return set(range(min(places), len(text) + 1))
     if token.kind == "?":

@@ -1,4 +1,4 @@
-"""Who a server talks to: replies that never wait, queues with a limit, and how much one peer may send."""
+"""Send replies to peers through queues with limits, without waiting, and limit how much each peer may send."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from bridge.sockets import hang_up, send_within
 from neural_fx.errors import reason
 
 SEND_SECONDS = 5.0
-"""A peer that takes no data for this long is disconnected."""
+"""Seconds without reading after which a peer is disconnected."""
 MOST_QUEUED = 1 << 20
-"""Bytes that may wait for one peer."""
+"""Largest number of bytes that wait for one peer."""
 MOST_DATAGRAMS = 8 << 20
-"""Bytes that may wait for all UDP peers together."""
+"""Largest number of bytes that wait for all UDP peers together."""
 OVERHEAD = 64
-"""What a queued packet counts for besides its bytes."""
+"""Bytes that a queued packet counts in addition to its content."""
 BATCH_BYTES = 1 << 16
 MOST_PER_SECOND = 50_000
-"""Messages that one sender may send; more are dropped, and it is informed once a second."""
+"""Largest number of messages of one sender. Further ones are dropped, and the sender is informed once a second."""
 COMPLAINTS_PER_SECOND = 10
-"""Errors that a sender gets about packets that were not even looked at."""
+"""Largest number of error replies to one sender about packets that were not decoded."""
 MOST_MACHINES = 1024
 
 Put = Callable[[bytes, object], None]
@@ -40,20 +40,27 @@ def _nothing() -> None:
 
 
 def _never() -> bool:
-    """Return False: a UDP peer is never known to be gone."""
+    """Return False, because UDP does not show that a peer is gone."""
     return False
 
 
 @dataclass
 class Allowance:
-    """How many messages a sender may still send in this second."""
+    """Count the messages of a sender in the present second."""
 
     second: int = 0
     count: int = 0
     dropped: int = 0
 
     def take(self, messages: int) -> tuple[bool, int]:
-        """Return whether so many more messages are allowed, and how many were dropped in the last busy second."""
+        """Count messages.
+
+        Args:
+            messages: number of new messages.
+
+        Returns:
+            Whether they are allowed, and how many messages were dropped in the last second with any.
+        """
         dropped, now = 0, int(time.monotonic())
         if now != self.second:
             dropped = self.dropped
@@ -66,16 +73,17 @@ class Allowance:
 
 @dataclass(eq=False)
 class Peer:
-    """Someone who sends messages and gets replies.
+    """A sender of messages that gets replies.
 
     Attributes:
-        put: queues a packet; never waits.
-        machine: its numeric address.
-        trusted: whether it may do more than give the token.
-        throttle: waits until replies that are queued have been read; only for the peer's own thread.
-        gone: returns whether it has left, which ends what it started.
-        heard: when its last packet came, on the monotonic clock.
-        allowance: of a TCP peer; every UDP port of a machine has one of its own.
+        put: queues a packet without waiting.
+        machine: numeric address.
+        trusted: False until the peer has given the token, if it needs one.
+        throttle: waits until queued replies have been read. Only the peer's own thread may call it.
+        gone: returns whether the peer has left. Work that it started then stops.
+        heard: time of its last packet on the monotonic clock.
+        allowance: limit for messages of a TCP peer. Every UDP port of a machine has a limit of its own.
+        complaints: limit for error replies.
     """
 
     put: Put
@@ -88,21 +96,41 @@ class Peer:
     complaints: Allowance = field(default_factory=Allowance)
 
     def reply(self, address: str, *arguments: Any) -> None:
-        """Queue a message back. Never waits and never raises, whatever the arguments are."""
+        """Queue a reply. Never waits and never raises.
+
+        Args:
+            address: OSC address.
+            arguments: values. A reply with a value that OSC has no type for is dropped.
+        """
         self._send(None, address, arguments)
 
     def update(self, address: str, *arguments: Any) -> None:
-        """Queue a value that replaces an older one of the same address, if that was not sent yet."""
+        """Queue a value. It replaces a value of the same address that was not sent yet.
+
+        Args:
+            address: OSC address.
+            arguments: values.
+        """
         self._send(address, address, arguments)
 
     def complain(self, address: str, sentence: str) -> None:
-        """Reply with an error, a few times a second at most."""
+        """Reply with an error, at most `COMPLAINTS_PER_SECOND` times a second.
+
+        Args:
+            address: address that the error is about.
+            sentence: the error.
+        """
         self.complaints.take(1)
         if self.complaints.count <= COMPLAINTS_PER_SECOND:
             self.reply("/error", address, sentence)
 
     def allow(self, messages: int, allowance: Allowance | None = None) -> bool:
-        """Return whether so many more messages may come now, by an allowance or that of the peer."""
+        """Count messages, and return whether they are allowed.
+
+        Args:
+            messages: number of new messages.
+            allowance: the limit; None for that of the peer.
+        """
         allowed, dropped = (allowance or self.allowance).take(messages)
         if dropped:
             self.reply("/error", "/", f"{dropped} messages dropped: over {MOST_PER_SECOND} a second")
@@ -119,34 +147,34 @@ class Peer:
 
 @dataclass(eq=False)
 class Subscriber(Peer):
-    """A UDP port that meters go to.
+    """A UDP port that receives meters.
 
     Attributes:
-        owner: who subscribed; its packets renew the subscription.
+        owner: the peer that subscribed. Its packets renew the subscription.
     """
 
     owner: Peer | None = None
 
     @property
     def renewed(self) -> float:
-        """When the subscription was last renewed, on the monotonic clock."""
+        """Time of the last renewal on the monotonic clock."""
         return max(self.heard, self.owner.heard if self.owner is not None else 0.0)
 
 
 class Outbox:
-    """Sends what is queued for one TCP peer, on a thread of its own.
+    """Send queued packets to one TCP peer, on a thread of its own.
 
-    A peer that does not read loses updates first. If replies pile up as well, or nothing is taken for `SEND_SECONDS`,
-    it is disconnected.
+    A peer that does not read loses updates first. If too many replies wait as well, or the peer reads nothing for
+    `SEND_SECONDS`, it is disconnected.
 
     Args:
         connection: a socket with a timeout.
 
     Attributes:
-        ended: nothing more is sent; whoever reads from the connection must hang up.
-        problem: why it ended, if the peer is to blame.
-        dropped: updates that were not queued.
-        sent: when the peer last took something, on the monotonic clock.
+        ended: True when nothing more is sent. The thread that reads from the connection must then hang up.
+        problem: what the peer did wrong, if that ended the connection.
+        dropped: number of updates that were not queued.
+        sent: time when the peer last read something, on the monotonic clock.
     """
 
     def __init__(self, connection: socket.socket) -> None:
@@ -161,7 +189,12 @@ class Outbox:
         self._thread: threading.Thread | None = None
 
     def put(self, data: bytes, key: object = None) -> None:
-        """Queue bytes; never waits."""
+        """Queue bytes without waiting.
+
+        Args:
+            data: the bytes.
+            key: bytes with the same key that still wait are replaced; None for none.
+        """
         with self._changed:
             if self.ended:
                 return
@@ -200,7 +233,7 @@ class Outbox:
         hang_up(self.connection)
 
     def _stop(self, problem: str) -> None:
-        """Accept and send nothing more. The thread that reads from the connection sees it and hangs up."""
+        """Accept and send nothing more. The thread that reads from the connection notices this and hangs up."""
         self.ended = True
         self.problem = self.problem or problem
         self._queue.clear()
@@ -223,7 +256,7 @@ class Outbox:
             self.end()
 
     def _next(self) -> list[bytes] | None:
-        """Return the next packets to send, at least one; None at the end."""
+        """Wait for packets, and return at least one; None at the end."""
         with self._changed:
             self._changed.wait_for(lambda: self.ended or bool(self._queue))
             batch: list[bytes] = []
@@ -236,7 +269,7 @@ class Outbox:
 
 
 class Datagrams:
-    """Sends what is queued for all UDP peers, on a thread of its own. What does not fit is dropped.
+    """Send queued packets to all UDP peers, on a thread of its own. Packets that do not fit are dropped.
 
     Args:
         udp: a socket that does not block.
@@ -255,7 +288,13 @@ class Datagrams:
         self._thread.start()
 
     def put(self, where: Any, packet: bytes, key: object = None) -> None:
-        """Queue a packet for an address of `socket.sendto`; never waits."""
+        """Queue a packet without waiting.
+
+        Args:
+            where: an address for `socket.sendto`.
+            packet: the packet.
+            key: a packet to the same address with the same key that still waits is replaced; None for none.
+        """
         cost = len(packet) + OVERHEAD
         with self._changed:
             if self.ended:
@@ -291,7 +330,7 @@ class Datagrams:
             except BlockingIOError:  # the system's buffer is full
                 time.sleep(0.001)
                 self.dropped += 1
-            except Exception as error:  # an address that cannot be reached, a packet too long
+            except Exception as error:  # for example an address that cannot be reached, or a packet that is too long
                 self.dropped += 1
                 self.troubles.note("UDP packet not sent", reason(error))
 
@@ -306,7 +345,9 @@ class Datagrams:
 
 
 class Machines:
-    """Remembers who sent UDP packets. Those without the token are forgotten first, so they cannot push out others.
+    """Remember the machines that sent UDP packets.
+
+    Machines that have given the token are in a list of their own, so others cannot push them out.
 
     Args:
         make: builds the peer for an address of `socket.recvfrom`.
@@ -319,7 +360,7 @@ class Machines:
         self._allowances: OrderedDict[Any, Allowance] = OrderedDict()
 
     def get(self, address: Any) -> Peer:
-        """Return the peer of an address; one peer for all ports of a machine."""
+        """Return the peer of an address. All ports of a machine share one peer."""
         machine = str(address[0])
         peer = self._trusted.pop(machine, None) or self._strangers.pop(machine, None) or self.make(address)
         peers = self._trusted if peer.trusted else self._strangers
@@ -329,7 +370,7 @@ class Machines:
         return peer
 
     def allowance(self, address: Any) -> Allowance:
-        """Return the allowance of one port, so that a program does not use up that of another."""
+        """Return the limit of one port. A program cannot use up the limit of another one."""
         allowance = self._allowances.pop(address, None) or Allowance()
         self._allowances[address] = allowance
         if len(self._allowances) > MOST_MACHINES:
@@ -339,13 +380,13 @@ class Machines:
 
 @dataclass
 class Deadlines:
-    """When a TCP connection has waited too long. All are total times that single bytes do not extend.
+    """Check whether a TCP connection has waited too long. Single bytes do not extend a time.
 
     Args:
-        first: seconds for the first complete packet.
+        first: seconds until the first complete packet.
         whole: seconds for a packet from its first byte on.
         idle: seconds between complete packets.
-        token: seconds for the token, if one is needed.
+        token: seconds until the token, if one is needed.
     """
 
     first: float
@@ -357,7 +398,12 @@ class Deadlines:
     partial: float | None = None
 
     def received(self, packets: int, pending: bool) -> None:
-        """Note that bytes came: how many packets they completed, and whether some are left of the next."""
+        """Note that bytes came.
+
+        Args:
+            packets: number of packets that they completed.
+            pending: whether a packet has begun and is not complete.
+        """
         now = time.monotonic()
         if packets:
             self.heard = now
@@ -367,11 +413,11 @@ class Deadlines:
             self.partial = now
 
     def problem(self, trusted: bool, busy: bool) -> str:
-        """Return which time is over, as a sentence; empty if none is.
+        """Return a sentence about the time that is over; empty if none is.
 
         Args:
-            trusted: whether the peer needs no token any more.
-            busy: whether it is idle only because it reads, such as a subscriber.
+            trusted: whether the peer has given the token or needs none.
+            busy: whether the peer only reads, such as a subscriber, and may be idle.
         """
         now = time.monotonic()
         if self.heard is None and now > self.began + self.first:

@@ -1,7 +1,7 @@
-"""HTTP and websockets for OSCQuery, on one port: who may speak is decided before anything is done.
+"""Serve HTTP and websockets for OSCQuery on one port. Access is checked before anything else.
 
-The protocol itself is that of `websockets`, without its own threads: a request has a size and a total time before it is
-looked at, connections are counted, and nothing that a peer does not read makes another one wait.
+The protocol is that of the package `websockets`, without its threads. A request has a limited size and a total time.
+The number of connections is limited. A peer that does not read does not make others wait.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ from neural_fx.errors import reason
 MOST_REQUESTS = 64
 MOST_WEBSOCKETS = 64
 MOST_REFUSED = 32
-"""Connections beyond `MOST_REQUESTS` that still learn why they are refused."""
+"""Number of connections beyond `MOST_REQUESTS` that get an error. Further ones are closed without an answer."""
 MOST_HEAD_BYTES = 16384
 HEAD_SECONDS = 5.0
 ANSWER_SECONDS = 10.0
 LINGER_SECONDS = 1.0
 PING_SECONDS = 20.0
 SILENT_SECONDS = 60.0
-"""A websocket that does not even answer pings for this long is closed."""
+"""Seconds without any answer, to pings too, after which a websocket is closed."""
 
 _ALWAYS = {
     "Content-Type": "application/json",
@@ -58,21 +58,21 @@ _ALWAYS = {
     "X-Content-Type-Options": "nosniff",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
-"""Headers of every answer. The URL may hold the token, so it goes into no cache and no Referer."""
+"""Headers of every answer. The URL can have the token, so it must not get into a cache or a Referer."""
 
 _LOGGER = logging.getLogger(__name__)
-_LOGGER.addHandler(logging.NullHandler())  # else Python prints what peers sent to the terminal
+_LOGGER.addHandler(logging.NullHandler())  # otherwise Python prints text from peers to the terminal
 
 Answer = tuple[HTTPStatus, object]
-"""A status, and what is sent as JSON; None: nothing."""
+"""A status and a value to send as JSON; None for an empty body."""
 
 
 class RefusedError(Exception):
     """A request that is answered with an error.
 
     Args:
-        status: of the answer.
-        sentence: why, and what to do.
+        status: status of the answer.
+        sentence: what is wrong and what to do.
     """
 
     def __init__(self, status: HTTPStatus, sentence: str) -> None:
@@ -81,7 +81,13 @@ class RefusedError(Exception):
 
 
 class WebSocket:
-    """An open websocket. `send` may be called by any thread, and never waits; the rest by the thread that serves it."""
+    """An open websocket. Any thread may call `send`, which never waits. The rest is for the thread that serves it.
+
+    Args:
+        connection: the socket, after the handshake.
+        protocol: the protocol's state.
+        machine: numeric address of the peer.
+    """
 
     def __init__(self, connection: socket.socket, protocol: ServerProtocol, machine: str) -> None:
         self.connection, self.protocol, self.machine = connection, protocol, machine
@@ -89,7 +95,7 @@ class WebSocket:
         self._lock = threading.Lock()
 
     def send(self, packet: bytes, key: object = None) -> None:
-        """Queue a binary message, as `Outbox.put`."""
+        """Queue a binary message. The arguments are those of `Outbox.put`."""
         with contextlib.suppress(InvalidState):  # it is being closed
             self._write(lambda: self.protocol.send_binary(packet), key)
 
@@ -99,7 +105,11 @@ class WebSocket:
             self._write(lambda: self.protocol.send_close(code))
 
     def messages(self, closing: threading.Event) -> Iterator[bytes | str]:
-        """Yield the messages until the peer leaves, breaks the protocol, or does not answer pings."""
+        """Yield messages until the peer leaves, breaks the protocol, or does not answer pings.
+
+        Args:
+            closing: set when the server closes.
+        """
         heard = pinged = time.monotonic()
         parts = bytearray()
         text = False
@@ -130,7 +140,7 @@ class WebSocket:
                 return
 
     def _receive(self, data: bytes) -> list[Frame]:
-        """Return the frames that bytes complete; answers to pings and closes are queued."""
+        """Return the frames that the next bytes complete, and queue answers to pings and closes."""
         with self._lock:
             if data:
                 self.protocol.receive_data(data)
@@ -145,7 +155,7 @@ class WebSocket:
             self._flush(key)
 
     def _flush(self, key: object) -> None:
-        """Queue what the protocol wants to send. The lock is held, so that frames keep their order."""
+        """Queue the bytes that the protocol has to send. The caller holds the lock, so frames keep their order."""
         data = b"".join(self.protocol.data_to_send())
         if data:
             self.outbox.put(data, key)
@@ -153,15 +163,17 @@ class WebSocket:
 
 @dataclass
 class WebServer:
-    """Listens for HTTP requests and websockets.
+    """Listen for HTTP requests and websockets.
 
     Args:
-        host, port: to bind; port 0 takes a free one.
-        token: returns what browsers and other machines must give.
-        answer: answers a request to a path with an attribute, such as ``/lead`` and ``VALUE``.
+        host: address to bind.
+        port: port to bind; 0 for a free one.
+        token: returns the token that browsers and other machines must give.
+        answer: answers a request for a path and an attribute, such as ``/lead`` and ``VALUE``.
         session: serves a websocket, and returns when it ends.
-        guesses: slows down those who guess the token.
-        troubles: counts what goes wrong.
+        guesses: slows down peers that guess the token.
+        troubles: counts errors.
+        websockets: the open ones.
 
     Raises:
         OSError: the port cannot be bound.
@@ -190,7 +202,7 @@ class WebServer:
         self.thread.start()
 
     def close(self) -> None:
-        """Stop listening, say goodbye to websockets, and hang up, all within a second."""
+        """Stop listening, close the websockets properly, and hang up, all within a second."""
         self.closing.set()
         hang_up(self.listener)
         with self.lock:
@@ -248,7 +260,16 @@ class WebServer:
     # -- requests --------------------------------------------------------------------------------------------------
 
     def _answer(self, connection: socket.socket, machine: str, crowded: bool) -> WebSocket | None:
-        """Answer the request of a connection; return the websocket if it asked for one and may have it."""
+        """Answer the request of a connection.
+
+        Args:
+            connection: the connection.
+            machine: numeric address of the peer.
+            crowded: whether to refuse it because too many connections are open.
+
+        Returns:
+            The websocket, if the request opened one.
+        """
         protocol = ServerProtocol(max_size=MOST_BYTES, logger=_LOGGER)
         try:
             request = read_request(connection, protocol)
@@ -269,7 +290,7 @@ class WebServer:
         """Return the path and the attribute of a request.
 
         Raises:
-            RefusedError: it may not be answered.
+            RefusedError: the request is not allowed.
         """
         method = getattr(request, "method", "GET")
         if method != "GET":
@@ -299,7 +320,7 @@ class WebServer:
         """Open a websocket.
 
         Raises:
-            RefusedError: the handshake is wrong, or too many are open.
+            RefusedError: the handshake is wrong, or too many websockets are open.
         """
         response = protocol.accept(request)
         if response.status_code != HTTPStatus.SWITCHING_PROTOCOLS:
@@ -338,10 +359,10 @@ class WebServer:
 
 
 def read_request(connection: socket.socket, protocol: ServerProtocol) -> Request:
-    """Return the request of a new connection.
+    """Read the request of a new connection.
 
     Raises:
-        RefusedError: it is too large, malformed, or not complete in time.
+        RefusedError: the request is too large, malformed, or not complete in time.
         OSError: the connection ended.
     """
     deadline, size = time.monotonic() + HEAD_SECONDS, 0
@@ -383,7 +404,7 @@ def _response(status: HTTPStatus, value: object) -> bytes:
 
 
 def _linger(connection: socket.socket) -> None:
-    """Close the sending side, and wait shortly for the peer to do so: bytes left unread would reset the connection."""
+    """Close the sending side, and wait shortly for the peer to close. Unread bytes would reset the connection."""
     deadline = time.monotonic() + LINGER_SECONDS
     connection.shutdown(socket.SHUT_WR)
     while time.monotonic() < deadline:
@@ -393,7 +414,7 @@ def _linger(connection: socket.socket) -> None:
 
 
 def _names(host: str) -> set[str]:
-    """Return the names under which a server is known that binds a host."""
+    """Return the host names of a server that binds a host."""
     address = as_address(host)
     if host and address is None:
         return {host}
@@ -404,7 +425,13 @@ def _names(host: str) -> set[str]:
 
 
 def web_url(host: str, port: int, token: str = "") -> str:
-    """Return the URL to open in a browser, with a token if one is given."""
+    """Return the URL to open in a browser.
+
+    Args:
+        host: address that the server binds.
+        port: port of the server.
+        token: token to put into the URL; empty for none.
+    """
     if host in ("", "0.0.0.0", "::"):
         host = "::1" if host == "::" else "127.0.0.1"
     return f"http://{in_url(host)}:{port}/" + (f"?token={quote(token, safe='')}" if token else "")

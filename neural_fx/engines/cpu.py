@@ -17,7 +17,7 @@ import os
 import warnings
 from dataclasses import fields, is_dataclass, replace
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -40,11 +40,15 @@ from neural_fx.formats.network import (
     walk,
 )
 
-core: Any
-try:
-    core = import_module("neural_fx.native._core")
-except ImportError:  # there was no compiler at installation, so the torch engine runs everything
-    core = None
+if TYPE_CHECKING:
+    from neural_fx.native import _core
+
+    core = _core
+else:
+    try:
+        core = import_module("neural_fx.native._core")
+    except ImportError:  # there was no compiler at installation, so the torch engine runs everything
+        core = None
 
 KNOWN_SETS = ("amx", "avx512", "avx2", "sse2", "generic")
 _limit = os.environ.get("NEURAL_FX_INSTRUCTION_SET", "")
@@ -144,7 +148,7 @@ class CpuStream:
         self._native = engine.net.batch(batch, engine.instruction_set)
 
     @property
-    def kernels(self) -> Any:
+    def kernels(self) -> _core.Batch:
         """The streams in the compiled kernels, for the native loop: one stream for each channel."""
         return self._native
 
@@ -169,7 +173,7 @@ class CpuStream:
         return y
 
 
-def _conv(conv: Conv | None) -> Any:
+def _conv(conv: Conv | None) -> _core.Conv:
     """Convert a convolution for the kernels. Weights between groups become zeros."""
     if conv is None:
         return core.Conv(0, 0, 1, 1, [], [])
@@ -184,7 +188,7 @@ def _conv(conv: Conv | None) -> Any:
     return core.Conv(weight.shape[0], weight.shape[1], weight.shape[2], conv.dilation, weight.ravel().tolist(), bias)
 
 
-def _activation(activation: Activation) -> Any:
+def _activation(activation: Activation) -> _core.Activation:
     if activation.slopes is not None:
         params = activation.slopes.tolist()
     else:
@@ -192,7 +196,7 @@ def _activation(activation: Activation) -> Any:
     return core.Activation(getattr(core.Act, activation.name), params)
 
 
-def _layer(layer: Layer) -> Any:
+def _layer(layer: Layer) -> _core.Layer:
     made = core.Layer()
     made.conv, made.mixin = _conv(layer.conv), _conv(layer.mixin)
     made.residual, made.head = _conv(layer.residual), _conv(layer.head)
@@ -203,11 +207,11 @@ def _layer(layer: Layer) -> Any:
     return made
 
 
-def _film(film: Film | None) -> Any:
+def _film(film: Film | None) -> _core.Film:
     return core.Film(_conv(film.conv if film else None), film.shift if film else True)
 
 
-def _array(array: LayerArray) -> Any:
+def _array(array: LayerArray) -> _core.Array:
     made = core.Array()
     made.rechannel, made.head = _conv(array.rechannel), _conv(array.head)
     made.layers = [_layer(layer) for layer in array.layers]
@@ -225,7 +229,9 @@ def _with_fast_activations(part: Any) -> Any:
     return part
 
 
-def describe(network: Network, fast: bool = False) -> Any:
+def describe(
+    network: Network, fast: bool = False
+) -> _core.WaveNet | _core.Knobbed | _core.Sequential | _core.Recurrent:
     """Convert a network to the kernels' own description.
 
     Args:
@@ -235,39 +241,41 @@ def describe(network: Network, fast: bool = False) -> Any:
     if fast:
         network = _with_fast_activations(network)
     if isinstance(network, WaveNet):
-        return _wavenet(network)
+        return describe_wavenet(network)
     if isinstance(network, Knobbed):
         return _knobbed(network)
     assert isinstance(network, Sequential)
     return _recurrent(network, fast) if _is_plain_recurrent(network) else _sequential(network)
 
 
-def _wavenet(network: WaveNet) -> Any:
+def describe_wavenet(network: WaveNet) -> _core.WaveNet:
+    """Convert a WaveNet to the kernels' own description."""
     made = core.WaveNet()
     made.in_, made.head_scale = network.in_channels, network.head_scale
     made.arrays = [_array(array) for array in network.arrays]
     made.post = [_post_stage(*stage) for stage in network.post_head]
-    made.condition = [_wavenet(network.condition)] if isinstance(network.condition, WaveNet) else []
+    made.condition = [describe_wavenet(network.condition)] if isinstance(network.condition, WaveNet) else []
     return made
 
 
-def _knobbed(network: Knobbed) -> Any:
+def _knobbed(network: Knobbed) -> _core.Knobbed:
     made = core.Knobbed()
-    made.net, made.learned = _wavenet(network.network), list(network.learned)
+    made.net, made.learned = describe_wavenet(network.network), list(network.learned)
     for dense in network.dense:
-        made.add_dense(*dense.weight.shape, dense.weight.ravel().tolist(), dense.bias.tolist())
+        out, into = dense.weight.shape
+        made.add_dense(out, into, dense.weight.ravel().tolist(), dense.bias.tolist())
     for level in network.levels:
         made.add_level(level.index, level.gains.tolist())
     return made
 
 
-def _post_stage(activation: Activation, conv: Conv) -> Any:
+def _post_stage(activation: Activation, conv: Conv) -> _core.PostStage:
     made = core.PostStage()
     made.activation, made.conv = _activation(activation), _conv(conv)
     return made
 
 
-def _sequential(network: Sequential) -> Any:
+def _sequential(network: Sequential) -> _core.Sequential:
     made = core.Sequential()
     made.in_, made.out = network.in_channels, network.out_channels
     made.skip, made.input_gain, made.output_gain = network.skip, network.input_gain, network.output_gain
@@ -275,7 +283,7 @@ def _sequential(network: Sequential) -> Any:
     return made
 
 
-def _stage(stage: object) -> Any:
+def _stage(stage: object) -> _core.Stage:
     made = core.Stage()
     made.conv, made.activation = _conv(None), _activation(Activation("linear"))
     if isinstance(stage, Conv):
@@ -287,7 +295,7 @@ def _stage(stage: object) -> Any:
     return made
 
 
-def _recurrent_layer(layer: RecurrentLayer) -> Any:
+def _recurrent_layer(layer: RecurrentLayer) -> _core.RecurrentLayer:
     made = core.RecurrentLayer()
     made.in_, made.hidden = layer.w_ih.shape[1], layer.hidden_size
     for name in ("w_ih", "w_hh", "b_ih", "b_hh", "h0"):
@@ -296,7 +304,7 @@ def _recurrent_layer(layer: RecurrentLayer) -> Any:
     return made
 
 
-def _recurrent(network: Sequential, fast: bool) -> Any:
+def _recurrent(network: Sequential, fast: bool) -> _core.Recurrent:
     recurrent, head = network.stages
     assert isinstance(recurrent, Recurrent)
     assert isinstance(head, Conv)

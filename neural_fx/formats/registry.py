@@ -1,4 +1,4 @@
-"""The formats' registry: what a model format says of itself, and the content that it looks at."""
+"""Register model formats. A `Format` describes one, and `Content` is the file that it looks at."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from neural_fx.registry import Registry
 
 
 class Content:
-    """The bytes of a model file, and what they are as JSON.
+    """The bytes of a model file, also parsed as JSON.
 
     Args:
         data: the whole file.
@@ -25,7 +25,7 @@ class Content:
 
     @cached_property
     def json(self) -> object:
-        """The JSON value; None if the file is not JSON, and then `problem` says why."""
+        """Parse the file as JSON. None if it is not JSON; `problem` then has the reason."""
         try:
             return parse_json(self.data)
         except ModelError as error:
@@ -34,11 +34,11 @@ class Content:
 
     @property
     def root(self) -> Node:
-        """The JSON value as a `Node`, which checks what is taken out of it."""
+        """Wrap the JSON value in a `Node`, which checks types and ranges."""
         return Node(self.json)
 
     def has_keys(self, *keys: str) -> bool:
-        """Return whether the file is a JSON object that has all these keys."""
+        """Return whether the file is a JSON object with all these keys."""
         return isinstance(self.json, dict) and all(key in self.json for key in keys)
 
 
@@ -47,11 +47,11 @@ class Format:
     """A format of model files.
 
     Attributes:
-        name: as error messages list it, such as ``GuitarML``.
-        matches: whether a file looks like this format. It is asked of every file, so it looks at little and never
-            raises.
-        read: makes a capture of a file that matches. It raises `ModelError`, with the field that is wrong.
-        suffixes: usual endings of file names, for lists and file dialogs. The content decides what a file is.
+        name: name in error messages, such as ``GuitarML``.
+        matches: returns whether a file looks like this format. It is called for every file, so it must be quick and
+            must not raise.
+        read: makes a capture from a file that matches. It raises `ModelError`, which names the wrong field.
+        suffixes: usual endings of file names, for lists and file dialogs. The format itself is found by content.
     """
 
     name: str
@@ -71,4 +71,4 @@ FORMATS = Registry(
         "neural_fx.formats.wavenetva:FORMAT",
     ),
 )
-"""All formats, in the order in which they are asked."""
+"""All formats, in the order in which they are tried."""

@@ -141,9 +141,11 @@ def filtered_noise(magnitudes: Array, white: Array, tail: Array) -> tuple[NDArra
     voices, hops, _ = magnitudes.shape
     out = np.zeros((voices, hops * HOP + TAPS), np.float32)
     if cpu.available():
-        tail, audio = np.array(tail, np.float32, order="C"), np.empty((voices, hops, HOP), np.float32)
-        parts = (np.ascontiguousarray(part, np.float32) for part in (magnitudes, white))
-        cpu.core.filtered_noise(_BASIS, *parts, tail, audio)
+        magnitudes = np.ascontiguousarray(magnitudes, np.float32)
+        white = np.ascontiguousarray(white, np.float32)
+        tail = np.array(tail, np.float32, order="C")
+        audio = np.empty((voices, hops, HOP), np.float32)
+        cpu.core.filtered_noise(_BASIS, magnitudes, white, tail, audio)
         return audio.reshape(voices, -1), tail
     out[:, :TAPS] = tail
     spectra = np.fft.rfft(white, _SIZE, axis=-1) * np.fft.rfft(magnitudes @ _BASIS, _SIZE, axis=-1)

@@ -54,7 +54,7 @@ class Windows:
     """
 
     def __init__(self, network: WaveNet, length: int, batch: int, threads: int = 1) -> None:
-        described = cpu.describe(network)
+        described = cpu.describe_wavenet(network)
         self.windows = [described.window(length) for _ in range(batch)]
         self.pool = ThreadPoolExecutor(threads) if threads > 1 else None
         self.parameters, self.outputs = int(self.windows[0].parameters), int(self.windows[0].outputs)
