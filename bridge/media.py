@@ -40,7 +40,8 @@ class Media:
     Args:
         folders: none: no file can be named at all.
         overwrite: whether existing files may be replaced.
-        plugins: whether boards from the network may load VST3 and Audio Unit plugins, which are native code.
+        plugins: whether boards from the network may run code of other people: VST3 and Audio Unit plugins, which are
+            native code, and installed processors.
         kept: files that are never replaced, such as the worker's config.
 
     Raises:

@@ -26,7 +26,7 @@ class Rules:
 
     Attributes:
         locate: finds its files.
-        plugins: whether it may load VST3 and Audio Unit plugins.
+        plugins: whether it may run code of other people: VST3 and Audio Unit plugins, and installed processors.
         most_bytes: size of its text. Reading 128 KB of YAML takes about a second.
         most_slots: slots, those inside of chains counted.
         most_targets: parameters that one macro turns.

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
-
-import pedalboard
 
 from neural_fx.errors import AudioError, NeuralFXError, reason
 from neural_fx.files import is_folder, names_folder, same_file
-from neural_fx.impulse import response_path
 
 
 def check_output(target: Path, overwrite: bool, inputs: Iterable[str | Path]) -> None:
@@ -51,24 +47,6 @@ def _folder_problem(folder: Path) -> str | None:
     if not is_folder(folder):
         return f"{folder} is not a folder"
     return None if os.access(folder, os.W_OK | os.X_OK) else f"the folder {folder} does not allow it"
-
-
-def board_files(board: Iterable[Any]) -> Iterator[Path]:
-    """Yield the files that a board was made from: captures, timbres, impulse responses."""
-    for plugin in board:
-        capture = getattr(getattr(plugin, "capture", None), "path", None)
-        if capture is not None:
-            yield capture
-        yield from (
-            source
-            for source in getattr(getattr(plugin, "instrument", plugin), "sources", ())
-            if isinstance(source, Path)
-        )
-        if isinstance(plugin, pedalboard.Convolution):
-            response = response_path(plugin)
-            yield from () if response is None else (response,)
-        elif isinstance(plugin, Iterable):
-            yield from board_files(plugin)
 
 
 def output_file(out: str | Path, name: str) -> Path:

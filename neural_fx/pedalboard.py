@@ -330,6 +330,7 @@ class Pedalboard(Chain):
         Raises:
             BoardError: the file does not fit the schema. Names the line and the field.
         """
+        # Imported here, because boards that are made in Python need neither the schema nor YAML.
         from neural_fx.boards import load_board
 
         return load_board(path)

@@ -20,11 +20,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from neural_fx.audio import Audio, Reader, open_audio, subtypes, writer
+from neural_fx.boards.files import board_files
 from neural_fx.errors import AudioError, NeuralFXError, reason
 from neural_fx.files import remove_stale_parts, replacing
 from neural_fx.inputs import printable
 from neural_fx.layout import channels_first
-from neural_fx.outputs import board_files, check_output
+from neural_fx.outputs import check_output
 from neural_fx.parameters import Parameter
 from neural_fx.pedalboard import Pedalboard
 from neural_fx.placement import in_batches

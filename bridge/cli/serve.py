@@ -36,7 +36,8 @@ def serve(
     media: Annotated[list[Path] | None, typer.Option(help="Folder whose files OSC may name. Repeat for more.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="OSC may replace files there.")] = False,
     allow_plugins: Annotated[
-        bool, typer.Option("--allow-plugins", help="Boards from the network may load VST3 plugins: native code.")
+        bool,
+        typer.Option("--allow-plugins", help="Boards from the network may run VST3s and installed processors."),
     ] = False,
     device: Annotated[
         str,

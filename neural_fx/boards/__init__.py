@@ -16,6 +16,7 @@ slots:
     set: {room_size: 0.3}
   - vst3: /path/to/Plugin.vst3
     set: {threshold: 0.4}     # raw values, 0..1
+  - processor: tremolo        # a `Processor` that an installed package has announced
   - instrument: violin        # a sound of an instrument family
   - chain: [...]              # slots in series, as one
   - parallel: [...]           # slots side by side, added
@@ -26,7 +27,9 @@ Each kind of slot is one `SlotKind` in the registry `SLOTS`. Other packages add 
 ``neural_fx.slots``.
 """
 
+from neural_fx.boards.files import board_files
 from neural_fx.boards.kinds.native import native_plugins
+from neural_fx.boards.kinds.processors import PROCESSORS, NamedProcessor
 from neural_fx.boards.paths import placed, relative
 from neural_fx.boards.plan import BoardPlan
 from neural_fx.boards.reader import MAX_BYTES, MAX_DEPTH, load_board, plan_board
@@ -37,17 +40,20 @@ from neural_fx.boards.writer import board_text, save_board
 __all__ = [
     "MAX_BYTES",
     "MAX_DEPTH",
+    "PROCESSORS",
     "SLOTS",
     "BoardPlan",
     "Describe",
     "FieldError",
     "FileName",
     "Fill",
+    "NamedProcessor",
     "NamesFile",
     "Slot",
     "SlotKind",
     "Strict",
     "add_slot",
+    "board_files",
     "board_text",
     "load_board",
     "native_plugins",

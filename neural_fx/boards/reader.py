@@ -144,8 +144,8 @@ def _located(kind: SlotKind, slot: Slot, source: Source, rules: Rules, place: Pl
     if kind.native and not rules.plugins:
         source.fail(
             place,
-            "plugins are native code; a board from the network may use them only if the worker was started with "
-            "--allow-plugins, and none outside the folders that this board may use",
+            f"a {kind.name} slot runs code of other people; a board from the network may have one only if the worker "
+            "was started with --allow-plugins, and no file outside the folders that this board may use",
         )
     found: dict[str, str] = {}
     for name, mark in slot.file_fields().items():

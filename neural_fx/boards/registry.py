@@ -90,6 +90,7 @@ SLOTS = Registry(
         "neural_fx.boards.kinds.containers:CHAIN",
         "neural_fx.boards.kinds.containers:PARALLEL",
         "instruments.slot:INSTRUMENT",
+        "neural_fx.boards.kinds.processors:PROCESSOR",
     ),
 )
 """All kinds of slots. A plugin is described by the last kind that knows it, so those of other packages come first."""

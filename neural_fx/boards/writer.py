@@ -6,11 +6,11 @@ import os
 from pathlib import Path
 from typing import Any
 
+from neural_fx.boards.files import board_files
 from neural_fx.boards.registry import SLOTS
 from neural_fx.errors import BoardError, reason
 from neural_fx.files import replacing, same_file
 from neural_fx.macros import Macro
-from neural_fx.outputs import board_files
 from neural_fx.pedalboard import Container, Pedalboard, Plugin
 from neural_fx.processor import Processor
 from neural_fx.slots import parameter_values

@@ -15,6 +15,7 @@ from bridge.host import BoardHost, InstrumentHost
 from bridge.media import Media
 from bridge.osc.tree import Tree
 from instruments import DDSP
+from neural_fx.boards import SLOTS, Slot
 from neural_fx.pedalboard import Pedalboard
 from neural_fx.pedals import make_pedal
 from tests.docs.markdown import ROOT, blocks, commands, pages
@@ -68,3 +69,11 @@ def test_every_osc_address_is_in_the_reference() -> None:
     assert "/lead/ds-1/tone" in parameters & found
     for address in found - parameters - {f"{parameter}/raw" for parameter in parameters}:
         assert re.sub(r"^/(lead|solo)/", "/BOARD/", address) in listed
+
+
+def test_every_kind_of_slot_is_in_the_reference() -> None:
+    page = (ROOT / "docs/reference/boards.md").read_text(encoding="utf-8")
+    for kind in SLOTS:
+        (row,) = re.findall(rf"^\| `{kind.name}` \| [^|]+ \| ([^|]*)\|", page, re.MULTILINE)
+        for field in set(kind.model.model_fields) - set(Slot.model_fields) - {kind.name}:
+            assert f"`{field}`" in row

@@ -13,8 +13,8 @@ import soundfile
 
 import neural_fx
 import neural_fx.timbre
+from neural_fx.boards import board_files
 from neural_fx.errors import BoardError
-from neural_fx.outputs import board_files
 from neural_fx.timbre.library import DATA
 from tests.conftest import noise, wavenet_document
 
