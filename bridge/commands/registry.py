@@ -65,7 +65,7 @@ class Argument:
             BridgeError: it is not text, not a whole number, or out of range.
             ParameterError: it is not a finite number.
         """
-        if self.kind == "s" or (self.kind == "is" and not isinstance(value, int)):
+        if self.kind == "s" or (self.kind == "is" and not isinstance(value, (int, float))):
             if not isinstance(value, str) or not value:
                 raise BridgeError(f"expected {self.expected}, found {shown(value)}")
             return value

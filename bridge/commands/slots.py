@@ -85,9 +85,9 @@ def _list(call: Call) -> None:
 def _add(call: Call) -> None:
     host, media = call.board, call.worker.media
     text, *rest = call.arguments
-    slot = _slot(text, media)
 
     def edit() -> tuple[ForeignBoard, tuple[object, ...]]:
+        slot = _slot(text, media)  # here, because a long text takes a second to read
         board = _fields(host, media)
         names = [other["name"] for other in board["slots"]]
         if slot.get("name") in names:

@@ -27,6 +27,7 @@ ADDRESSES = (
     "/ping", "/subscribe", "/unsubscribe", "/token", "/render", "/midi/learn", "/lead/load", "/lead/save", "/lead/mix",
     "/lead/bypass", "/lead/1/bypass", "/lead/gain/gain_db", "/lead/gain/gain_db/raw", "/lead/macro/1", "/lead/nothing",
     "/solo/note", "/solo/bend", "/solo/cc", "/solo/panic", "/solo/mix", "/solo/load", "/nobody/mix", "/", "//", "/lead",
+    "/boards", "/files", "/lead/slots", "/lead/slots/add", "/lead/slots/remove", "/lead/slots/move", "/solo/slots",
     "/lead/*", "/lead/[!a-z]*/{gain_db,mix}", "/lead/" + "*" * 40 + "x", "/lead/" + "{a,b}" * 30, "/" + "?" * 200,
 )  # fmt: skip
 HOSTILE_BOARDS = (

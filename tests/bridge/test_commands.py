@@ -52,6 +52,7 @@ def nothing(call: Call) -> None:
         (Argument("n", "i", 1, 4), 4.0, 4),
         (Argument("n", "f", -1, 1), 0.5, 0.5),
         (Argument("n", "is"), 3, 3),
+        (Argument("n", "is"), 3.0, 3),
         (Argument("n", "is"), "out.wav", "out.wav"),
         (Argument("n"), "text", "text"),
     ],

@@ -184,6 +184,23 @@ def test_another_board_fades_in_in_the_loop(folder: Path, name: str) -> None:
     assert rig.stream.next is None
 
 
+def test_an_edited_board_keeps_its_values_in_the_loop(folder: Path) -> None:
+    host = BoardHost("lead", boards(folder)["rig"])
+    values = {"wavenet/bypass": 1.0, "tube-screamer/drive": 0.25, "mix": 0.5}
+    with Rig(host, 1, 480) as rig:
+        python = in_python(host, rig.spec)
+        for i in range(40):
+            if i == 2:
+                for address, value in values.items():
+                    host.set(address, value)
+            if i == 5:
+                host.load(host.make, keep=True)
+            block = noise(480, 1, i, 0.2)
+            check_same(rig.play_block(block), python.process(block))
+        assert rig.engine.native
+    assert {address: host.value(address) for address in values} == values
+
+
 @pytest.mark.parametrize("name", BOARDS)
 def test_a_stream_moves_to_python_and_back_without_a_gap(folder: Path, name: str) -> None:
     """Changes that only Python can report, in fades too, take it out of the loop, while its parameters move."""
@@ -256,7 +273,7 @@ def test_a_change_in_the_future_waits_wherever_the_stream_is(folder: Path, value
         found = [(change.address, change.value, change.when) for change in rig.stream.schedule.take_all()]
         assert found == [
             ("bypass", value, later), ("mix", value, later), ("wavenet/bypass", value, later),
-            ("tube-screamer/drive", value, later),
+            ("tube-screamer/drive", value, later), ("bypass", 0.0, 0.0),
         ]  # fmt: skip
 
 
@@ -560,7 +577,7 @@ def test_a_stream_can_be_changed_after_the_end(folder: Path) -> None:
         rig.engine.close()
         host.set("mix", 0.5)
         host.load(host.make)
-        assert [change.address for change in rig.stream.schedule.take_all()] == ["mix"]
+        assert [change.address for change in rig.stream.schedule.take_all()] == ["mix", "bypass"]
 
 
 EXIT = """
