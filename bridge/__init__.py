@@ -1,4 +1,4 @@
-"""The outside world: the command line (`bridge.cli`), the worker that hosts boards, and its clients.
+"""Connect boards to the outside: the command line (`bridge.cli`), the worker that hosts boards, and its clients.
 
 >>> import bridge
 >>> bridge.connect("localhost:1", timeout=0.1)

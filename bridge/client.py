@@ -1,4 +1,4 @@
-"""A board of a worker as a processor: the audio goes over TCP and comes back processed."""
+"""Use a board of a worker as a processor. Audio goes to the worker over TCP and comes back processed."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ from neural_fx.values import shown
 Audio = NDArray[np.float32]
 
 ALIVE_SECONDS = 1.0
-"""A worker that was heard this recently is connected; another one is asked."""
+"""Seconds since the last message in which a worker counts as connected. After that, it gets a PING."""
 ANSWER_SECONDS = 2.0
-"""Time that a worker has to answer whether it is there."""
+"""Time for a worker to answer a PING."""
 EVENT_BYTES = 1 << 17
-"""Room for events in the largest block; what does not fit goes with the next block."""
+"""Space for events in the largest block. Further events go into the next block."""
 MOST_WAITING = 1 << 16
-"""MIDI messages that wait for the next block."""
+"""Largest number of MIDI messages that wait for the next block."""
 MOST_PROBLEMS = 100
 _UNLIMITED = 1e9
 
@@ -57,16 +57,16 @@ _UNLIMITED = 1e9
 def connect(
     address: str = f"localhost:{PORT}", board: str = "board", *, token: str = "", timeout: float = 5.0
 ) -> RemoteBoard:
-    """Return a board of a running worker (`neural-fx serve`), to be used like any processor.
+    """Connect to a board of a running worker (`neural-fx serve`). Use the result like any processor.
 
     Args:
         address: ``HOST:PORT`` or ``HOST``; IPv6 as ``[::1]:9010``.
-        board: its name there.
-        token: the worker's, if it wants one.
-        timeout: seconds to wait for the worker, also when it has to be reached again.
+        board: name of the board.
+        token: token of the worker, if it needs one.
+        timeout: seconds to wait for the worker, also after a lost connection.
 
     Raises:
-        BridgeError: it cannot be reached, or refuses; says why.
+        BridgeError: the worker cannot be reached, or refuses. The message has the reason.
     """
     return RemoteBoard(address, board, token, timeout)
 
@@ -74,16 +74,26 @@ def connect(
 class RemoteBoard(Processor):
     """A board that runs in a worker. Its parameters are attributes, named ``SLOT_PARAM``.
 
-    A connection that breaks is made again (the stream starts anew); BridgeError if that takes longer than `timeout`.
+    A lost connection is made again, and the stream then starts from its beginning. A call raises BridgeError if this
+    takes longer than `timeout`.
+
+    Args:
+        address: ``HOST:PORT`` or ``HOST``.
+        board: name of the board.
+        token: token of the worker, if it needs one.
+        timeout: total seconds for connecting, or for a block on its way to the worker and back.
 
     Attributes:
         address: host and port of the worker.
-        board: its name there.
-        token: the worker's.
-        timeout: seconds that connecting, or a block on its way there and back, may take in total.
-        problems: what the worker reports of this stream, such as events that its board does not know; the newest last.
-        reconnects: connections that were lost and tried again.
+        board: name of the board.
+        token: token of the worker.
+        timeout: total seconds for connecting, or for a block on its way to the worker and back.
+        problems: messages of the worker about this stream, such as unknown parameters. The newest is last.
+        reconnects: number of connections that were lost and made again.
         round_trips: seconds that the last blocks took.
+
+    Raises:
+        BridgeError: the worker cannot be reached, or refuses.
     """
 
     def __init__(self, address: str, board: str, token: str = "", timeout: float = 5.0) -> None:
@@ -104,24 +114,28 @@ class RemoteBoard(Processor):
         self._greet(Spec(48000, 1, 256), time.monotonic() + timeout)
         self._leave()
 
-    if TYPE_CHECKING:  # the parameters are those of the worker's board, which type checkers cannot know
+    if TYPE_CHECKING:  # type checkers cannot know the parameters of the worker's board
 
         def __getattr__(self, name: str) -> Any: ...
         def __setattr__(self, name: str, value: Any) -> None: ...
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return the address and the settings; a copy makes a connection of its own."""
+        """Return the address and the settings. A copy makes a connection of its own."""
         state = {**super().__getstate__(), "_socket": None, "_waiting": {}, "round_trips": deque(maxlen=4096)}
         state.pop("_inbox", None)
         return state
 
     @property
     def latency_samples(self) -> int:
-        """What the worker says of its board."""
+        """Latency of the worker's board in samples."""
         return self._latency if self._spec is not None else 0
 
     def round_trip(self) -> Mapping[str, float]:
-        """Median and 99th percentile of the last round trips, in seconds, and their number."""
+        """Return statistics of the last round trips.
+
+        Returns:
+            ``p50`` and ``p99`` in seconds, and ``count``.
+        """
         if not self.round_trips:
             return {"p50": 0.0, "p99": 0.0, "count": 0}
         p50, p99 = np.percentile(self.round_trips, [50, 99])
@@ -129,11 +143,11 @@ class RemoteBoard(Processor):
 
     @property
     def connected(self) -> bool:
-        """Return whether a stream is open and the worker answers.
+        """Whether a stream is open and the worker answers.
 
-        A worker that was killed, or that hung up, is seen at once. One that is stopped, or out of reach, is seen within
-        `ALIVE_SECONDS` and `ANSWER_SECONDS`: it is asked, and the stream ends if it does not answer. Between streams,
-        as after a call with `reset=True`, there is no connection.
+        A worker that was killed or hung up is noticed at once. One that is stopped or out of reach gets a PING, and is
+        noticed within `ALIVE_SECONDS` plus `ANSWER_SECONDS`. The stream then ends. Between streams there is no
+        connection, for example after a call with `reset=True`.
         """
         connection = self._socket
         if connection is None or _has_left(connection):
@@ -149,16 +163,20 @@ class RemoteBoard(Processor):
         self._turn(name)
 
     def _turn(self, name: str) -> None:
-        """Let the next block begin with the value of a parameter as it is set here."""
+        """Send the value of a parameter with the next block."""
         place = self._places[name]
         self._waiting.pop(place, None)
         self._waiting[place] = Event(0, place, self._values[name])
 
     def send(self, message: mido.Message | bytes, offset: int = 0) -> None:
-        """Play a MIDI message on the instrument, `offset` frames into the next block; for this stream alone.
+        """Send a MIDI message to the instrument of this stream.
+
+        Args:
+            message: the message, or its bytes.
+            offset: frames into the next block.
 
         Raises:
-            BridgeError: the message is too long, the offset negative, or too many messages wait for audio.
+            BridgeError: the message is too long, the offset is negative, or too many messages wait for audio.
         """
         data = bytes(message) if isinstance(message, bytes) else bytes(message.bytes())
         event = Event(offset, midi=data)
@@ -169,7 +187,7 @@ class RemoteBoard(Processor):
         self._waiting[self._numbers] = event
 
     def close(self) -> None:
-        """Say goodbye to the worker; the next call connects again."""
+        """Close the connection. The next call connects again."""
         self._spec = None
         self._leave()
 
@@ -185,7 +203,7 @@ class RemoteBoard(Processor):
         most = self._agreed.buffer_size
         parts = [self._exchange(block[:, at : at + most]) for at in range(0, block.shape[1], most)]
         out = parts[0] if len(parts) == 1 else np.concatenate(parts, 1)
-        skipped = min(self._skip, out.shape[1])  # the worker's stream is late by its latency: those are not ours
+        skipped = min(self._skip, out.shape[1])  # the first samples of the worker's stream are its latency
         self._skip -= skipped
         return out[:, skipped:]
 
@@ -209,9 +227,9 @@ class RemoteBoard(Processor):
                 time.sleep(min(0.05, max(deadline - time.monotonic(), 0)))
 
     def _next_events(self) -> dict[object, Event]:
-        """Take the events that fit into the next block; parameters may be set by another thread meanwhile."""
+        """Take the events that fit into the next block. Another thread may set parameters at the same time."""
         found: dict[object, Event] = {}
-        room = EVENT_BYTES - 8  # what stands before the events
+        room = EVENT_BYTES - 8  # without the counts before the events
         for key in list(self._waiting)[:MOST_EVENTS]:
             room -= len(pack_event(self._waiting[key]))
             if room < 0 and found:
@@ -235,11 +253,11 @@ class RemoteBoard(Processor):
                 return audio
 
     def _hear(self, connection: socket.socket, deadline: float) -> tuple[Kind, int, memoryview]:
-        """Return the next message, after doing what it asks of any client.
+        """Receive the next message. Notices, pings and the end of the stream are handled here.
 
         Raises:
-            BridgeError: the worker refuses.
-            EOFError: it says goodbye.
+            BridgeError: the worker refuses the stream.
+            EOFError: the worker ends the stream.
         """
         kind, sequence, payload = self._inbox.receive(deadline=deadline)
         self._heard = time.monotonic()
@@ -260,7 +278,7 @@ class RemoteBoard(Processor):
             self.problems.append(_sentence(found["problem"]))
 
     def _answers(self, connection: socket.socket) -> bool:
-        """Return whether the worker answers a PING; leave it if not."""
+        """Send a PING. If the worker does not answer, close the connection and return False."""
         deadline = time.monotonic() + min(self.timeout, ANSWER_SECONDS)
         try:
             send(connection, pack(Kind.PING), remaining(deadline))
@@ -272,7 +290,7 @@ class RemoteBoard(Processor):
         return True
 
     def _greet(self, spec: Spec, deadline: float) -> None:
-        """Connect and agree on a stream."""
+        """Connect and open a stream."""
         most = (MOST_BYTES - EVENT_BYTES) // (4 * spec.channels)
         self._agreed = Spec(spec.sample_rate, spec.channels, min(spec.buffer_size, most, MOST_FRAMES))
         connection = self._dial(deadline)
@@ -294,7 +312,7 @@ class RemoteBoard(Processor):
     def _dial(self, deadline: float) -> socket.socket:
         try:
             connection = socket.create_connection(self.address, remaining(deadline))
-        except (OSError, ValueError, OverflowError) as error:  # also names that cannot be looked up
+        except (OSError, ValueError, OverflowError) as error:  # ValueError: a name that cannot be encoded
             raise BridgeError(f"no worker at {self._place}: {reason(error)}; is `neural-fx serve` running?") from None
         try:
             if connection.getsockname() == connection.getpeername():  # a free port of this machine can answer itself
@@ -327,10 +345,10 @@ class RemoteBoard(Processor):
         return found
 
     def _learn(self, found: dict[str, Any]) -> None:
-        """Take over the latency and the parameters of a WELCOME; values set here before are kept.
+        """Read the latency and the parameters of a WELCOME. Values that were set here are kept.
 
         Raises:
-            ProtocolError: a field that no worker sends.
+            ProtocolError: a field is wrong.
         """
         latency = unpack_latency(found)
         listed = found.get("parameters", {})
@@ -344,8 +362,8 @@ class RemoteBoard(Processor):
             if not isinstance(about, dict):
                 raise ProtocolError(f"parameter {shown(place)}: expected a mapping", Refusal.MALFORMED)
             if not _is_number(about.get("value")):
-                continue  # a choice, which has a name for its value
-            pack_event(Event(0, place))  # an address that could not be sent
+                continue  # a choice, whose value is a name
+            pack_event(Event(0, place))  # raises an error if the address is too long to send
             name = self._free_name(place, table, used)
             table[name], values[name] = _parameter(name, about)
             places[name] = place
@@ -354,12 +372,12 @@ class RemoteBoard(Processor):
         self._choose_again()
 
     def _free_name(self, place: str, taken: Mapping[str, object], used: Counter[str]) -> str:
-        """Return the attribute for an address: ``SLOT_PARAM``, with an end that makes it differ from all others.
+        """Return the attribute name for an address: ``SLOT_PARAM``, with a suffix if another parameter has it.
 
         Args:
             place: the address.
             taken: names of other parameters.
-            used: how often each name was wanted so far; keeps the search short where very many are the same.
+            used: how often each name occurred so far. This keeps the search short if many are the same.
         """
         name = place.replace("/", "_").replace("-", "_")
         name = f"p{name}" if name.startswith("_") else name
@@ -372,7 +390,7 @@ class RemoteBoard(Processor):
         return found
 
     def _choose_again(self) -> None:
-        """Set what was set here on the board that the worker has now."""
+        """Send the values that were set here to the board that the worker has now."""
         for name, value in self._chosen.items():
             if name not in self._table or self._values[name] == value:
                 continue
@@ -406,10 +424,10 @@ class RemoteBoard(Processor):
 
 
 def _host_and_port(address: str) -> tuple[str, int]:
-    """Return the parts of ``HOST:PORT``, ``HOST`` or ``[HOST]:PORT``.
+    """Split ``HOST:PORT``, ``HOST`` or ``[HOST]:PORT`` into host and port.
 
     Raises:
-        BridgeError: the port is no number from 1 to 65535.
+        BridgeError: the port is not a number from 1 to 65535.
     """
     host, _, port = address.rpartition(":") if ":" in address else (address, "", str(PORT))
     if not (port.isascii() and port.isdecimal() and len(port) < 6 and 0 < int(port) < 65536):
@@ -429,10 +447,16 @@ def _is_number(value: object) -> bool:
 
 
 def _finite(about: Mapping[str, Any], field: str, otherwise: float, name: str) -> float:
-    """Return a number of a parameter as a WELCOME has it.
+    """Read a number of a parameter from a WELCOME.
+
+    Args:
+        about: fields of the parameter.
+        field: name of the field.
+        otherwise: value if the field is missing.
+        name: name of the parameter, for the message.
 
     Raises:
-        ProtocolError: not a finite number.
+        ProtocolError: the field is not a finite number.
     """
     value = about.get(field, otherwise)
     with contextlib.suppress(OverflowError):
@@ -442,10 +466,14 @@ def _finite(about: Mapping[str, Any], field: str, otherwise: float, name: str) -
 
 
 def _parameter(name: str, about: Mapping[str, Any]) -> tuple[Parameter, float]:
-    """Return a parameter and its value as a WELCOME has them.
+    """Read a parameter and its value from a WELCOME.
+
+    Args:
+        name: name of the parameter.
+        about: fields of the parameter.
 
     Raises:
-        ProtocolError: a number that is not finite, or a range without values.
+        ProtocolError: a number is not finite, or the minimum is above the maximum.
     """
     value = _finite(about, "value", 0.0, name)
     low = _finite(about, "min", min(-_UNLIMITED, value), name)
@@ -458,13 +486,13 @@ def _parameter(name: str, about: Mapping[str, Any]) -> tuple[Parameter, float]:
 
 
 def _sentence(text: object) -> str:
-    """Return text of a worker in a form that any terminal can show; "" for anything that is not text."""
+    """Return text of a worker without control characters; empty for anything that is not text."""
     if not isinstance(text, str):
         return ""
     return "".join(c if c.isprintable() else " " for c in shortened(text))
 
 
 def _refused(found: dict[str, Any]) -> BridgeError:
-    """The error for what a REFUSE says."""
+    """Convert a REFUSE to an error."""
     why = _sentence(found.get("reason")) or "it gives no reason"
     return BridgeError(f"the worker refuses: {why}", _sentence(found.get("code"))[:32] or Refusal.MALFORMED)

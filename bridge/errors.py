@@ -1,4 +1,4 @@
-"""What can go wrong between a client and the worker."""
+"""Errors between a client and the worker."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from neural_fx.errors import NeuralFXError
 
 
 class BridgeError(NeuralFXError, ConnectionError):
-    """The worker cannot be reached, or refused what was asked.
+    """The worker cannot be reached, or refused a request.
 
     Args:
-        reason: a sentence.
-        code: one of `bridge.protocol.Refusal`, when the worker refused.
+        reason: the message.
+        code: one of `bridge.protocol.Refusal` if the worker refused; empty otherwise.
     """
 
     def __init__(self, reason: str, code: str = "") -> None:
@@ -19,4 +19,4 @@ class BridgeError(NeuralFXError, ConnectionError):
 
 
 class ProtocolError(BridgeError):
-    """Bytes that are no message of the streaming protocol, or one where it may not stand."""
+    """Bytes are not a message of the streaming protocol, or the message is not allowed at this point."""

@@ -1,7 +1,7 @@
-"""File names from the network: regular files inside the media folders, and nothing that tells about other files.
+"""Resolve file names from the network. Only regular files inside the media folders are allowed.
 
-Every name that a peer sends is resolved by `Media.find`. A name that is not allowed, a file that is not there and a
-file that cannot be read get the same answer, so that nobody can explore the disk by asking.
+`Media.find` resolves every name that a peer sends. A name that is not allowed, a missing file and an unreadable file
+get the same answer. So nobody can explore the disk by trying names.
 """
 
 from __future__ import annotations
@@ -25,27 +25,27 @@ MOST_NAME_BYTES = 2**15
 MOST_SCANNED = 20_000
 """Entries of a folder that are looked at."""
 BOARD_SUFFIXES = (".yaml", ".yml")
-"""What a board file's name ends in."""
+"""Suffixes of board files."""
 
 BUNDLE_SUFFIXES = (".vst3", ".component")
-"""What the folder of a plugin ends in."""
+"""Suffixes of plugins that are folders."""
 
 _DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)
 """Names that Windows reserves for devices in every folder."""
 
 
 class Media:
-    """Folders that the network may name files in, and what else it may use.
+    """Folders in which the network may name files, and further permissions.
 
     Args:
-        folders: none: no file can be named at all.
+        folders: media folders. Without any, no file can be named.
         overwrite: whether existing files may be replaced.
         plugins: whether boards from the network may run code of other people: VST3 and Audio Unit plugins, which are
             native code, and installed processors.
         kept: files that are never replaced, such as the worker's config.
 
     Raises:
-        BridgeError: no folder can have such a name.
+        BridgeError: a folder has a name that the system does not allow.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Media:
 
     @property
     def base(self) -> Path:
-        """What paths in boards from the network are relative to: the first folder."""
+        """Folder that paths in boards from the network are relative to: the first media folder."""
         if self.folders:
             return self.folders[0]
         try:
@@ -75,10 +75,10 @@ class Media:
             return Path(os.sep)
 
     def existing(self, name: str) -> Path:
-        """Return the regular, readable file of a name, in the first folder that has it.
+        """Return the regular, readable file with a name, from the first folder that has it.
 
         Raises:
-            BridgeError: there is none, or the name leads out of the folders: one answer for both.
+            BridgeError: there is none, or the name leads out of the folders. Both have the same message.
         """
         self._check_folders()
         for folder in self.folders:
@@ -88,12 +88,15 @@ class Media:
         raise BridgeError(f"no file {shown(name)} in the media folders, or its name leads out of them")
 
     def find(self, name: str, folder: Path, bundle: bool = False) -> Path | None:
-        """Return the regular, readable file that a name from the network leads to, without links; None if none does.
+        """Resolve a name from the network to a regular, readable file.
 
         Args:
             name: relative to `folder`, or the absolute path of a file in a media folder. ``~`` has no meaning.
-            folder: where the name was read, a media folder or a folder in one.
-            bundle: whether it may be a folder, as a VST3 plugin is.
+            folder: a media folder or a folder in one, such as that of the board file with the name.
+            bundle: whether the result may be a folder, as for a VST3 plugin.
+
+        Returns:
+            The path without links, or None if the name is not allowed or there is no such file.
         """
         place = self._inside(name, folder)
         if place is None:
@@ -103,15 +106,15 @@ class Media:
         return place if _is_readable_file(place) else None
 
     def new(self, name: str, suffixes: Collection[str] | None = None) -> Path:
-        """Return the place of a file to write, in the first folder.
+        """Return the path of a file to write in the first folder.
 
         Args:
             name: relative to the first folder.
-            suffixes: what the name must end in, in lower case with the dot; None for anything.
+            suffixes: allowed suffixes, in lower case with the dot; None for any.
 
         Raises:
-            BridgeError: another suffix, it exists and may not be replaced, its folder is missing, or the name leads
-                out of the folders: one answer for the last two.
+            BridgeError: the suffix is not allowed, the file exists and may not be replaced, its folder is missing, or
+                the name leads out of the folders. The last two have the same message.
         """
         self._check_folders()
         place = self._inside(name, self.folders[0])
@@ -180,7 +183,7 @@ class Media:
                 yield f"{name}/" if is_folder else name
 
     def without_folders(self, text: str) -> str:
-        """Return a sentence with the files in the media folders named as the network names them."""
+        """Return a sentence without the paths of the media folders. Files in it keep their names inside a folder."""
         known = {str(folder) for folder in (*self.folders, *self._given) if folder != Path(folder.anchor)}
         for folder in sorted(known, key=len, reverse=True):
             text = text.replace(folder + os.sep, "")
@@ -193,7 +196,7 @@ class Media:
     def _inside(self, name: str, folder: Path) -> Path | None:
         """Return the path of a name without links if it is in a media folder, else None.
 
-        The name is made plain before the disk is looked at: ``..`` never leads through a folder outside.
+        The name is normalized before the disk is read, so ``..`` never leads through a folder outside.
         """
         if not _is_plain(name):
             return None
@@ -205,7 +208,7 @@ class Media:
 
 
 def _is_plain(name: str) -> bool:
-    """Return whether a text can be a file's name on every system: no control characters, drives or backslashes."""
+    """Return whether a text is a valid file name on every system, without control characters, drives or backslashes."""
     if not name.strip() or name.endswith("/") or len(name) > LONGEST_NAME:
         return False
     if "\\" in name or PureWindowsPath(name).drive:
@@ -218,7 +221,7 @@ def _is_plain(name: str) -> bool:
 
 
 def _is_encodable(name: str) -> bool:
-    """Return whether the file system can be asked for a name: halves of characters cannot."""
+    """Return whether a name can be encoded for the file system. Halves of surrogate pairs cannot."""
     try:
         os.fsencode(name)
     except UnicodeEncodeError:
@@ -234,11 +237,11 @@ def _is_visible_in(path: Path, folder: Path) -> bool:
 
 
 def _is_readable_file(path: Path) -> bool:
-    """Return whether a path is a regular file that can be opened. Never waits, as opening a pipe does."""
+    """Return whether a path is a regular file that can be opened. Never waits, unlike opening a pipe."""
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):
             return False
-        # Another process may have put a pipe in its place since.
+        # Another process may have replaced the file with a pipe in the meantime.
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0))
     except (OSError, ValueError):
         return False
@@ -249,5 +252,5 @@ def _is_readable_file(path: Path) -> bool:
 
 
 def _resolved(path: Path) -> Path:
-    """Return the path without links. Unlike `Path.resolve`, raises no error for links in a circle."""
+    """Return the path without links. Unlike `Path.resolve`, this raises no error for links in a circle."""
     return Path(os.path.realpath(path))

@@ -1,7 +1,7 @@
-"""Give memory back to the system that clients which have left no longer use (glibc; other systems do it by themselves).
+"""Return freed memory to the system after clients have left. Only glibc needs this.
 
-glibc keeps freed memory in up to eight arenas for each core, and seldom returns any of it. A worker that has served
-many clients would hold the largest amount that it ever used, in each of them.
+glibc keeps freed memory in up to eight arenas per core, and seldom returns any of it. In each arena, a worker that has
+served many clients would keep the largest amount that it ever used.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import threading
 
 MOST_ARENAS = 2
 PAUSE_SECONDS = 20.0
-"""Least time between two trims. One takes about a millisecond, in which a thread that allocates may wait."""
+"""Shortest time between two trims. A trim takes about a millisecond, and threads that allocate may wait for it."""
 GROWTH_BYTES = 2**20
-"""Growth since the last trim that is worth another."""
+"""Growth since the last trim that causes another one."""
 _M_ARENA_MAX = -8  # malloc.h
 
 
@@ -35,22 +35,22 @@ def limit_arenas() -> None:
 
 
 def trim() -> bool:
-    """Return freed memory to the system; return whether there was any."""
+    """Return freed memory to the system. Return whether there was any."""
     library = _library()
     return library is not None and bool(library.malloc_trim(0))
 
 
 def resident() -> int:
-    """Return the bytes of memory that this process has from the system (Linux)."""
+    """Return the resident memory of this process in bytes (Linux)."""
     with open("/proc/self/statm", "rb") as file:
         return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 class Trimmer:
-    """Trims on a thread of its own whenever the process has grown.
+    """Trim on a thread of its own when the process has grown.
 
     Args:
-        pause: seconds from one look to the next.
+        pause: seconds between checks.
     """
 
     def __init__(self, pause: float = PAUSE_SECONDS) -> None:
@@ -62,7 +62,7 @@ class Trimmer:
             self._thread.start()
 
     def close(self) -> None:
-        """Stop."""
+        """Stop the thread."""
         self._closing.set()
         if self._thread.is_alive():
             self._thread.join(1)

@@ -1,4 +1,4 @@
-"""Priority for the threads that audio waits for."""
+"""Raise the priority of threads that audio waits for."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import sys
 import threading
 
 NICE = -11
-"""What RtKit gives to those who ask: before everything that people run, behind the system's real-time threads."""
+"""Nice level, the same that RtKit grants. It is above all normal programs, and below realtime threads."""
 
 
 def hurry() -> None:
-    """Let the scheduler prefer the calling thread, where the system allows it (root, or the limit ``nice``).
+    """Raise the priority of the calling thread, if the system allows it (root, or the limit ``nice``).
 
-    Real-time scheduling is not asked for: a thread of Python's that never rests would stop the machine. The native loop
-    asks for it, because it rests between blocks.
+    This does not use realtime scheduling, because a Python thread that never waits would stop the machine. The native
+    loop uses it, because it waits between blocks.
     """
     if sys.platform == "linux":
         with contextlib.suppress(OSError):

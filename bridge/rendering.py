@@ -1,4 +1,4 @@
-"""Files rendered on an OSC request: on a thread, one at a time, until they are cancelled or nobody waits for them."""
+"""Render files on an OSC request, one at a time on a thread. A render stops if it is cancelled or its peer leaves."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from neural_fx.render import Interrupted, Output, render_file
 from neural_fx.values import shown, suggestion
 
 MOST_WAITING = 64
-"""Renders that wait or run, of all peers together."""
+"""Largest number of renders that wait or run, of all peers together."""
 MOST_OF_ONE_PEER = 16
 MOST_SECONDS = 4 * 3600.0
-"""The longest audio: a compressed file of a few megabytes can be silence for days and fill the disk."""
+"""Longest audio. A small compressed file could have days of silence, and its render would fill the disk."""
 MOST_SECONDS_AT_ONCE = 1200.0
-"""The longest audio for boards with plugins such as PitchShift, which keep all of it in memory."""
+"""Longest audio for boards with plugins such as PitchShift, which keep all of it in memory."""
 
 
 def never() -> bool:
-    """Say that a peer is still there."""
+    """Return False, for a peer that does not leave."""
     return False
 
 
@@ -41,13 +41,15 @@ class Render:
     """A render that waits or runs.
 
     Attributes:
-        number: counts all renders of this process.
-        source, target: the files; `name` is how the peer named the target.
-        board: its name.
-        reply: answers the peer.
-        abandoned: asked whether the peer is gone.
-        peer: who asked for it.
-        cancelled: set to end it.
+        number: number of the render in this process.
+        source: input file.
+        target: output file.
+        name: the peer's name for the output file.
+        board: name of the board.
+        reply: sends a message to the peer.
+        abandoned: returns whether the peer is gone.
+        peer: the peer that requested it.
+        cancelled: set to stop it.
     """
 
     number: int
@@ -61,7 +63,7 @@ class Render:
     cancelled: threading.Event = field(default_factory=threading.Event)
 
     def stop(self) -> bool:
-        """Return whether nobody wants the render any more."""
+        """Return whether the render was cancelled or its peer is gone."""
         return self.cancelled.is_set() or self.abandoned()
 
 
@@ -69,8 +71,8 @@ class Renders:
     """A queue of renders.
 
     Args:
-        media: where inputs are and outputs go.
-        boards: whose board files are used, with the parameters as they stand.
+        media: folders of inputs and outputs.
+        boards: boards by name. A render uses a copy with the present parameters.
     """
 
     def __init__(self, media: Media, boards: dict[str, BoardHost]) -> None:
@@ -90,19 +92,19 @@ class Renders:
     ) -> None:
         """Queue a render.
 
-        Replies ``/render/progress`` while it runs, ``/render/remark`` for what is odd about the input, and at the end
-        ``/render/done`` or ``/render/error``, each with the render's number first.
+        The replies are ``/render/progress`` while it runs, ``/render/remark`` for defects of the input, and at the end
+        ``/render/done`` or ``/render/error``. The first argument of each is the render's number.
 
         Args:
-            source: an audio file of the media folders.
-            target: the audio file to write there.
-            board: whose board processes it.
-            reply: answers the peer.
-            abandoned: asked between blocks whether the peer is gone; then the render ends and leaves no file.
-            peer: tells apart who asks; each may have `MOST_OF_ONE_PEER` renders in the queue. None: not known.
+            source: name of an audio file in the media folders.
+            target: name of the audio file to write there.
+            board: name of the board.
+            reply: sends a message to the peer.
+            abandoned: called between blocks. If it returns True, the render stops and leaves no file.
+            peer: the peer, of which at most `MOST_OF_ONE_PEER` renders may be in the queue; None for no limit.
 
         Raises:
-            BridgeError: unknown board, a file that may not be read or written, or too many waiting.
+            BridgeError: the board is unknown, a file may not be read or written, or too many renders wait.
         """
         if board not in self.boards:
             raise BridgeError(
@@ -123,16 +125,16 @@ class Renders:
             raise BridgeError("the worker is about to end; no more renders") from None
 
     def cancel(self, which: str | int) -> list[int]:
-        """End renders that wait or run; their files are not written and their peers get ``/render/error``.
+        """Cancel renders that wait or run. No file is written, and the peer gets ``/render/error``.
 
         Args:
-            which: the number of a render, or the name of the file that it writes.
+            which: number of a render, or name of its output file.
 
         Returns:
-            their numbers.
+            The numbers of the cancelled renders.
 
         Raises:
-            BridgeError: there is none.
+            BridgeError: there is no such render.
         """
         with self.lock:
             found = [render for render in self.renders.values() if which in (render.number, render.name)]
@@ -143,7 +145,7 @@ class Renders:
         return [render.number for render in found]
 
     def close(self) -> None:
-        """End all renders; the one that runs ends at its next block, and those that wait tell their peers."""
+        """Cancel all renders. The one that runs stops at its next block."""
         with self.lock:
             for render in self.renders.values():
                 render.cancelled.set()
@@ -159,18 +161,18 @@ class Renders:
         except Interrupted:
             with suppress(Exception):
                 render.reply("/render/error", render.number, "cancelled; no file was written")
-        except Exception as error:  # whatever a file or a plugin raises, the next render must run
+        except Exception as error:  # files and plugins can raise anything, and the next render must run
             with suppress(Exception):
                 render.reply("/render/error", render.number, self._readable(reason(error)))
         finally:
             self._forget(render)
 
     def _rendered(self, render: Render) -> list[str]:
-        """Render a file and return what is odd about it.
+        """Render a file, and return remarks about defects of the input.
 
         Raises:
-            NeuralFXError: it cannot be rendered.
-            Interrupted: nobody wants it any more.
+            NeuralFXError: the file cannot be rendered.
+            Interrupted: the render was cancelled, or its peer is gone.
         """
         with open_audio(render.source) as reader:
             total = reader.frames / reader.sample_rate

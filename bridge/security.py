@@ -1,6 +1,6 @@
-"""Rules about who may control a worker: tokens, web origins, limits on guesses and connections, clean text.
+"""Decide who may control a worker: check tokens and web origins, limit guesses and connections, and clean text.
 
-`docs/security.md` states the rules for users. The servers apply them with the functions of this module.
+`docs/security.md` describes the rules for users. The servers apply them with the functions of this module.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Protocol
 from urllib.parse import parse_qsl
 
 LONGEST_LINE = 1000
-"""Characters of network text that a log line keeps."""
+"""Largest number of characters of network text in a log line."""
 GUESSES_AT_ONCE, GUESSES_PER_SECOND = 10, 1.0
 """Wrong tokens that one machine may send in a row, and how fast it earns new attempts."""
 ALL_GUESSES_AT_ONCE, ALL_GUESSES_PER_SECOND = 100, 10.0
@@ -38,7 +38,7 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 def as_address(text: str) -> Address | None:
-    """Return an IP address in one form: no scope, an IPv4 address inside IPv6 as IPv4. None if it is a name."""
+    """Parse an IP address. Removes the scope, and converts IPv4 inside IPv6. Returns None for a name."""
     try:
         address = ipaddress.ip_address(text.partition("%")[0])
     except ValueError:
@@ -71,7 +71,7 @@ def family_of(host: str) -> socket.AddressFamily:
 
 
 def in_url(host: str) -> str:
-    """Return a host as a URL has it: IPv6 addresses in brackets."""
+    """Return a host for a URL, with IPv6 addresses in brackets."""
     return f"[{host}]" if ":" in host else host
 
 
@@ -114,11 +114,11 @@ def cleaned(log: Callable[[str], None]) -> Callable[[str], None]:
 
 
 class Troubles:
-    """Counts what went wrong, and logs each kind once, then at most once a minute.
+    """Count errors, and log each kind at once, then at most once a minute.
 
     Args:
-        log: receives the sentences.
-        clock: seconds that only grow.
+        log: called with the sentences.
+        clock: returns rising seconds.
     """
 
     def __init__(
@@ -130,10 +130,10 @@ class Troubles:
         self._lock = threading.Lock()
 
     def note(self, kind: str, sentence: object = "") -> None:
-        """Count one event of a kind; never raises.
+        """Count one error. Never raises.
 
         Args:
-            kind: a short fixed text, such as ``OSC packet``. Text from the network belongs into the sentence.
+            kind: a short fixed text, such as ``OSC packet``. Text from the network belongs in the sentence.
             sentence: what happened this time.
         """
         with self._lock:
@@ -164,7 +164,7 @@ def same_token(given: str, token: str) -> bool:
 
 @dataclass
 class _Bucket:
-    """Attempts left, as of a time."""
+    """Number of attempts left at a time."""
 
     left: float
     since: float
@@ -175,13 +175,13 @@ class _Bucket:
 
 
 class GuessLimiter:
-    """Checks tokens, and slows down peers that guess them. Thread-safe, with constant memory.
+    """Check tokens, and slow down peers that guess them. Thread-safe, with constant memory.
 
-    A peer without attempts left gets no answer about its token, right or wrong, until it has earned a new one. Only
-    wrong tokens cost an attempt. Peers on this machine are not counted with the others, so nobody else can slow them.
+    The tokens of a peer without attempts left are not checked until it has earned a new attempt. Only wrong tokens cost
+    an attempt. Peers on this machine are counted separately, so that other machines cannot slow them down.
 
     Args:
-        clock: seconds that only grow.
+        clock: returns rising seconds.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -196,11 +196,11 @@ class GuessLimiter:
 
         Args:
             peer: numeric address of the machine that sent it.
-            given: what it sent.
-            token: what is right; empty: none is needed.
+            given: the token that it sent.
+            token: the right token; empty if none is needed.
 
         Returns:
-            Why the peer is refused, as a sentence. Empty: the token is right.
+            A sentence that says why the peer is refused; empty if the token is right.
         """
         if not token:  # there is nothing to guess
             return "wrong token: the worker has none" if given else ""
@@ -223,7 +223,7 @@ class GuessLimiter:
         return "wrong token"
 
     def _bucket(self, machine: str, now: float) -> _Bucket:
-        """Return the attempts of a machine. The machine that was quiet the longest is forgotten."""
+        """Return the attempts of a machine. If there are too many machines, the one heard longest ago is removed."""
         bucket = self._machines.pop(machine, None) or _Bucket(GUESSES_AT_ONCE, now)
         bucket.refill(now, GUESSES_AT_ONCE, GUESSES_PER_SECOND)
         self._machines[machine] = bucket
@@ -236,10 +236,10 @@ class GuessLimiter:
 
 
 class ConnectionLimit:
-    """Counts open connections, and keeps some of them free for this machine.
+    """Count open connections, and reserve some of them for this machine.
 
     Args:
-        most: of all peers together. Other machines get three quarters of them at most, and one machine a quarter.
+        most: largest number for all peers. Other machines together get three quarters of it, and one of them a quarter.
     """
 
     def __init__(self, most: int) -> None:
@@ -249,7 +249,7 @@ class ConnectionLimit:
         self._lock = threading.Lock()
 
     def enter(self, peer: str) -> bool:
-        """Count a new connection of a peer; return False if there is no room for it."""
+        """Count a new connection of a peer. Return False if there is no room for it."""
         with self._lock:
             if self.count >= self.most:
                 return False
@@ -262,7 +262,7 @@ class ConnectionLimit:
             return True
 
     def leave(self, peer: str) -> None:
-        """Count a connection less; call once for every `enter` that returned True."""
+        """Count a closed connection. Call this once for every `enter` that returned True."""
         with self._lock:
             self.count -= 1
             if not is_loopback(peer):
@@ -291,7 +291,7 @@ _OWN_SITES = ("same-origin", "none")
 
 
 class HeaderFields(Protocol):
-    """Headers of a request, as `websockets.datastructures.Headers` has them."""
+    """Headers of a request, with the interface of `websockets.datastructures.Headers`."""
 
     def get_all(self, key: str) -> list[str]:
         """Return all values of a field."""
@@ -299,14 +299,14 @@ class HeaderFields(Protocol):
 
 @dataclass(frozen=True)
 class WebRequest:
-    """A request or a websocket handshake, as far as the rules need it.
+    """The parts of a request or a websocket handshake that the rules need.
 
     Attributes:
         query: the part of the target after ``?``.
-        headers: all of them.
-        peer: numeric address of who asks.
-        local: numeric address at which the connection arrived, and the port.
-        names: further hosts under which the server is known, such as the one it was told to bind.
+        headers: all headers.
+        peer: numeric address of the peer.
+        local: numeric address and port at which the connection arrived.
+        names: further host names of the server, such as the one that it binds.
     """
 
     query: str
@@ -316,16 +316,16 @@ class WebRequest:
     names: Collection[str] = field(default=())
 
     def host(self) -> tuple[str, int] | None:
-        """Return the host, without brackets, and the port that the client asked for. None: not exactly one."""
+        """Return the host without brackets and the port of the Host header. None if there is not exactly one."""
         values = self.headers.get_all("Host")
         return host_and_port(values[0]) if len(values) == 1 else None
 
     def from_browser(self) -> bool:
-        """Return whether the request has marks that only browsers add, and that a page cannot take away."""
+        """Return whether the request has headers that only browsers add, and that a page cannot remove."""
         return any(self.headers.get_all(name) for name in _BROWSER_HEADERS)
 
     def tokens(self) -> list[str]:
-        """Return the tokens that the request gives, in its query and as ``Authorization: Bearer``."""
+        """Return the tokens in the query and in ``Authorization: Bearer``."""
         found = [value for name, value in query_fields(self.query) if name == "token"]
         for value in self.headers.get_all("Authorization"):
             scheme, _, given = value.partition(" ")
@@ -343,7 +343,7 @@ def _as_sent(value: str) -> bytes:
 
 
 def query_fields(query: str) -> list[tuple[str, str]]:
-    """Return the fields of a URL's query; those that cannot be read are left out."""
+    """Return the fields of a URL's query; empty if it cannot be parsed."""
     try:
         return parse_qsl(query, keep_blank_values=True, max_num_fields=MOST_QUERY_FIELDS)
     except ValueError:
@@ -351,7 +351,7 @@ def query_fields(query: str) -> list[tuple[str, str]]:
 
 
 def host_and_port(text: str) -> tuple[str, int] | None:
-    """Return the two parts of a Host header, None if it is not exactly a host and perhaps a port."""
+    """Parse a Host header. Return host and port, or None if it is anything else than a host and an optional port."""
     match = _HOST.fullmatch(text.strip(" \t").lower())
     if match is None:
         return None
@@ -362,12 +362,15 @@ def host_and_port(text: str) -> tuple[str, int] | None:
 
 
 def web_refusal(request: WebRequest, token: str, guesses: GuessLimiter) -> tuple[HTTPStatus, str] | None:
-    """Return why a request is refused: an HTTP status and a sentence. None: it may go on.
+    """Decide whether a request is allowed.
 
     Args:
-        request: what was asked.
-        token: what browsers and other machines must give; never empty.
-        guesses: slows down those who guess it.
+        request: the request.
+        token: token that browsers and other machines must give; never empty.
+        guesses: slows down peers that guess it.
+
+    Returns:
+        An HTTP status and a sentence that says why the request is refused; None if it is allowed.
     """
     host = request.host()
     if host is None:
@@ -392,7 +395,7 @@ def web_refusal(request: WebRequest, token: str, guesses: GuessLimiter) -> tuple
 
 
 def _is_own_host(host: tuple[str, int], request: WebRequest) -> bool:
-    """Return whether a Host header names this server; a page whose name was rebound to this machine does not."""
+    """Return whether a Host header names this server. This stops web pages that use DNS rebinding."""
     name, port = host
     if port != request.local[1]:
         return False
@@ -405,7 +408,7 @@ def _is_own_host(host: tuple[str, int], request: WebRequest) -> bool:
 
 
 def _is_own_origin(host: tuple[str, int], headers: HeaderFields) -> bool:
-    """Return whether a request comes from no page or from a page of this very host and port."""
+    """Return whether a request comes from a page of this host and port, or from no page."""
     if any(site.strip().lower() not in _OWN_SITES for site in headers.get_all("Sec-Fetch-Site")):
         return False
     for origin in headers.get_all("Origin"):

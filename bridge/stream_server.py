@@ -1,6 +1,6 @@
-"""The worker's side of the streaming protocol: a thread for each client, which is its stream's engine thread.
+"""Serve streams to clients. Each client has a thread, which also computes its audio.
 
-Only that thread sends to the client. Whatever happens on it ends no more than this client.
+Only that thread sends to the client. An error on it affects no other client.
 """
 
 from __future__ import annotations
@@ -46,22 +46,30 @@ from neural_fx.values import shown, suggestion
 __all__ = ["Session", "StreamServer", "receive", "send"]
 
 HANDSHAKE_SECONDS = 5.0
-"""From the connection to the end of HELLO, in total."""
+"""Total time from the connection to the end of HELLO."""
 IDLE_SECONDS = 60.0
-"""A client that sends nothing for this long, not even a PING, is gone."""
+"""Seconds without any message, PING too, after which a client is disconnected."""
 CLOSE_SECONDS = 1.0
-"""Time that `StreamServer.close` gives clients to be told."""
+"""Time for `StreamServer.close` to send BYE to the clients."""
 MOST_CLIENTS = 256
 MOST_GREETING = 64
-"""Connections that have not sent a valid HELLO yet; they take no place from clients."""
+"""Largest number of connections without a valid HELLO. They are not counted as clients."""
 PIECE = 8192
-"""Frames that a board computes before it looks whether its client is still there."""
+"""Frames that a board computes between checks whether its client is still connected."""
 _CROWDED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _LONGEST_PAUSE = 1.0
 
 
 class Session:
-    """A client that is being served."""
+    """A client that is being served.
+
+    Args:
+        peer: address of the client.
+        hello: its request.
+        host: its board.
+        stream: its stream.
+        log: called with sentences for the user.
+    """
 
     def __init__(
         self, peer: str, hello: Hello, host: BoardHost, stream: BoardStream, log: Callable[[str], None]
@@ -76,7 +84,7 @@ class Session:
         self.adopt(stream)
 
     def adopt(self, stream: BoardStream) -> None:
-        """Play a stream from now on, and let its problems reach the client."""
+        """Use a stream from now on, and report its problems to the client."""
         self.stream = stream
         self.latency = stream.latency
         self._failed = stream.failed
@@ -84,18 +92,23 @@ class Session:
         stream.refused = self.refuse_event
 
     def release(self) -> BoardStream:
-        """Return the stream, with nothing of this session in it: in a circle it would outlive its client."""
+        """Return the stream without references to this session. A reference cycle would keep it alive too long."""
         self.stream.failed = self._failed
         self.stream.refused = None
         return self.stream
 
     def fail(self, sentence: str) -> None:
-        """Report a failure of the board, as its host does, and to the client."""
+        """Report a failure of the board to its host and to the client."""
         self._failed(sentence)
         self._note("", sentence, key=("board", sentence))
 
     def refuse_event(self, address: str, sentence: str) -> None:
-        """Tell the client and the log of an event that cannot happen: once a second for each address."""
+        """Report an event that was refused to the client and the log, at most once a second for each address.
+
+        Args:
+            address: address of the parameter; empty for MIDI.
+            sentence: why it was refused.
+        """
         self.refused += 1
         if self._note(address, sentence):
             self.log(f"{self.peer}: {self.host.name}: {sentence}")
@@ -107,7 +120,7 @@ class Session:
         return True
 
     def take_notices(self) -> bytes:
-        """Return what the client has to be told, as messages, and forget it."""
+        """Return the messages that wait for the client, and clear them."""
         if self.stream.latency != self.latency:
             self.latency = self.stream.latency
             self.notices.append(pack_json(Kind.NOTICE, {"latency": self.latency}))
@@ -118,22 +131,22 @@ class Session:
 
 @dataclass
 class StreamServer:
-    """Listens for audio clients.
+    """Listen for audio clients.
 
     Args:
-        boards: by name; looked up at every handshake.
-        host: to bind.
-        port: to bind; 0 takes a free one.
-        token: what clients must say; empty: nothing.
+        boards: boards by name. The server looks them up at every handshake.
+        host: address to bind.
+        port: port to bind; 0 for a free one.
+        token: token that clients must give; empty for none.
         media: the files that boards sent by clients may use.
-        log: called with sentences for people, from any thread.
-        placement: decides on which device those boards run, as for `BoardHost`.
-        guesses: slows down those who guess the token.
+        log: called with sentences for the user, from any thread.
+        placement: chooses the device of those boards, as for `BoardHost`.
+        guesses: slows down peers that guess the token.
 
     Attributes:
         sessions: the clients that are being served.
-        connections: open sockets, with those that have not said HELLO yet.
-        failures: clients that an error of ours has ended.
+        connections: open sockets, including those without a HELLO yet.
+        failures: number of clients that an error in the worker has ended.
 
     Raises:
         OSError: the port cannot be bound.
@@ -164,13 +177,13 @@ class StreamServer:
         self.thread.start()
 
     def close(self) -> None:
-        """Say goodbye to all clients and stop listening."""
+        """Send BYE to all clients and stop listening."""
         deadline = time.monotonic() + CLOSE_SECONDS
         self.closing.set()
         with contextlib.suppress(OSError):  # wakes the thread that waits for connections
             self.listener.shutdown(socket.SHUT_RDWR)
         self.listener.close()
-        self._hang_up(socket.SHUT_RD)  # each client's thread wakes up and says goodbye
+        self._hang_up(socket.SHUT_RD)  # each client's thread wakes up and sends BYE
         with self.lock:
             threads = [self.thread, *self._threads]
         for thread in threads:
@@ -186,7 +199,7 @@ class StreamServer:
                 connection.shutdown(direction)
 
     def _say(self, sentence: str) -> None:
-        """Log a sentence; a log that fails is no reason to end anything."""
+        """Log a sentence. Errors of the log are ignored."""
         with contextlib.suppress(Exception):
             self.log("".join(c if c.isprintable() else ascii(c)[1:-1] for c in shortened(sentence)))
 
@@ -205,12 +218,12 @@ class StreamServer:
                 continue
             try:
                 self._begin(connection, str(address[0]))
-            except Exception as error:  # such as: no thread can be started
+            except Exception as error:  # for example, no thread can be started
                 self._say_once("accept", f"a client is turned away: {reason(error)}")
                 self._turn_away(connection)
 
     def _pause_after(self, error: Exception, before: float) -> float:
-        """Return the seconds to wait after an error of `accept`; a client that gave up is no reason to wait."""
+        """Return the seconds to wait after an error of `accept`: 0 if only a client gave up."""
         if isinstance(error, ConnectionAbortedError):
             return 0.0
         hint = ""
@@ -242,20 +255,22 @@ class StreamServer:
             with self.lock:
                 self._threads.discard(thread)
             raise
-        if self.closing.is_set():  # `close` may not have seen it
+        if self.closing.is_set():  # `close` may have missed this connection
             self._wake(connection)
 
     def _wake(self, connection: socket.socket | None) -> None:
-        """Let the thread of a connection find that nothing more comes."""
+        """Wake the thread of a connection. It then reads the end of the stream."""
         if connection is not None:
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RD)
 
     def _crowding(self, most: int | None = None) -> socket.socket | None:
-        """Return a connection that must go if too many have sent no HELLO: the oldest of the peer with most of them.
+        """Choose a connection to close if too many have sent no HELLO.
+
+        It is the oldest one of the peer with the most of them.
 
         Args:
-            most: how many may stay; None stands for `MOST_GREETING`.
+            most: number of connections that may stay; None for `MOST_GREETING`.
         """
         if len(self._greeting) <= (MOST_GREETING if most is None else most):
             return None
@@ -266,7 +281,7 @@ class StreamServer:
         return oldest
 
     def _turn_away(self, connection: socket.socket) -> None:
-        """Refuse a connection that gets no thread. Never waits: the socket is new, so that its buffer is empty."""
+        """Refuse a connection without a thread. Never waits, because the buffer of a new socket is empty."""
         with contextlib.suppress(OSError):
             connection.setblocking(False)
             connection.send(pack_reason(Kind.REFUSE, "the worker has no room for another client", code=Refusal.BUSY))
@@ -287,7 +302,7 @@ class StreamServer:
         try:
             try:
                 self._attend(connection, peer)
-            except (EOFError, Interrupted):  # the client left, or `close` or `_begin` woke us
+            except (EOFError, Interrupted):  # the client left, or `close` or `_begin` woke this thread
                 self._check_place(connection)
             if self.closing.is_set():
                 send(connection, pack(Kind.BYE), 0.5)
@@ -301,14 +316,14 @@ class StreamServer:
             self._forget(connection)
 
     def _failed(self, connection: socket.socket, peer: str, error: Exception) -> None:
-        """Count and log an error of ours, and end its client."""
+        """Count and log an error of the worker, and disconnect the client."""
         self.failures += 1
         kind = type(error).__name__
         self._say_once(kind, f"{peer}: the worker failed ({self.failures} in all): {kind}: {reason(error)}")
         refuse(connection, Refusal.INTERNAL, f"the worker failed: {kind}: {reason(error)}")
 
     def _attend(self, connection: socket.socket, peer: str) -> None:
-        """Greet a client and play until it leaves."""
+        """Do the handshake with a client, and play until it leaves."""
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         inbox = Inbox(connection)
         hello = self._hello(inbox, peer)
@@ -342,7 +357,7 @@ class StreamServer:
         """Count a connection as a client.
 
         Raises:
-            ProtocolError: there are too many.
+            ProtocolError: there are too many clients.
         """
         with self.lock:
             clients = len(self.connections) - len(self._greeting) - len(self._evicted)
@@ -354,12 +369,20 @@ class StreamServer:
             raise ProtocolError(f"{MOST_CLIENTS} clients are connected already", Refusal.BUSY)
 
     def _check_place(self, connection: socket.socket) -> None:
-        """Raise ProtocolError if a connection without HELLO had to make room for others."""
+        """Check that a connection was not closed to make room for others.
+
+        Raises:
+            ProtocolError: it was.
+        """
         if connection in self._evicted:
             raise ProtocolError("too many connections wait; connect again, and send HELLO at once", Refusal.BUSY)
 
     def _host(self, hello: Hello) -> BoardHost:
-        """The board of that name; without a name the first that fits; else one of the client's own."""
+        """Return the board for a client: the one it names, the first that fits, or one made from the client's text.
+
+        Raises:
+            ProtocolError: there is no such board, or the text is refused.
+        """
         boards = dict(self.boards)
         fitting = [host for host in boards.values() if host.takes_notes == hello.notes]
         host = boards.get(hello.board) if hello.board else next(iter(fitting), None)
@@ -397,10 +420,10 @@ class StreamServer:
                 raise ProtocolError(f"{kind.name} is not for a client to send here", Refusal.MALFORMED)
 
     def _computed(self, session: Session, payload: memoryview) -> Audio:
-        """Return the output for a BLOCK.
+        """Compute the output for a BLOCK.
 
         Raises:
-            ProtocolError: it is not what was agreed.
+            ProtocolError: channels or frames are not those of the handshake.
         """
         audio, events = unpack_audio(payload)
         hello = session.hello
@@ -416,9 +439,13 @@ class StreamServer:
 
 @contextlib.contextmanager
 def _refusing(code: str, what: str) -> Iterator[None]:
-    """Turn what a board can raise into the refusal of a client.
+    """Convert errors of a board to a ProtocolError for the client.
 
-    Without this, an OSError of a file would look like one of the connection.
+    Otherwise, an OSError of a file would look like an error of the connection.
+
+    Args:
+        code: code of the REFUSE.
+        what: beginning of the message.
     """
     try:
         yield
@@ -429,9 +456,9 @@ def _refusing(code: str, what: str) -> Iterator[None]:
 
 
 def _piece(host: BoardHost, hello: Hello) -> int:
-    """Return the frames that a stream computes at once: few enough to notice that the client left.
+    """Return the frames that a stream computes at once. Short pieces let the worker notice that a client left.
 
-    Devices that run the pieces of a long block as a batch get as much as a BLOCK holds.
+    Devices that run the pieces of a long block as one batch get a whole BLOCK.
     """
     device = host.placement.device
     batches = device.partition(":")[0] not in ("auto", "cpu") or (device == "auto" and has_cuda())

@@ -8,12 +8,12 @@ from collections.abc import Callable, Hashable
 
 
 class Throttle:
-    """Lets one report per key and period through. Thread-safe, and of bounded size.
+    """Let one report per key and period pass. Thread-safe, with bounded memory.
 
     Args:
-        seconds: the period.
-        most: reports of all keys together in one period.
-        clock: seconds.
+        seconds: length of the period.
+        most: largest number of reports of all keys together in one period.
+        clock: returns rising seconds.
     """
 
     def __init__(self, seconds: float = 1.0, most: int = 32, clock: Callable[[], float] = time.monotonic) -> None:
@@ -24,7 +24,7 @@ class Throttle:
         self._lock = threading.Lock()
 
     def passes(self, key: Hashable) -> bool:
-        """Return whether a report about `key` may be made now; if so, it counts as made."""
+        """Return whether a report about `key` may be made now. If so, it counts as made."""
         now = self._clock()
         with self._lock:
             self._passed = {known: at for known, at in self._passed.items() if now - at < self._seconds}

@@ -1,4 +1,4 @@
-"""What a WELCOME says of a board, and what it leaves out where a board says more than a message holds."""
+"""Describe a board in a WELCOME, and leave parts out if the description is too long for a message."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ Fields = dict[str, Any]
 
 
 def welcome(host: BoardHost, stream: BoardStream, boards: Mapping[str, BoardHost], folder: Path) -> bytes:
-    """Return the WELCOME of a client.
+    """Encode the WELCOME for a client.
 
     Args:
         host: the client's board.
         stream: the client's stream.
         boards: all boards of the worker, by name.
-        folder: what paths in the board's text are relative to.
+        folder: folder that paths in the board's text are relative to.
     """
-    with host.lock:  # `load` may change the board
+    with host.lock:  # `load` may change the board at the same time
         values = {"bypass": host.bypassed, **host.master.values()}
         fields: Fields = {
             "version": VERSION,
@@ -40,9 +40,14 @@ def welcome(host: BoardHost, stream: BoardStream, boards: Mapping[str, BoardHost
 
 
 def fitted(fields: Fields, most: int = MOST_BYTES) -> bytes:
-    """Return the fields as a payload of at most `most` bytes, with `left_out`: how many entries each field lost.
+    """Encode fields in a limited size.
 
-    Descriptions go first, then the text, then the last of the boards and of the parameters.
+    Descriptions are left out first, then the text, then the last boards and parameters. The field `left_out` has the
+    number of missing entries of each field.
+
+    Args:
+        fields: the fields of a WELCOME.
+        most: largest payload in bytes.
     """
     left_out: dict[str, int] = {}
     for shrunk in _shrinking(fields, left_out, most):
@@ -73,7 +78,7 @@ def _without_description(about: Fields) -> Fields:
 
 
 def _first(entries: Fields, most: int) -> Fields:
-    """Return the first entries that together take at most `most` bytes."""
+    """Return the first entries that fit into `most` bytes of JSON."""
     kept, size = {}, 0
     for name, value in entries.items():
         size += len(encode_json({name: value}))
@@ -93,7 +98,7 @@ def _about(value: object, parameter: Parameter | None) -> Fields:
 
 
 def _plain(value: object) -> object:
-    """Return a value as JSON has it: a finite number, a boolean, or text."""
+    """Convert a value for JSON: a finite number, a boolean, or text."""
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, float) and not math.isfinite(value):
@@ -102,7 +107,7 @@ def _plain(value: object) -> object:
 
 
 def macros(host: BoardHost) -> list[Fields]:
-    """Return name, position (0..1), and the values at 0 and 1 with their unit, of every macro of a board."""
+    """Return the name, the position (0..1), the values at 0 and 1, and the unit of every macro of a board."""
     board, found = host.master, []
     for i, macro in enumerate(board.macros, 1):
         low, high, unit = macro.unit(board.knobs())

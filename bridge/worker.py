@@ -1,4 +1,4 @@
-"""The worker: boards, the streaming port, the OSC port; what `neural-fx serve` runs."""
+"""Run a worker for `neural-fx serve`: boards, and the ports for streams, OSC and OSCQuery."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from neural_fx.slots import slug
 
 @dataclass(frozen=True)
 class Options:
-    """How a worker is started; as the options of `neural-fx serve`."""
+    """Settings of a worker. They are the options of `neural-fx serve`."""
 
     boards: Mapping[str, Path]
     host: str = "127.0.0.1"
@@ -57,8 +57,12 @@ class Options:
 class Worker:
     """A running worker.
 
+    Args:
+        options: the settings.
+        log: called with sentences for the user, from any thread.
+
     Raises:
-        NeuralFXError: a board cannot be built, a name cannot be an address, or a port is taken.
+        NeuralFXError: a board cannot be built, a name is not valid in an address, or a port is taken.
     """
 
     def __init__(self, options: Options, log: Callable[[str], None] = lambda sentence: None) -> None:
@@ -82,7 +86,7 @@ class Worker:
             self.boards[name] = self._instrument(name, timbre)
         self.boards = self.boards or {"board": BoardHost("board", Pedalboard, self.reports, self.placement)}
         self.router = MidiRouter(self.boards, options.midi, log, self._learned)
-        sys.setswitchinterval(0.0001)  # engine threads take turns soon, not after 5 ms
+        sys.setswitchinterval(0.0001)  # audio threads cannot wait for the default of 5 ms
         try:
             kept = () if options.config is None else (options.config,)
             media = Media(options.media, options.overwrite, options.allow_plugins, kept)
@@ -153,7 +157,7 @@ class Worker:
             subscriber.reply("/error", f"/{name}", sentence)
 
     def reload(self) -> None:
-        """Read all board files again, on threads; one with an error stays as it was, and the log says so."""
+        """Read all board files again, on threads. A board whose file has an error stays, and the error is logged."""
         for name, path in self.options.boards.items():
             self._reload(name, path)
 
@@ -165,9 +169,11 @@ class Worker:
         )
 
     def status(self) -> list[dict[str, object]]:
-        """For every board: its streams, load, late blocks and latency, and whether it is on live audio.
+        """Return the state of every board.
 
-        ``live`` is "connected", "not connected", or empty for a worker without live audio.
+        Returns:
+            A mapping for each board: ``board`` (name), ``streams``, ``load``, ``late`` (blocks), ``latency`` (samples),
+            ``muted`` (streams) and ``live``. ``live`` is ``connected``, ``not connected``, or empty without live audio.
         """
         found: list[dict[str, object]] = []
         live = {board.host.name: "connected" if board.connected else "not connected" for board in self.live}
@@ -187,7 +193,7 @@ class Worker:
         return found
 
     def close(self) -> None:
-        """Hang up on everybody and free the ports."""
+        """Disconnect all clients and free the ports."""
         for board in self.live:
             board.hang_up()
         for board in self.live:

@@ -1,4 +1,4 @@
-"""Parameter changes and MIDI messages that wait for their place in a stream."""
+"""Keep parameter changes and MIDI messages of a stream until they are due."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from bridge.protocol import Event
 from neural_fx.errors import ParameterError, reason
 
 MOST_WAITING = 8192
-"""Changes that a stream keeps, of each kind: for its next block, and for later times."""
+"""Largest number of changes that a stream keeps for its next block, and also of those for later times."""
 MOST_PER_BLOCK = 4096
-"""Changes that one block takes. More of them wait for the next block, so that no flood makes a block late."""
+"""Largest number of changes in one block. Further ones wait for the next block, so that a flood makes no block late."""
 CLOCK_SLACK = 0.25
-"""Seconds by which a stream's own clock, which counts frames, may differ from the system's before it is set again."""
+"""Seconds by which a stream's clock, which counts frames, may differ from the system's clock before it is set again."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """A parameter's new value, or a MIDI message.
+    """A new value of a parameter, or a MIDI message.
 
     Attributes:
-        address: of the parameter; empty for a MIDI message.
-        value: of the parameter in its own unit, or the message.
+        address: address of the parameter; empty for a MIDI message.
+        value: value of the parameter in its own unit, or the message.
         offset: frames into the next block.
-        when: the time, as `time.time` has it, at which it takes effect; 0 for the next block.
+        when: Unix time in seconds at which it takes effect; 0 for the next block.
     """
 
     address: str
@@ -46,14 +46,14 @@ class Change:
 
 
 class Schedule:
-    """The changes that wait for one stream.
+    """The changes of one stream that are not due yet.
 
-    `add` may be called by any thread, one at a time; `due` belongs to the thread that plays the stream. Neither waits
-    for the other.
+    Any thread may call `add`, one at a time. Only the thread that plays the stream may call `due`. Neither waits for
+    the other.
 
     Args:
-        sample_rate: of the stream, in Hz.
-        clock: the system's time in seconds.
+        sample_rate: sample rate of the stream in Hz.
+        clock: returns the Unix time in seconds.
     """
 
     def __init__(self, sample_rate: float, clock: Callable[[], float] = time.time) -> None:
@@ -74,12 +74,12 @@ class Schedule:
     def add(self, change: Change) -> None:
         """Keep a change until its block.
 
-        Of several values for one parameter the last is enough, so a parameter's last value is never dropped. MIDI
-        messages and changes for later times are dropped if too many wait; `dropped` counts them.
+        Of several values of one parameter, only the last is needed, so it is never dropped. MIDI messages and changes
+        for later times are dropped if too many wait. `dropped` counts them.
         """
         if len(self._inbox) >= self._merge_at:
             self._merge_inbox()
-            # What cannot be merged is not looked at again before a quarter more has come.
+            # Changes that cannot be merged are not checked again until a quarter more has come.
             self._merge_at = max(MOST_WAITING, len(self._inbox) + MOST_WAITING // 4)
         if len(self._inbox) >= MOST_WAITING and (change.is_note or change.when):
             self._drop(change)
@@ -152,7 +152,7 @@ class Schedule:
 
 
 def all_notes_off() -> list[mido.Message]:
-    """Return the messages that release every pedal, end every note and reset the controllers, on all channels."""
+    """Return the messages that release all pedals, end all notes and reset the controllers on all channels."""
     return [
         mido.Message("control_change", channel=channel, control=control, value=0)
         for channel in range(16)
@@ -161,9 +161,9 @@ def all_notes_off() -> list[mido.Message]:
 
 
 def last_ones(changes: Iterable[Change]) -> list[Change]:
-    """Return the last of several changes of a parameter at one frame and time, and all MIDI messages.
+    """Keep the last of several changes of a parameter at the same frame and time, and all MIDI messages.
 
-    A fader sends many values in one block.
+    A fader can send many values in one block.
     """
     found: dict[object, Change] = {}
     for change in changes:
@@ -174,14 +174,14 @@ def last_ones(changes: Iterable[Change]) -> list[Change]:
 
 
 def change_of(event: Event, notes: bool) -> Change:
-    """Return the change that a client's event asks for.
+    """Convert an event of a client to a change.
 
     Args:
-        event: of a BLOCK.
+        event: event of a BLOCK.
         notes: whether the board has an instrument.
 
     Raises:
-        ParameterError: MIDI for a board without an instrument, or bytes that are not a MIDI message.
+        ParameterError: the event is MIDI and the board has no instrument, or the bytes are not a MIDI message.
     """
     if event.address:
         return Change(event.address, event.value, event.offset)

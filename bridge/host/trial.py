@@ -1,7 +1,7 @@
-"""``python -m bridge.host.trial``: build the board on the standard input, play it, and say how that went.
+"""``python -m bridge.host.trial``: build the board from standard input, play it, and report the result.
 
-Run by `bridge.host.trials`. The answer is one JSON object on the standard output, ``{"refused": SENTENCE}``, empty for
-a board that passes. No answer means that the process died of the board.
+`bridge.host.trials` runs this. The answer is a JSON object on standard output: ``{"refused": SENTENCE}``. The sentence
+is empty for a board that passes. If there is no answer, the board crashed the process.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from neural_fx.inputs import printable
 from neural_fx.processor import Spec
 
 MOST_SAMPLES = 1 << 17
-"""Of all channels together: a second of stereo at 48 kHz, and less time for more channels."""
+"""Largest number of samples of all channels together: a second of stereo at 48 kHz, less time for more channels."""
 MOST_IN_BLOCK = 1 << 20
-"""Samples of the first block, which is as large as blocks may get, of all channels together."""
+"""Largest number of samples of the first block, which has the largest allowed size, of all channels together."""
 LEAST_BLOCKS = 4
 MOST_ANSWER = 4000
-"""Characters of an answer."""
+"""Largest number of characters of an answer."""
 LEVEL = 0.5
 """Standard deviation of the noise: as loud as a hot guitar."""
 
@@ -50,15 +50,15 @@ def main() -> None:
         refused = str(error)
     except MemoryError:
         refused = "refused: the board takes too much memory"
-    except Exception as error:  # plugins by anyone can raise anything
+    except Exception as error:  # third-party plugins can raise anything
         refused = f"refused: {type(error).__name__}: {reason(error)}"
     answer.write(json.dumps({"refused": printable(refused)[:MOST_ANSWER]}).encode())
     answer.flush()
-    os._exit(0)  # plugins that crash at exit have done what they are wanted for
+    os._exit(0)  # a plugin that crashes at exit does not change the result
 
 
 def _private_output() -> Any:
-    """Return the standard output, and give plugins that print another one."""
+    """Return the standard output, and redirect what plugins print."""
     answer = os.fdopen(os.dup(1), "wb")
     nothing = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nothing, 1)
@@ -67,11 +67,11 @@ def _private_output() -> Any:
 
 
 def _limit(seconds: float, memory_bytes: int) -> None:
-    """Bound the time and the memory of this process, as far as the system can."""
+    """Limit the time in seconds and the memory in bytes of this process, if the system can."""
     if hasattr(signal, "alarm"):
-        signal.alarm(int(seconds) + 10)  # for a worker that is gone
+        signal.alarm(int(seconds) + 10)  # ends the process even if the worker is gone
     if hasattr(os, "nice"):
-        os.nice(10)  # streams go first
+        os.nice(10)  # streams have priority
     try:
         import resource
     except ImportError:  # Windows
@@ -86,10 +86,10 @@ def _limit(seconds: float, memory_bytes: int) -> None:
 
 
 def _try(request: dict[str, Any]) -> None:
-    """Build and play a board.
+    """Build and play the board of a request.
 
     Raises:
-        NeuralFXError: it is refused.
+        NeuralFXError: the board is refused.
     """
     folders = [Path(os.fsdecode(bytes.fromhex(folder))) for folder in request["folders"]]
     path = Path(os.fsdecode(bytes.fromhex(request["path"])))
@@ -102,6 +102,10 @@ def _try(request: dict[str, Any]) -> None:
 
 def play(board: Hosted, spec: Spec) -> None:
     """Play noise and then silence through a board, and a note if it takes notes.
+
+    Args:
+        board: the board.
+        spec: rate, channels and largest block.
 
     Raises:
         BoardError: the output is not finite.
@@ -117,7 +121,10 @@ def play(board: Hosted, spec: Spec) -> None:
 
 
 def _blocks(spec: Spec) -> Iterator[tuple[int, float]]:
-    """Yield the length of each block and the level of the noise in it: the largest block, noise, silence."""
+    """Yield the length of each block and the level of the noise in it.
+
+    The largest block comes first, then smaller blocks of noise, then silence.
+    """
     yield max(1, min(spec.buffer_size, MOST_IN_BLOCK // spec.channels)), LEVEL
     total = min(MOST_SAMPLES // spec.channels, round(spec.sample_rate))
     size = max(1, min(spec.buffer_size, total // LEAST_BLOCKS))

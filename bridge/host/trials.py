@@ -1,7 +1,7 @@
-"""Boards from the network are tried out in a process of their own before this one builds them.
+"""Try boards from the network in a process of their own before the worker builds them.
 
-Native code that crashes or hangs ends its process. A crash in a trial costs one board instead of the worker.
-`bridge.host.trial` is what the other process runs.
+Native code that crashes or hangs takes its process down. In a trial, this affects one board and not the worker. The
+other process runs `bridge.host.trial`.
 """
 
 from __future__ import annotations
@@ -26,29 +26,29 @@ from neural_fx.interruption import checkpoint
 from neural_fx.processor import Spec
 
 STANDARD = Spec(48000.0, 2, 512)
-"""How a board is played where it is not known how it will be."""
+"""Rate, channels and block size of a trial, if those of the stream are not known yet."""
 SECONDS = 30.0
-"""Time that a trial may take. Most take one second; the rest is for machines under load."""
+"""Time limit of a trial. Most take one second, but a loaded machine needs more."""
 MEMORY_BYTES = 2**31
-"""Memory that a trial may take (enforced on Linux): twenty times as much as a large board needs."""
+"""Memory limit of a trial, which Linux enforces. It is twenty times what a large board needs."""
 MOST_AT_ONCE = 2
 PATIENCE_SECONDS = 60.0
-"""Time to wait for the trials of others."""
+"""Time to wait for other trials."""
 LOOK_SECONDS = 0.1
-"""How often a thread that waits looks whether somebody still waits for the board."""
+"""Seconds between checks whether a client still waits for the board."""
 MOST_KEPT = 512
-"""Verdicts that are remembered."""
+"""Largest number of results that are kept."""
 
 
 @dataclass(frozen=True)
 class Trial:
-    """A board to try out.
+    """A board to try.
 
     Attributes:
-        path: paths in the text are relative to its folder.
-        text: of the board file.
-        media: the files that it may use.
-        identity: changes with the text and with the files.
+        path: path of the board file. Paths in the text are relative to its folder.
+        text: content of the board file.
+        media: the files that the board may use.
+        identity: a text that changes with the content of the board file and of the files that it names.
     """
 
     path: Path
@@ -58,20 +58,20 @@ class Trial:
 
 
 _verdicts: OrderedDict[str, str] = OrderedDict()
-"""Why boards were refused, "" for those that passed, by their content and how they were played."""
+"""Results by content and spec: why the board was refused, or an empty text."""
 _lock = threading.Lock()
 _turns = threading.BoundedSemaphore(MOST_AT_ONCE)
 
 
 def try_out(trial: Trial, spec: Spec) -> None:
-    """Build and play a board in another process, unless the verdict on the same content is known.
+    """Build and play a board in another process, unless the result for the same content is known.
 
     Args:
         trial: the board.
-        spec: how to play it. What passes with blocks of some size passes with smaller ones, so sizes are rounded up.
+        spec: how to play it. The block size is rounded up, because smaller blocks need no trial of their own.
 
     Raises:
-        BoardError: the board is refused; says why.
+        BoardError: the board is refused. The message has the reason.
     """
     spec = replace(spec, buffer_size=_rounded(spec.buffer_size))
     key = _key(trial, spec)
@@ -90,11 +90,11 @@ def try_out(trial: Trial, spec: Spec) -> None:
 
 
 def _take_turn() -> None:
-    """Wait for a turn to try a board out.
+    """Wait until a trial may begin.
 
     Raises:
-        BoardError: none came.
-        Interrupted: nobody waits for the board any more.
+        BoardError: other trials took too long.
+        Interrupted: no client waits for the board any more.
     """
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not _turns.acquire(timeout=LOOK_SECONDS):
@@ -104,11 +104,11 @@ def _take_turn() -> None:
 
 
 def _answer(process: subprocess.Popen[bytes], request: bytes) -> bytes:
-    """Return what a trial's process prints.
+    """Send a request to the process of a trial, and return its output.
 
     Raises:
-        TimeoutExpired: it takes longer than `SECONDS`.
-        Interrupted: nobody waits for the board any more.
+        TimeoutExpired: the process takes longer than `SECONDS`.
+        Interrupted: no client waits for the board any more.
     """
     deadline = time.monotonic() + SECONDS
     question: bytes | None = request
@@ -116,14 +116,14 @@ def _answer(process: subprocess.Popen[bytes], request: bytes) -> bytes:
         try:
             return process.communicate(question, LOOK_SECONDS)[0]
         except subprocess.TimeoutExpired:
-            question = None  # `communicate` goes on with what it has
+            question = None  # `communicate` keeps the request
             checkpoint()
             if time.monotonic() > deadline:
                 raise
 
 
 def _rounded(buffer_size: int) -> int:
-    """Return the next power of two, at least that of `STANDARD`: fewer sizes need fewer trials."""
+    """Round a block size up to a power of two, at least that of `STANDARD`. Fewer sizes need fewer trials."""
     return max(STANDARD.buffer_size, 1 << (buffer_size - 1).bit_length())
 
 
@@ -148,10 +148,10 @@ def _keep(key: str, refusal: str) -> None:
 
 
 def _run(trial: Trial, spec: Spec) -> str:
-    """Return why a board is refused, "" if it is not.
+    """Run a trial, and return why the board is refused; empty if it passes.
 
     Raises:
-        BoardError: the trial could not be finished, which says nothing about the board's content.
+        BoardError: the trial could not be finished, so the result must not be kept.
     """
     request = {
         "path": os.fsencode(trial.path).hex(),
@@ -199,7 +199,7 @@ def _verdict(answer: bytes, status: int) -> str:
 
 
 def _death(status: int) -> str:
-    """Return a word or two about the exit status of a process."""
+    """Describe the exit status of a process."""
     with suppress(ValueError):
         if status < 0:
             return signal.Signals(-status).name
@@ -216,7 +216,7 @@ def _environment() -> dict[str, str]:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End a process and what it has started, and forget it."""
+    """End a process and its children, and release its resources."""
     if process.poll() is None:
         with suppress(OSError):
             if hasattr(os, "killpg"):

@@ -1,1 +1,1 @@
-"""Live audio: a process of its own does nothing but I/O, and hands samples to the worker through shared memory."""
+"""Play boards on live audio. A separate process does the I/O, and shares samples with the worker in memory."""

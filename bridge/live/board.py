@@ -1,7 +1,7 @@
-"""A hosted board on live audio, JACK or an interface: one period behind, whatever Python's other threads do.
+"""Play a hosted board on live audio (JACK or an audio interface), one period late.
 
-The audio callback lives in a process of its own that does nothing but I/O; an engine thread here computes. When that
-process or the audio system ends, the board connects again as soon as it can.
+The audio callback runs in a process of its own, so the worker's other threads cannot delay it. A thread of the worker
+computes the audio. If the process or the audio system ends, the board connects again as soon as possible.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from neural_fx.errors import reason
 from neural_fx.processor import Spec
 
 EXTRA_PERIODS = 1
-"""Periods between a block's arrival and its return: the time there is to compute it."""
+"""Periods between the arrival of a block and its return. This is the time to compute it."""
 FIRST_WAIT, LONGEST_WAIT = 0.25, 4.0
-"""Seconds between two attempts to connect again; each wait is twice the one before."""
+"""Seconds between attempts to connect again. Each wait is twice the one before."""
 _COUNTED = ("dropouts", "xruns", "midi_lost")
 
 
@@ -38,21 +38,23 @@ class LiveBoard:
 
     Args:
         host: the board.
-        kind: ``jack``: a client with audio ports each way and a MIDI port. ``portaudio``: an audio interface.
-        channels: each way.
-        device: the JACK server's name, or part of the interface's; empty: the default one.
-        midi: told (frame offset in the block, message) of the MIDI port.
-        unplugged: called when the notes that the MIDI port holds are to end, because their sender is disconnected.
-        frames, rate: of a period and in Hz, for ``portaudio``; JACK has its own.
-        log: told in a sentence when the audio ends and when it is back.
+        kind: ``jack`` for a client with audio ports in both directions and a MIDI port, or ``portaudio`` for an audio
+            interface.
+        channels: channels in each direction.
+        device: name of the JACK server, or a part of the interface's name; empty for the default one.
+        midi: called with (frames into the block, message) for each message at the MIDI port.
+        frames: frames of a period, for ``portaudio``. JACK has its own.
+        rate: sample rate in Hz, for ``portaudio``. JACK has its own.
+        unplugged: called to release the held notes of the MIDI port, after their sender was disconnected.
+        log: called with a sentence when the audio ends and when it is back.
 
     Attributes:
-        connected: whether the audio system has the board.
-        connections: of the JACK client's ports, as (own port, other port); remade after a loss.
+        connected: whether the board is connected to the audio system.
+        connections: connections of the JACK client's ports, as (own port, other port), to make again after a loss.
 
     Raises:
         BridgeError: the library, the server or the device is missing.
-        NeuralFXError: the board does not take this rate or number of channels.
+        NeuralFXError: the board does not accept this rate or number of channels.
     """
 
     def __init__(
@@ -91,28 +93,28 @@ class LiveBoard:
 
     @property
     def latency(self) -> int:
-        """Frames from input to output: the extra period and the board's own."""
+        """Frames from input to output: the extra period and the latency of the board."""
         return EXTRA_PERIODS * self.frames + self.stream.latency
 
     @property
     def native(self) -> bool:
-        """Whether the native loop plays, which never waits for the interpreter."""
+        """Whether the native loop plays. It never waits for the interpreter."""
         return self.engine.native
 
     @property
     def path(self) -> str:
-        """What plays: ``native loop``, or ``in Python`` and why."""
+        """``native loop``, or ``in Python`` with the reason."""
         return self.engine.path
 
     def status(self) -> dict[str, int]:
-        """Return what went wrong since the start.
+        """Return counts of errors since the start.
 
         Returns:
-            ``dropouts``: periods whose audio had not come back in time. ``xruns``: those of the audio system.
-            ``midi_lost``: messages that came while this process could not take them.
+            ``dropouts``: periods whose audio was late. ``xruns``: xruns of the audio system. ``midi_lost``: MIDI
+            messages that the worker could not take.
 
         Raises:
-            BridgeError: the audio system or the I/O process is gone; the board tries to connect again.
+            BridgeError: the audio system or the I/O process is gone. The board tries to connect again.
         """
         if not self.connected:
             raise BridgeError(f"not connected: {self._problem}")
@@ -121,7 +123,7 @@ class LiveBoard:
         return self._counts()
 
     def hang_up(self) -> None:
-        """Begin to close; `close` waits for the end. For several boards that are to end at the same time."""
+        """Begin to close. `close` waits for the end. With both, several boards can close at the same time."""
         self._closing.set()
         with self._lock:
             self._problem = "closed"
@@ -143,11 +145,11 @@ class LiveBoard:
     # -- the connection ----------------------------------------------------------------------------------------------
 
     def _connect(self) -> None:
-        """Start an I/O process, open a stream for what it tells of the audio system, and let the audio begin.
+        """Start an I/O process, open a stream with the rate and period of the audio system, and start the audio.
 
         Raises:
-            BridgeError: the library, the server or the device is missing, or the board was closed meanwhile.
-            NeuralFXError: the board does not take this rate or number of channels.
+            BridgeError: the library, the server or the device is missing, or the board was closed in the meantime.
+            NeuralFXError: the board does not accept this rate or number of channels.
         """
         with self._lock:
             if self._closing.is_set():
@@ -192,11 +194,11 @@ class LiveBoard:
             self.host.close(stream)
 
     def _run(self) -> None:
-        """Compute blocks while the I/O process lives, and start another one when it ends, until `close`."""
+        """Compute blocks until `close`. If the I/O process ends, start another one."""
         while True:
             try:
                 self._engine()
-            except Exception as error:  # no error may end the thread: the board would be silent for good
+            except Exception as error:  # an error must not end the thread, or the board would stay silent
                 self._set_problem(f"{type(error).__name__}: {reason(error)}")
                 self.io.kill()
             if self._closing.is_set():
@@ -206,7 +208,7 @@ class LiveBoard:
                 return
 
     def _disconnect(self) -> None:
-        """Put away a connection that has ended, and release the notes that its MIDI port held."""
+        """Release the resources of an ended connection, and the held notes of its MIDI port."""
         self._counted = self._counts()
         with self._lock:
             self.connected = False
@@ -219,14 +221,14 @@ class LiveBoard:
             self.log(f"{self.host.name}: live audio ended: {problem}; trying again until it is back")
 
     def _connect_again(self) -> bool:
-        """Try until it works, or return False once the board is closed."""
-        if time.monotonic() - self._since > LONGEST_WAIT:  # a process that ends at once is not started ever so often
+        """Try to connect until it works. Return False if the board is closed."""
+        if time.monotonic() - self._since > LONGEST_WAIT:  # otherwise the process ended at once, and the wait grows
             self._wait = FIRST_WAIT
         while not self._closing.wait(self._wait):
             self._wait = min(2 * self._wait, LONGEST_WAIT)
             try:
                 self._connect()
-            except Exception as error:  # a board of plugins by anyone can raise anything
+            except Exception as error:  # third-party plugins can raise anything
                 self._set_problem(reason(error))
                 continue
             self.log(f"{self.host.name}: {self.client} ({self.kind}) is back, {self.latency} frames late, {self.path}")
@@ -239,7 +241,7 @@ class LiveBoard:
                 self._problem = f"{problem}; trying again"
 
     def _counts(self) -> dict[str, int]:
-        """Return the counts of this connection and of those before."""
+        """Return the counts of this connection and of earlier ones."""
         now = self.io.counters.read()
         return {name: self._counted[name] + now[name] for name in _COUNTED}
 
@@ -254,12 +256,12 @@ class LiveBoard:
             self.engine.close()
 
     def _report(self, path: str) -> None:
-        """Log what plays the board, without making the engine's thread wait for the log."""
+        """Log whether the native loop or Python plays the board. The engine's thread does not wait for the log."""
         sentence = f"{self.host.name}: live audio: {path}"
         threading.Thread(target=self.log, args=(sentence,), name="live-log", daemon=True).start()
 
     def _messages(self, data: bytes) -> bytes:
-        """Take MIDI and connections out of what the I/O process sends; what is not complete yet comes back."""
+        """Handle messages of the I/O process, and return the rest that is not complete yet."""
         while data:
             kind, rest = data[:1], data[1:]
             if kind == b"M":
@@ -283,7 +285,7 @@ class LiveBoard:
         return data
 
     def _hear(self, offset: int, message: bytes) -> None:
-        """Pass on a MIDI message, or the end of its sender."""
+        """Handle a MIDI message. An empty one means that its sender was disconnected."""
         if message:
             self._attempt(lambda: self.midi(offset, message))
         else:
@@ -297,9 +299,9 @@ class LiveBoard:
             self.connections.discard((own, other))
 
     def _attempt(self, act: Callable[[], None]) -> None:
-        """Call what may raise; the audio goes on."""
+        """Call a function and log its errors, so that the audio continues."""
         try:
             act()
-        except Exception as error:  # a message that nobody expected must not end the thread
+        except Exception as error:  # an unexpected message must not end the thread
             with contextlib.suppress(Exception):
                 self.log(f"{self.host.name}: MIDI: {type(error).__name__}: {reason(error)}")

@@ -1,4 +1,4 @@
-"""The worker's side of one I/O process: how it is started, what it shares with the worker, how it ends."""
+"""Start, share memory with, and end an I/O process, from the worker."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from bridge.live.ring import Counters, Ring, SharedFile, ring_size
 
 Kind = Literal["jack", "portaudio"]
 START_SECONDS = 30.0
-"""How long an audio system may take to accept a client; a server that is stopped never answers."""
+"""Seconds for an audio system to accept a client. A stopped server never answers."""
 END_SECONDS = 0.75
-"""How long the process may take to leave the audio system, after it was asked, before it is killed."""
+"""Seconds for the process to leave the audio system after `IOProcess.hang_up`. Then it is killed."""
 _MISSING = {
     "jack": "is a JACK server running, and JACK-Client installed (pip install 'neural-fx[live]')?",
     "portaudio": "is the device there, and sounddevice installed (pip install 'neural-fx[live]')?",
@@ -28,18 +28,19 @@ _MISSING = {
 
 
 class IOProcess:
-    """A running I/O process. `meet` finishes what the constructor starts.
+    """A running I/O process. The attributes exist after `meet`.
 
     Args:
-        kind: the module to run.
-        wanted: its settings: name, channels, device, frames, rate.
+        kind: the audio system, which decides the module to run.
+        wanted: settings: name, channels, device, frames, rate.
 
     Attributes:
-        frames: of a period.
-        sample_rate: in Hz.
-        client: the name of the JACK client, or of the device.
-        incoming, outgoing: the rings of blocks from the process and to it.
-        counters: what the process counts.
+        frames: frames of a period.
+        sample_rate: Hz.
+        client: name of the JACK client or of the device.
+        incoming: ring of blocks from the process.
+        outgoing: ring of blocks to the process.
+        counters: counters of the process.
 
     Raises:
         BridgeError: there is no memory for the rings, or no process can be started.
@@ -70,7 +71,7 @@ class IOProcess:
         self._reader.start()
 
     def _started(self, wanted: dict[str, object]) -> subprocess.Popen[bytes]:
-        """Start the process in a session of its own: Ctrl-C and Ctrl-Z at a terminal are for the worker."""
+        """Start the process in a session of its own, so that Ctrl-C and Ctrl-Z reach only the worker."""
         names = [file.name for file in self._files]
         settings = json.dumps({**wanted, "files": names, "parent": os.getpid()})
         return subprocess.Popen(
@@ -104,10 +105,10 @@ class IOProcess:
             raise BridgeError(f"no live audio: no memory for {self.frames} frames a period: {error}") from None
 
     def begin(self, connections: Iterable[tuple[str, str]]) -> None:
-        """Let the audio system run the client, still without audio, and return when it does.
+        """Let the audio system run the client, still without audio. Returns when it runs.
 
         Args:
-            connections: of ports, to remake, as (own port, other port).
+            connections: port connections to make again, as (own port, other port).
 
         Raises:
             BridgeError: the audio system does not start the client.
@@ -116,19 +117,19 @@ class IOProcess:
         self._answer()
 
     def play(self) -> None:
-        """Exchange blocks from now on: somebody reads the output."""
+        """Exchange blocks from now on. The caller must read the output of the process."""
         self._tell("play")
 
     def _tell(self, line: str) -> None:
         assert self.process.stdin is not None
-        with contextlib.suppress(OSError):  # it has ended, and its output says so
+        with contextlib.suppress(OSError):  # it has ended, which its output shows
             self.process.stdin.write(line.encode() + b"\n")
 
     def _answer(self) -> bytes:
         """Wait for a line of the process.
 
         Raises:
-            BridgeError: it ended instead, or had to be killed.
+            BridgeError: the process ended, or had to be killed.
         """
         assert self.process.stdout is not None
         timer = threading.Timer(START_SECONDS, self._give_up)
@@ -169,7 +170,10 @@ class IOProcess:
             self.process.wait()
 
     def free(self) -> str:
-        """Free what a stopped process shared, and return its last words. Nobody may read its output any more."""
+        """Free the memory of a stopped process, and return the reason why it ended.
+
+        No thread may still read the output of the process.
+        """
         self._reader.join(1)
         assert self.process.stdout is not None
         self.process.stdout.close()
@@ -193,7 +197,7 @@ class IOProcess:
             file.close()
 
     def _read_errors(self) -> None:
-        """Keep the last lines of standard error; unread, they would fill the pipe."""
+        """Keep the last lines of standard error. Unread lines would fill the pipe."""
         assert self.process.stderr is not None
         with contextlib.suppress(OSError, ValueError), self.process.stderr as pipe:
             for line in pipe:

@@ -1,4 +1,4 @@
-"""The process that is a JACK client: started by `bridge.live.board`, not by hand."""
+"""Run a JACK client, in a process that `bridge.live.board` starts."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from bridge.live.exchange import Exchange, prepare
 
 
 class Connections:
-    """Remakes the connections that the client had before, and reports those that it has.
+    """Make earlier port connections again, and report the present ones to the worker.
 
     Args:
         client: a `jack.Client`.
-        exchange: knows which connections the worker wants remade.
+        exchange: the exchange, which has the connections to make again.
         ports: the client's own ports by their short names.
     """
 
@@ -26,11 +26,11 @@ class Connections:
         self.looks = 1
 
     def changed(self) -> None:
-        """Look at the connections again soon: twice, because a server that ends takes them apart."""
+        """Check the connections at the next two calls of `tend`. A server that ends undoes them one after another."""
         self.looks = 2
 
     def tend(self) -> None:
-        """Connect to wanted ports that have appeared, and report what has changed."""
+        """Connect to missing ports that have appeared, and report changes."""
         if self.missing:
             self._connect()
         if self.looks:
@@ -51,7 +51,7 @@ class Connections:
         now = {(own, peer.name) for own, port in self.ports.items() for peer in port.connections}
         undone = self.reported - now - self.before - self.missing
         self.before = now
-        if self.exchange.ended.is_set():  # the server takes its ports away; what the user had connected stays known
+        if self.exchange.ended.is_set():  # a server that ends removes its ports; keep the user's connections
             return
         for made, pairs in ((True, now - self.reported), (False, undone)):
             for own, other in pairs:
@@ -91,7 +91,7 @@ def main() -> None:
             back = exchange.period(block)
             for i, port in enumerate(outputs):
                 port.get_array()[:] = back[i]
-        except Exception as error:  # JACK would not call again, and nobody would know
+        except Exception as error:  # JACK would stop calling without a message
             exchange.end(f"the JACK client failed: {type(error).__name__}: {error}")
 
     @client.set_blocksize_callback  # type: ignore[untyped-decorator]
@@ -105,7 +105,7 @@ def main() -> None:
             exchange.end(f"the JACK server changed its sample rate to {rate} Hz")
 
     def connection(first: object, second: object, made: bool) -> None:
-        if not made and midi in (first, second):  # a keyboard is unplugged: what it holds must not go on
+        if not made and midi in (first, second):  # release the notes of a keyboard that was unplugged
             exchange.midi(0, b"")
         connections.changed()
 

@@ -1,4 +1,4 @@
-"""The process that plays through an audio interface (PortAudio): started by `bridge.live.board`, not by hand."""
+"""Play through an audio interface (PortAudio), in a process that `bridge.live.board` starts."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import numpy as np
 from bridge.live.exchange import Exchange, prepare
 
 SILENT_SECONDS = 3.0
-"""An interface that asks for no audio for so long is gone: some systems do not report one that is unplugged."""
+"""Seconds without a request for audio after which an interface counts as unplugged. Some systems do not report it."""
 
 
 class Watch:
-    """Ends the exchange when the interface asks for no more audio."""
+    """End the exchange when the interface requests no more audio."""
 
     def __init__(self, exchange: Exchange) -> None:
         self.exchange = exchange
@@ -22,7 +22,7 @@ class Watch:
         self.since = time.monotonic()
 
     def tend(self) -> None:
-        """Compare the count of periods with that of the last call."""
+        """Compare the number of periods with that of the last call."""
         periods, now = self.exchange.counters.read()["periods"], time.monotonic()
         if periods != self.periods:
             self.periods, self.since = periods, now

@@ -1,4 +1,4 @@
-"""Blocks of audio from one process to another without locks: one writes, one reads, both at their own pace."""
+"""Pass blocks of audio from one process to another without locks. One process writes and one reads."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 Audio = NDArray[np.float32]
 
 BLOCKS = 8
-"""How many blocks can wait in a ring."""
+"""Number of blocks that a ring holds."""
 _HEAD = 64  # a cache line for each index
 _PREFIX = "neural-fx-ring-"
 _LEFTOVER_SECONDS = 60
@@ -24,12 +24,12 @@ _IN_MEMORY = Path("/dev/shm")
 
 
 class SharedFile:
-    """Memory for two processes: a file without a name, so that nothing is left when both have ended, however they end.
+    """Memory that two processes share: a file without a name. It disappears when both have ended, even after a crash.
 
-    Windows cannot pass an open file on. There the file has a name until `close`.
+    On Windows, an open file cannot be inherited. There, the file has a name until `close`.
 
     Attributes:
-        name: what the other process opens: an inherited descriptor, or a path on Windows.
+        name: an inherited descriptor for the other process to open, or a path on Windows.
 
     Raises:
         OSError: no file can be created.
@@ -48,7 +48,10 @@ class SharedFile:
             self.name = self.descriptor
 
     def allocate(self, size: int) -> None:
-        """Fill with zeros to a size. Memory that is only promised would end the process when it runs out.
+        """Fill the file with zeros. If memory were only reserved, the process could die later when it runs out.
+
+        Args:
+            size: bytes.
 
         Raises:
             OSError: there is not enough memory or disk space.
@@ -59,7 +62,7 @@ class SharedFile:
             rest = rest[os.write(self.descriptor, rest) :]
 
     def close(self) -> None:
-        """Close this process's descriptor. What is mapped stays mapped."""
+        """Close this process's descriptor. Mapped memory stays mapped."""
         if self.descriptor >= 0:
             os.close(self.descriptor)
             self.descriptor = -1
@@ -69,9 +72,9 @@ class SharedFile:
 
 
 def remove_leftovers() -> None:
-    """Remove the named ring files that killed processes left: on Windows, or by earlier versions.
+    """Remove named ring files of killed processes, which remain on Windows and from earlier versions.
 
-    A file that processes have mapped may be removed too: its memory stays until they end.
+    A file may be removed while processes have it mapped. Its memory stays until they end.
     """
     for folder in {_IN_MEMORY, Path(tempfile.gettempdir())}:
         for path in folder.glob(f"{_PREFIX}*"):
@@ -86,7 +89,12 @@ def ring_size(channels: int, frames: int) -> int:
 
 
 def ring_file(channels: int, frames: int) -> Path:
-    """Create a file of the size of a ring, in memory where the system has such a place; the caller removes it."""
+    """Create a file for a ring, in memory if the system has a folder for that. The caller removes it.
+
+    Args:
+        channels: channels of a block.
+        frames: frames of a block.
+    """
     folder = _IN_MEMORY if _IN_MEMORY.is_dir() else None
     with tempfile.NamedTemporaryFile(prefix=_PREFIX, dir=folder, delete=False) as file:
         file.truncate(ring_size(channels, frames))
@@ -94,7 +102,12 @@ def ring_file(channels: int, frames: int) -> Path:
 
 
 def mapped(source: str | Path | int, size: int) -> mmap.mmap:
-    """Map a file, given by its path or an open descriptor, for reading and writing."""
+    """Map a file for reading and writing.
+
+    Args:
+        source: its path or an open descriptor.
+        size: bytes.
+    """
     if isinstance(source, int):
         return mmap.mmap(source, size)
     with Path(source).open("r+b") as file:
@@ -105,8 +118,9 @@ class Ring:
     """A queue of blocks of one size, in a file that two processes map.
 
     Args:
-        source: a `SharedFile`'s name or a path, of `ring_size` bytes.
-        channels, frames: of a block.
+        source: name of a `SharedFile` or a path, with `ring_size` bytes.
+        channels: channels of a block.
+        frames: frames of a block.
     """
 
     def __init__(self, source: str | Path | int, channels: int, frames: int) -> None:
@@ -117,28 +131,28 @@ class Ring:
         self._slots = samples.reshape(BLOCKS, channels, frames)
 
     HEAD = _HEAD
-    """Bytes before the blocks for each of the two counters."""
+    """Bytes of each of the two counters before the blocks."""
 
     def memory(self) -> NDArray[np.uint8]:
         """Return the bytes that both processes share."""
         return np.frombuffer(self._memory, np.uint8)
 
     def __len__(self) -> int:
-        """Blocks that wait."""
+        """Return the number of blocks that wait."""
         return int(self._written[0]) - int(self._read[0])
 
     @property
     def written(self) -> int:
-        """Blocks that were ever put in."""
+        """Number of blocks put in so far."""
         return int(self._written[0])
 
     @property
     def read(self) -> int:
-        """Blocks that were ever taken."""
+        """Number of blocks taken so far."""
         return int(self._read[0])
 
     def put(self, block: Audio) -> bool:
-        """Add a block (channels, frames); False, and nothing happens, if the ring is full."""
+        """Add a block of shape (channels, frames). Return False if the ring is full."""
         written = int(self._written[0])
         if written - int(self._read[0]) >= BLOCKS:
             return False
@@ -147,7 +161,7 @@ class Ring:
         return True
 
     def take(self, into: Audio) -> bool:
-        """Take the oldest block; False, and `into` stays, if none waits."""
+        """Copy the oldest block into `into`, (channels, frames). Return False if no block waits."""
         read = int(self._read[0])
         if int(self._written[0]) == read:
             return False
@@ -157,16 +171,15 @@ class Ring:
 
 
 class Counters:
-    """What the I/O process counts and the worker reads, in a file that both map.
+    """Counters that the I/O process writes and the worker reads, in a file that both map.
+
+    - ``periods``: periods that the audio system requested;
+    - ``dropouts``: periods that played the dry input, because the worker's audio was late;
+    - ``xruns``: xruns that the audio system reported;
+    - ``midi_lost``: MIDI messages that the worker could not take.
 
     Args:
-        source: a `SharedFile`'s name or a path, of `SIZE` bytes.
-
-    Attributes:
-        periods: that the audio system asked for.
-        dropouts: periods that played the dry input, because the worker's audio was not there in time.
-        xruns: that the audio system reported.
-        midi_lost: MIDI messages that the worker could not take.
+        source: name of a `SharedFile` or a path, with `SIZE` bytes.
     """
 
     _NAMES = ("periods", "dropouts", "xruns", "midi_lost")
@@ -177,10 +190,15 @@ class Counters:
         self._values = np.frombuffer(self._memory, np.uint64)
 
     def add(self, name: str, count: int = 1) -> None:
-        """Count. A name belongs to one thread of the I/O process."""
+        """Increase a counter. Only one thread of the I/O process may use a counter.
+
+        Args:
+            name: the counter.
+            count: how much to add.
+        """
         at = self._NAMES.index(name)
         self._values[at] = int(self._values[at]) + count
 
     def read(self) -> dict[str, int]:
-        """Return all counts."""
+        """Return all counters by name."""
         return {name: int(value) for name, value in zip(self._NAMES, self._values, strict=True)}

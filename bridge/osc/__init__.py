@@ -1,1 +1,1 @@
-"""Open Sound Control 1.0 for the worker: packets over UDP and TCP, the tree of addresses, replies and subscriptions."""
+"""Control the worker over Open Sound Control 1.0: packets over UDP and TCP, the address tree, and subscriptions."""

@@ -1,1 +1,1 @@
-"""DAW plugins: C++ sources in `src`, `building` to build and install them, `checking` to try them."""
+"""Build, install and check the DAW plugins. Their C++ sources are in `src`."""
