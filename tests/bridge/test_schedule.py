@@ -214,14 +214,17 @@ def test_a_new_board_that_fails_leaves_the_old_one_playing(how: str) -> None:
 
 def test_a_listener_that_hangs_does_not_hold_up_who_reports() -> None:
     """More reports than may wait are counted; what was taken is delivered once the listener goes on."""
-    release, delivered = threading.Event(), []
+    taken, release, delivered = threading.Event(), threading.Event(), []
 
     def deliver(name: str, sentence: str) -> None:
+        taken.set()
         release.wait(60)
         delivered.append(sentence)
 
     reports = Reports(deliver)
-    for i in range(2 * MOST_REPORTS):
+    reports("lead", "sentence 0")
+    assert taken.wait(60)
+    for i in range(1, 2 * MOST_REPORTS):
         reports("lead", f"sentence {i}")
     assert reports.dropped >= MOST_REPORTS - 1
     release.set()
