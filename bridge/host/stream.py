@@ -50,6 +50,17 @@ class NotFiniteError(Exception):
     """A board made NaN or infinite samples."""
 
 
+def _finite(audio: Audio) -> Audio:
+    """Return the audio.
+
+    Raises:
+        NotFiniteError: it has NaN or infinite samples.
+    """
+    if not np.isfinite(audio).all():
+        raise NotFiniteError("its output is not finite (NaN or infinite)")
+    return audio
+
+
 class Voice:
     """A board on one stream: as many samples out as in, `latency` samples late."""
 
@@ -63,7 +74,6 @@ class Voice:
         """Return the output for a block (channels, frames) of any length up to the stream's.
 
         Raises:
-            NotFiniteError: the board made NaN or infinite samples.
             Interrupted: nobody waits for the block any more.
         """
         for part in self.board.push(block):
@@ -72,10 +82,7 @@ class Voice:
         missing = block.shape[1] - len(self.ready)
         if missing > 0:  # a member held back more than it had said: time stays, a gap is heard
             self.ready.put(np.zeros((block.shape[0], missing), np.float32))
-        out = self.ready.take(block.shape[1])
-        if not np.isfinite(out).all():
-            raise NotFiniteError("its output is not finite (NaN or infinite)")
-        return out
+        return self.ready.take(block.shape[1])
 
 
 class BoardStream:
@@ -139,7 +146,7 @@ class BoardStream:
         self.wake()
 
     def prepared(self, board: Pedalboard) -> Voice:
-        """A board made ready for this stream, off its thread."""
+        """Make a board ready for this stream, off its thread."""
         hosted = type(self.voice.board)(board)
         self.fit(hosted)
         return Voice(hosted, self.spec)
@@ -152,12 +159,10 @@ class BoardStream:
         self.wake()
 
     def process(self, block: Audio, events: Sequence[Event] = ()) -> Audio:
-        """The next block (channels, frames); never raises, never returns another length."""
+        """Return the output for the next block (channels, frames). Never raises, never returns another length."""
         began = time.perf_counter()
         try:
-            out = self._scheduled(block, events)
-            if not np.isfinite(out).all():
-                raise ArithmeticError("its output is not finite")
+            out = _finite(self._scheduled(block, events))
         except Exception as error:  # a board of plugins by anyone can raise anything
             self.muted = True
             self.failed(f"the board failed and is bypassed: {_why(error)}")
@@ -234,7 +239,7 @@ class BoardStream:
         if self.next is None:
             return None
         try:
-            return self.next.process(block)
+            return _finite(self.next.process(block))  # it may not be heard yet, so nobody else looks at it
         except Exception as error:
             self.next = None
             self.failed(f"the new board failed, and the old one stays: {_why(error)}")
