@@ -33,7 +33,7 @@ from bridge.protocol import (
     unpack_hello,
 )
 from bridge.security import GuessLimiter
-from bridge.sockets import listen
+from bridge.sockets import hang_up, listen
 from bridge.throttle import Throttle
 from bridge.welcome import welcome
 from bridge.wire import Inbox, Presence, receive, refuse, send
@@ -180,8 +180,7 @@ class StreamServer:
         """Send BYE to all clients and stop listening."""
         deadline = time.monotonic() + CLOSE_SECONDS
         self.closing.set()
-        with contextlib.suppress(OSError):  # wakes the thread that waits for connections
-            self.listener.shutdown(socket.SHUT_RDWR)
+        hang_up(self.listener)  # wakes the thread that waits for connections
         self.listener.close()
         self._hang_up(socket.SHUT_RD)  # each client's thread wakes up and sends BYE
         with self.lock:

@@ -106,7 +106,7 @@ class QueryServer:
         return HTTPStatus.OK, {attribute: node[attribute]}
 
     def host_info(self) -> dict[str, Any]:
-        """What this server is and can do."""
+        """Return what this server is and can do, as OSCQuery's HOST_INFO."""
         return {
             "NAME": f"Neural FX {__version__}",
             "OSC_PORT": self.osc.port,
@@ -119,7 +119,7 @@ class QueryServer:
         }
 
     def node(self, path: str) -> dict[str, Any] | None:
-        """The node at a path and all below it; None if there is none."""
+        """Return the node at a path with all below it, or None if there is none."""
         boards = self.osc.tree.boards
         if path == "/":
             contents = {name: self._board(name) for name in boards} | _worker()

@@ -145,5 +145,5 @@ def _exactly(arguments: tuple[Any, ...], count: int) -> tuple[Any, ...]:
 
 
 def wire(value: object) -> Any:
-    """A value as an OSC argument."""
+    """Convert a value to an OSC argument."""
     return value if isinstance(value, str) else float(str(value))

@@ -54,6 +54,11 @@ class Source:
     def validate(self, model: type[Model], value: object, where: Place) -> Model:
         """Return a part of the file as its model.
 
+        Args:
+            model: the schema of the part.
+            value: what the file has there.
+            where: where in the file, for the error.
+
         Raises:
             BoardError: it does not fit the schema.
         """
