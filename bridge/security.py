@@ -46,6 +46,11 @@ def as_address(text: str) -> Address | None:
     return getattr(address, "ipv4_mapped", None) or address
 
 
+def plain_address(text: str) -> str:
+    """Return a numeric address without scope, an IPv4 address inside IPv6 as IPv4. A name stays as it is."""
+    return str(as_address(text) or text)
+
+
 def is_loopback(host: str) -> bool:
     """Return whether a name or an address can be reached from this machine only."""
     address = as_address(host)
@@ -260,6 +265,22 @@ class ConnectionLimit:
                 self._remote[machine] += 1
             self.count += 1
             return True
+
+    def start(self, peer: str, thread: threading.Thread) -> None:
+        """Start the thread of a connection that was counted. If it cannot start, the connection is not counted.
+
+        Args:
+            peer: as for `enter`.
+            thread: serves the connection, and calls `leave` at its end.
+
+        Raises:
+            RuntimeError: the system allows no more threads.
+        """
+        try:
+            thread.start()
+        except RuntimeError:
+            self.leave(peer)
+            raise
 
     def leave(self, peer: str) -> None:
         """Count a closed connection. Call this once for every `enter` that returned True."""

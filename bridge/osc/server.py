@@ -19,7 +19,7 @@ from bridge.osc.packets import MOST_BYTES, Framing, Message, decode, encode, siz
 from bridge.osc.patterns import is_pattern
 from bridge.osc.peers import Allowance, Datagrams, Deadlines, Machines, Outbox, Peer, Subscriber
 from bridge.osc.tree import Tree, wire
-from bridge.security import ConnectionLimit, GuessLimiter, Troubles, as_address, is_loopback
+from bridge.security import ConnectionLimit, GuessLimiter, Troubles, is_loopback, plain_address
 from bridge.sockets import TICK_SECONDS, accept_all, bind_datagrams, hang_up, listen
 from neural_fx.errors import NeuralFXError, reason
 from neural_fx.parameters import decibels
@@ -235,7 +235,7 @@ class OscServer:
     # -- sockets ---------------------------------------------------------------------------------------------------
 
     def _udp_peer(self, address: Any, port: int) -> Peer:
-        where, machine = (address[0], port, *address[2:]), _plain(address[0])
+        where, machine = (address[0], port, *address[2:]), plain_address(address[0])
         return Peer(lambda packet, key: self.datagrams.put(where, packet, key), machine, self.trusts(machine))
 
     def _udp_subscriber(self, where: Any, owner: Peer) -> Subscriber:
@@ -262,7 +262,7 @@ class OscServer:
         accept_all(self.listener, self.closing, self._welcome, self.troubles)
 
     def _welcome(self, connection: socket.socket, address: Any) -> None:
-        machine = _plain(address[0])
+        machine = plain_address(address[0])
         if not self.limit.enter(machine):
             self.troubles.note("OSC connection refused", f"from {machine}: too many are open")
             with contextlib.suppress(OSError):
@@ -270,11 +270,8 @@ class OscServer:
                 connection.shutdown(socket.SHUT_WR)
             connection.close()
             return
-        try:
-            threading.Thread(target=self._serve, args=(connection, machine), name="osc-tcp", daemon=True).start()
-        except RuntimeError:
-            self.limit.leave(machine)
-            raise
+        thread = threading.Thread(target=self._serve, args=(connection, machine), name="osc-tcp", daemon=True)
+        self.limit.start(machine, thread)
 
     def _serve(self, connection: socket.socket, machine: str) -> None:
         framing, outbox = Framing(), Outbox(connection)
@@ -411,11 +408,6 @@ class _Connection:
 
     def check_token(self, arguments: tuple[Any, ...]) -> None:
         self.server._check_token(arguments, self.peer)
-
-
-def _plain(address: str) -> str:
-    """Return a numeric address without scope, an IPv4 address inside IPv6 as IPv4."""
-    return str(as_address(address) or address)
 
 
 def _port(arguments: tuple[Any, ...]) -> int | None:

@@ -32,6 +32,7 @@ from bridge.security import (
     WebRequest,
     as_address,
     in_url,
+    plain_address,
     query_fields,
     web_refusal,
 )
@@ -221,19 +222,14 @@ class WebServer:
         accept_all(self.listener, self.closing, self._welcome, self.troubles)
 
     def _welcome(self, connection: socket.socket, address: Any) -> None:
-        machine = str(as_address(address[0]) or address[0])
+        machine = plain_address(address[0])
         limit = next((limit for limit in (self.requests, self.refused) if limit.enter(machine)), None)
         if limit is None:
             self.troubles.note("web connection refused", f"from {machine}: too many are open")
             connection.close()
             return
-        try:
-            threading.Thread(
-                target=self._serve, args=(connection, machine, limit), name="oscquery-web", daemon=True
-            ).start()
-        except RuntimeError:
-            limit.leave(machine)
-            raise
+        arguments = (connection, machine, limit)
+        limit.start(machine, threading.Thread(target=self._serve, args=arguments, name="oscquery-web", daemon=True))
 
     def _serve(self, connection: socket.socket, machine: str, limit: ConnectionLimit) -> None:
         with self.lock:
@@ -299,7 +295,7 @@ class WebServer:
         if not target.startswith("/"):
             raise RefusedError(HTTPStatus.BAD_REQUEST, "the target must be a path, such as /lead/mix")
         local = connection.getsockname()
-        address = str(as_address(local[0]) or local[0])
+        address = plain_address(local[0])
         asked = WebRequest(query, request.headers, machine, (address, self.port), self.names)
         refusal = web_refusal(asked, self.token(), self.guesses)
         if refusal is not None:
