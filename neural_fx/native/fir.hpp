@@ -71,7 +71,8 @@ public:
           spectra(size_t(parts) * 2 * SIZE), sum(2 * SIZE), recent(SIZE), tail(PART + SLACK) {
         for (int p = 0; p < parts; ++p) {  // weights come with the last tap = now
             float* re = response.get() + size_t(p) * 2 * SIZE;
-            for (int j = 0; j < PART && PART * (p + 1) + j < c.taps; ++j) re[j] = c.weight[c.taps - 1 - PART * (p + 1) - j];
+            for (int j = 0; j < PART && PART * (p + 1) + j < c.taps; ++j)
+                re[j] = c.weight[c.taps - 1 - PART * (p + 1) - j];
             fft.run(re, re + SIZE, 1);
         }
     }
@@ -109,7 +110,8 @@ private:
         fft.run(re, re + SIZE, 1);
         sum.clear();
         for (int p = 0; p < parts; ++p) {
-            const float *h = response.get() + size_t(p) * 2 * SIZE, *s = spectra.get() + size_t((newest + p) % parts) * 2 * SIZE;
+            const float *h = response.get() + size_t(p) * 2 * SIZE,
+                        *s = spectra.get() + size_t((newest + p) % parts) * 2 * SIZE;
             float* y = sum.get();
             for (int k = 0; k < SIZE; k += W) {
                 const vec hr = load(h + k), hi = load(h + SIZE + k), sr = load(s + k), si = load(s + SIZE + k);

@@ -117,8 +117,9 @@ class WaveNetTape final : public nfx::Tape {
 
     struct Layer {
         Trained conv, mixin, residual, head;
-        nfx::Buffer input, shaped;  // what the convolution read; the activations' outputs, then the gradient before them
-        int from = 0;               // the first sample whose output depends on nothing before the window
+        nfx::Buffer input,
+            shaped;    // what the convolution read; the activations' outputs, then the gradient before them
+        int from = 0;  // the first sample whose output depends on nothing before the window
         bool gated = false, tanh = true;
         float slope = 0;
 
@@ -197,7 +198,8 @@ public:
             }
             a.head.load(parameters);
         }
-        for (int c = 0; c < inputs; ++c) std::copy(x + size_t(c) * length, x + size_t(c + 1) * length, at(audio_, 0).row(c));
+        for (int c = 0; c < inputs; ++c)
+            std::copy(x + size_t(c) * length, x + size_t(c + 1) * length, at(audio_, 0).row(c));
         for (int t = 0; t < length; t += SPAN) ahead(t);
         const float* out = at(last_head(), context).row(0);
         for (int t = 0; t < length - context; ++t) y[t] = scale * out[t];
@@ -273,7 +275,8 @@ private:
 
     Rows multiplied(const Layer& l, Rows x) const {
         for (int c = 0; c < l.width(); ++c)
-            for (int k = 0; k < SPAN; k += W) store(product.row(c) + k, load(x.row(c) + k) * load(x.row(l.width() + c) + k));
+            for (int k = 0; k < SPAN; k += W)
+                store(product.row(c) + k, load(x.row(c) + k) * load(x.row(l.width() + c) + k));
         return product;
     }
 

@@ -28,11 +28,18 @@
 namespace NFX_ARCH {
 static std::unique_ptr<nfx::Stream> wavenet(const nfx::WaveNet& net) { return std::make_unique<WaveNetStream>(net); }
 static std::unique_ptr<nfx::Stream> knobbed(const nfx::Knobbed& net) { return std::make_unique<KnobbedStream>(net); }
-static std::unique_ptr<nfx::Stream> sequential(const nfx::Sequential& net) { return std::make_unique<SequentialStream>(net); }
-static std::unique_ptr<nfx::Stream> recurrent(const nfx::Recurrent& net) { return std::make_unique<RecurrentStream>(net); }
-static std::unique_ptr<nfx::Tape> tape(const nfx::WaveNet& net, int length) { return std::make_unique<WaveNetTape>(net, length); }
+static std::unique_ptr<nfx::Stream> sequential(const nfx::Sequential& net) {
+    return std::make_unique<SequentialStream>(net);
+}
+static std::unique_ptr<nfx::Stream> recurrent(const nfx::Recurrent& net) {
+    return std::make_unique<RecurrentStream>(net);
+}
+static std::unique_ptr<nfx::Tape> tape(const nfx::WaveNet& net, int length) {
+    return std::make_unique<WaveNetTape>(net, length);
+}
 static std::unique_ptr<nfx::Tracker> tracker(const nfx::Pitch& settings) { return std::make_unique<Tracker>(settings); }
-static std::unique_ptr<nfx::Decoder> decoder(int hidden, int harmonics, int bands, const nfx::TimbreConstants& with, const float* weights) {
+static std::unique_ptr<nfx::Decoder> decoder(int hidden, int harmonics, int bands, const nfx::TimbreConstants& with,
+                                             const float* weights) {
     return std::make_unique<Decoder>(hidden, harmonics, bands, with, weights);
 }
 static double fma_peak() {
@@ -54,6 +61,6 @@ static double fma_peak() {
     return 2e-9 * W * chains * rounds / spent.count();
 }
 extern const nfx::Kernels kernels;
-const nfx::Kernels kernels{NFX_STRING(NFX_ARCH), &wavenet, &knobbed, &sequential, &recurrent, &tape, &harmonics, &harmonics_adjoint,
-                           &tracker, &decoder, &filtered_noise, &fma_peak};
+const nfx::Kernels kernels{NFX_STRING(NFX_ARCH), &wavenet,           &knobbed, &sequential, &recurrent,      &tape,
+                           &harmonics,           &harmonics_adjoint, &tracker, &decoder,    &filtered_noise, &fma_peak};
 }  // namespace NFX_ARCH

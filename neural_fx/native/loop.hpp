@@ -1,5 +1,5 @@
-// Live audio without the interpreter: a thread that takes blocks from a ring in shared memory, plays a `Program` on them,
-// and puts them into another ring. Python only starts it, stops it, sends it changes and reads its meters.
+// Live audio without the interpreter: a thread that takes blocks from a ring in shared memory, plays a `Program` on
+// them, and puts them into another ring. Python only starts it, stops it, sends it changes and reads its meters.
 #pragma once
 
 #include <fcntl.h>
@@ -40,14 +40,19 @@ class BlockRing {
     uint64_t blocks;
 
     // Not std::atomic_ref, which libc++ has only had since 2024.
-    uint64_t load(size_t at, int order) const { return __atomic_load_n(reinterpret_cast<uint64_t*>(memory + at), order); }
+    uint64_t load(size_t at, int order) const {
+        return __atomic_load_n(reinterpret_cast<uint64_t*>(memory + at), order);
+    }
     void advance(size_t at) const { __atomic_fetch_add(reinterpret_cast<uint64_t*>(memory + at), 1, __ATOMIC_RELEASE); }
-    float* slot(uint64_t index) const { return reinterpret_cast<float*>(memory + samples_at) + (index % blocks) * block; }
+    float* slot(uint64_t index) const {
+        return reinterpret_cast<float*>(memory + samples_at) + (index % blocks) * block;
+    }
 
 public:
     BlockRing(void* memory, size_t bytes, size_t head, size_t blocks, size_t block)
         : memory(static_cast<char*>(memory)), read_at(head), samples_at(2 * head), block(block), blocks(blocks) {
-        const bool aligned = reinterpret_cast<uintptr_t>(memory) % alignof(uint64_t) == 0 && head % alignof(uint64_t) == 0;
+        const bool aligned =
+            reinterpret_cast<uintptr_t>(memory) % alignof(uint64_t) == 0 && head % alignof(uint64_t) == 0;
         if (!aligned || head < sizeof(uint64_t) || blocks < 1 || bytes < 2 * head + blocks * block * sizeof(float))
             throw std::invalid_argument("NativeLoop: the memory of a ring does not fit");
     }
@@ -123,7 +128,8 @@ struct Pipe {
     }
     void drain() const {
         char bytes[256];
-        while (::read(out, bytes, sizeof bytes) > 0) {}
+        while (::read(out, bytes, sizeof bytes) > 0) {
+        }
     }
 };
 
@@ -138,10 +144,10 @@ class Loop {
 public:
     enum class Faded { none, under_way, finished, failed };
 
-    static constexpr int CALM_AFTER = 32;          // late blocks in a row, after which it no longer runs before others
-    static constexpr double CLOCK_SLACK = 0.25;    // seconds, as `bridge.host.stream.CLOCK_SLACK`
-    static constexpr int FIFO_PRIORITY = 4;        // behind JACK's own threads, which run at 5 and more
-    static constexpr int NICE = -11;               // as `bridge.priority.NICE`
+    static constexpr int CALM_AFTER = 32;        // late blocks in a row, after which it no longer runs before others
+    static constexpr double CLOCK_SLACK = 0.25;  // seconds, as `bridge.host.stream.CLOCK_SLACK`
+    static constexpr int FIFO_PRIORITY = 4;      // behind JACK's own threads, which run at 5 and more
+    static constexpr int NICE = -11;             // as `bridge.priority.NICE`
 
     std::atomic<uint64_t> blocks{0}, late{0}, allocated{0};
     std::atomic<double> load{0};
@@ -248,14 +254,18 @@ private:
     Fade fade;
     double clock = 0;
     ChangeQueue changes;
-    std::vector<Change> waiting;                   // until their time comes
-    struct Due { int offset; size_t order; Change change; };
+    std::vector<Change> waiting;  // until their time comes
+    struct Due {
+        int offset;
+        size_t order;
+        Change change;
+    };
     std::vector<Due> due;
     size_t waiting_count = 0, due_count = 0;
-    std::vector<float> sound, spare, newer;        // the block at work; an output that nobody takes; one that fades in
+    std::vector<float> sound, spare, newer;  // the block at work; an output that nobody takes; one that fades in
     std::array<char, PIPE_BUF> unsent;
     size_t unsent_bytes = 0;
-    bool at_boundary = true;                       // whether the source's next byte begins a message
+    bool at_boundary = true;  // whether the source's next byte begins a message
     int late_in_a_row = 0;
 
     void work() {
@@ -358,7 +368,8 @@ private:
                 continue;
             }
             int offset = change.offset;
-            if (change.when > clock) offset = std::max(offset, int(std::nearbyint((change.when - clock) * program->rate)));
+            if (change.when > clock)
+                offset = std::max(offset, int(std::nearbyint((change.when - clock) * program->rate)));
             due[due_count++] = {offset, i, change};
         }
         waiting_count = kept;
@@ -429,7 +440,8 @@ private:
         float most = 0;
         for (size_t i = 0; i < sound.size(); ++i) most = std::max(most, std::abs(block[i]));
         float known = peak;
-        while (known < most && !peak.compare_exchange_weak(known, most)) {}
+        while (known < most && !peak.compare_exchange_weak(known, most)) {
+        }
     }
 
     static double unix_time() {

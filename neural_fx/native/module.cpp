@@ -86,7 +86,8 @@ namespace generic { extern const nfx::Kernels kernels; }
 namespace {
 
 #if defined(NFX_AMX)
-// Whether the processor has matrix units for bfloat16, and the system lets this process use them (Linux wants to be asked).
+// Whether the processor has matrix units for bfloat16, and the system lets this process use them (Linux wants to be
+// asked).
 bool has_matrix_units() {
 #if defined(__linux__) && defined(SYS_arch_prctl)
     unsigned a, b, c, d;
@@ -159,7 +160,8 @@ class Batch {
 public:
     size_t allocated = 0;  // by `process`, since the beginning
 
-    Batch(std::vector<std::unique_ptr<nfx::Stream>> made, size_t in, size_t out) : streams(std::move(made)), in(in), out(out) {}
+    Batch(std::vector<std::unique_ptr<nfx::Stream>> made, size_t in, size_t out)
+        : streams(std::move(made)), in(in), out(out) {}
 
     Batch(const Batch&) = delete;
     Batch& operator=(const Batch&) = delete;
@@ -208,8 +210,10 @@ void each_bank(nfx::Harmonics run, const Turns& turns, const float* in, size_t i
         run(turns.data() + i * n, in + i * in_row, int(hops), int(n / hops), int(count), out + i * out_row);
 }
 void check_bank(const Turns& turns, size_t rows, size_t frames, size_t audio_rows, size_t samples) {
-    if (frames < 2 || turns.shape(0) != rows || audio_rows != rows || turns.shape(1) != samples || samples % (frames - 1))
-        throw std::invalid_argument("harmonics: expected (rows, hops * hop), (rows, hops + 1, count) and (rows, hops * hop)");
+    if (frames < 2 || turns.shape(0) != rows || audio_rows != rows || turns.shape(1) != samples ||
+        samples % (frames - 1))
+        throw std::invalid_argument(
+            "harmonics: expected (rows, hops * hop), (rows, hops + 1, count) and (rows, hops * hop)");
 }
 
 struct PitchTracker {
@@ -236,8 +240,10 @@ public:
     size_t parameters() const { return tape->parameters(); }
     size_t outputs() const { return length - tape->receptive_field() + 1; }
     void forward(Flat parameters, Signals x, FlatOut y) {
-        if (parameters.shape(0) != this->parameters() || x.shape(0) != inputs || x.shape(1) != length || y.shape(0) != outputs())
-            throw std::invalid_argument("forward: expected (parameters,), (inputs, length) and (outputs,) of this window");
+        if (parameters.shape(0) != this->parameters() || x.shape(0) != inputs || x.shape(1) != length ||
+            y.shape(0) != outputs())
+            throw std::invalid_argument(
+                "forward: expected (parameters,), (inputs, length) and (outputs,) of this window");
         nb::gil_scoped_release release;
         NoDenormals guard;
         tape->forward(parameters.data(), x.data(), y.data());
@@ -314,81 +320,124 @@ public:
 
 void bind_loop(nb::module_& m) {
     using Do = nfx::Program::Do;
-    nb::enum_<Do>(m, "Do").value("keep", Do::keep).value("recall", Do::recall).value("clear", Do::clear)
-        .value("add", Do::add).value("blend", Do::blend);
+    nb::enum_<Do>(m, "Do")
+        .value("keep", Do::keep)
+        .value("recall", Do::recall)
+        .value("clear", Do::clear)
+        .value("add", Do::add)
+        .value("blend", Do::blend);
 
     nb::class_<BoardProgram>(m, "Program", "A board as steps for the native loop.")
-        .def("__init__", [](BoardProgram* p, int channels, int frames, double rate) {
-            new (p) BoardProgram{nfx::Program(channels, frames, rate), {}};
-        }, "channels"_a, "frames"_a, "rate"_a)
-        .def("add_ramp", [](BoardProgram& p, double value, double target, double step, int64_t samples, int64_t left,
-                            double setting, double aim) {
-            return p.program.add_ramp({value, target, step, samples, left, setting}, aim);
-        }, "value"_a, "target"_a, "step"_a, "samples"_a, "left"_a, "setting"_a, "aim"_a,
-             "A ramp as it is, the parameter's value in its own unit, and where the ramp goes from the next block on.")
-        .def("add_step", [](BoardProgram& p, Do what, int place, int ramp) { p.program.add_step(what, place, ramp); },
-             "what"_a, "place"_a, "ramp"_a = 0)
-        .def("add_networks", [](BoardProgram& p, std::vector<nb::object> networks, std::vector<int> ramps) {
-            std::vector<nfx::Stream*> streams;
-            size_t inputs = 0, outputs = 0;
-            for (const auto& network : networks) {
-                const Batch& batch = nb::cast<const Batch&>(network);
-                if (!streams.empty() && (batch.inputs() != inputs || batch.outputs() != outputs))
-                    throw std::invalid_argument("Program: networks of several shapes");
-                inputs = batch.inputs(), outputs = batch.outputs();
-                for (nfx::Stream* stream : batch.each()) streams.push_back(stream);
-            }
-            const size_t step = p.program.add_networks(std::move(streams), int(inputs), int(outputs), std::move(ramps));
-            p.networks.insert(p.networks.end(), networks.begin(), networks.end());
-            return step;
-        }, "networks"_a, "ramps"_a, "`Batch`es with a stream for each channel in all; ramps: gain, knobs, gain, or none. Returns the step's number.")
-        .def("remember", [](BoardProgram& p, size_t step, In past) {
-            if (past.shape(0) != size_t(p.program.channels)) throw std::invalid_argument("Program: a past does not fit");
-            p.program.remember(step, past.data(), past.shape(1), past.shape(2));
-        }, "step"_a, "past"_a, "Keep what goes into networks, (channels, inputs, samples), beginning with this.")
-        .def("remembered", [](const BoardProgram& p, size_t step, Out past) {
-            const nfx::Past& kept = p.program.past(step);
-            if (past.shape(0) * past.shape(1) != kept.row_count() || past.shape(2) != kept.size())
-                throw std::invalid_argument("Program: a past does not fit");
-            kept.get(past.data());
-        }, "step"_a, "past"_a, "Write what was kept, oldest first. For when it does not play.")
-        .def("ramp", [](const BoardProgram& p, int index) {
-            const nfx::Ramp& ramp = p.program.ramp(index);
-            return nb::make_tuple(ramp.value, ramp.target, ramp.step, ramp.left, ramp.setting);
-        }, "index"_a, "Value, target, step, samples left and setting. For when it does not play.");
+        .def(
+            "__init__",
+            [](BoardProgram* p, int channels, int frames, double rate) {
+                new (p) BoardProgram{nfx::Program(channels, frames, rate), {}};
+            },
+            "channels"_a, "frames"_a, "rate"_a)
+        .def(
+            "add_ramp",
+            [](BoardProgram& p, double value, double target, double step, int64_t samples, int64_t left, double setting,
+               double aim) { return p.program.add_ramp({value, target, step, samples, left, setting}, aim); },
+            "value"_a, "target"_a, "step"_a, "samples"_a, "left"_a, "setting"_a, "aim"_a,
+            "A ramp as it is, the parameter's value in its own unit, and where the ramp goes from the next block on.")
+        .def(
+            "add_step", [](BoardProgram& p, Do what, int place, int ramp) { p.program.add_step(what, place, ramp); },
+            "what"_a, "place"_a, "ramp"_a = 0)
+        .def(
+            "add_networks",
+            [](BoardProgram& p, std::vector<nb::object> networks, std::vector<int> ramps) {
+                std::vector<nfx::Stream*> streams;
+                size_t inputs = 0, outputs = 0;
+                for (const auto& network : networks) {
+                    const Batch& batch = nb::cast<const Batch&>(network);
+                    if (!streams.empty() && (batch.inputs() != inputs || batch.outputs() != outputs))
+                        throw std::invalid_argument("Program: networks of several shapes");
+                    inputs = batch.inputs(), outputs = batch.outputs();
+                    for (nfx::Stream* stream : batch.each()) streams.push_back(stream);
+                }
+                const size_t step =
+                    p.program.add_networks(std::move(streams), int(inputs), int(outputs), std::move(ramps));
+                p.networks.insert(p.networks.end(), networks.begin(), networks.end());
+                return step;
+            },
+            "networks"_a, "ramps"_a,
+            "`Batch`es with a stream for each channel in all; ramps: gain, knobs, gain, or none. Returns the step's "
+            "number.")
+        .def(
+            "remember",
+            [](BoardProgram& p, size_t step, In past) {
+                if (past.shape(0) != size_t(p.program.channels))
+                    throw std::invalid_argument("Program: a past does not fit");
+                p.program.remember(step, past.data(), past.shape(1), past.shape(2));
+            },
+            "step"_a, "past"_a, "Keep what goes into networks, (channels, inputs, samples), beginning with this.")
+        .def(
+            "remembered",
+            [](const BoardProgram& p, size_t step, Out past) {
+                const nfx::Past& kept = p.program.past(step);
+                if (past.shape(0) * past.shape(1) != kept.row_count() || past.shape(2) != kept.size())
+                    throw std::invalid_argument("Program: a past does not fit");
+                kept.get(past.data());
+            },
+            "step"_a, "past"_a, "Write what was kept, oldest first. For when it does not play.")
+        .def(
+            "ramp",
+            [](const BoardProgram& p, int index) {
+                const nfx::Ramp& ramp = p.program.ramp(index);
+                return nb::make_tuple(ramp.value, ramp.target, ramp.step, ramp.left, ramp.setting);
+            },
+            "index"_a, "Value, target, step, samples left and setting. For when it does not play.");
 
-    nb::class_<NativeLoop>(m, "NativeLoop", "A thread that plays a program on blocks of two rings, without the interpreter.")
+    nb::class_<NativeLoop>(m, "NativeLoop",
+                           "A thread that plays a program on blocks of two rings, without the interpreter.")
         .def(nb::init<int, Memory, Memory, size_t, size_t, size_t>(), "source"_a, "incoming"_a, "outgoing"_a, "head"_a,
              "blocks"_a, "block"_a)
         .def("start", &NativeLoop::start, "program"_a, "next"_a.none(), "warming"_a, "done"_a, "length"_a, "clock"_a,
              "Play from the next block on, and fade to the next program, if any; False if the source has ended.")
-        .def("stop", &NativeLoop::stop, "Stop after the block at work; the bytes of the source that were not passed on.")
+        .def("stop", &NativeLoop::stop,
+             "Stop after the block at work; the bytes of the source that were not passed on.")
         .def("change", &NativeLoop::change, "program"_a, "ramp"_a, "offset"_a, "setting"_a, "target"_a, "when"_a,
              "Aim a ramp of the program that plays, or is about to; False if too many changes wait.")
-        .def("unmade", [](NativeLoop& l, const BoardProgram& of) {
-            std::vector<nb::tuple> found;
-            for (const auto& c : l.get().unmade(of.program)) found.push_back(nb::make_tuple(c.ramp, c.offset, c.setting, c.target, c.when));
-            return found;
-        }, "program"_a, "Changes of a program that have not been made, in order. For when it does not play.")
-        .def_prop_ro("fade", [](NativeLoop& l) { return nb::make_tuple(l.get().fading().warming, l.get().fading().done); },
-                     "Samples that the next program still warms up, and that it has faded. For when it does not play.")
+        .def(
+            "unmade",
+            [](NativeLoop& l, const BoardProgram& of) {
+                std::vector<nb::tuple> found;
+                for (const auto& c : l.get().unmade(of.program))
+                    found.push_back(nb::make_tuple(c.ramp, c.offset, c.setting, c.target, c.when));
+                return found;
+            },
+            "program"_a, "Changes of a program that have not been made, in order. For when it does not play.")
+        .def_prop_ro(
+            "fade", [](NativeLoop& l) { return nb::make_tuple(l.get().fading().warming, l.get().fading().done); },
+            "Samples that the next program still warms up, and that it has faded. For when it does not play.")
         .def_prop_ro("fade_finished", [](NativeLoop& l) { return l.get().faded.load() == nfx::Loop::Faded::finished; })
         .def_prop_ro("fade_failed", [](NativeLoop& l) { return l.get().faded.load() == nfx::Loop::Faded::failed; })
         .def("close", &NativeLoop::close, "End the thread after the block at work.")
-        .def("call", [](NativeLoop& l) { l.get().attention.knock(); }, "Make `attention` readable.")
-        .def("heard", [](NativeLoop& l) { l.get().attention.drain(); }, "Take what is in `attention`.")
-        .def("take_peaks", [](NativeLoop& l) {
-            return nb::make_tuple(l.get().peak_in.exchange(0), l.get().peak_out.exchange(0));
-        }, "The largest magnitudes (in, out) since last asked.")
-        .def_prop_ro("messages", [](NativeLoop& l) { return l.get().messages(); }, "Descriptor: messages of the source.")
-        .def_prop_ro("attention", [](NativeLoop& l) { return l.get().attention.out; }, "Descriptor: something has happened.")
-        .def_prop_ro("clock", [](NativeLoop& l) { return l.get().time(); }, "The stream's time. For when it does not play.")
+        .def(
+            "call", [](NativeLoop& l) { l.get().attention.knock(); }, "Make `attention` readable.")
+        .def(
+            "heard", [](NativeLoop& l) { l.get().attention.drain(); }, "Take what is in `attention`.")
+        .def(
+            "take_peaks",
+            [](NativeLoop& l) { return nb::make_tuple(l.get().peak_in.exchange(0), l.get().peak_out.exchange(0)); },
+            "The largest magnitudes (in, out) since last asked.")
+        .def_prop_ro(
+            "messages", [](NativeLoop& l) { return l.get().messages(); }, "Descriptor: messages of the source.")
+        .def_prop_ro(
+            "attention", [](NativeLoop& l) { return l.get().attention.out; }, "Descriptor: something has happened.")
+        .def_prop_ro(
+            "clock", [](NativeLoop& l) { return l.get().time(); }, "The stream's time. For when it does not play.")
         .def_prop_ro("blocks", [](NativeLoop& l) { return l.get().blocks.load(); })
         .def_prop_ro("late", [](NativeLoop& l) { return l.get().late.load(); })
-        .def_prop_rw("load", [](NativeLoop& l) { return l.get().load.load(); }, [](NativeLoop& l, double x) { l.get().load = x; })
-        .def_prop_ro("failed", [](NativeLoop& l) { return l.get().failed.load(); }, "An output was not finite; the dry signal passes.")
+        .def_prop_rw(
+            "load", [](NativeLoop& l) { return l.get().load.load(); },
+            [](NativeLoop& l, double x) { l.get().load = x; })
+        .def_prop_ro(
+            "failed", [](NativeLoop& l) { return l.get().failed.load(); },
+            "An output was not finite; the dry signal passes.")
         .def_prop_ro("realtime", [](NativeLoop& l) { return l.get().realtime.load(); })
-        .def_prop_ro("allocations", [](NativeLoop& l) { return l.get().allocated.load(); }, "By the thread so far: none.");
+        .def_prop_ro(
+            "allocations", [](NativeLoop& l) { return l.get().allocated.load(); }, "By the thread so far: none.");
 }
 #endif
 
@@ -396,137 +445,198 @@ void bind_loop(nb::module_& m) {
 
 NB_MODULE(_core, m) {
     m.doc() = "Compiled kernels of neural_fx.engines.cpu.";
-    // nanobind lists what is alive when the interpreter ends: what globals, daemon threads, frozen or uncollected cycles
-    // and exceptions still hold. Python frees none of it then, and the system all of it. Real leaks show in `blocks_held`.
+    // nanobind lists what is alive when the interpreter ends: what globals, daemon threads, frozen or uncollected
+    // cycles and exceptions still hold. Python frees none of it then, and the system all of it. Real leaks show in
+    // `blocks_held`.
     nb::set_leak_warnings(false);
-    m.def("blocks_held", [] { return blocks_held.load(); },
-          "Blocks of memory that C++ code of this module holds; as many as before once all of its objects are gone.");
-    m.def("instruction_set", [] { return std::string(kernels("").name); }, "The instruction set that streams use here.");
+    m.def(
+        "blocks_held", [] { return blocks_held.load(); },
+        "Blocks of memory that C++ code of this module holds; as many as before once all of its objects are gone.");
+    m.def(
+        "instruction_set", [] { return std::string(kernels("").name); }, "The instruction set that streams use here.");
 
     m.def("instruction_sets", &instruction_sets, "Those that may be used here, the best first.");
-    m.def("fma_peak", [](const std::string& set) { return kernels(set).fma_peak(); }, "instruction_set"_a = "",
-          "GFLOP/s of independent fused multiply-adds on one core, measured for about 20 ms.");
+    m.def(
+        "fma_peak", [](const std::string& set) { return kernels(set).fma_peak(); }, "instruction_set"_a = "",
+        "GFLOP/s of independent fused multiply-adds on one core, measured for about 20 ms.");
     m.def("allocations", [] { return allocations; }, "C++ allocations of this module on this thread so far.");
 
-    m.def("harmonics", [](Turns turns, In amplitudes, SignalsOut out) {
-        check_bank(turns, amplitudes.shape(0), amplitudes.shape(1), out.shape(0), out.shape(1));
-        each_bank(kernels("").harmonics, turns, amplitudes.data(), amplitudes.shape(1) * amplitudes.shape(2), out.data(),
-                  out.shape(1), amplitudes.shape(1), amplitudes.shape(2));
-    }, "turns"_a, "amplitudes"_a, "out"_a, "Sums of sines: phases in turns, amplitudes by frame, audio to write.");
-    m.def("harmonics_adjoint", [](Turns turns, Signals audio, Out gradients) {
-        check_bank(turns, gradients.shape(0), gradients.shape(1), audio.shape(0), audio.shape(1));
-        each_bank(kernels("").harmonics_adjoint, turns, audio.data(), audio.shape(1), gradients.data(),
-                  gradients.shape(1) * gradients.shape(2), gradients.shape(1), gradients.shape(2));
-    }, "turns"_a, "audio"_a, "gradients"_a, "The gradient by the amplitudes from the one by the audio.");
+    m.def(
+        "harmonics",
+        [](Turns turns, In amplitudes, SignalsOut out) {
+            check_bank(turns, amplitudes.shape(0), amplitudes.shape(1), out.shape(0), out.shape(1));
+            each_bank(kernels("").harmonics, turns, amplitudes.data(), amplitudes.shape(1) * amplitudes.shape(2),
+                      out.data(), out.shape(1), amplitudes.shape(1), amplitudes.shape(2));
+        },
+        "turns"_a, "amplitudes"_a, "out"_a, "Sums of sines: phases in turns, amplitudes by frame, audio to write.");
+    m.def(
+        "harmonics_adjoint",
+        [](Turns turns, Signals audio, Out gradients) {
+            check_bank(turns, gradients.shape(0), gradients.shape(1), audio.shape(0), audio.shape(1));
+            each_bank(kernels("").harmonics_adjoint, turns, audio.data(), audio.shape(1), gradients.data(),
+                      gradients.shape(1) * gradients.shape(2), gradients.shape(1), gradients.shape(2));
+        },
+        "turns"_a, "audio"_a, "gradients"_a, "The gradient by the amplitudes from the one by the audio.");
 
     using Samples = nb::ndarray<const float, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
     using Doubles = nb::ndarray<double, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
     using Doubles2 = nb::ndarray<double, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
     nb::class_<PitchTracker>(m, "Tracker", "Pitch of a stream at half its rate.")
-        .def("__init__", [](PitchTracker* t, int window, int hop, int first, int lags, int candidates, double rate, double bias,
-                            double jump, double cap, double memory) {
-            if (first < 2 || lags <= first || window < 2 * lags || hop < 1 || candidates < 1)
-                throw std::invalid_argument("Tracker: sizes do not fit");
-            new (t) PitchTracker{{window, hop, first, lags, candidates, rate, bias, jump, cap, memory}, nullptr};
-            t->tracker = kernels("").tracker(t->settings);
-        })
-        .def("process", [](PitchTracker& t, Samples half, Doubles f0, Doubles confidence, Doubles2 lags, Doubles2 clear) {
-            const size_t n = f0.shape(0), c = size_t(t.settings.candidates);
-            if (confidence.shape(0) != n || lags.shape(0) != n || clear.shape(0) != n || lags.shape(1) != c || clear.shape(1) != c ||
-                (n && half.shape(0) < (n - 1) * t.settings.hop + t.settings.window))
-                throw std::invalid_argument("Tracker.process: sizes do not fit");
-            nb::gil_scoped_release release;
-            t.tracker->process(half.data(), int(n), f0.data(), confidence.data(), lags.data(), clear.data());
-        });
+        .def("__init__",
+             [](PitchTracker* t, int window, int hop, int first, int lags, int candidates, double rate, double bias,
+                double jump, double cap, double memory) {
+                 if (first < 2 || lags <= first || window < 2 * lags || hop < 1 || candidates < 1)
+                     throw std::invalid_argument("Tracker: sizes do not fit");
+                 new (t) PitchTracker{{window, hop, first, lags, candidates, rate, bias, jump, cap, memory}, nullptr};
+                 t->tracker = kernels("").tracker(t->settings);
+             })
+        .def("process",
+             [](PitchTracker& t, Samples half, Doubles f0, Doubles confidence, Doubles2 lags, Doubles2 clear) {
+                 const size_t n = f0.shape(0), c = size_t(t.settings.candidates);
+                 if (confidence.shape(0) != n || lags.shape(0) != n || clear.shape(0) != n || lags.shape(1) != c ||
+                     clear.shape(1) != c || (n && half.shape(0) < (n - 1) * t.settings.hop + t.settings.window))
+                     throw std::invalid_argument("Tracker.process: sizes do not fit");
+                 nb::gil_scoped_release release;
+                 t.tracker->process(half.data(), int(n), f0.data(), confidence.data(), lags.data(), clear.data());
+             });
     nb::class_<TimbreDecoder>(m, "Decoder", "The network of a timbre.")
-        .def("__init__", [](TimbreDecoder* d, int hidden, int harmonics, int bands, Samples weights, float ratio, float gate_low,
-                            float gate_high, float fade_low, float fade_high, float noise_power, std::vector<float> band_weights) {
-            const size_t h = size_t(hidden), wanted = 15 * h * h + 27 * h + (1 + size_t(harmonics) + size_t(bands)) * (h + 1);
-            if (hidden < 1 || harmonics < 1 || bands < 1 || band_weights.size() != size_t(bands) || weights.shape(0) != wanted)
-                throw std::invalid_argument("Decoder: sizes do not fit");
-            new (d) TimbreDecoder{hidden, harmonics, bands,
-                                  kernels("").decoder(hidden, harmonics, bands,
-                                                      {ratio, gate_low, gate_high, fade_low, fade_high, noise_power, std::move(band_weights)},
-                                                      weights.data())};
-        })
+        .def("__init__",
+             [](TimbreDecoder* d, int hidden, int harmonics, int bands, Samples weights, float ratio, float gate_low,
+                float gate_high, float fade_low, float fade_high, float noise_power, std::vector<float> band_weights) {
+                 const size_t h = size_t(hidden),
+                              wanted = 15 * h * h + 27 * h + (1 + size_t(harmonics) + size_t(bands)) * (h + 1);
+                 if (hidden < 1 || harmonics < 1 || bands < 1 || band_weights.size() != size_t(bands) ||
+                     weights.shape(0) != wanted)
+                     throw std::invalid_argument("Decoder: sizes do not fit");
+                 new (d) TimbreDecoder{hidden, harmonics, bands,
+                                       kernels("").decoder(hidden, harmonics, bands,
+                                                           {ratio, gate_low, gate_high, fade_low, fade_high,
+                                                            noise_power, std::move(band_weights)},
+                                                           weights.data())};
+             })
         .def("decode", [](TimbreDecoder& d, In inputs, SignalsOut state, Out tones, Out noise) {
             const size_t v = inputs.shape(0), f = inputs.shape(1);
-            if (inputs.shape(2) != 3 || state.shape(0) != v || state.shape(1) != size_t(d.hidden) || tones.shape(0) != v ||
-                tones.shape(1) != f || tones.shape(2) != size_t(d.harmonics) || noise.shape(0) != v || noise.shape(1) != f ||
-                noise.shape(2) != size_t(d.bands))
+            if (inputs.shape(2) != 3 || state.shape(0) != v || state.shape(1) != size_t(d.hidden) ||
+                tones.shape(0) != v || tones.shape(1) != f || tones.shape(2) != size_t(d.harmonics) ||
+                noise.shape(0) != v || noise.shape(1) != f || noise.shape(2) != size_t(d.bands))
                 throw std::invalid_argument("Decoder.decode: sizes do not fit");
             nb::gil_scoped_release release;
             NoDenormals guard;
             d.decoder->decode(inputs.data(), int(v), int(f), state.data(), tones.data(), noise.data());
         });
     m.def("filtered_noise", [](Signals basis, In magnitudes, In white, SignalsOut tail, Out out) {
-        const size_t v = magnitudes.shape(0), hops = magnitudes.shape(1), bands = magnitudes.shape(2), hop = white.shape(2), taps = basis.shape(1);
-        if (basis.shape(0) != bands || white.shape(0) != v || white.shape(1) != hops || tail.shape(0) != v || tail.shape(1) != taps ||
-            out.shape(0) != v || out.shape(1) != hops || out.shape(2) != hop || hop % 16 || taps % 16)
+        const size_t v = magnitudes.shape(0), hops = magnitudes.shape(1), bands = magnitudes.shape(2),
+                     hop = white.shape(2), taps = basis.shape(1);
+        if (basis.shape(0) != bands || white.shape(0) != v || white.shape(1) != hops || tail.shape(0) != v ||
+            tail.shape(1) != taps || out.shape(0) != v || out.shape(1) != hops || out.shape(2) != hop || hop % 16 ||
+            taps % 16)
             throw std::invalid_argument("filtered_noise: sizes do not fit");
         nb::gil_scoped_release release;
         NoDenormals guard;
         for (size_t i = 0; i < v; ++i)
-            kernels("").filtered_noise(basis.data(), magnitudes.data() + i * hops * bands, white.data() + i * hops * hop, int(hops),
-                                       int(bands), int(taps), int(hop), tail.data() + i * taps, out.data() + i * hops * hop);
+            kernels("").filtered_noise(basis.data(), magnitudes.data() + i * hops * bands,
+                                       white.data() + i * hops * hop, int(hops), int(bands), int(taps), int(hop),
+                                       tail.data() + i * taps, out.data() + i * hops * hop);
     });
 
     nb::enum_<nfx::Act>(m, "Act")
-        .value("tanh", nfx::Act::tanh).value("tanh_fast", nfx::Act::tanh_fast).value("sigmoid_fast", nfx::Act::sigmoid_fast).value("fasttanh", nfx::Act::fasttanh).value("hardtanh", nfx::Act::hardtanh)
-        .value("relu", nfx::Act::relu).value("leaky_relu", nfx::Act::leaky_relu).value("prelu", nfx::Act::prelu)
-        .value("sigmoid", nfx::Act::sigmoid).value("silu", nfx::Act::silu).value("hardswish", nfx::Act::hardswish)
-        .value("leaky_hardtanh", nfx::Act::leaky_hardtanh).value("softsign", nfx::Act::softsign)
+        .value("tanh", nfx::Act::tanh)
+        .value("tanh_fast", nfx::Act::tanh_fast)
+        .value("sigmoid_fast", nfx::Act::sigmoid_fast)
+        .value("fasttanh", nfx::Act::fasttanh)
+        .value("hardtanh", nfx::Act::hardtanh)
+        .value("relu", nfx::Act::relu)
+        .value("leaky_relu", nfx::Act::leaky_relu)
+        .value("prelu", nfx::Act::prelu)
+        .value("sigmoid", nfx::Act::sigmoid)
+        .value("silu", nfx::Act::silu)
+        .value("hardswish", nfx::Act::hardswish)
+        .value("leaky_hardtanh", nfx::Act::leaky_hardtanh)
+        .value("softsign", nfx::Act::softsign)
         .value("linear", nfx::Act::linear);
     nb::enum_<nfx::Gating>(m, "Gating")
-        .value("none", nfx::Gating::none).value("gated", nfx::Gating::gated).value("blended", nfx::Gating::blended);
+        .value("none", nfx::Gating::none)
+        .value("gated", nfx::Gating::gated)
+        .value("blended", nfx::Gating::blended);
 
-    nb::class_<nfx::Conv>(m, "Conv")
-        .def("__init__", [](nfx::Conv* c, int out, int in, int taps, int dilation, std::vector<float> weight, std::vector<float> bias) {
+    nb::class_<nfx::Conv>(m, "Conv").def(
+        "__init__",
+        [](nfx::Conv* c, int out, int in, int taps, int dilation, std::vector<float> weight, std::vector<float> bias) {
             if (weight.size() != size_t(out) * in * taps || (!bias.empty() && bias.size() != size_t(out)))
                 throw std::invalid_argument("Conv: sizes do not fit");
             new (c) nfx::Conv{out, in, taps, dilation, std::move(weight), std::move(bias)};
-        }, "out"_a, "in_"_a, "taps"_a, "dilation"_a, "weight"_a, "bias"_a);
+        },
+        "out"_a, "in_"_a, "taps"_a, "dilation"_a, "weight"_a, "bias"_a);
     nb::class_<nfx::Activation>(m, "Activation")
         .def("__init__", [](nfx::Activation* a, nfx::Act kind, std::vector<float> params) {
             new (a) nfx::Activation{kind, std::move(params)};
         });
-    nb::class_<nfx::Film>(m, "Film").def("__init__", [](nfx::Film* f, nfx::Conv conv, bool shift) {
-        new (f) nfx::Film{std::move(conv), shift};
-    });
-    nb::class_<nfx::Layer>(m, "Layer").def(nb::init<>())
-        .def_rw("conv", &nfx::Layer::conv).def_rw("mixin", &nfx::Layer::mixin).def_rw("residual", &nfx::Layer::residual)
-        .def_rw("head", &nfx::Layer::head).def_rw("activation", &nfx::Layer::activation)
-        .def_rw("secondary", &nfx::Layer::secondary).def_rw("gating", &nfx::Layer::gating)
+    nb::class_<nfx::Film>(m, "Film").def(
+        "__init__", [](nfx::Film* f, nfx::Conv conv, bool shift) { new (f) nfx::Film{std::move(conv), shift}; });
+    nb::class_<nfx::Layer>(m, "Layer")
+        .def(nb::init<>())
+        .def_rw("conv", &nfx::Layer::conv)
+        .def_rw("mixin", &nfx::Layer::mixin)
+        .def_rw("residual", &nfx::Layer::residual)
+        .def_rw("head", &nfx::Layer::head)
+        .def_rw("activation", &nfx::Layer::activation)
+        .def_rw("secondary", &nfx::Layer::secondary)
+        .def_rw("gating", &nfx::Layer::gating)
         .def_rw("films", &nfx::Layer::films);
-    nb::class_<nfx::PostStage>(m, "PostStage").def(nb::init<>())
-        .def_rw("activation", &nfx::PostStage::activation).def_rw("conv", &nfx::PostStage::conv);
-    nb::class_<nfx::Stage>(m, "Stage").def(nb::init<>())
-        .def_rw("conv", &nfx::Stage::conv).def_rw("scale", &nfx::Stage::scale).def_rw("shift", &nfx::Stage::shift)
+    nb::class_<nfx::PostStage>(m, "PostStage")
+        .def(nb::init<>())
+        .def_rw("activation", &nfx::PostStage::activation)
+        .def_rw("conv", &nfx::PostStage::conv);
+    nb::class_<nfx::Stage>(m, "Stage")
+        .def(nb::init<>())
+        .def_rw("conv", &nfx::Stage::conv)
+        .def_rw("scale", &nfx::Stage::scale)
+        .def_rw("shift", &nfx::Stage::shift)
         .def_rw("activation", &nfx::Stage::activation);
-    nb::class_<nfx::Array>(m, "Array").def(nb::init<>())
-        .def_rw("rechannel", &nfx::Array::rechannel).def_rw("head", &nfx::Array::head).def_rw("layers", &nfx::Array::layers);
-    nb::class_<nfx::WaveNet>(m, "WaveNet").def(nb::init<>())
-        .def_rw("in_", &nfx::WaveNet::in).def_rw("head_scale", &nfx::WaveNet::head_scale)
-        .def_rw("arrays", &nfx::WaveNet::arrays).def_rw("post", &nfx::WaveNet::post)
+    nb::class_<nfx::Array>(m, "Array")
+        .def(nb::init<>())
+        .def_rw("rechannel", &nfx::Array::rechannel)
+        .def_rw("head", &nfx::Array::head)
+        .def_rw("layers", &nfx::Array::layers);
+    nb::class_<nfx::WaveNet>(m, "WaveNet")
+        .def(nb::init<>())
+        .def_rw("in_", &nfx::WaveNet::in)
+        .def_rw("head_scale", &nfx::WaveNet::head_scale)
+        .def_rw("arrays", &nfx::WaveNet::arrays)
+        .def_rw("post", &nfx::WaveNet::post)
         .def_rw("condition", &nfx::WaveNet::condition)
-        .def("batch", [](const nfx::WaveNet& net, int count, const std::string& set) {
-            return batch(net, kernels(set).wavenet, count, net.in, net.out());
-        }, "count"_a, "instruction_set"_a = "", nb::rv_policy::take_ownership)
-        .def("window", [](const nfx::WaveNet& net, int length, const std::string& set) {
-            auto tape = kernels(set).tape(net, length);
-            if (length < tape->receptive_field()) throw std::invalid_argument("window: shorter than the receptive field");
-            return new Window(std::move(tape), net.in, length);
-        }, "length"_a, "instruction_set"_a = "", nb::rv_policy::take_ownership);
+        .def(
+            "batch",
+            [](const nfx::WaveNet& net, int count, const std::string& set) {
+                return batch(net, kernels(set).wavenet, count, net.in, net.out());
+            },
+            "count"_a, "instruction_set"_a = "", nb::rv_policy::take_ownership)
+        .def(
+            "window",
+            [](const nfx::WaveNet& net, int length, const std::string& set) {
+                auto tape = kernels(set).tape(net, length);
+                if (length < tape->receptive_field())
+                    throw std::invalid_argument("window: shorter than the receptive field");
+                return new Window(std::move(tape), net.in, length);
+            },
+            "length"_a, "instruction_set"_a = "", nb::rv_policy::take_ownership);
 
-    nb::class_<nfx::Knobbed>(m, "Knobbed").def(nb::init<>())
-        .def_rw("net", &nfx::Knobbed::net).def_rw("learned", &nfx::Knobbed::learned)
-        .def("add_dense", [](nfx::Knobbed& k, int out, int in, std::vector<float> weight, std::vector<float> bias) {
-            k.dense.push_back({out, in, std::move(weight), std::move(bias)});
-        })
-        .def("add_level", [](nfx::Knobbed& k, int index, std::vector<float> gains) { k.levels.push_back({index, std::move(gains)}); })
-        .def("batch", [](const nfx::Knobbed& net, int count, const std::string& set) {
-            return batch(net, kernels(set).knobbed, count, net.net.in + net.knobs(), net.net.out());
-        }, "count"_a, "instruction_set"_a = "", nb::rv_policy::take_ownership);
+    nb::class_<nfx::Knobbed>(m, "Knobbed")
+        .def(nb::init<>())
+        .def_rw("net", &nfx::Knobbed::net)
+        .def_rw("learned", &nfx::Knobbed::learned)
+        .def("add_dense",
+             [](nfx::Knobbed& k, int out, int in, std::vector<float> weight, std::vector<float> bias) {
+                 k.dense.push_back({out, in, std::move(weight), std::move(bias)});
+             })
+        .def("add_level", [](nfx::Knobbed& k, int index,
+                             std::vector<float> gains) { k.levels.push_back({index, std::move(gains)}); })
+        .def(
+            "batch",
+            [](const nfx::Knobbed& net, int count, const std::string& set) {
+                return batch(net, kernels(set).knobbed, count, net.net.in + net.knobs(), net.net.out());
+            },
+            "count"_a, "instruction_set"_a = "", nb::rv_policy::take_ownership);
 
     nb::class_<Window>(m, "Window", "A training window of a plain WaveNet (tanh, no gates, no FiLM).")
         .def_prop_ro("parameters", &Window::parameters)
@@ -534,33 +644,53 @@ NB_MODULE(_core, m) {
         .def("forward", &Window::forward, "parameters"_a, "x"_a, "y"_a)
         .def("backward", &Window::backward, "dy"_a, "gradients"_a);
 
-    nb::class_<nfx::Sequential>(m, "Sequential").def(nb::init<>())
-        .def_rw("in_", &nfx::Sequential::in).def_rw("out", &nfx::Sequential::out).def_rw("skip", &nfx::Sequential::skip)
-        .def_rw("input_gain", &nfx::Sequential::input_gain).def_rw("output_gain", &nfx::Sequential::output_gain)
+    nb::class_<nfx::Sequential>(m, "Sequential")
+        .def(nb::init<>())
+        .def_rw("in_", &nfx::Sequential::in)
+        .def_rw("out", &nfx::Sequential::out)
+        .def_rw("skip", &nfx::Sequential::skip)
+        .def_rw("input_gain", &nfx::Sequential::input_gain)
+        .def_rw("output_gain", &nfx::Sequential::output_gain)
         .def_rw("stages", &nfx::Sequential::stages)
-        .def("batch", [](const nfx::Sequential& net, int count, const std::string& set) {
-            return batch(net, kernels(set).sequential, count, net.in, net.out);
-        }, "count"_a, "instruction_set"_a = "", nb::rv_policy::take_ownership);
+        .def(
+            "batch",
+            [](const nfx::Sequential& net, int count, const std::string& set) {
+                return batch(net, kernels(set).sequential, count, net.in, net.out);
+            },
+            "count"_a, "instruction_set"_a = "", nb::rv_policy::take_ownership);
 
-    nb::class_<nfx::RecurrentLayer>(m, "RecurrentLayer").def(nb::init<>())
-        .def_rw("in_", &nfx::RecurrentLayer::in).def_rw("hidden", &nfx::RecurrentLayer::hidden)
-        .def_rw("w_ih", &nfx::RecurrentLayer::w_ih).def_rw("w_hh", &nfx::RecurrentLayer::w_hh)
-        .def_rw("b_ih", &nfx::RecurrentLayer::b_ih).def_rw("b_hh", &nfx::RecurrentLayer::b_hh)
-        .def_rw("h0", &nfx::RecurrentLayer::h0).def_rw("c0", &nfx::RecurrentLayer::c0);
-    nb::class_<nfx::Recurrent>(m, "Recurrent").def(nb::init<>())
-        .def_rw("lstm", &nfx::Recurrent::lstm).def_rw("skip", &nfx::Recurrent::skip)
+    nb::class_<nfx::RecurrentLayer>(m, "RecurrentLayer")
+        .def(nb::init<>())
+        .def_rw("in_", &nfx::RecurrentLayer::in)
+        .def_rw("hidden", &nfx::RecurrentLayer::hidden)
+        .def_rw("w_ih", &nfx::RecurrentLayer::w_ih)
+        .def_rw("w_hh", &nfx::RecurrentLayer::w_hh)
+        .def_rw("b_ih", &nfx::RecurrentLayer::b_ih)
+        .def_rw("b_hh", &nfx::RecurrentLayer::b_hh)
+        .def_rw("h0", &nfx::RecurrentLayer::h0)
+        .def_rw("c0", &nfx::RecurrentLayer::c0);
+    nb::class_<nfx::Recurrent>(m, "Recurrent")
+        .def(nb::init<>())
+        .def_rw("lstm", &nfx::Recurrent::lstm)
+        .def_rw("skip", &nfx::Recurrent::skip)
         .def_rw("fast", &nfx::Recurrent::fast)
-        .def_rw("input_gain", &nfx::Recurrent::input_gain).def_rw("output_gain", &nfx::Recurrent::output_gain)
-        .def_rw("layers", &nfx::Recurrent::layers).def_rw("head", &nfx::Recurrent::head)
+        .def_rw("input_gain", &nfx::Recurrent::input_gain)
+        .def_rw("output_gain", &nfx::Recurrent::output_gain)
+        .def_rw("layers", &nfx::Recurrent::layers)
+        .def_rw("head", &nfx::Recurrent::head)
         .def_rw("head_bias", &nfx::Recurrent::head_bias)
-        .def("batch", [](const nfx::Recurrent& net, int count, const std::string& set) {
-            return batch(net, kernels(set).recurrent, count, net.layers[0].in, 1);
-        }, "count"_a, "instruction_set"_a = "", nb::rv_policy::take_ownership);
+        .def(
+            "batch",
+            [](const nfx::Recurrent& net, int count, const std::string& set) {
+                return batch(net, kernels(set).recurrent, count, net.layers[0].in, 1);
+            },
+            "count"_a, "instruction_set"_a = "", nb::rv_policy::take_ownership);
 
     nb::class_<Batch>(m, "Batch", "Streams of one network.")
         .def("reset", &Batch::reset)
         .def_ro("allocations", &Batch::allocated, "C++ allocations made inside `process` so far: none.")
-        .def("process", &Batch::process, "x"_a, "y"_a, "(streams, in, n) float32 into (streams, out, n), without the GIL.");
+        .def("process", &Batch::process, "x"_a, "y"_a,
+             "(streams, in, n) float32 into (streams, out, n), without the GIL.");
 #if !defined(_WIN32)
     bind_loop(m);
 #endif

@@ -13,11 +13,27 @@ struct Conv {
     std::vector<float> bias;    // (out) or empty
 };
 
-enum class Act { tanh, tanh_fast, fasttanh, hardtanh, relu, leaky_relu, prelu, sigmoid, sigmoid_fast, silu, hardswish, leaky_hardtanh, softsign, linear };
+enum class Act {
+    tanh,
+    tanh_fast,
+    fasttanh,
+    hardtanh,
+    relu,
+    leaky_relu,
+    prelu,
+    sigmoid,
+    sigmoid_fast,
+    silu,
+    hardswish,
+    leaky_hardtanh,
+    softsign,
+    linear
+};
 
 struct Activation {
     Act kind = Act::linear;
-    std::vector<float> params;  // leaky_relu: slope; leaky_hardtanh: min, max, slope below, above; prelu: slope per channel
+    std::vector<float>
+        params;  // leaky_relu: slope; leaky_hardtanh: min, max, slope below, above; prelu: slope per channel
 };
 
 enum class Gating { none, gated, blended };
@@ -28,7 +44,17 @@ struct Film {
 };
 
 // Where a FiLM can stand in a layer, in the order of the file format.
-enum Site { conv_pre, conv_post, mixin_pre, mixin_post, activation_pre, activation_post, residual_post, head_post, sites };
+enum Site {
+    conv_pre,
+    conv_post,
+    mixin_pre,
+    mixin_post,
+    activation_pre,
+    activation_post,
+    residual_post,
+    head_post,
+    sites
+};
 
 struct Layer {
     Conv conv, mixin, residual, head;  // residual, head: out == 0 if absent
@@ -94,8 +120,8 @@ struct Recurrent {
 
 // Convolutions, activations and scalings one after another.
 struct Stage {
-    Conv conv;                         // out == 0 if this stage is none
-    std::vector<float> scale, shift;   // per channel, or empty
+    Conv conv;                        // out == 0 if this stage is none
+    std::vector<float> scale, shift;  // per channel, or empty
     Activation activation;
 };
 
@@ -115,7 +141,8 @@ struct Stream {
 };
 
 // A training window of a network: forward, then backward. Weights are one flat list, convolution by convolution in the
-// order rechannel, (conv, mixin, residual, head if any) of each layer, head, each its weight (out, in, taps) and then its bias.
+// order rechannel, (conv, mixin, residual, head if any) of each layer, head, each its weight (out, in, taps) and then
+// its bias.
 struct Tape {
     virtual ~Tape() = default;
     virtual size_t parameters() const = 0;
@@ -155,9 +182,10 @@ struct Decoder {
 };
 
 using MakeTracker = std::unique_ptr<Tracker> (*)(const Pitch&);
-using MakeDecoder = std::unique_ptr<Decoder> (*)(int hidden, int harmonics, int bands, const TimbreConstants&, const float* weights);
-using FilteredNoise = void (*)(const float* basis, const float* magnitudes, const float* white, int hops, int bands, int taps,
-                               int hop, float* tail, float* out);
+using MakeDecoder = std::unique_ptr<Decoder> (*)(int hidden, int harmonics, int bands, const TimbreConstants&,
+                                                 const float* weights);
+using FilteredNoise = void (*)(const float* basis, const float* magnitudes, const float* white, int hops, int bands,
+                               int taps, int hop, float* tail, float* out);
 using Harmonics = void (*)(const double* turns, const float* in, int hops, int hop, int count, float* out);
 
 struct Kernels {

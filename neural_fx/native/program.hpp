@@ -1,5 +1,5 @@
-// A board as a flat list of steps, for the native loop. The arithmetic is that of the Python classes `Ramp`, `Player` and
-// `Pedalboard`, operation by operation, so that a stream may move between the two at any block.
+// A board as a flat list of steps, for the native loop. The arithmetic is that of the Python classes `Ramp`, `Player`
+// and `Pedalboard`, operation by operation, so that a stream may move between the two at any block.
 #pragma once
 
 #include <algorithm>
@@ -61,7 +61,8 @@ public:
     size_t row_count() const { return rows; }
     size_t size() const { return length; }
     void put(size_t row, const float* from, int n) {
-        for (int t = std::max(0, n - int(length)); t < n; ++t) samples[row * length + (at + size_t(t)) % length] = from[t];
+        for (int t = std::max(0, n - int(length)); t < n; ++t)
+            samples[row * length + (at + size_t(t)) % length] = from[t];
     }
     void advance(int n) {
         if (length) at = (at + size_t(n)) % length;

@@ -16,12 +16,14 @@ struct Matrix {
 
     // From torch's (gates * hidden, columns) with each gate padded to `padded` rows.
     Matrix(const std::vector<float>& w, const std::vector<float>& b, int gates, int hidden, int padded, int columns)
-        : rows(gates * padded), columns(columns), weight(size_t(gates) * padded * columns), bias(size_t(gates) * padded) {
+        : rows(gates * padded), columns(columns), weight(size_t(gates) * padded * columns),
+          bias(size_t(gates) * padded) {
         for (int g = 0; g < gates; ++g)
             for (int h = 0; h < hidden; ++h) {
                 const int row = g * hidden + h;
                 bias.get()[g * padded + h] = b[row];
-                for (int c = 0; c < columns; ++c) weight.get()[size_t(c) * rows + g * padded + h] = w[size_t(row) * columns + c];
+                for (int c = 0; c < columns; ++c)
+                    weight.get()[size_t(c) * rows + g * padded + h] = w[size_t(row) * columns + c];
             }
     }
 
@@ -56,9 +58,10 @@ struct Matrix {
 };
 
 #if defined(__AVX512DQ__)
-// tanh and sigmoid as 32 polynomials, each for a quarter (sigmoid: a half) of a unit of |x| around its middle, through the
-// zeros of a Chebyshev polynomial; coefficients come from tables in registers. Recurrent networks wait for the result, and
-// it is there in two thirds of the time of a rational function. Degree 4: within 3e-7; degree 3: within 6e-6.
+// tanh and sigmoid as 32 polynomials, each for a quarter (sigmoid: a half) of a unit of |x| around its middle, through
+// the zeros of a Chebyshev polynomial; coefficients come from tables in registers. Recurrent networks wait for the
+// result, and it is there in two thirds of the time of a rational function. Degree 4: within 3e-7; degree 3: within
+// 6e-6.
 template <int DEGREE>
 class Pieces {
     static constexpr float TOP = 7.874f;  // where the last piece ends, all but a rounding
@@ -71,7 +74,8 @@ class Pieces {
     template <int BITS>
     [[gnu::always_inline]] static vec pieces(const Table& table, vec x) {
         constexpr float wide = 4.0f / (1 << BITS);
-        const __m512 a = _mm512_range_ps((__m512)x, _mm512_set1_ps(TOP * wide), 0b1010);  // |x|, or the top if that is less
+        const __m512 a =
+            _mm512_range_ps((__m512)x, _mm512_set1_ps(TOP * wide), 0b1010);  // |x|, or the top if that is less
         const __m512 which = _mm512_fmadd_ps(a, _mm512_set1_ps(4 / wide), _mm512_set1_ps(12582912.0f));  // + 1.5 * 2^23
         const vec d = (vec)_mm512_reduce_ps(a, BITS << 4);  // from the middle of the piece
         const auto c = [&](int j) {
@@ -82,7 +86,8 @@ class Pieces {
         vec high = c(3) * d + c(2);
         if constexpr (DEGREE == 4) high = c(4) * d2 + high;
         const __m512i sign = _mm512_set1_epi32(int(0x80000000u));
-        return (vec)_mm512_ternarylogic_epi32((__m512i)(high * d2 + low), (__m512i)x, sign, 0xf8);  // with the sign of x
+        return (vec)_mm512_ternarylogic_epi32((__m512i)(high * d2 + low), (__m512i)x, sign,
+                                              0xf8);  // with the sign of x
     }
 
 public:
@@ -246,8 +251,8 @@ private:
         }
     }
 
-    // The same with one vector to a gate, all of them in registers. Each sample waits for the one before, so what matters is
-    // how soon h is there: the last gate comes last, because it is needed last.
+    // The same with one vector to a gate, all of them in registers. Each sample waits for the one before, so what
+    // matters is how soon h is there: the last gate comes last, because it is needed last.
     template <int HIDDEN, class F>
     [[gnu::always_inline]] static void narrow_lstm_step(Layer& l, const F& f) {
         const float *w = l.ih.weight.get(), *bias = l.ih.bias.get(), *from = l.h();

@@ -122,8 +122,8 @@ inline void copy(Rows from, Rows to, int channels, int n) {
     for (int c = 0; c < channels; ++c) std::memcpy(to.row(c), from.row(c), padded(n) * sizeof(float));
 }
 
-// A modulation of a network's layers, on its way from one set of values to another over GRID samples: per stack (scale - 1,
-// shift) of what goes into each layer's activation, then the scale - 1 of what the head reads.
+// A modulation of a network's layers, on its way from one set of values to another over GRID samples: per stack (scale
+// - 1, shift) of what goes into each layer's activation, then the scale - 1 of what the head reads.
 struct Modulation {
     static constexpr int GRID = 64;  // as neural_fx/formats/knobbed.py
     const float *from = nullptr, *to = nullptr;

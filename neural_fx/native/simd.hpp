@@ -108,8 +108,8 @@ NFX_INLINE vec quick_tanh(vec x) {
 }
 NFX_INLINE vec quick_sigmoid(vec x) { return 0.5f + 0.5f * quick_tanh(0.5f * x); }
 
-// For those who ask for speed: tanh as a rational of degrees 7 and 6 on [-7.5, 7.5] (1.5e-6). ROUGH: with an estimate of
-// 14 bits instead of a division, where there is one; too rough for what goes round in a recurrent network.
+// For those who ask for speed: tanh as a rational of degrees 7 and 6 on [-7.5, 7.5] (1.5e-6). ROUGH: with an estimate
+// of 14 bits instead of a division, where there is one; too rough for what goes round in a recurrent network.
 template <bool ROUGH>
 NFX_INLINE vec faster_tanh(vec x) {
     x = clamp(x, 7.5f);

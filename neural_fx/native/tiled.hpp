@@ -2,9 +2,10 @@
 // products per cycle as vectors have. Each number goes in as two of them, its upper half and the rest, so four products
 // stand for one; together they keep 17 of float32's 24 bits, and the sums keep all.
 //
-// Channels lie side by side, time goes down: a row has the lanes of one vector, which are 16 channels of one sample, or 8 of
-// two, 4 of four, 2 of eight (other widths are padded with zeros). A dword with both halves of a number in each lane, a row
-// is a row of the left matrix; the weights, block by block on the diagonal if a row has several samples, are the right one.
+// Channels lie side by side, time goes down: a row has the lanes of one vector, which are 16 channels of one sample, or
+// 8 of two, 4 of four, 2 of eight (other widths are padded with zeros). A dword with both halves of a number in each
+// lane, a row is a row of the left matrix; the weights, block by block on the diagonal if a row has several samples,
+// are the right one.
 #pragma once
 
 #include <bit>
@@ -34,8 +35,8 @@ inline vec by_lane(const float* p, int channels, int lanes) {
 
 constexpr int TILE = 16 * W;  // floats
 
-// A convolution as matrices: for each tap (and for each row of the input that goes into one of the output) the upper halves
-// of the weights, then the rests.
+// A convolution as matrices: for each tap (and for each row of the input that goes into one of the output) the upper
+// halves of the weights, then the rests.
 struct Matrices {
     int taps = 0, dilation = 1, lanes_in = W, lanes_out = W;  // lanes of one sample
     nfx::Buffer tiles;
@@ -83,10 +84,11 @@ private:
     }
 };
 
-// y = start + m(x) for a tile of rows; x: the row of halves that goes with y's first; start_stride: 64 bytes, or 0 if every
-// row starts from the first. `meanwhile` is called after each product, with its number.
+// y = start + m(x) for a tile of rows; x: the row of halves that goes with y's first; start_stride: 64 bytes, or 0 if
+// every row starts from the first. `meanwhile` is called after each product, with its number.
 template <int TAPS = 0, class Meanwhile>
-NFX_INLINE void multiply_tile(const Matrices& m, const float* x, const float* start, long start_stride, float* y, Meanwhile meanwhile) {
+NFX_INLINE void multiply_tile(const Matrices& m, const float* x, const float* start, long start_stride, float* y,
+                              Meanwhile meanwhile) {
     const int phases = TAPS ? 1 : m.phases(), taps = TAPS ? TAPS : m.taps;
     const float* w = m.tiles.get();
     asm volatile("" ::: "memory");  // what the tiles will read is written
@@ -137,7 +139,8 @@ public:
     void advance(int n) {
         at += n;
         if (at + BLOCK <= history + room) return;
-        std::memmove(buffer.get(), buffer.get() + size_t(at - history) * lanes, size_t(history) * lanes * sizeof(float));
+        std::memmove(buffer.get(), buffer.get() + size_t(at - history) * lanes,
+                     size_t(history) * lanes * sizeof(float));
         at = history;
     }
 };
@@ -185,8 +188,8 @@ class TiledArrays {
     static int lanes_of(int channels) { return std::max(2, int(std::bit_ceil(unsigned(channels)))); }
 
 public:
-    // Whether these kernels run it, and faster than vectors do: no gates, no FiLM, no heads of single layers, at most 16
-    // channels, and 48 products or more for each output of the first layer.
+    // Whether these kernels run it, and faster than vectors do: no gates, no FiLM, no heads of single layers, at most
+    // 16 channels, and 48 products or more for each output of the first layer.
     static bool run(const nfx::WaveNet& net) {
         if (net.in != 1 || !net.condition.empty()) return false;
         if (net.arrays[0].layers[0].conv.in * net.arrays[0].layers[0].conv.taps < 48) return false;
@@ -194,13 +197,14 @@ public:
         for (const auto& a : net.arrays) {
             const int channels = a.rechannel.out, lanes = lanes_of(channels);
             const bool final = &a == &net.arrays.back();
-            if (lanes > before || a.rechannel.taps != 1 || a.head.in != channels || (a.head.taps != 1 && !final)) return false;
+            if (lanes > before || a.rechannel.taps != 1 || a.head.in != channels || (a.head.taps != 1 && !final))
+                return false;
             if (!final && a.head.out != (&a + 1)->head.in) return false;
             before = lanes;
             for (const auto& l : a.layers)
-                if (l.activation.kind != a.layers[0].activation.kind || l.gating != nfx::Gating::none || !l.films.empty() ||
-                    l.head.out || l.conv.out != channels || l.conv.in != channels || l.mixin.in != 1 || l.mixin.taps != 1 ||
-                    l.residual.taps != 1)
+                if (l.activation.kind != a.layers[0].activation.kind || l.gating != nfx::Gating::none ||
+                    !l.films.empty() || l.head.out || l.conv.out != channels || l.conv.in != channels ||
+                    l.mixin.in != 1 || l.mixin.taps != 1 || l.residual.taps != 1)
                     return false;
         }
         return true;
@@ -208,8 +212,8 @@ public:
 
     // The description must outlive this. knobbed: `fold` and modulations will come.
     TiledArrays(const nfx::WaveNet& net, bool knobbed) {
-        // Rows that are read and written together begin at different places of a page: processors take an address that ends
-        // like one just written for the same.
+        // Rows that are read and written together begin at different places of a page: processors take an address that
+        // ends like one just written for the same.
         constexpr size_t page = 1024, rows = BLOCK * W + 4 * TILE;
         room = nfx::Buffer(5 * (rows + page));
         size_t place = 0;
@@ -217,13 +221,15 @@ public:
             *part = room.get() + place;
             place += rows + page / 3 / W * W;
         }
-        std::vector<float> lacking;  // by channel: the biases of the residuals so far, which are left out of what layers read
+        std::vector<float>
+            lacking;  // by channel: the biases of the residuals so far, which are left out of what layers read
         for (const auto& a : net.arrays) {
             Array made{&a, a.rechannel.out, lanes_of(a.rechannel.out), {}, {}, {}, true};
             const int lanes = made.lanes;
             if (arrays.empty()) {
                 store(first_weight, by_lane(a.rechannel.weight.data(), made.channels, lanes));
-                if (!a.rechannel.bias.empty()) store(first_bias, by_lane(a.rechannel.bias.data(), made.channels, lanes));
+                if (!a.rechannel.bias.empty())
+                    store(first_bias, by_lane(a.rechannel.bias.data(), made.channels, lanes));
             } else {
                 made.rechannel = Matrices(reading(a.rechannel, lacking), arrays.back().lanes, lanes);
                 made.head = Matrices(arrays.back().spec->head, arrays.back().lanes, lanes);
@@ -244,7 +250,8 @@ public:
         }
     }
 
-    // Samples at a time: 128 rows of the first array. Twice as many, and what lies between arrays leaves the nearest cache.
+    // Samples at a time: 128 rows of the first array. Twice as many, and what lies between arrays leaves the nearest
+    // cache.
     int step() const { return std::min(BLOCK, 128 * W / arrays[0].lanes); }
 
     void reset() {
@@ -282,8 +289,8 @@ public:
                 some = std::min(n - t, 64 * W / a.lanes);
                 with_function(a.layers[0].spec->activation.kind, [&](auto function) {
                     using F = typename decltype(function)::type;
-                    const Part part{x + t * a.lanes, sum + t * a.lanes, condition + t * a.lanes,
-                                    last + t * a.lanes, rows_of(a, some), final};
+                    const Part part{x + t * a.lanes,    sum + t * a.lanes, condition + t * a.lanes,
+                                    last + t * a.lanes, rows_of(a, some),  final};
                     if (now.moving)
                         moving_layers<F>(a, part, now);
                     else if (!a.three || !(std::is_same_v<F, Plain<vtanh>> || std::is_same_v<F, Plain<fast_tanh>>))
@@ -317,7 +324,8 @@ private:
         for (int o = 0; o < c.out; ++o) {
             double sum = c.bias[o];
             for (int i = 0; i < c.in; ++i)
-                for (int k = 0; k < c.taps; ++k) sum += double(c.weight[(size_t(o) * c.in + i) * c.taps + k]) * lacking[i];
+                for (int k = 0; k < c.taps; ++k)
+                    sum += double(c.weight[(size_t(o) * c.in + i) * c.taps + k]) * lacking[i];
             c.bias[o] = float(sum);
         }
         return c;
@@ -359,10 +367,10 @@ private:
         bool final;  // nobody reads what the last layer gives
     };
 
-    // All layers of an array, a tile at a time. While the matrix units work at some tiles, the vector units work at others:
-    // of each tile the convolution, the activation, the residual and what the next layer reads of it come in turn, and each
-    // turn, one step of four tiles is done. Tiles come in the order of time, layer by layer, so none waits for a later one.
-    // TAPS: of every layer, or 0 for any number; TWO: there are two tiles.
+    // All layers of an array, a tile at a time. While the matrix units work at some tiles, the vector units work at
+    // others: of each tile the convolution, the activation, the residual and what the next layer reads of it come in
+    // turn, and each turn, one step of four tiles is done. Tiles come in the order of time, layer by layer, so none
+    // waits for a later one. TAPS: of every layer, or 0 for any number; TWO: there are two tiles.
     template <class F, int TAPS, bool TWO>
     void layers(Array& a, const Part& part) {
         const int tiles = TWO ? 2 : (part.rows + 15) / 16, count = int(a.layers.size());
@@ -370,7 +378,9 @@ private:
         struct Place {
             int layer = 0, tile = 0;
         };
-        const auto go = [tiles](Place& p) { if (++p.tile == tiles) p.tile = 0, ++p.layer; };
+        const auto go = [tiles](Place& p) {
+            if (++p.tile == tiles) p.tile = 0, ++p.layer;
+        };
 
         const auto give = [&](int j, int g) NFX_BODY {  // tile g of layer j's output, to where the next layer reads it
             float* to = (j + 1 < count ? a.layers[j + 1].input.now() : part.last) + g * TILE;
@@ -423,9 +433,7 @@ private:
             };
             // The rows beside a residual, and those beside a convolution.
             constexpr int few = TWO ? 8 : 4;
-            const auto some = [&](int product) NFX_BODY {
-                activate(product * few / 2, (product + 1) * few / 2);
-            };
+            const auto some = [&](int product) NFX_BODY { activate(product * few / 2, (product + 1) * few / 2); };
             const int products = 2 * (TAPS ? TAPS : convolved.layer < count ? a.layers[convolved.layer].conv.taps : 1);
             const int share = (16 - few + products - 1) / products;
             const auto others = [&](int product) NFX_BODY {

@@ -18,7 +18,7 @@ namespace NFX_ARCH {
 
 class Tracker : public nfx::Tracker {
     nfx::Pitch at;
-    nfx::Buffer x, r;          // the window without its mean, then silence; autocorrelation
+    nfx::Buffer x, r;               // the window without its mean, then silence; autocorrelation
     std::vector<double> energy, n;  // running sums of squares; normalised square difference
     std::vector<double> pitch{0.0}, cost{0.0};
     double held;
@@ -63,8 +63,8 @@ class Tracker : public nfx::Tracker {
 
 public:
     explicit Tracker(const nfx::Pitch& settings)
-        : at(settings), x(size_t(at.window) + size_t(padded_lags()) + 4 * W), r(size_t(padded_lags())), energy(size_t(at.window)),
-          n(size_t(at.lags) + 2), held(std::log2(220.0)) {}
+        : at(settings), x(size_t(at.window) + size_t(padded_lags()) + 4 * W), r(size_t(padded_lags())),
+          energy(size_t(at.window)), n(size_t(at.lags) + 2), held(std::log2(220.0)) {}
 
     void process(const float* half, int count, double* f0, double* confidence, double* lags, double* clear) override {
         std::vector<std::pair<double, int>> best;
@@ -73,7 +73,8 @@ public:
             normalise(half + size_t(k) * at.hop);
             best.clear();
             for (int i = at.first; i <= at.lags; ++i)
-                if (n[i] >= n[i - 1] && n[i] > n[i + 1] && n[i] > 0.2) best.push_back({at.bias * std::log2(double(i)) - n[i], i});
+                if (n[i] >= n[i - 1] && n[i] > n[i + 1] && n[i] > 0.2)
+                    best.push_back({at.bias * std::log2(double(i)) - n[i], i});
             const int found = std::min(int(best.size()), at.candidates);
             std::stable_sort(best.begin(), best.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
             octaves.clear(), sure.clear();
@@ -105,8 +106,8 @@ private:
         if (still > 0.9 * high && std::abs(distant / times - exact) < 0.03 * exact) exact = distant / times;
     }
     // The likeliest path through the candidates so far.
-    void follow(const std::vector<double>& octaves, const std::vector<double>& sure, std::vector<double>& costs, double& f0,
-                double& confidence) {
+    void follow(const std::vector<double>& octaves, const std::vector<double>& sure, std::vector<double>& costs,
+                double& f0, double& confidence) {
         if (octaves.empty()) {
             for (double& c : cost) c *= at.memory;
             f0 = std::exp2(held), confidence = 0;
@@ -149,7 +150,8 @@ class Dense {
                     a[r] += p * v, b[r] += q * v;
                 }
             }
-            for (int r = 0; r < R; ++r) store(y + size_t(r) * y_stride + o, a[r]), store(y + size_t(r) * y_stride + o + W, b[r]);
+            for (int r = 0; r < R; ++r)
+                store(y + size_t(r) * y_stride + o, a[r]), store(y + size_t(r) * y_stride + o + W, b[r]);
         }
     }
 
@@ -194,7 +196,8 @@ class Decoder : public nfx::Decoder {
         Dense second;
         Norm after_second;
         Mlp(const float*& from, int in, int hidden)
-            : first(from, hidden, in), after_first(from, hidden), second(from, hidden, hidden), after_second(from, hidden) {}
+            : first(from, hidden, in), after_first(from, hidden), second(from, hidden, hidden),
+              after_second(from, hidden) {}
     };
 
     int hidden, harmonics, bands, wide;
@@ -220,14 +223,16 @@ class Decoder : public nfx::Decoder {
     }
     static float a_weight(float hz) {
         const float s = hz * hz, low = 20.6f * 20.6f, high = 12194.0f * 12194.0f;
-        const float g = high * s / ((s + low) * std::sqrt((s + 107.7f * 107.7f) * (s + 737.9f * 737.9f))) * s / (s + high) * 1.2589254f;
+        const float g = high * s / ((s + low) * std::sqrt((s + 107.7f * 107.7f) * (s + 737.9f * 737.9f))) * s /
+                        (s + high) * 1.2589254f;
         return g * g;
     }
     void frame(const float* r, float hz, float sure, float loud, float* tones, float* noise) const {
         const float ratio = std::exp(with.ratio * std::tanh(r[0]));
         float sum = 0, power = 0, hiss = 0;
         for (int k = 0; k < harmonics; ++k) {
-            const float heard = std::clamp((with.fade_high - hz * float(k + 1)) / (with.fade_high - with.fade_low), 0.0f, 1.0f);
+            const float heard =
+                std::clamp((with.fade_high - hz * float(k + 1)) / (with.fade_high - with.fade_low), 0.0f, 1.0f);
             tones[k] = heard > 0 ? exp_sigmoid(r[1 + k]) * heard : 0.0f;
             sum += tones[k];
         }
@@ -240,7 +245,8 @@ class Decoder : public nfx::Decoder {
             noise[m] = exp_sigmoid(r[1 + harmonics + m]);
             hiss += noise[m] * noise[m] * with.band_weights[size_t(m)];
         }
-        const float gain = ratio * std::sqrt(std::pow(10.0f, loud / 10) / (0.5f * power + with.noise_power * hiss / float(bands) + 1e-9f));
+        const float gain = ratio * std::sqrt(std::pow(10.0f, loud / 10) /
+                                             (0.5f * power + with.noise_power * hiss / float(bands) + 1e-9f));
         const float gate = std::clamp((sure - with.gate_low) / (with.gate_high - with.gate_low), 0.0f, 1.0f);
         for (int k = 0; k < harmonics; ++k) tones[k] *= gain * gate;
         for (int m = 0; m < bands; ++m) noise[m] *= gain;
@@ -254,14 +260,16 @@ public:
           pitch(from, 2, hidden), loudness(from, 1, hidden), gates_in(from, 3 * hidden, 2 * hidden),
           gates_own(from, 3 * hidden, hidden), out(from, 3 * hidden, hidden), head(from, 1 + harmonics + bands, hidden),
           a(size_t(ROWS) * wide), b(size_t(ROWS) * wide), z(size_t(ROWS) * gates_in.width()),
-          own(size_t(ROWS) * gates_own.width()), raw(size_t(ROWS) * head.width()), features(size_t(ROWS) * 3 * hidden) {}
+          own(size_t(ROWS) * gates_own.width()), raw(size_t(ROWS) * head.width()), features(size_t(ROWS) * 3 * hidden) {
+    }
 
     // inputs: (voices, frames, 3) Hz, confidence, dB. state: (voices, hidden).
     void decode(const float* inputs, int voices, int frames, float* state, float* tones, float* noise) override {
         for (int from = 0; from < voices; from += ROWS) {
             const int rows = std::min(ROWS, voices - from);
             const size_t at = size_t(from) * frames;
-            some(inputs + at * 3, rows, frames, state + size_t(from) * hidden, tones + at * harmonics, noise + at * bands);
+            some(inputs + at * 3, rows, frames, state + size_t(from) * hidden, tones + at * harmonics,
+                 noise + at * bands);
         }
     }
 
@@ -272,14 +280,16 @@ private:
         for (int t = 0; t < frames; ++t) {
             for (int r = 0; r < rows; ++r) {
                 const float* in = inputs + (size_t(r) * frames + t) * 3;
-                scaled[3 * r] = std::log2(in[0] / 261.6256f) / 2, scaled[3 * r + 1] = in[1], scaled[3 * r + 2] = (in[2] + 35) / 20;
+                scaled[3 * r] = std::log2(in[0] / 261.6256f) / 2, scaled[3 * r + 1] = in[1],
+                           scaled[3 * r + 2] = (in[2] + 35) / 20;
             }
             mlp(pitch, scaled, 3, features.data() + hidden, f, rows);
             mlp(loudness, scaled + 2, 3, features.data() + 2 * hidden, f, rows);
             gates_in.run(features.data() + hidden, f, z.data(), gates_in.width(), rows);
             gates_own.run(state, hidden, own.data(), gates_own.width(), rows);
             for (int r = 0; r < rows; ++r) {
-                const float *x = z.data() + size_t(r) * gates_in.width(), *h = own.data() + size_t(r) * gates_own.width();
+                const float *x = z.data() + size_t(r) * gates_in.width(),
+                            *h = own.data() + size_t(r) * gates_own.width();
                 float* s = state + size_t(r) * hidden;
                 for (int i = 0; i < hidden; ++i) {
                     const float reset = 0.5f + 0.5f * std::tanh(0.5f * (x[i] + h[i]));
@@ -294,7 +304,8 @@ private:
             for (int r = 0; r < rows; ++r) {
                 const float* in = inputs + (size_t(r) * frames + t) * 3;
                 const size_t at = size_t(r) * frames + t;
-                frame(raw.data() + size_t(r) * head.width(), in[0], in[1], in[2], tones + at * harmonics, noise + at * bands);
+                frame(raw.data() + size_t(r) * head.width(), in[0], in[1], in[2], tones + at * harmonics,
+                      noise + at * bands);
             }
         }
     }
@@ -304,8 +315,8 @@ private:
 
 // basis: (bands, taps), from magnitudes to the windowed filter. magnitudes: (hops, bands). white: (hops, hop), hop a
 // multiple of 16. tail: (taps), what earlier hops still add. out: (hops, hop).
-inline void filtered_noise(const float* basis, const float* magnitudes, const float* white, int hops, int bands, int taps, int hop,
-                           float* tail, float* out) {
+inline void filtered_noise(const float* basis, const float* magnitudes, const float* white, int hops, int bands,
+                           int taps, int hop, float* tail, float* out) {
     std::vector<float> filter(size_t(taps) + W), sum(size_t(hop + taps) + W);
     std::copy(tail, tail + taps, sum.begin());
     for (int h = 0; h < hops; ++h) {

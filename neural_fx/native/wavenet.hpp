@@ -108,7 +108,8 @@ NFX_INLINE void each_of(const vec (&sum)[O][T], F f) {
 inline void conv(const Packed& c, Rows in, Rows out, int n, const Rows* add = nullptr, Rows other = {}) {
     if (add)
         conv_to(c, in, other, n, [out, &add = *add](const auto& sum, int g, int t0) NFX_BODY {
-            each_of(sum, [&](int o, int t, vec v) NFX_BODY { store(out.row(g + o) + t0 + t, v + load(add.row(g + o) + t0 + t)); });
+            each_of(sum, [&](int o, int t, vec v)
+                             NFX_BODY { store(out.row(g + o) + t0 + t, v + load(add.row(g + o) + t0 + t)); });
         });
     else
         conv_to(c, in, other, n, [out](const auto& sum, int g, int t0) NFX_BODY {
@@ -166,7 +167,7 @@ class WaveNetStream final : public nfx::Stream {
         int width, channels;
     };
 
-    nfx::WaveNet net;  // activations are read from here
+    nfx::WaveNet net;                    // activations are read from here
     std::unique_ptr<TiledArrays> tiled;  // runs the arrays, if they are of its kind; then their layers are not here
     std::vector<Array> arrays;
     std::vector<Post> post;
@@ -259,8 +260,7 @@ public:
                 std::fill(row + m, row + padded(m), 0.0f);
             }
             block(m);
-            for (int c = 0; c < outputs; ++c)
-                std::memcpy(out + c * out_stride + start, head.row(c), m * sizeof(float));
+            for (int c = 0; c < outputs; ++c) std::memcpy(out + c * out_stride + start, head.row(c), m * sizeof(float));
         }
     }
 
@@ -330,10 +330,8 @@ private:
         const Rows now = l.input.now();
         if (l.plain && !m.moving) {
             const auto& act = l.spec->activation;
-            if (act.kind == nfx::Act::tanh)
-                return plain_layer(l, c, next, sum, n, Plain<vtanh>(act, vec{}));
-            if (act.kind == nfx::Act::tanh_fast)
-                return plain_layer(l, c, next, sum, n, Plain<fast_tanh>(act, vec{}));
+            if (act.kind == nfx::Act::tanh) return plain_layer(l, c, next, sum, n, Plain<vtanh>(act, vec{}));
+            if (act.kind == nfx::Act::tanh_fast) return plain_layer(l, c, next, sum, n, Plain<fast_tanh>(act, vec{}));
             return plain_layer(l, c, next, sum, n, LeakyReLU(act, vec{}));
         }
         conv(m.moving ? l.unmodulated : l.conv, now, z, n, nullptr, c);

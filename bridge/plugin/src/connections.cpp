@@ -19,7 +19,9 @@ std::shared_ptr<Connections> Connections::shared() {
     return found;
 }
 
-Connections::Connections() { thread = std::thread([this] { loop(); }); }
+Connections::Connections() {
+    thread = std::thread([this] { loop(); });
+}
 
 Connections::~Connections() {
     ending.store(true);

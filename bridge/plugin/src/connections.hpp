@@ -15,7 +15,7 @@ namespace nfx {
 class Peer;
 
 class Connections {
-  public:
+public:
     // The one of this process; it ends with the last instance that holds it.
     static std::shared_ptr<Connections> shared();
     ~Connections();
@@ -25,7 +25,7 @@ class Connections {
     // Look at the links at once. Not for the audio thread, but that of an offline bounce.
     void wake() { bell.ring(); }
 
-  private:
+private:
     Connections();
     void loop();
 

@@ -10,12 +10,12 @@ using namespace std::chrono_literals;
 namespace {
 
 constexpr double kSwitchSeconds = 0.01;
-constexpr auto kGenerous = 10000ms;  // what a bounce waits for a worker that has been there
-constexpr auto kWelcome = 3000ms;    // the most that starting waits for a worker to make a stream
+constexpr auto kGenerous = 10000ms;      // what a bounce waits for a worker that has been there
+constexpr auto kWelcome = 3000ms;        // the most that starting waits for a worker to make a stream
 constexpr auto kPatienceTried = 1000ms;  // waiting longer in vain is not repeated until the worker says something
-constexpr double kPause = 0.5;       // seconds without a call after which the host's clock is set anew
-constexpr double kForget = 1.0;      // seconds in which a lead is forgotten
-constexpr double kRunaway = 0.25;    // seconds that no host is ahead that plays to people
+constexpr double kPause = 0.5;           // seconds without a call after which the host's clock is set anew
+constexpr double kForget = 1.0;          // seconds in which a lead is forgotten
+constexpr double kRunaway = 0.25;        // seconds that no host is ahead that plays to people
 
 float gain(float db) { return db == 0 ? 1.0f : std::pow(10.0f, db / 20); }
 float finite(float x) { return std::isfinite(x) ? x : 0.0f; }
@@ -60,8 +60,10 @@ void Engine::wish(const std::string& address, const std::string& token, const st
     }
     link->was_up.store(false);
     ++link->wish_number;
-    if (first) connections->add(link);
-    else connections->wake();
+    if (first)
+        connections->add(link);
+    else
+        connections->wake();
 }
 
 Wish Engine::wished() const {
@@ -200,8 +202,10 @@ void Engine::run(const float* const* in, float* const* out, std::uint32_t frames
         std::uint32_t got = take(begin - way + at, wanted, missing);
         if (!got && !missing) missing = wanted;
         if (!got && await(begin - way + at)) continue;
-        if (got) play(out, at, begin + at, got, true);
-        else play(out, at, begin + at, missing, false);
+        if (got)
+            play(out, at, begin + at, got, true);
+        else
+            play(out, at, begin + at, missing, false);
         at += got ? got : missing;
     }
 }
@@ -243,9 +247,8 @@ bool Engine::await(std::int64_t first) {
     bool there;
     {
         std::unique_lock<std::mutex> lock(link->mutex);
-        there = link->changed.wait_for(lock, limit, [&] {
-            return link->from_worker.available() > 0 || patience() == 0ms;
-        });
+        there =
+            link->changed.wait_for(lock, limit, [&] { return link->from_worker.available() > 0 || patience() == 0ms; });
     }
     link->somebody_waits.store(false);
     waited += std::chrono::duration<double>(Clock::now() - began).count();
@@ -253,7 +256,8 @@ bool Engine::await(std::int64_t first) {
     return link->from_worker.available() > 0;
 }
 
-// The macros that are turned in a piece of the host's block: where it said at which frame, there; else at its beginning.
+// The macros that are turned in a piece of the host's block: where it said at which frame, there; else at its
+// beginning.
 std::uint32_t Engine::turned_in(std::uint32_t start, std::uint32_t frames, Happening* happenings) {
     std::uint32_t found = 0;
     bool timed[kMacros] = {};
@@ -345,8 +349,7 @@ std::uint32_t Engine::take(std::int64_t first, std::uint32_t frames, std::uint32
 
 void Engine::store_dry(const float* const* in, std::uint32_t frames) {
     for (int c = 0; c < inputs; ++c)
-        for (std::uint32_t i = 0; i < frames; ++i)
-            delay[c][std::size_t(position + i) & (kDelay - 1)] = in[c][i];
+        for (std::uint32_t i = 0; i < frames; ++i) delay[c][std::size_t(position + i) & (kDelay - 1)] = in[c][i];
 }
 
 float Engine::dry(int channel, std::int64_t at) const {

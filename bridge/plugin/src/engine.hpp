@@ -36,7 +36,7 @@ class Glide {
     float now = 0, goal = 0, step = 0;
     std::uint32_t left = 0;
 
-  public:
+public:
     void jump(float to) { now = goal = to, left = 0; }
     void aim(float to, std::uint32_t frames) {
         if (to != goal) goal = to, left = frames, step = (to - now) / float(frames);
@@ -49,7 +49,7 @@ class Glide {
 };
 
 class Engine {
-  public:
+public:
     Engine(int inputs, int outputs);
     ~Engine();
 
@@ -90,7 +90,7 @@ class Engine {
     std::uint32_t dropouts() const { return dropped.load(); }
     std::atomic<float> peak_in{0}, peak_out{0};
 
-  private:
+private:
     static constexpr std::uint32_t kPiece = 2048, kMostTurns = 256;
     static constexpr std::uint32_t kDelay = 1 << 19;  // frames of dry signal that are kept
 

@@ -72,15 +72,15 @@ struct Link {
     std::atomic<std::int64_t> last_run{0};  // Clock ticks
     std::array<std::atomic<float>, kMacros> macro{};
     std::array<std::atomic<bool>, kMacros> touched{};
-    // Of the worker's boards that fit, from 1; 0: the one wished for. The session's own number was for another list, and
-    // its board is named in the wish.
+    // Of the worker's boards that fit, from 1; 0: the one wished for. The session's own number was for another list,
+    // and its board is named in the wish.
     std::atomic<std::uint32_t> choice{0}, session_choice{0};
 
     // The connection's.
     std::atomic<Phase> phase{Phase::idle};
-    std::atomic<bool> was_up{false};     // since the wish last changed
-    std::atomic<bool> fresh{false};      // up, and nothing was played yet
-    std::atomic<bool> answers{false};    // up, and heard from lately
+    std::atomic<bool> was_up{false};   // since the wish last changed
+    std::atomic<bool> fresh{false};    // up, and nothing was played yet
+    std::atomic<bool> answers{false};  // up, and heard from lately
     std::atomic<std::uint32_t> latency{0};
     std::atomic<float> round_trip_ms{0};
     std::atomic<std::uint32_t> connections{0};

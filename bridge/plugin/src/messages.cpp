@@ -32,9 +32,14 @@ constexpr double kMostLatency = 1 << 20;
 }  // namespace
 
 std::string hello_json(const Wish& wish) {
-    json hello = {{"version", 1},          {"board", wish.board},       {"sample_rate", wish.rate},
-                  {"channels", wish.channels}, {"block", kMostFrames}, {"token", wish.token},
-                  {"text", wish.text.size() > kMostText ? "" : wish.text}, {"notes", wish.notes}};
+    json hello = {{"version", 1},
+                  {"board", wish.board},
+                  {"sample_rate", wish.rate},
+                  {"channels", wish.channels},
+                  {"block", kMostFrames},
+                  {"token", wish.token},
+                  {"text", wish.text.size() > kMostText ? "" : wish.text},
+                  {"notes", wish.notes}};
     const auto written = [&hello] { return hello.dump(-1, ' ', true, json::error_handler_t::replace); };
     const std::string whole = written();
     if (whole.size() <= kMostJson) return whole;

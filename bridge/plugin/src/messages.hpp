@@ -24,7 +24,8 @@ struct Header {
 
 using Bytes = std::vector<std::uint8_t>;
 
-template <class T> void append(Bytes& to, T value) {
+template <class T>
+void append(Bytes& to, T value) {
     const auto* from = reinterpret_cast<const std::uint8_t*>(&value);
     to.insert(to.end(), from, from + sizeof value);
 }
@@ -32,7 +33,8 @@ inline void append(Bytes& to, const void* from, std::size_t count) {
     const auto* bytes = static_cast<const std::uint8_t*>(from);
     to.insert(to.end(), bytes, bytes + count);
 }
-template <class T> T read(const std::uint8_t* from) {
+template <class T>
+T read(const std::uint8_t* from) {
     T value;
     std::memcpy(&value, from, sizeof value);
     return value;

@@ -12,7 +12,6 @@
 #include <ws2tcpip.h>
 #else
 #include <arpa/inet.h>
-#include <cerrno>
 #include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -20,6 +19,7 @@
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#include <cerrno>
 #endif
 
 #include <cstdint>
@@ -43,7 +43,10 @@ inline bool make_non_blocking(Handle h) {
     return ::ioctlsocket(h, FIONBIO, &on) == 0;
 }
 struct Library {
-    Library() { WSADATA data; ::WSAStartup(MAKEWORD(2, 2), &data); }
+    Library() {
+        WSADATA data;
+        ::WSAStartup(MAKEWORD(2, 2), &data);
+    }
     ~Library() { ::WSACleanup(); }
 };
 #else
@@ -87,7 +90,7 @@ inline Address resolve(const std::string& host, const std::string& port, bool nu
 class Socket {
     Handle handle = kNone;
 
-  public:
+public:
     Socket() = default;
     explicit Socket(Handle h) : handle(h) {}
     Socket(const Socket&) = delete;
@@ -133,7 +136,7 @@ class Socket {
 class Bell {
     Socket socket;
 
-  public:
+public:
     Bell() : socket(::socket(AF_INET, SOCK_DGRAM, 0)) {
         sockaddr_in self{};
         self.sin_family = AF_INET;
@@ -151,7 +154,8 @@ class Bell {
     }
     void hush() {
         std::uint8_t bytes[64];
-        while (socket.open() && socket.receive(bytes, sizeof bytes) > 0) {}
+        while (socket.open() && socket.receive(bytes, sizeof bytes) > 0) {
+        }
     }
 };
 

@@ -51,8 +51,9 @@ inline void describe(std::uint32_t index, const Welcome& welcome, DISTRHO_NAMESP
         case kOutputGain: return set("Output Gain", "output_gain", -24, 24, 0, "dB");
         case kBoardNumber:  // of those that the worker has; 0: the one that the session or the settings name
             return set("Board", "board", 0, kMostBoards, 0, "", kParameterIsAutomatable | kParameterIsInteger);
-        case kLatency: return set("Latency Budget", "latency_budget", 64, 16384, 1024, "frames",
-                                  kParameterIsAutomatable | kParameterIsInteger);
+        case kLatency:
+            return set("Latency Budget", "latency_budget", 64, 16384, 1024, "frames",
+                       kParameterIsAutomatable | kParameterIsInteger);
         case kWaiting: {
             set("Wait For Worker", "waiting", 0, 2, 0, "", kParameterIsAutomatable | kParameterIsInteger);
             auto* values = new ParameterEnumerationValue[3];

@@ -9,12 +9,12 @@ using messages::append;
 
 namespace {
 
-constexpr auto kSettle = 5ms;       // a session sets address, board and text one after the other
+constexpr auto kSettle = 5ms;  // a session sets address, board and text one after the other
 constexpr auto kDialLimit = 1s, kGreetLimit = 15s;
 constexpr auto kRetry = 250ms, kRefusedRetry = 1000ms;
-constexpr auto kHung = 10s;         // without the answer to a block
-constexpr auto kQuiet = 1s;         // nothing heard for this long: a PING asks whether the worker is there
-constexpr auto kSilent = 2s;        // without an answer to the PING: not connected, as far as anybody is told
+constexpr auto kHung = 10s;   // without the answer to a block
+constexpr auto kQuiet = 1s;   // nothing heard for this long: a PING asks whether the worker is there
+constexpr auto kSilent = 2s;  // without an answer to the PING: not connected, as far as anybody is told
 constexpr std::size_t kMostUnsent = 1 << 21;
 
 }  // namespace
@@ -273,7 +273,8 @@ bool Peer::next_block(Clock::time_point now) {
 }
 
 void Peer::pump(Clock::time_point now) {
-    while (state == State::up && out.size() - out_done < kMostUnsent && next_block(now)) {}
+    while (state == State::up && out.size() - out_done < kMostUnsent && next_block(now)) {
+    }
     if (state != State::up) return;
     if (!sent.empty() && now - sent.front().when > kHung) return lose(now, false);
     check_presence(now);
@@ -313,8 +314,10 @@ void Peer::step(Clock::time_point now) {
     if (state == State::off && now >= next_try) dial(now);
     if (state == State::resolving && resolution.wait_for(0s) == std::future_status::ready) {
         address = resolution.get();
-        if (address.known()) dial(now);
-        else lose(now, true);
+        if (address.known())
+            dial(now);
+        else
+            lose(now, true);
     }
     if (state == State::dialing) finish_dialing(now);
     if (state == State::greeting || state == State::up) hear(now);

@@ -13,7 +13,7 @@
 namespace nfx {
 
 class Peer {
-  public:
+public:
     explicit Peer(std::shared_ptr<Link> link) : link(std::move(link)) {}
 
     const std::shared_ptr<Link> link;
@@ -24,7 +24,7 @@ class Peer {
     bool streams(Clock::time_point now) const;
     void say_goodbye();
 
-  private:
+private:
     enum class State { off, resolving, dialing, greeting, up };
     struct Sent {
         std::uint64_t sequence;

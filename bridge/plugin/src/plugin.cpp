@@ -16,7 +16,7 @@ class NeuralPlugin : public Plugin {
     std::string worker = nfx::setting("worker", "127.0.0.1:9010");
     std::string board = nfx::setting("board"), token = nfx::setting("token"), text;
 
-  public:
+public:
     NeuralPlugin() : Plugin(nfx::kParameterCount, 0, nfx::kStateCount) {
         if (!isDummyInstance()) {
             engine.wish(worker, token, board, text);
@@ -38,7 +38,7 @@ class NeuralPlugin : public Plugin {
     }
     void bounces(bool offline) { engine.knobs.host.store(offline ? nfx::Host::bounces : nfx::Host::live); }
 
-  protected:
+protected:
     const char* getLabel() const override { return NFX_LABEL; }
     const char* getDescription() const override { return "Neural captures and instruments, played by a worker."; }
     const char* getMaker() const override { return "Neural FX"; }
@@ -87,7 +87,8 @@ class NeuralPlugin : public Plugin {
     // ---- state: where the worker is and which board it plays, so that a project opens elsewhere
     void initState(uint32_t index, State& state) override {
         static const char* const kKeys[nfx::kStateCount] = {"worker", "token", "board", "text", "turned", "number"};
-        static const char* const kLabels[nfx::kStateCount] = {"Worker", "Token", "Board", "Board text", "Turned", "Board number"};
+        static const char* const kLabels[nfx::kStateCount] = {"Worker",     "Token",  "Board",
+                                                              "Board text", "Turned", "Board number"};
         state.key = kKeys[index];
         state.label = kLabels[index];
         state.hints = index == nfx::kWorker || index == nfx::kToken || index == nfx::kBoard ? kStateIsHostWritable : 0;
@@ -106,11 +107,16 @@ class NeuralPlugin : public Plugin {
     void setState(const char* key, const char* value) override {
         if (!std::strcmp(key, "turned")) return engine.turn_again(value);
         if (!std::strcmp(key, "number")) return engine.session_chose(uint32_t(std::atoi(value)));
-        if (!std::strcmp(key, "worker")) worker = value;
-        else if (!std::strcmp(key, "token")) token = value;
-        else if (!std::strcmp(key, "board")) board = value;
-        else if (!std::strcmp(key, "text")) text = value;
-        else return;
+        if (!std::strcmp(key, "worker"))
+            worker = value;
+        else if (!std::strcmp(key, "token"))
+            token = value;
+        else if (!std::strcmp(key, "board"))
+            board = value;
+        else if (!std::strcmp(key, "text"))
+            text = value;
+        else
+            return;
         if (!isDummyInstance()) engine.wish(worker, token, board, text);
     }
 
@@ -143,8 +149,8 @@ class NeuralPlugin : public Plugin {
         setLatency(engine.latency());
     }
     static constexpr uint32_t kMostNotes = 512;
-    // A VST3 host sees MIDI controllers as parameters, and Ardour begins by setting all of them to zero: the volume, and
-    // the bend to its lowest. Nobody turns this many at the same sample.
+    // A VST3 host sees MIDI controllers as parameters, and Ardour begins by setting all of them to zero: the volume,
+    // and the bend to its lowest. Nobody turns this many at the same sample.
     static constexpr uint32_t kDump = 64;
     static bool is_control(const MidiEvent& event) { return (event.data[0] & 0xf0) >= 0xb0; }
     static uint32_t controls(const MidiEvent* events, uint32_t count) {
@@ -164,7 +170,9 @@ class NeuralPlugin : public Plugin {
 
 // Called by the wrappers of VST3 and CLAP; see CMakeLists.txt. Macros go from 0 to 1, as the host's values do.
 static NeuralPlugin& ours(void* plugin) { return *static_cast<NeuralPlugin*>(static_cast<Plugin*>(plugin)); }
-bool hostTurns(void* plugin, uint32_t index, int32_t frame, double value) { return ours(plugin).turns(index, frame, value); }
+bool hostTurns(void* plugin, uint32_t index, int32_t frame, double value) {
+    return ours(plugin).turns(index, frame, value);
+}
 bool hostShows(void* plugin, uint32_t index, double value, char* text, uint32_t size) {
     return ours(plugin).shows(index, value, text, size);
 }

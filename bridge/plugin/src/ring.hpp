@@ -15,7 +15,7 @@ class Ring {
     std::atomic<std::uint64_t> written{0}, released{0};
     std::uint64_t writing = 0, reading = 0;  // each belongs to its own thread
 
-  public:
+public:
     // Every page is touched here, so that none has to be found while audio runs.
     explicit Ring(std::size_t power_of_two) : size(power_of_two), bytes(new std::uint8_t[power_of_two]()) {}
 

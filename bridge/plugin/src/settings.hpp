@@ -1,4 +1,5 @@
-// What a new instance starts with: NEURAL_FX_WORKER, _BOARD and _TOKEN, or the file that `neural-fx plugin connect` writes.
+// What a new instance starts with: NEURAL_FX_WORKER, _BOARD and _TOKEN, or the file that `neural-fx plugin connect`
+// writes.
 #pragma once
 
 #include <cctype>

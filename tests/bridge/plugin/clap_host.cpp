@@ -1,6 +1,6 @@
 // The smallest CLAP host: plays raw float samples, interleaved stereo, from standard input through a plugin.
-//   clap_host FILE.clap PLUGIN-ID RATE FRAME:PARAMETER:VALUE BLOCK... < in > out; blocks of these sizes in turn, a parameter
-//   that is turned at a frame; on standard error: latency, number of parameters, and how the value reads.
+//   clap_host FILE.clap PLUGIN-ID RATE FRAME:PARAMETER:VALUE BLOCK... < in > out; blocks of these sizes in turn, a
+//   parameter that is turned at a frame; on standard error: latency, number of parameters, and how the value reads.
 #ifdef _WIN32
 #include <fcntl.h>
 #include <io.h>
@@ -27,7 +27,7 @@ static const void* extension(const clap_host*, const char* id) {
     return std::strcmp(id, CLAP_EXT_LATENCY) ? nullptr : &latency_changes;
 }
 static clap_event_param_value_t turned{};  // the one event of a block, if its header has a size
-struct Render {  // clap/ext/render.h, which the framework does not bring
+struct Render {                            // clap/ext/render.h, which the framework does not bring
     bool(CLAP_ABI* has_hard_realtime_requirement)(const clap_plugin_t*);
     bool(CLAP_ABI* set)(const clap_plugin_t*, int32_t mode);
 };

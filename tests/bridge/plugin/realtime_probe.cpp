@@ -73,8 +73,9 @@ int main(int, char** arguments) {
         std::sort(times.begin(), times.end());
         return times[std::size_t(share * double(times.size() - 1))];
     };
-    std::printf("{\"blocks\": %d, \"allocations\": %ld, \"waits\": %ld, \"p50_us\": %.2f, \"p99_us\": %.2f, "
-                "\"p99_9_us\": %.2f, \"cpu_p99_9_us\": %.2f, \"dropouts\": %u, \"connected\": %d}\n",
-                blocks, allocations, waited, at(wall, 0.5), at(wall, 0.99), at(wall, 0.999), at(cpu, 0.999),
-                engine.dropouts(), int(engine.connected()));
+    std::printf(
+        "{\"blocks\": %d, \"allocations\": %ld, \"waits\": %ld, \"p50_us\": %.2f, \"p99_us\": %.2f, "
+        "\"p99_9_us\": %.2f, \"cpu_p99_9_us\": %.2f, \"dropouts\": %u, \"connected\": %d}\n",
+        blocks, allocations, waited, at(wall, 0.5), at(wall, 0.99), at(wall, 0.999), at(cpu, 0.999), engine.dropouts(),
+        int(engine.connected()));
 }
