@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 
 from instruments.base import PLAYING, VOICES, Family, Instrument, Touch, note_hz
 from instruments.families import InstrumentFamily
+from neural_fx.engines import cpu
 from neural_fx.parameters import Parameter, Ramp
 from neural_fx.timbre.analysis import HOP, RATE
+from neural_fx.timbre.compiled import CompiledNotes
 from neural_fx.timbre.files import Habits, Timbre
 from neural_fx.timbre.library import TIMBRES, chosen, timbre_card
 from neural_fx.timbre.synthesizer import BREATH, BRIGHTNESS, MORPH, REVERB, Rooms, Score, Synthesizer
@@ -34,6 +36,10 @@ _VIBRATO_BEGINS, _VIBRATO_FULL = 0.3, 0.9  # seconds into a note
 _SLOWEST, _SLOWEST_RELEASE = 0.12, 150.0  # attack in s, release in dB/s: rooms in recordings make both slower
 _LEAST_VIBRATO = 6.0  # cents, for timbres whose recordings have none
 _FADE = 96  # samples in which a stolen voice fades out
+_PLAYING = {
+    "confidence": _CLEAR, "silent_db": _SILENT_DB, "vibrato_begins": _VIBRATO_BEGINS, "vibrato_full": _VIBRATO_FULL,
+    "slowest_attack": _SLOWEST, "slowest_release": _SLOWEST_RELEASE, "least_vibrato": _LEAST_VIBRATO, "fade": _FADE,
+}  # fmt: skip
 
 
 class DDSP(Instrument):
@@ -76,7 +82,7 @@ class DDSP(Instrument):
         self.timbres, self.sources = chosen(timbre, morph_to)
 
     def open_family(self) -> Family:
-        return _Voices(self)
+        return _CompiledVoices(self) if cpu.available() else _Voices(self)
 
     @property
     def sound(self) -> str:
@@ -84,6 +90,36 @@ class DDSP(Instrument):
 
     def __repr__(self) -> str:
         return self.described(f"instruments.DDSP {' to '.join(t.name for t in self.timbres)!r}")
+
+
+class _CompiledVoices:
+    """Voices of one instrument in the compiled kernels."""
+
+    sample_rate = float(RATE)
+
+    def __init__(self, instrument: DDSP) -> None:
+        self.instrument = instrument
+        self.notes = CompiledNotes(instrument.timbres, VOICES, _PLAYING, instrument._values)
+        self.sounding = self.notes.sounding
+        self.level = self.notes.level
+
+    def start(self, voice: int, touch: Touch) -> None:
+        self.notes.start(voice, _touched(touch), touch.held)
+
+    def change(self, voice: int, touch: Touch) -> None:
+        self.notes.change(voice, _touched(touch), touch.held)
+
+    def render(self, count: int) -> Audio:
+        return self.notes.render(count, self.instrument._values)
+
+
+def _touched(touch: Touch) -> tuple[float, ...]:
+    """Return what the kernels' voices take of a touch, in their order."""
+    given = touch.controls.get
+    return (
+        touch.pitch, touch.velocity, touch.pressure, given(1, 0.0), given(2, touch.velocity), given(7, 1.0),
+        given(11, 1.0), given(74, 0.5),
+    )  # fmt: skip
 
 
 @dataclass

@@ -10,13 +10,14 @@
 namespace NFX_ARCH {
 
 // A complex FFT of a fixed power-of-two size, on separate real and imaginary parts.
-class Fft {
+template <typename Real>
+class BasicFft {
     int size;
     std::vector<int> order;
-    std::vector<float> cosine, sine;
+    std::vector<Real> cosine, sine;
 
 public:
-    explicit Fft(int size) : size(size), order(size), cosine(size / 2), sine(size / 2) {
+    explicit BasicFft(int size) : size(size), order(size), cosine(size / 2), sine(size / 2) {
         for (int i = 1, j = 0; i < size; ++i) {
             int bit = size >> 1;
             for (; j & bit; bit >>= 1) j ^= bit;
@@ -24,27 +25,29 @@ public:
         }
         for (int i = 0; i < size / 2; ++i) {
             const double angle = -2 * 3.14159265358979323846 * i / size;
-            cosine[i] = float(std::cos(angle));
-            sine[i] = float(std::sin(angle));
+            cosine[i] = Real(std::cos(angle));
+            sine[i] = Real(std::sin(angle));
         }
     }
     // In place; sign +1 forward, -1 backward (without the division by the size).
-    void run(float* re, float* im, float sign) const {
+    void run(Real* re, Real* im, Real sign) const {
         for (int i = 0; i < size; ++i)
             if (i < order[i]) std::swap(re[i], re[order[i]]), std::swap(im[i], im[order[i]]);
         for (int half = 1; half < size; half *= 2) {
             const int step = size / (2 * half);
             for (int start = 0; start < size; start += 2 * half)
                 for (int k = 0; k < half; ++k) {
-                    const float c = cosine[k * step], s = sign * sine[k * step];
-                    float *ar = re + start + k, *ai = im + start + k, *br = ar + half, *bi = ai + half;
-                    const float tr = *br * c - *bi * s, ti = *br * s + *bi * c;
+                    const Real c = cosine[k * step], s = sign * sine[k * step];
+                    Real *ar = re + start + k, *ai = im + start + k, *br = ar + half, *bi = ai + half;
+                    const Real tr = *br * c - *bi * s, ti = *br * s + *bi * c;
                     *br = *ar - tr, *bi = *ai - ti;
                     *ar += tr, *ai += ti;
                 }
         }
     }
 };
+
+using Fft = BasicFft<float>;
 
 // A filter with one input and one output.
 class LongFir {

@@ -6,9 +6,12 @@
 #include "gradient.hpp"
 #include "harmonic.hpp"
 #include "knobbed.hpp"
+#include "notes.hpp"
 #include "recurrent.hpp"
 #include "sequential.hpp"
 #include "timbre.hpp"
+#include "transfer.hpp"
+#include "voices.hpp"
 #include "wavenet.hpp"
 
 // Tells the compiler that a vector register is used, so that a measurement is not optimised away.
@@ -42,6 +45,18 @@ static std::unique_ptr<nfx::Decoder> decoder(int hidden, int harmonics, int band
                                              const float* weights) {
     return std::make_unique<Decoder>(hidden, harmonics, bands, with, weights);
 }
+static std::unique_ptr<nfx::Transfer> transfer(const nfx::VoiceSettings& settings,
+                                               const std::vector<nfx::VoiceModel>& models,
+                                               const nfx::AnalysisSettings& analysis, const nfx::FitSettings& fit,
+                                               const nfx::PlayingHabits& first, const nfx::PlayingHabits& second,
+                                               const nfx::TransferKnobs& knobs) {
+    return std::make_unique<Transfer>(settings, models, analysis, fit, first, second, knobs);
+}
+static std::unique_ptr<nfx::Notes> notes(const nfx::VoiceSettings& settings, const std::vector<nfx::VoiceModel>& models,
+                                         const nfx::NoteSettings& playing, const nfx::PlayingHabits& first,
+                                         const nfx::PlayingHabits& second, const nfx::NoteKnobs& knobs) {
+    return std::make_unique<Notes>(settings, playing, models, first, second, knobs);
+}
 static double fma_peak() {
     constexpr int chains = W == 16 ? 24 : 12;  // enough to hide the latency, few enough for the registers
     vec acc[chains];
@@ -61,6 +76,18 @@ static double fma_peak() {
     return 2e-9 * W * chains * rounds / spent.count();
 }
 extern const nfx::Kernels kernels;
-const nfx::Kernels kernels{NFX_STRING(NFX_ARCH), &wavenet,           &knobbed, &sequential, &recurrent,      &tape,
-                           &harmonics,           &harmonics_adjoint, &tracker, &decoder,    &filtered_noise, &fma_peak};
+const nfx::Kernels kernels{NFX_STRING(NFX_ARCH),
+                           &wavenet,
+                           &knobbed,
+                           &sequential,
+                           &recurrent,
+                           &tape,
+                           &harmonics,
+                           &harmonics_adjoint,
+                           &tracker,
+                           &decoder,
+                           &filtered_noise,
+                           &transfer,
+                           &notes,
+                           &fma_peak};
 }  // namespace NFX_ARCH

@@ -188,6 +188,22 @@ using FilteredNoise = void (*)(const float* basis, const float* magnitudes, cons
                                int taps, int hop, float* tail, float* out);
 using Harmonics = void (*)(const double* turns, const float* in, int hops, int hop, int count, float* out);
 
+struct Transfer;
+struct Notes;
+struct VoiceModel;
+struct VoiceSettings;
+struct AnalysisSettings;
+struct FitSettings;
+struct NoteSettings;
+struct PlayingHabits;
+struct TransferKnobs;
+struct NoteKnobs;
+using MakeTransfer = std::unique_ptr<Transfer> (*)(const VoiceSettings&, const std::vector<VoiceModel>&,
+                                                   const AnalysisSettings&, const FitSettings&, const PlayingHabits&,
+                                                   const PlayingHabits&, const TransferKnobs&);
+using MakeNotes = std::unique_ptr<Notes> (*)(const VoiceSettings&, const std::vector<VoiceModel>&, const NoteSettings&,
+                                             const PlayingHabits&, const PlayingHabits&, const NoteKnobs&);
+
 struct Kernels {
     const char* name;
     MakeWaveNet wavenet;
@@ -199,6 +215,8 @@ struct Kernels {
     MakeTracker tracker;
     MakeDecoder decoder;
     FilteredNoise filtered_noise;
+    MakeTransfer transfer;
+    MakeNotes notes;
     double (*fma_peak)();  // GFLOP/s of independent fused multiply-adds on one core, for about 20 ms
 };
 

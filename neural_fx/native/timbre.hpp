@@ -22,6 +22,9 @@ class Tracker : public nfx::Tracker {
     std::vector<double> energy, n;  // running sums of squares; normalised square difference
     std::vector<double> pitch{0.0}, cost{0.0};
     double held;
+    // Of one frame: scores and lags of the best candidates, their octaves, how clear they are, and what they cost.
+    std::vector<std::pair<double, int>> best;
+    std::vector<double> octaves, sure, costs;
 
     int padded_lags() const { return (at.lags + 2 + 4 * W - 1) / (4 * W) * 4 * W; }
 
@@ -64,35 +67,47 @@ class Tracker : public nfx::Tracker {
 public:
     explicit Tracker(const nfx::Pitch& settings)
         : at(settings), x(size_t(at.window) + size_t(padded_lags()) + 4 * W), r(size_t(padded_lags())),
-          energy(size_t(at.window)), n(size_t(at.lags) + 2), held(std::log2(220.0)) {}
+          energy(size_t(at.window)), n(size_t(at.lags) + 2), held(std::log2(220.0)) {
+        best.reserve(size_t(at.candidates));
+        for (auto* list : {&pitch, &cost, &octaves, &sure, &costs}) list->reserve(size_t(at.candidates));
+    }
 
     void process(const float* half, int count, double* f0, double* confidence, double* lags, double* clear) override {
-        std::vector<std::pair<double, int>> best;
-        std::vector<double> octaves, sure, costs;
         for (int k = 0; k < count; ++k) {
             normalise(half + size_t(k) * at.hop);
             best.clear();
             for (int i = at.first; i <= at.lags; ++i)
-                if (n[i] >= n[i - 1] && n[i] > n[i + 1] && n[i] > 0.2)
-                    best.push_back({at.bias * std::log2(double(i)) - n[i], i});
-            const int found = std::min(int(best.size()), at.candidates);
-            std::stable_sort(best.begin(), best.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
-            octaves.clear(), sure.clear();
+                if (n[i] >= n[i - 1] && n[i] > n[i + 1] && n[i] > 0.2) keep(at.bias * std::log2(double(i)) - n[i], i);
+            const int found = int(best.size());
+            octaves.clear();
+            sure.clear();
             for (int c = 0; c < at.candidates; ++c) {
                 double exact = 0, high = 0;
                 if (c < found) {
                     summit(best[c].second, exact, high);
                     refine(exact, high);
                     high = std::min(high, 1.0);
-                    octaves.push_back(std::log2(at.rate / exact)), sure.push_back(high);
+                    octaves.push_back(std::log2(at.rate / exact));
+                    sure.push_back(high);
                 }
-                lags[size_t(k) * at.candidates + c] = exact, clear[size_t(k) * at.candidates + c] = high;
+                lags[size_t(k) * at.candidates + c] = exact;
+                clear[size_t(k) * at.candidates + c] = high;
             }
-            follow(octaves, sure, costs, f0[k], confidence[k]);
+            follow(f0[k], confidence[k]);
         }
     }
 
 private:
+    // Keep a candidate if it is among the best, which are in order. Of equals, the first stays before the others.
+    void keep(double score, int lag) {
+        if (int(best.size()) == at.candidates) {
+            if (!(score < best.back().first)) return;
+            best.pop_back();
+        }
+        auto place = best.end();
+        while (place != best.begin() && score < std::prev(place)->first) --place;
+        best.insert(place, {score, lag});
+    }
     // A peak a few periods on has the same error in samples, so a fraction of it per period.
     void refine(double& exact, double high) const {
         const int times = std::clamp(int((at.lags - 2) / std::max(exact, 1.0)), 1, 4);
@@ -106,8 +121,7 @@ private:
         if (still > 0.9 * high && std::abs(distant / times - exact) < 0.03 * exact) exact = distant / times;
     }
     // The likeliest path through the candidates so far.
-    void follow(const std::vector<double>& octaves, const std::vector<double>& sure, std::vector<double>& costs,
-                double& f0, double& confidence) {
+    void follow(double& f0, double& confidence) {
         if (octaves.empty()) {
             for (double& c : cost) c *= at.memory;
             f0 = std::exp2(held), confidence = 0;
@@ -313,6 +327,15 @@ private:
 
 // ---- noise -------------------------------------------------------------------------------------------------------
 
+// From magnitudes to the taps of a filter. basis: (bands, taps). filter: (taps).
+inline void noise_filter(const float* basis, const float* magnitudes, int bands, int taps, float* filter) {
+    std::fill(filter, filter + taps, 0.0f);
+    for (int m = 0; m < bands; ++m) {
+        const float level = magnitudes[m];
+        for (int t = 0; t < taps; ++t) filter[t] += level * basis[size_t(m) * taps + t];
+    }
+}
+
 // basis: (bands, taps), from magnitudes to the windowed filter. magnitudes: (hops, bands). white: (hops, hop), hop a
 // multiple of 16. tail: (taps), what earlier hops still add. out: (hops, hop).
 inline void filtered_noise(const float* basis, const float* magnitudes, const float* white, int hops, int bands,
@@ -320,11 +343,7 @@ inline void filtered_noise(const float* basis, const float* magnitudes, const fl
     std::vector<float> filter(size_t(taps) + W), sum(size_t(hop + taps) + W);
     std::copy(tail, tail + taps, sum.begin());
     for (int h = 0; h < hops; ++h) {
-        std::fill(filter.begin(), filter.end(), 0.0f);
-        for (int m = 0; m < bands; ++m) {
-            const float level = magnitudes[size_t(h) * bands + m];
-            for (int t = 0; t < taps; ++t) filter[t] += level * basis[size_t(m) * taps + t];
-        }
+        noise_filter(basis, magnitudes + size_t(h) * bands, bands, taps, filter.data());
         std::fill(sum.begin() + taps, sum.end(), 0.0f);
         const float* x = white + size_t(h) * hop;
         for (int i = 0; i < hop; ++i) {

@@ -52,6 +52,10 @@ _FIRST_LAG = int(RATE / 2 / HIGHEST_HZ)
 _CANDIDATES = 6
 _OCTAVE_BIAS = 0.08  # how much clearer a peak must be than the one an octave above
 _JUMP, _JUMP_CAP, _MEMORY = 0.3, 0.5, 0.95
+PITCH_SETTINGS = (
+    _PITCH_WINDOW, HOP // 2, _FIRST_LAG, _LAGS, _CANDIDATES, RATE / 2, _OCTAVE_BIAS, _JUMP, _JUMP_CAP, _MEMORY,
+)  # fmt: skip
+"""What the compiled tracker takes."""
 
 
 @dataclass(frozen=True)
@@ -84,8 +88,8 @@ def a_weight(hz: Array) -> Array:
     return np.asarray(np.square(gain * 1.2589254))
 
 
-_HANN = np.hanning(WINDOW + 1)[:-1]
-_POWER = a_weight(np.fft.rfftfreq(WINDOW, 1 / RATE)) * 2 / (WINDOW * np.sum(_HANN**2))
+HANN = np.hanning(WINDOW + 1)[:-1]
+POWER = a_weight(np.fft.rfftfreq(WINDOW, 1 / RATE)) * 2 / (WINDOW * np.sum(HANN**2))
 
 
 def _lowpass() -> Array:
@@ -94,7 +98,7 @@ def _lowpass() -> Array:
     return np.asarray(taps / taps.sum())
 
 
-_FILTER = _lowpass()
+LOWPASS = _lowpass()
 
 
 class Analyzer:
@@ -123,7 +127,7 @@ class Analyzer:
         windows = sliding_window_view(samples, WINDOW)[: count * HOP : HOP]
         loudness = _loudness(windows)
         used = samples[: (count - 1) * HOP + WINDOW]
-        half = np.convolve(used, _FILTER, "valid")[::2]
+        half = np.convolve(used, LOWPASS, "valid")[::2]
         f0, confidence, peaks = self._tracker.process(half, count)
         return f0, np.where(loudness > SILENCE_DB + 15, confidence, 0.0), loudness, peaks
 
@@ -168,8 +172,8 @@ def analyze(audio: Array, sample_rate: float, method: str = "offline") -> Analys
 
 def _loudness(windows: Array) -> Array:
     """Compute the loudness of windows: (frames, WINDOW) to (frames,) in dB."""
-    spectra = np.fft.rfft(windows * _HANN, axis=1)
-    power = (spectra.real**2 + spectra.imag**2) @ _POWER
+    spectra = np.fft.rfft(windows * HANN, axis=1)
+    power = (spectra.real**2 + spectra.imag**2) @ POWER
     return np.asarray(10 * np.log10(np.maximum(power, 10 ** (SILENCE_DB / 10))))
 
 
@@ -272,9 +276,7 @@ class _CompiledTracker:
     """The same as `_peaks` and `_Tracker`, in the compiled kernels."""
 
     def __init__(self) -> None:
-        self._native = cpu.core.Tracker(
-            _PITCH_WINDOW, HOP // 2, _FIRST_LAG, _LAGS, _CANDIDATES, RATE / 2, _OCTAVE_BIAS, _JUMP, _JUMP_CAP, _MEMORY
-        )
+        self._native = cpu.core.Tracker(*PITCH_SETTINGS)
 
     def process(self, half: Array, count: int) -> tuple[Array, Array, _Peaks]:
         f0, confidence = np.empty(count), np.empty(count)

@@ -96,7 +96,7 @@ class Decoder:
         self.shape = shape
         self.w = {name: np.asarray(weights[name], np.float32) for name in weight_shapes(shape)}
         self._recurrent = np.ascontiguousarray(self.w["gru.weight_hh_l0"].T)
-        self._native: Any = self._compiled() if cpu.available() else None
+        self.compiled: Any = self._compile() if cpu.available() else None
 
     def __reduce__(self) -> tuple[type[Decoder], tuple[Shape, dict[str, Array]]]:
         """Copy and pickle the weights only. The compiled network is built from them again."""
@@ -106,7 +106,7 @@ class Decoder:
         """Return the same decoder for another thread."""
         return Decoder(self.shape, self.w)
 
-    def _compiled(self) -> Any:
+    def _compile(self) -> Any:
         flat = np.concatenate([self.w[name].ravel() for name in _kernel_order()])
         weights = a_weight(np.linspace(0, RATE / 2, BANDS)).tolist()
         return cpu.core.Decoder(
@@ -130,7 +130,7 @@ class Decoder:
         Returns:
             The frames, and the next state.
         """
-        if self._native is not None:
+        if self.compiled is not None:
             return self._run(np.stack((f0_hz, confidence, loudness_db), -1).astype(np.float32), state)
         hz = np.asarray(f0_hz, np.float32)
         sure = np.asarray(confidence, np.float32)
@@ -147,7 +147,7 @@ class Decoder:
         state = np.array(state, np.float32, order="C")
         tones = np.empty((*inputs.shape[:2], self.shape.harmonics), np.float32)
         noise = np.empty((*inputs.shape[:2], BANDS), np.float32)
-        self._native.decode(inputs, state, tones, noise)
+        self.compiled.decode(inputs, state, tones, noise)
         return Frames(tones, noise), state
 
     def _frames(self, raw: Array, hz: Array, sure: Array, loud: Array) -> Frames:

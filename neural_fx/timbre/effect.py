@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from neural_fx.engines import cpu
 from neural_fx.parameters import Parameter, Ramp
 from neural_fx.processor import Audio, Processor, Spec
 from neural_fx.resampling import StreamResampler, round_trip_latency
 from neural_fx.timbre.analysis import CONFIDENT, HOP, RATE, WINDOW, Analysis, Analyzer
+from neural_fx.timbre.compiled import KNOB_FRAMES, CompiledTransfer
 from neural_fx.timbre.files import Habits, Timbre
 from neural_fx.timbre.library import chosen
 from neural_fx.timbre.synthesizer import BREATH, BRIGHTNESS, MORPH, REVERB, Rooms, Score, Synthesizer
 
 FRAME_RATE = RATE / HOP
-_FRAME_SMOOTHING = 12  # frames that the change of a knob takes
 _REST, _EVIDENCE = 10, 50  # frames without and with a pitch that are needed before the octave may change
 _SLACK = 0.3  # octaves by which the mean pitch may lie outside a register
+_AUDIBLE_DB = -70.0  # loudness from which a frame counts
+FIT = {"audible_db": _AUDIBLE_DB, "slack_octaves": _SLACK, "rest": _REST, "evidence": _EVIDENCE}
+"""Settings of `Fit`, for the compiled kernels."""
 _KNOBS = ("octave", "pitch_correct", "loudness_db", "brightness", "vibrato", "breath", "morph", "adjust")
 
 PARAMETERS = (
@@ -96,15 +101,14 @@ class TimbreTransfer(Processor):
         if spec.sample_rate != RATE:
             self._into = StreamResampler(spec.sample_rate, RATE, 1)
             self._back = StreamResampler(RATE, spec.sample_rate, 1)
-        self._analyzer = Analyzer()
-        self._player = _Player(self.timbres, {name: self._values[name] for name in _KNOBS})
-        self._rooms = Rooms(self.timbres, self._values["reverb"], self._values["morph"])
+        open_voice = CompiledTransfer if cpu.available() else _Voice
+        self._voice = open_voice(self.timbres, self._values, FIT)
         self._mix = Ramp(self._values["mix"], int(spec.sample_rate * 0.02))
         self._dry = np.zeros((spec.channels, 0), np.float32)
 
     def process_block(self, block: Audio) -> Audio:
         mono = block.mean(0, dtype=np.float32)[None]
-        wet = self._wet((self._into.process(mono) if self._into else mono)[0])[None]
+        wet = self._voice.process((self._into.process(mono) if self._into else mono)[0], self._values)[None]
         if self._back:
             wet = self._back.process(wet)
         self._dry = np.concatenate((self._dry, block), 1)
@@ -116,15 +120,24 @@ class TimbreTransfer(Processor):
             return wet[:, :count].repeat(len(dry), 0)
         return np.asarray(dry + mix * (wet[:, :count] - dry), np.float32)
 
-    def _wet(self, audio: NDArray[np.float32]) -> NDArray[np.float32]:
+    def __repr__(self) -> str:
+        return self.described(f"neural_fx.TimbreTransfer {' to '.join(t.name for t in self.timbres)!r}")
+
+
+class _Voice:
+    """The same as `CompiledTransfer`, in numpy, for installations without the compiled kernels."""
+
+    def __init__(self, timbres: tuple[Timbre, ...], knobs: Mapping[str, float], fit: Mapping[str, float]) -> None:
+        self._analyzer = Analyzer()
+        self._player = _Player(timbres, {name: knobs[name] for name in _KNOBS})
+        self._rooms = Rooms(timbres, knobs["reverb"], knobs["morph"])
+
+    def process(self, audio: NDArray[np.float32], knobs: Mapping[str, float]) -> NDArray[np.float32]:
         heard = self._analyzer.process(audio)
         if not len(heard.f0_hz):
             return np.zeros(0, np.float32)
-        direct = self._player.process(heard, self._values)
-        return self._rooms.process(direct, self._values["reverb"], self._values["morph"])
-
-    def __repr__(self) -> str:
-        return self.described(f"neural_fx.TimbreTransfer {' to '.join(t.name for t in self.timbres)!r}")
+        direct = self._player.process(heard, knobs)
+        return self._rooms.process(direct, knobs["reverb"], knobs["morph"])
 
 
 class _Player:
@@ -133,12 +146,12 @@ class _Player:
     def __init__(self, timbres: tuple[Timbre, ...], values: dict[str, float]) -> None:
         self.timbres = timbres
         self.synthesizer = Synthesizer(timbres)
-        self.ramps = {name: Ramp(value, _FRAME_SMOOTHING) for name, value in values.items()}
+        self.ramps = {name: Ramp(value, KNOB_FRAMES) for name, value in values.items()}
         self.course = _Course()
         self.fit = Fit()
         self.begun = False
 
-    def process(self, heard: Analysis, values: dict[str, float]) -> NDArray[np.float32]:
+    def process(self, heard: Analysis, values: Mapping[str, float]) -> NDArray[np.float32]:
         """Play frames with the knobs at `values`: (hops * HOP,) audio."""
         frames = len(heard.f0_hz)
         knobs = {}
@@ -220,7 +233,7 @@ class Fit:
         low, high = np.log2(habits.low_hz / 440), np.log2(habits.high_hz / 440)
         rows = np.stack((np.log2(heard.f0_hz / 440.0), heard.confidence, heard.loudness_db), 1).tolist()
         for k, (pitch, sure, loud) in enumerate(rows):
-            if sure >= CONFIDENT and loud > -70:
+            if sure >= CONFIDENT and loud > _AUDIBLE_DB:
                 if self.weight == 0:
                     self.pitch = pitch
                 self.weight = min(self.weight + 1, 5 * FRAME_RATE)

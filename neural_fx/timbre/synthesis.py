@@ -31,7 +31,10 @@ def _basis() -> Array:
     return np.ascontiguousarray(taps * np.hanning(TAPS + 1)[:-1], np.float32)
 
 
-_BASIS = _basis()
+BASIS = _basis()
+"""From magnitudes to the taps of the noise filter: (BANDS, TAPS)."""
+BAND_KILOHERTZ = np.linspace(0.1, 24, BANDS, dtype=np.float32)
+"""Frequencies of the bands, by which `brightness` tilts them."""
 _SIZE = 512  # holds a hop convolved with the filter
 _BAND_WEIGHTS = a_weight(np.linspace(0, RATE / 2, BANDS)).astype(np.float32)
 NOISE_POWER = 1 / 3
@@ -145,10 +148,10 @@ def filtered_noise(magnitudes: Array, white: Array, tail: Array) -> tuple[NDArra
         white = np.ascontiguousarray(white, np.float32)
         tail = np.array(tail, np.float32, order="C")
         audio = np.empty((voices, hops, HOP), np.float32)
-        cpu.core.filtered_noise(_BASIS, magnitudes, white, tail, audio)
+        cpu.core.filtered_noise(BASIS, magnitudes, white, tail, audio)
         return audio.reshape(voices, -1), tail
     out[:, :TAPS] = tail
-    spectra = np.fft.rfft(white, _SIZE, axis=-1) * np.fft.rfft(magnitudes @ _BASIS, _SIZE, axis=-1)
+    spectra = np.fft.rfft(white, _SIZE, axis=-1) * np.fft.rfft(magnitudes @ BASIS, _SIZE, axis=-1)
     responses = np.fft.irfft(spectra, _SIZE, axis=-1)[..., : HOP + TAPS]
     for k in range(hops):
         out[:, k * HOP : (k + 1) * HOP + TAPS] += responses[:, k]

@@ -15,7 +15,7 @@ from neural_fx.timbre import synthesis
 from neural_fx.timbre.analysis import HOP, RATE, a_weight
 from neural_fx.timbre.decoder import Frames
 from neural_fx.timbre.files import Timbre
-from neural_fx.timbre.synthesis import BANDS, TAPS
+from neural_fx.timbre.synthesis import BAND_KILOHERTZ, TAPS
 
 Array = NDArray[Any]
 
@@ -148,8 +148,7 @@ def _shaped(frames: Frames, score: Score) -> Frames:
         tones = tones * 10 ** (tilt * np.log2(numbers))
         after = np.sum(np.square(tones) * weights, -1, keepdims=True)
         tones = tones * np.sqrt((before + 1e-12) / (after + 1e-12))
-        bands = np.linspace(0.1, 24, BANDS, dtype=np.float32)  # around 1 kHz
-        noise = noise * 10 ** (tilt * np.log2(bands))
+        noise = noise * 10 ** (tilt * np.log2(BAND_KILOHERTZ))
     return Frames((tones * gain).astype(np.float32), (noise * gain).astype(np.float32))
 
 
