@@ -14,8 +14,7 @@ class Glide {
     int left = 0;
 
 public:
-    Glide(double start, int steps)
-        : target(start), value(start), rounded(float(start)), length(std::max(1, steps)) {}
+    Glide(double start, int steps) : target(start), value(start), rounded(float(start)), length(std::max(1, steps)) {}
 
     // Begin to move from the current value.
     void aim(double goal) {
@@ -25,7 +24,8 @@ public:
         step = (target - value) / length;
     }
     bool moves() const { return left > 0; }
-    // The value after one more step. It is computed from the end and not summed up, so that block sizes make no difference.
+    // The value after one more step. It is computed from the end and not summed up, so that block sizes make no
+    // difference.
     float next() {
         if (left > 0) {
             --left;

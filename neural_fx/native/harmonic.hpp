@@ -37,26 +37,46 @@ inline vec way(int at, int hop) {
     return load(x);
 }
 
+// COUNT vectors of samples of a hop. Several at once, because each rotation waits for the one before.
+template <int COUNT>
+inline void harmonics_part(const double* turns, const float* from, const float* to, int at, int hop, int count,
+                           float* out) {
+    vec c[COUNT], s[COUNT], zc[COUNT], zs[COUNT], t[COUNT], sum[COUNT];
+    for (int j = 0; j < COUNT; ++j) {
+        point(turns + at + j * W, std::min(W, hop - at - j * W), c[j], s[j]);
+        zc[j] = c[j];
+        zs[j] = s[j];
+        t[j] = way(at + j * W, hop);
+        sum[j] = vec{};
+    }
+    for (int k = 0; k < count; ++k) {
+        const float begin = from[k];
+        const float change = to[k] - from[k];
+        for (int j = 0; j < COUNT; ++j) {
+            sum[j] += (begin + change * t[j]) * zs[j];
+            const vec next = zc[j] * c[j] - zs[j] * s[j];
+            zs[j] = zc[j] * s[j] + zs[j] * c[j];
+            zc[j] = next;
+        }
+    }
+    for (int j = 0; j < COUNT; ++j) {
+        alignas(64) float y[W];
+        store(y, sum[j]);
+        std::copy_n(y, std::min(W, hop - at - j * W), out + at + j * W);
+    }
+}
+
 // turns: phases of the fundamental, hops * hop. amplitudes: (hops + 1, count). out: hops * hop samples.
 inline void harmonics(const double* turns, const float* amplitudes, int hops, int hop, int count, float* out) {
+    constexpr int kTogether = 4;
     for (int h = 0; h < hops; ++h) {
-        const float *from = amplitudes + size_t(h) * count, *to = from + count;
-        for (int at = 0; at < hop; at += W) {
-            const int n = std::min(W, hop - at);
-            vec c, s, sum{};
-            point(turns + size_t(h) * hop + at, n, c, s);
-            const vec t = way(at, hop);
-            vec zc = c, zs = s;
-            for (int k = 0; k < count; ++k) {
-                sum += (from[k] + (to[k] - from[k]) * t) * zs;
-                const vec next = zc * c - zs * s;
-                zs = zc * s + zs * c;
-                zc = next;
-            }
-            alignas(64) float y[W];
-            store(y, sum);
-            std::copy(y, y + n, out + size_t(h) * hop + at);
-        }
+        const float* from = amplitudes + size_t(h) * count;
+        const double* now = turns + size_t(h) * hop;
+        float* to = out + size_t(h) * hop;
+        int at = 0;
+        for (; at + kTogether * W <= hop; at += kTogether * W)
+            harmonics_part<kTogether>(now, from, from + count, at, hop, count, to);
+        for (; at < hop; at += W) harmonics_part<1>(now, from, from + count, at, hop, count, to);
     }
 }
 

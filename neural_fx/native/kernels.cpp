@@ -76,18 +76,6 @@ static double fma_peak() {
     return 2e-9 * W * chains * rounds / spent.count();
 }
 extern const nfx::Kernels kernels;
-const nfx::Kernels kernels{NFX_STRING(NFX_ARCH),
-                           &wavenet,
-                           &knobbed,
-                           &sequential,
-                           &recurrent,
-                           &tape,
-                           &harmonics,
-                           &harmonics_adjoint,
-                           &tracker,
-                           &decoder,
-                           &filtered_noise,
-                           &transfer,
-                           &notes,
-                           &fma_peak};
+const nfx::Kernels kernels{NFX_STRING(NFX_ARCH), &wavenet, &knobbed, &sequential,     &recurrent, &tape,  &harmonics,
+                           &harmonics_adjoint,   &tracker, &decoder, &filtered_noise, &transfer,  &notes, &fma_peak};
 }  // namespace NFX_ARCH

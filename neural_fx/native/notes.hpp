@@ -168,17 +168,15 @@ private:
             note.released = 0;
         } else {
             ++note.released;
-            loudness -=
-                std::max(playing.slowest_release, now.release_db_per_second) * note.released * frame_seconds;
+            loudness -= std::max(playing.slowest_release, now.release_db_per_second) * note.released * frame_seconds;
             if (loudness < playing.silent_db) note.on = false;
         }
         note.loudness_db = loudness;
-        const double late = std::clamp(
-            (seconds - playing.vibrato_begins) / (playing.vibrato_full - playing.vibrato_begins), 0.0, 1.0);
+        const double late =
+            std::clamp((seconds - playing.vibrato_begins) / (playing.vibrato_full - playing.vibrato_begins), 0.0, 1.0);
         const double depth =
             std::max(playing.least_vibrato, now.vibrato_cents) * late + 50 * touch.modulation + 20 * touch.pressure;
-        const double swing =
-            vibrato * depth / 100 * std::sin(2 * 3.14159265358979323846 * now.vibrato_hz * seconds);
+        const double swing = vibrato * depth / 100 * std::sin(2 * 3.14159265358979323846 * now.vibrato_hz * seconds);
         const double volume = 40 * std::log10(std::max(touch.volume, 1e-3));
         nfx::VoiceFrame frame;
         frame.f0_hz = std::clamp(440.0 * std::exp2((touch.pitch + swing - 69) / 12), 20.0, 12000.0);

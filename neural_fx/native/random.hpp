@@ -7,7 +7,8 @@
 
 namespace NFX_ARCH {
 
-// PCG64 with the output function XSL-RR (O'Neill 2014). Voices that are compiled and voices in numpy have the same noise.
+// PCG64 with the output function XSL-RR (O'Neill 2014). Voices that are compiled and voices in numpy have the same
+// noise.
 class RandomNumbers {
     using Wide = unsigned __int128;
     static constexpr Wide kMultiplier = (Wide(0x2360ED051FC65DA4u) << 64) | 0x4385DF649FCCF645u;

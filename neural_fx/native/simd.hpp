@@ -124,6 +124,47 @@ NFX_INLINE vec faster_tanh(vec x) {
 NFX_INLINE vec fast_tanh(vec x) { return faster_tanh<true>(x); }
 NFX_INLINE vec fast_sigmoid(vec x) { return 0.5f + 0.5f * fast_tanh(0.5f * x); }
 NFX_INLINE vec vsigmoid(vec x) { return 0.5f + 0.5f * vtanh(0.5f * x); }
+NFX_INLINE vec vsqrt(vec x) {
+#if defined(__AVX512F__)
+    return (vec)_mm512_sqrt_ps((__m512)x);
+#elif defined(__AVX2__)
+    return (vec)_mm256_sqrt_ps((__m256)x);
+#else
+    for (int i = 0; i < W; ++i) x[i] = __builtin_sqrtf(x[i]);
+    return x;
+#endif
+}
+// exp(x) for x of at most 88, within 2 units in the last place. Below -87 it is 0.
+// x = n ln 2 + r; a polynomial for exp(r) (Cephes), and n goes into the exponent.
+NFX_INLINE vec vexp(vec x) {
+    const vec bounded = vmax(x, all(-87.0f));
+    const vec round = all(12582912.0f);  // 1.5 * 2^23: adding it rounds to whole numbers
+    const vec n = (bounded * 1.44269504f + round) - round;
+    const vec r = (bounded - n * 0.693359375f) + n * 2.12194440e-4f;
+    vec p = all(1.9875691500e-4f);
+    p = p * r + 1.3981999507e-3f;
+    p = p * r + 8.3334519073e-3f;
+    p = p * r + 4.1665795894e-2f;
+    p = p * r + 1.6666665459e-1f;
+    p = p * r + 5.0000001201e-1f;
+    p = p * r * r + r + 1.0f;
+    const vec power = (vec)((__builtin_convertvector(n, mask) + 127) << 23);
+    return pick(x < all(-87.0f), vec{}, p * power);
+}
+// log(1 + x) for x in [0, 1], within 2 units in the last place: 2 artanh(x / (2 + x)) as a series.
+NFX_INLINE vec vlog1p_unit(vec x) {
+    const vec z = x / (2.0f + x);
+    const vec s = z * z;
+    vec p = all(2.0f / 15);
+    p = p * s + 2.0f / 13;
+    p = p * s + 2.0f / 11;
+    p = p * s + 2.0f / 9;
+    p = p * s + 2.0f / 7;
+    p = p * s + 2.0f / 5;
+    p = p * s + 2.0f / 3;
+    p = p * s + 2.0f;
+    return z * p;
+}
 NFX_INLINE vec vabs(vec x) { return vmax(x, -x); }
 
 }  // namespace NFX_ARCH

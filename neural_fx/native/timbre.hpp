@@ -221,6 +221,9 @@ class Decoder : public nfx::Decoder {
     Mlp out;
     Dense head;
     std::vector<float> a, b, z, own, raw, features;
+    int wide_harmonics;
+    nfx::Buffer scratch;       // a frame, with room for whole vectors: harmonics, then noise
+    nfx::Buffer band_weights;  // zeros beyond the bands
 
     void mlp(const Mlp& m, const float* x, int stride, float* y, int y_stride, int rows) {
         m.first.run(x, stride, a.data(), wide, rows);
@@ -231,39 +234,57 @@ class Decoder : public nfx::Decoder {
             std::copy(b.data() + size_t(r) * wide, b.data() + size_t(r) * wide + hidden, y + size_t(r) * y_stride);
         }
     }
-    static float exp_sigmoid(float x) {
-        const float log = std::min(x, 0.0f) - std::log1p(std::exp(-std::abs(x)));
-        return 2 * std::exp(2.30258509f * log) + 1e-7f;
+    // 2 sigmoid(x)^ln(10) + 1e-7 (Engel et al. 2020).
+    static vec exp_sigmoid(vec x) {
+        const vec log = vmin(x, vec{}) - vlog1p_unit(vexp(-vabs(x)));
+        return 2.0f * vexp(2.30258509f * log) + 1e-7f;
     }
-    static float a_weight(float hz) {
-        const float s = hz * hz, low = 20.6f * 20.6f, high = 12194.0f * 12194.0f;
-        const float g = high * s / ((s + low) * std::sqrt((s + 107.7f * 107.7f) * (s + 737.9f * 737.9f))) * s /
-                        (s + high) * 1.2589254f;
+    // The A-weighting as a factor of power.
+    static vec a_weight(vec hz) {
+        const vec s = hz * hz;
+        const float low = 20.6f * 20.6f;
+        const float high = 12194.0f * 12194.0f;
+        const vec root = vsqrt((s + 107.7f * 107.7f) * (s + 737.9f * 737.9f));
+        const vec g = high * s / ((s + low) * root) * s / (s + high) * 1.2589254f;
         return g * g;
     }
-    void frame(const float* r, float hz, float sure, float loud, float* tones, float* noise) const {
+    static float total(vec x) {
+        float sum = 0;
+        for (int i = 0; i < W; ++i) sum += x[i];
+        return sum;
+    }
+    // From the outputs of the head to the amplitudes of harmonics and noise.
+    void frame(const float* r, float hz, float sure, float loud, float* tones, float* noise) {
         const float ratio = std::exp(with.ratio * std::tanh(r[0]));
-        float sum = 0, power = 0, hiss = 0;
-        for (int k = 0; k < harmonics; ++k) {
-            const float heard =
-                std::clamp((with.fade_high - hz * float(k + 1)) / (with.fade_high - with.fade_low), 0.0f, 1.0f);
-            tones[k] = heard > 0 ? exp_sigmoid(r[1 + k]) * heard : 0.0f;
-            sum += tones[k];
+        float* tone = scratch.get();
+        vec sum{};
+        vec power{};
+        vec number;
+        for (int i = 0; i < W; ++i) number[i] = float(i + 1);
+        const float width = with.fade_high - with.fade_low;
+        for (int k = 0; k < harmonics; k += W, number += float(W)) {
+            vec heard = vmin(vmax((with.fade_high - hz * number) / width, vec{}), all(1.0f));
+            heard = pick(number > all(float(harmonics) + 0.5f), vec{}, heard);
+            const vec amplitude = exp_sigmoid(load(r + 1 + k)) * heard;
+            store(tone + k, amplitude);
+            sum += amplitude;
+            power += amplitude * amplitude * a_weight(hz * number);
         }
-        const float scale = 1 / std::max(sum, 1e-12f);
-        for (int k = 0; k < harmonics; ++k) {
-            tones[k] *= scale;
-            if (tones[k] > 0) power += tones[k] * tones[k] * a_weight(hz * float(k + 1));
+        const float scale = 1 / std::max(total(sum), 1e-12f);
+        const float tone_power = total(power) * scale * scale;
+        float* hiss = tone + wide_harmonics;
+        vec hiss_power{};
+        for (int m = 0; m < bands; m += W) {
+            const vec magnitude = exp_sigmoid(load(r + 1 + harmonics + m));
+            store(hiss + m, magnitude);
+            hiss_power += magnitude * magnitude * load(band_weights.get() + m);
         }
-        for (int m = 0; m < bands; ++m) {
-            noise[m] = exp_sigmoid(r[1 + harmonics + m]);
-            hiss += noise[m] * noise[m] * with.band_weights[size_t(m)];
-        }
-        const float gain = ratio * std::sqrt(std::pow(10.0f, loud / 10) /
-                                             (0.5f * power + with.noise_power * hiss / float(bands) + 1e-9f));
+        const float predicted = 0.5f * tone_power + with.noise_power * total(hiss_power) / float(bands) + 1e-9f;
+        const float gain = ratio * std::sqrt(std::pow(10.0f, loud / 10) / predicted);
         const float gate = std::clamp((sure - with.gate_low) / (with.gate_high - with.gate_low), 0.0f, 1.0f);
-        for (int k = 0; k < harmonics; ++k) tones[k] *= gain * gate;
-        for (int m = 0; m < bands; ++m) noise[m] *= gain;
+        const float tone_gain = gain * gate * scale;
+        for (int k = 0; k < harmonics; ++k) tones[k] = tone[k] * tone_gain;
+        for (int m = 0; m < bands; ++m) noise[m] = hiss[m] * gain;
     }
 
     static constexpr int ROWS = 8;
@@ -274,7 +295,10 @@ public:
           pitch(from, 2, hidden), loudness(from, 1, hidden), gates_in(from, 3 * hidden, 2 * hidden),
           gates_own(from, 3 * hidden, hidden), out(from, 3 * hidden, hidden), head(from, 1 + harmonics + bands, hidden),
           a(size_t(ROWS) * wide), b(size_t(ROWS) * wide), z(size_t(ROWS) * gates_in.width()),
-          own(size_t(ROWS) * gates_own.width()), raw(size_t(ROWS) * head.width()), features(size_t(ROWS) * 3 * hidden) {
+          own(size_t(ROWS) * gates_own.width()), raw(size_t(ROWS) * head.width() + W),
+          features(size_t(ROWS) * 3 * hidden), wide_harmonics((harmonics + W - 1) / W * W),
+          scratch(size_t(wide_harmonics + bands + W)), band_weights(size_t(bands + W)) {
+        std::copy(with.band_weights.begin(), with.band_weights.end(), band_weights.get());
     }
 
     // inputs: (voices, frames, 3) Hz, confidence, dB. state: (voices, hidden).
@@ -305,7 +329,14 @@ private:
                 const float *x = z.data() + size_t(r) * gates_in.width(),
                             *h = own.data() + size_t(r) * gates_own.width();
                 float* s = state + size_t(r) * hidden;
-                for (int i = 0; i < hidden; ++i) {
+                int i = 0;
+                for (; i + W <= hidden; i += W) {
+                    const vec reset = quick_sigmoid(load(x + i) + load(h + i));
+                    const vec keep = quick_sigmoid(load(x + hidden + i) + load(h + hidden + i));
+                    const vec fresh = quick_tanh(load(x + 2 * hidden + i) + reset * load(h + 2 * hidden + i));
+                    store(s + i, fresh + keep * (load(s + i) - fresh));
+                }
+                for (; i < hidden; ++i) {
                     const float reset = 0.5f + 0.5f * std::tanh(0.5f * (x[i] + h[i]));
                     const float keep = 0.5f + 0.5f * std::tanh(0.5f * (x[hidden + i] + h[hidden + i]));
                     const float fresh = std::tanh(x[2 * hidden + i] + reset * h[2 * hidden + i]);
@@ -336,21 +367,40 @@ inline void noise_filter(const float* basis, const float* magnitudes, int bands,
     }
 }
 
+// Add a hop of filtered noise to `sum`: outputs i of the convolution for i below hop + taps.
+// noise: (hop). filter: the taps, with `noise_margin()` zeros before and after them. sum: room for
+// `noise_room(hop, taps)`. The taps slide past the noise, so that no load waits for a store.
+constexpr int kNoiseTogether = 4;  // vectors of output at once
+constexpr int noise_margin() { return kNoiseTogether * W; }
+inline int noise_room(int hop, int taps) {
+    const int step = kNoiseTogether * W;
+    return (hop + taps + step - 1) / step * step;
+}
+inline void convolve_noise(const float* noise, int hop, const float* filter, int taps, float* sum) {
+    const int step = kNoiseTogether * W;
+    for (int start = 0; start < hop + taps; start += step) {
+        vec total[kNoiseTogether];
+        for (int j = 0; j < kNoiseTogether; ++j) total[j] = load(sum + start + j * W);
+        const int end = std::min(hop, start + step);
+        for (int i = std::max(0, start - taps); i < end; ++i) {
+            const vec x = all(noise[i]);
+            for (int j = 0; j < kNoiseTogether; ++j) total[j] += x * load(filter + start - i + j * W);
+        }
+        for (int j = 0; j < kNoiseTogether; ++j) store(sum + start + j * W, total[j]);
+    }
+}
+
 // basis: (bands, taps), from magnitudes to the windowed filter. magnitudes: (hops, bands). white: (hops, hop), hop a
 // multiple of 16. tail: (taps), what earlier hops still add. out: (hops, hop).
 inline void filtered_noise(const float* basis, const float* magnitudes, const float* white, int hops, int bands,
                            int taps, int hop, float* tail, float* out) {
-    std::vector<float> filter(size_t(taps) + W), sum(size_t(hop + taps) + W);
+    std::vector<float> filter(size_t(taps + 2 * noise_margin()));
+    std::vector<float> sum(size_t(noise_room(hop, taps)));
     std::copy(tail, tail + taps, sum.begin());
     for (int h = 0; h < hops; ++h) {
-        noise_filter(basis, magnitudes + size_t(h) * bands, bands, taps, filter.data());
+        noise_filter(basis, magnitudes + size_t(h) * bands, bands, taps, filter.data() + noise_margin());
         std::fill(sum.begin() + taps, sum.end(), 0.0f);
-        const float* x = white + size_t(h) * hop;
-        for (int i = 0; i < hop; ++i) {
-            const vec v = all(x[i]);
-            float* to = sum.data() + i;
-            for (int t = 0; t < taps; t += W) store(to + t, load(to + t) + v * load(filter.data() + t));
-        }
+        convolve_noise(white + size_t(h) * hop, hop, filter.data() + noise_margin(), taps, sum.data());
         std::copy(sum.begin(), sum.begin() + hop, out + size_t(h) * hop);
         std::copy(sum.begin() + hop, sum.begin() + hop + taps, sum.begin());
     }

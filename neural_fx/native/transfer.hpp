@@ -15,10 +15,10 @@ namespace NFX_ARCH {
 class Analyzer {
     nfx::AnalysisSettings settings;
     Tracker tracker;
-    int hop;                         // samples between frames
-    std::vector<double> samples;     // the window of the next frame, as far as it has arrived
+    int hop;                      // samples between frames
+    std::vector<double> samples;  // the window of the next frame, as far as it has arrived
     int filled;
-    std::vector<float> half;         // the window of the pitch, at half the rate
+    std::vector<float> half;  // the window of the pitch, at half the rate
     bool first = true;
     BasicFft<double> fft;
     std::vector<double> real, imaginary, twiddle_cosine, twiddle_sine;
@@ -31,8 +31,8 @@ public:
 
     explicit Analyzer(const nfx::AnalysisSettings& with)
         : settings(with), tracker(with.pitch), hop(2 * with.pitch.hop), samples(size_t(with.window)),
-          filled(with.window / 2), half(size_t(with.pitch.window)), fft(with.window / 2),
-          real(size_t(with.window / 2)), imaginary(size_t(with.window / 2)), twiddle_cosine(size_t(with.window / 2)),
+          filled(with.window / 2), half(size_t(with.pitch.window)), fft(with.window / 2), real(size_t(with.window / 2)),
+          imaginary(size_t(with.window / 2)), twiddle_cosine(size_t(with.window / 2)),
           twiddle_sine(size_t(with.window / 2)), lags(size_t(with.pitch.candidates)),
           clear(size_t(with.pitch.candidates)) {
         for (int k = 0; k < with.window / 2; ++k) {
@@ -138,9 +138,9 @@ public:
 class RegisterFit {
     nfx::FitSettings settings;
     double frame_rate;
-    double pitch = 0;        // octaves from 440 Hz, a running mean
-    double loudness = -25;   // dB, a running mean
-    double weight = 0;       // frames in the means
+    double pitch = 0;       // octaves from 440 Hz, a running mean
+    double loudness = -25;  // dB, a running mean
+    double weight = 0;      // frames in the means
     int octaves = 0;
     int unvoiced = 0;
 

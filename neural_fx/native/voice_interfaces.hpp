@@ -32,13 +32,13 @@ struct VoiceSettings {
     int bands = 0;
     int taps = 0;
     double rate = 0;
-    float silent_db = 0;               // loudness below which a voice is silent
-    float full_db = 0;                 // loudness above which it has its full level
-    int knob_samples = 0;              // that a change of the reverb or of the morph takes
-    int knob_frames = 0;               // that a change of another knob takes
-    std::vector<float> basis;          // (bands, taps), from magnitudes to the taps of the noise filter
-    std::vector<float> band_octaves;   // (bands), octaves from 1 kHz
-    RandomState random;                // of the noise
+    float silent_db = 0;              // loudness below which a voice is silent
+    float full_db = 0;                // loudness above which it has its full level
+    int knob_samples = 0;             // that a change of the reverb or of the morph takes
+    int knob_frames = 0;              // that a change of another knob takes
+    std::vector<float> basis;         // (bands, taps), from magnitudes to the taps of the noise filter
+    std::vector<float> band_octaves;  // (bands), octaves from 1 kHz
+    RandomState random;               // of the noise
 };
 
 // How an instrument is played in its recordings; see neural_fx.timbre.files.Habits.
@@ -56,11 +56,11 @@ struct VoiceFrame {
 struct AnalysisSettings {
     int window = 0;
     Pitch pitch{};
-    std::vector<double> lowpass;    // taps of the filter before every second sample is taken
-    std::vector<double> hann;       // (window)
-    std::vector<double> weights;    // (window / 2 + 1), from the power of each bin to that of the loudness
+    std::vector<double> lowpass;  // taps of the filter before every second sample is taken
+    std::vector<double> hann;     // (window)
+    std::vector<double> weights;  // (window / 2 + 1), from the power of each bin to that of the loudness
     double silence_db = 0;
-    double clear_db = 0;            // no pitch below this loudness
+    double clear_db = 0;  // no pitch below this loudness
 };
 
 // The knobs of a timbre transfer.

@@ -35,19 +35,20 @@ class VoiceBank {
     std::vector<nfx::VoiceModel> models;
     int most_harmonics = 0;
     RandomNumbers random;
-    std::vector<double> phase;                 // (voices), in turns
-    std::vector<double> last_hz;               // (voices), 0 before the first frame
-    std::vector<float> amplitudes;             // (voices, 2, harmonics): of the last frame and of this one
-    std::vector<float> tails;                  // (voices, taps), what earlier hops of noise still add
-    std::vector<std::vector<float>> states;    // by model: (voices, hidden)
-    std::vector<float> octaves;                // (harmonics), from the fundamental
+    std::vector<double> phase;               // (voices), in turns
+    std::vector<double> last_hz;             // (voices), 0 before the first frame
+    std::vector<float> amplitudes;           // (voices, 2, harmonics): of the last frame and of this one
+    std::vector<float> tails;                // (voices, taps), what earlier hops of noise still add
+    std::vector<std::vector<float>> states;  // by model: (voices, hidden)
+    std::vector<float> octaves;              // (harmonics), from the fundamental
     // Scratch of one hop, by voice.
     std::vector<float> inputs;
     std::vector<float> state;
     std::vector<std::vector<float>> tones;
     std::vector<std::vector<float>> noises;
     std::vector<double> turns;
-    std::vector<float> filter;
+    std::vector<float> white;
+    std::vector<float> filter;  // with zeros before and after the taps
     std::vector<float> sum;
 
 public:
@@ -70,8 +71,9 @@ public:
         inputs.resize(voices * 3);
         state.resize(voices * widest);
         turns.resize(size_t(settings.hop));
-        filter.resize(size_t(settings.taps) + W);
-        sum.resize(size_t(settings.hop + settings.taps) + W);
+        white.resize(size_t(settings.hop));
+        filter.resize(size_t(settings.taps + 2 * noise_margin()));
+        sum.resize(size_t(noise_room(settings.hop, settings.taps)));
     }
 
     // Start a voice from silence again. What its noise filter still holds fades out.
@@ -121,7 +123,8 @@ private:
         return std::max(mixed, 0.0f);
     }
 
-    // Write the amplitudes of a voice between both models, in dB, and return its magnitudes. `i` is its place in the call.
+    // Write the amplitudes of a voice between both models, in dB, and return its magnitudes. `i` is its place in the
+    // call.
     float* mix(int i, int voice, float morph) {
         float* to = of_voice(voice) + most_harmonics;
         const int first = models[0].harmonics;
@@ -190,14 +193,12 @@ private:
     // White noise through a filter of this frame. The filter's magnitudes are those of the bands.
     void add_noise(int voice, const float* magnitudes, float* out) {
         float* tail = tails.data() + size_t(voice) * size_t(settings.taps);
+        float* taps = filter.data() + noise_margin();
         std::copy_n(tail, settings.taps, sum.data());
         std::fill(sum.begin() + settings.taps, sum.end(), 0.0f);
-        noise_filter(settings.basis.data(), magnitudes, settings.bands, settings.taps, filter.data());
-        for (int i = 0; i < settings.hop; ++i) {
-            const vec white = all(2 * random.next() - 1);
-            float* to = sum.data() + i;
-            for (int t = 0; t < settings.taps; t += W) store(to + t, load(to + t) + white * load(filter.data() + t));
-        }
+        noise_filter(settings.basis.data(), magnitudes, settings.bands, settings.taps, taps);
+        for (float& sample : white) sample = 2 * random.next() - 1;
+        convolve_noise(white.data(), settings.hop, taps, settings.taps, sum.data());
         for (int i = 0; i < settings.hop; ++i) out[i] += sum[size_t(i)];
         std::copy_n(sum.data() + settings.hop, settings.taps, tail);
     }

@@ -68,13 +68,12 @@ void make_transfer(TransferStream* self, const nfx::VoiceSettings& settings, con
     expect(analysis.hann.size() == size_t(window) && analysis.weights.size() == size_t(window / 2 + 1) &&
                !analysis.lowpass.empty() && 2 * size_t(pitch.window - 1) + analysis.lowpass.size() <= size_t(window),
            "AnalysisSettings");
-    new (self) TransferStream{nfx::kernels().transfer(settings, models, analysis, fit, habits(first), habits(second),
-                                                      transfer_knobs(knobs)),
-                              size_t(settings.hop)};
+    new (self) TransferStream{
+        nfx::kernels().transfer(settings, models, analysis, fit, habits(first), habits(second), transfer_knobs(knobs)),
+        size_t(settings.hop)};
 }
 
-size_t transfer(TransferStream& self, CpuArray<const float, 1> in, const TransferKnobs& knobs,
-                CpuArray<float, 1> out) {
+size_t transfer(TransferStream& self, CpuArray<const float, 1> in, const TransferKnobs& knobs, CpuArray<float, 1> out) {
     expect(out.shape(0) >= in.shape(0) + 2 * self.hop, "Transfer.process");
     const nfx::TransferKnobs values = transfer_knobs(knobs);
     nb::gil_scoped_release release;
@@ -94,17 +93,15 @@ using Touch = std::array<double, 8>;
 
 nfx::NoteKnobs note_knobs(const NoteKnobs& k) { return {k[0], k[1], k[2], k[3], k[4], k[5]}; }
 
-nfx::NoteTouch note_touch(const Touch& t, bool held) {
-    return {t[0], t[1], t[2], t[3], t[4], t[5], t[6], t[7], held};
-}
+nfx::NoteTouch note_touch(const Touch& t, bool held) { return {t[0], t[1], t[2], t[3], t[4], t[5], t[6], t[7], held}; }
 
 void make_notes(NoteVoices* self, const nfx::VoiceSettings& settings, const std::vector<nfx::VoiceModel>& models,
                 const nfx::NoteSettings& playing, const Habits& first, const Habits& second, const NoteKnobs& knobs) {
     check(settings, models);
     expect(playing.fade >= 0 && playing.fade <= settings.hop, "NoteSettings");
-    new (self) NoteVoices{
-        nfx::kernels().notes(settings, models, playing, habits(first), habits(second), note_knobs(knobs)),
-        settings.voices};
+    new (self)
+        NoteVoices{nfx::kernels().notes(settings, models, playing, habits(first), habits(second), note_knobs(knobs)),
+                   settings.voices};
 }
 
 int known_voice(const NoteVoices& self, int voice) {
@@ -165,9 +162,8 @@ void register_voices(nb::module_& m) {
         .def(
             "set_pitch",
             [](nfx::AnalysisSettings& s, int window, int hop, int first, int lags, int candidates, double rate,
-               double bias, double jump, double cap, double memory) {
-                s.pitch = {window, hop, first, lags, candidates, rate, bias, jump, cap, memory};
-            },
+               double bias, double jump, double cap,
+               double memory) { s.pitch = {window, hop, first, lags, candidates, rate, bias, jump, cap, memory}; },
             "Set what `Tracker` takes.");
     nb::class_<nfx::FitSettings>(m, "FitSettings", "How the input is fitted to a timbre's register and dynamics.")
         .def(nb::init<>())
