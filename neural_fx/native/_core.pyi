@@ -603,3 +603,213 @@ if sys.platform != "win32":
         @property
         def allocations(self) -> int:
             """Number of C++ allocations of the thread so far. It stays 0."""
+
+# -- voices --------------------------------------------------------------------------------------------------------
+
+class VoiceModel:
+    """A timbre: its network and the impulse response of its room."""
+
+    def __init__(self, decoder: Decoder, room: NDArray[np.float32]) -> None:
+        """Take a network, which no other object may use at the same time.
+
+        Args:
+            decoder: the network.
+            room: (taps,), the impulse response without the direct sound. Empty: no reverb.
+        """
+
+class VoiceSettings:
+    """What all voices share.
+
+    Attributes:
+        voices: number of voices.
+        hop: samples between frames.
+        bands: magnitudes of the noise in a frame.
+        taps: length of the noise filter, a multiple of 16.
+        rate: sample rate in Hz.
+        silent_db: loudness below which a voice is silent.
+        full_db: loudness above which a voice has its full level.
+        knob_samples: samples that a change of the reverb or of the morph takes.
+        knob_frames: frames that a change of another knob takes.
+        basis: (bands * taps), the matrix from magnitudes to the taps of the noise filter.
+        band_octaves: (bands), octaves of the bands from 1 kHz.
+    """
+
+    voices: int
+    hop: int
+    bands: int
+    taps: int
+    rate: float
+    silent_db: float
+    full_db: float
+    knob_samples: int
+    knob_frames: int
+    basis: Sequence[float]
+    band_octaves: Sequence[float]
+
+    def __init__(self) -> None: ...
+    def set_random(self, state: Sequence[int], /) -> None:
+        """Set the state and the increment of numpy's PCG64, each as its upper and lower 64 bits."""
+
+class AnalysisSettings:
+    """How the pitch and the loudness of an input are measured.
+
+    Attributes:
+        window: samples of a frame, a power of two.
+        lowpass: taps of the filter before every second sample is taken.
+        hann: (window), the window of the spectrum.
+        weights: (window / 2 + 1), factors from the power of each bin to that of the loudness.
+        silence_db: lowest loudness.
+        clear_db: loudness from which there may be a pitch.
+    """
+
+    window: int
+    lowpass: Sequence[float]
+    hann: Sequence[float]
+    weights: Sequence[float]
+    silence_db: float
+    clear_db: float
+
+    def __init__(self) -> None: ...
+    def set_pitch(
+        self,
+        window: int,
+        hop: int,
+        first: int,
+        lags: int,
+        candidates: int,
+        rate: float,
+        bias: float,
+        jump: float,
+        cap: float,
+        memory: float,
+        /,
+    ) -> None:
+        """Set how the pitch is tracked. The arguments are those of `Tracker`."""
+
+class FitSettings:
+    """How the input is fitted to the register and the dynamics of a timbre.
+
+    Attributes:
+        confident: confidence from which a frame counts.
+        audible_db: loudness from which a frame counts.
+        slack_octaves: octaves by which the mean pitch may lie outside the register.
+        rest: frames without a pitch after which the octave may change.
+        evidence: frames with a pitch before the octave is chosen.
+    """
+
+    confident: float
+    audible_db: float
+    slack_octaves: float
+    rest: int
+    evidence: int
+
+    def __init__(self) -> None: ...
+
+class NoteSettings:
+    """How notes begin and end.
+
+    Attributes:
+        confidence: of a settled tone.
+        silent_db: loudness at which a released note ends.
+        vibrato_begins: seconds into a note.
+        vibrato_full: seconds into a note at which the vibrato has its full depth.
+        slowest_attack: seconds.
+        slowest_release: dB per second.
+        least_vibrato: cents.
+        fade: samples in which a stolen voice fades out.
+    """
+
+    confidence: float
+    silent_db: float
+    vibrato_begins: float
+    vibrato_full: float
+    slowest_attack: float
+    slowest_release: float
+    least_vibrato: float
+    fade: int
+
+    def __init__(self) -> None: ...
+
+class Transfer:
+    """One voice that follows the pitch and the loudness of its input."""
+
+    def __init__(
+        self,
+        settings: VoiceSettings,
+        models: Sequence[VoiceModel],
+        analysis: AnalysisSettings,
+        fit: FitSettings,
+        first: Sequence[float],
+        second: Sequence[float],
+        knobs: Sequence[float],
+    ) -> None:
+        """Open a stream.
+
+        Args:
+            settings: of the voice.
+            models: one, or two to morph between.
+            analysis: how the input is measured.
+            fit: how the input is fitted to the timbre.
+            first: the fields of `neural_fx.timbre.files.Habits` of the first timbre, in their order.
+            second: the same of the second timbre.
+            knobs: start values, in the order of `neural_fx.timbre.compiled.TRANSFER_KNOBS`.
+        """
+
+    def process(self, audio: NDArray[np.float32], knobs: Sequence[float], out: NDArray[np.float32]) -> int:
+        """Process a block, and return how many samples were written. Releases the GIL, and allocates nothing.
+
+        Args:
+            audio: (samples,).
+            knobs: values to move to.
+            out: room for two hops more than `audio`.
+        """
+
+class Notes:
+    """Voices that play notes, all computed together."""
+
+    def __init__(
+        self,
+        settings: VoiceSettings,
+        models: Sequence[VoiceModel],
+        playing: NoteSettings,
+        first: Sequence[float],
+        second: Sequence[float],
+        knobs: Sequence[float],
+    ) -> None:
+        """Open silent voices.
+
+        Args:
+            settings: of the voices.
+            models: one, or two to morph between.
+            playing: how notes begin and end.
+            first: the fields of `neural_fx.timbre.files.Habits` of the first timbre, in their order.
+            second: the same of the second timbre.
+            knobs: start values, in the order of `neural_fx.timbre.compiled.NOTE_KNOBS`.
+        """
+
+    def start(self, voice: int, touch: Sequence[float], held: bool) -> None:
+        """Begin a note at the next sample. A voice that still sounds fades out meanwhile.
+
+        Args:
+            voice: its number.
+            touch: pitch as a note number, velocity, pressure, and the controllers 1 (vibrato), 2 (strength), 7
+                (volume), 11 (expression) and 74 (brightness), each 0..1.
+            held: whether a key or a pedal holds it.
+        """
+
+    def change(self, voice: int, touch: Sequence[float], held: bool) -> None:
+        """Change a note from the next frame on. The arguments are those of `start`."""
+
+    def sounding(self, voice: int) -> bool:
+        """Return whether a voice still makes sound."""
+
+    def level(self, voice: int) -> float:
+        """Return roughly how loud a voice is, in dB."""
+
+    def render(self, knobs: Sequence[float], out: NDArray[np.float32]) -> None:
+        """Render the sum of all voices. Releases the GIL, and allocates nothing.
+
+        Args:
+            knobs: values to move to.
+            out: (samples,).
+        """
