@@ -25,8 +25,8 @@ from neural_fx.outputs import output_file
 from neural_fx.pedalboard import Pedalboard
 from neural_fx.pedals import make_pedal
 from neural_fx.placement import check_device, has_cuda, is_gpu, offline_device, place
-from neural_fx.plans import plan
-from neural_fx.render import Interrupted, Output, Report, render_all
+from neural_fx.render import Interrupted, Output, Report, plan, render_all
+from neural_fx.render.runners import AUTO, find_runner
 from neural_fx.slots import apply_settings
 
 
@@ -67,10 +67,18 @@ def render(
         str,
         typer.Option(help="cpu, cpu-fast, cuda, mps, torch or auto. auto takes cuda if there is one and enough audio."),
     ] = "auto",
+    runner: Annotated[
+        str,
+        typer.Option(
+            help="here (one file after another), processes, one of an installed package, or auto. auto takes here for "
+            "one job and processes for more."
+        ),
+    ] = AUTO,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing outputs.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON report on standard output.")] = False,
 ) -> None:
     """Render audio files through a capture, a bundled pedal, a timbre, or a board."""
+    find_runner(runner)  # a wrong name is reported before any work
     make = BoardOptions(
         model, pedal, board, tuple(settings or ()), mix, level, timbre, check_device(device), oversample
     )
@@ -79,7 +87,7 @@ def render(
         make = replace(make, device=offline_device(make(), sum(_seconds(source, True) for source, _ in pairs), jobs))
     if is_gpu(make.device):
         jobs = 1  # one file fills a GPU
-    run(pairs, make, Output(sample_rate, subtype, tail, overwrite), jobs, as_json)
+    run(pairs, make, Output(sample_rate, subtype, tail, overwrite), jobs, as_json, runner)
 
 
 def demo(
@@ -151,7 +159,12 @@ class BoardOptions:
 
 
 def run(
-    pairs: list[tuple[Path, Path]], make: Callable[[], Pedalboard], output: Output, jobs: int, as_json: bool
+    pairs: list[tuple[Path, Path]],
+    make: Callable[[], Pedalboard],
+    output: Output,
+    jobs: int,
+    as_json: bool,
+    runner: str = AUTO,
 ) -> None:
     """Render files with a progress bar and print a summary.
 
@@ -161,6 +174,7 @@ def run(
         output: sample rate, sample format, tail, and whether to replace files.
         jobs: files to render at the same time.
         as_json: print a JSON report instead of a table.
+        runner: name of the runner.
 
     Raises:
         typer.Exit: with status 2, if any file failed.
@@ -172,7 +186,7 @@ def run(
     with postponed() as ending:
         try:
             with _Bar(console, pairs) as bar:
-                reports = render_all(pairs, make, output, jobs, bar.advance, bar.finished, ending.arrived)
+                reports = render_all(pairs, make, output, jobs, bar.advance, bar.finished, ending.arrived, runner)
         except Interrupted:
             ending.check()
             raise
