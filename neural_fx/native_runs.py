@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pedalboard
 
+from neural_fx import blocks
 from neural_fx.audio_queue import Queue
 from neural_fx.native_checks import NativeChecks
 from neural_fx.processor import Audio, Processor, Spec
@@ -21,13 +22,11 @@ NOT_STREAMING = (pedalboard.PitchShift,)
 
 ENCODER_LIMIT = 1e4
 """The largest sample that an encoder gets, 80 dB above full scale."""
-NATIVE_BUFFER = 1 << 16
-"""The largest buffer size for native plugins. Some crash on millions of samples, so longer blocks run in pieces."""
 
 
 def bounded(spec: Spec) -> Spec:
-    """Return a stream's properties with a buffer of at most `NATIVE_BUFFER` samples."""
-    return replace(spec, buffer_size=min(spec.buffer_size, NATIVE_BUFFER))
+    """Return a stream's properties with a buffer of at most `blocks.NATIVE_BLOCK` samples."""
+    return replace(spec, buffer_size=min(spec.buffer_size, blocks.NATIVE_BLOCK))
 
 
 class NativeRun(Processor):
@@ -75,8 +74,7 @@ class NativeRun(Processor):
         size = self._stream.buffer_size
         silence = np.zeros((spec.channels, size), np.float32)
         given = pushed = 0
-        # The limit is for plugins that never return samples for silence.
-        while pushed == 0 or (given == 0 and pushed < 1 << 16):
+        while pushed == 0 or (given == 0 and pushed < blocks.NATIVE_PRIMING):
             given += self.native(silence).shape[1]
             pushed += size
         self._held = pushed - given

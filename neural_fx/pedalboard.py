@@ -18,6 +18,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import pedalboard
 
+from neural_fx import blocks
 from neural_fx.audio_queue import Queue
 from neural_fx.dry_wet import DryWet
 from neural_fx.impulse import check_native
@@ -307,7 +308,7 @@ class Pedalboard(Chain):
 
     def prepare(self, spec: Spec) -> None:
         super().prepare(spec)
-        self._mix = Ramp(self._values["mix"], int(spec.sample_rate * 0.02))
+        self._mix = Ramp(self._values["mix"], int(spec.sample_rate * blocks.SMOOTHING_SECONDS))
         self._dry_wet = DryWet(spec.channels)
 
     def process_block(self, block: Audio) -> Audio:

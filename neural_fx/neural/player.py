@@ -7,14 +7,13 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from neural_fx import blocks
 from neural_fx.dry_wet import crossfade, fade_in
 from neural_fx.engines import Stream
 from neural_fx.formats import Capture
 from neural_fx.neural.sizes import Sizes
 from neural_fx.parameters import Ramp
 from neural_fx.processor import Audio
-
-FADE_SECONDS = 0.02
 
 
 def amplified(audio: Audio, gain: NDArray[np.float32] | np.float32) -> Audio:
@@ -44,13 +43,13 @@ class Player:
         self, capture: Capture, rate: float, sizes: Sizes, channels: int, targets: Mapping[str, float]
     ) -> None:
         self.capture, self.sizes, self.channels = capture, sizes, channels
-        samples = int(rate * 0.02)
+        samples = int(rate * blocks.SMOOTHING_SECONDS)
         self.ramps = {name: Ramp(value, samples) for name, value in targets.items() if name != "size"}
         self.targets: Mapping[str, float] = targets
         self.playing = self.wanted = sizes.pick(targets.get("size", 1.0))
         self.stream = self._fresh(self.playing)
         self.next: tuple[int, Stream] | None = None
-        self.faded, self.fade = 0, max(1, int(rate * FADE_SECONDS))
+        self.faded, self.fade = 0, max(1, int(rate * blocks.FADE_SECONDS))
         switchable = len(sizes.networks) > 1
         past = (channels, 1 + len(capture.knobs), capture.prewarm * sizes.oversample if switchable else 0)
         self.past = np.zeros(past, np.float32)

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from neural_fx import blocks
 from neural_fx.engines import open_engine
 from neural_fx.errors import ParameterError
 from neural_fx.formats import Capture
@@ -150,12 +151,9 @@ class NeuralProcessor(Processor):
         self._player = Player(self.capture, rate, self._sizes, spec.channels, self._targets())
 
     def push(self, audio: Audio) -> Iterator[Audio]:
-        """Process a signal in blocks of at least 8192 samples.
-
-        The output does not depend on the block size, and each call of a network costs microseconds.
-        """
+        """Process a signal in blocks of at least `neural_fx.blocks.CAPTURE_BLOCK` samples, and yield the results."""
         assert self._spec is not None
-        size = max(self._spec.buffer_size, 8192)
+        size = max(self._spec.buffer_size, blocks.CAPTURE_BLOCK)
         for start in range(0, audio.shape[1], size):
             yield self.feed(audio[:, start : start + size])
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from neural_fx import blocks
 from neural_fx.dry_wet import DryWet
 from neural_fx.parameters import Parameter, Ramp
 from neural_fx.processor import Audio, Processor, Spec
@@ -18,7 +19,6 @@ from neural_fx.timbre.library import chosen
 from neural_fx.timbre.synthesizer import BREATH, BRIGHTNESS, MORPH, REVERB, Rooms, Score, Synthesizer
 
 FRAME_RATE = RATE / HOP
-_FRAME_SMOOTHING = 12  # frames that the change of a knob takes
 _REST, _EVIDENCE = 10, 50  # frames without and with a pitch that are needed before the octave may change
 _SLACK = 0.3  # octaves by which the mean pitch may lie outside a register
 _KNOBS = ("octave", "pitch_correct", "loudness_db", "brightness", "vibrato", "breath", "morph", "adjust")
@@ -96,7 +96,7 @@ class TimbreTransfer(Processor):
         self._analyzer = Analyzer()
         self._player = _Player(self.timbres, {name: self._values[name] for name in _KNOBS})
         self._rooms = Rooms(self.timbres, self._values["reverb"], self._values["morph"])
-        self._mix = Ramp(self._values["mix"], int(spec.sample_rate * 0.02))
+        self._mix = Ramp(self._values["mix"], int(spec.sample_rate * blocks.SMOOTHING_SECONDS))
         self._dry_wet = DryWet(spec.channels)
 
     def process_block(self, block: Audio) -> Audio:
@@ -123,7 +123,7 @@ class _Player:
     def __init__(self, timbres: tuple[Timbre, ...], values: dict[str, float]) -> None:
         self.timbres = timbres
         self.synthesizer = Synthesizer(timbres)
-        self.ramps = {name: Ramp(value, _FRAME_SMOOTHING) for name, value in values.items()}
+        self.ramps = {name: Ramp(value, blocks.TIMBRE_SMOOTHING_FRAMES) for name, value in values.items()}
         self.course = _Course()
         self.fit = Fit()
         self.begun = False
