@@ -42,19 +42,23 @@ class Player:
     def __init__(
         self, capture: Capture, rate: float, sizes: Sizes, channels: int, targets: Mapping[str, float]
     ) -> None:
-        self.capture, self.sizes, self.channels = capture, sizes, channels
+        self.capture = capture
+        self.sizes = sizes
+        self.channels = channels
         samples = int(rate * blocks.SMOOTHING_SECONDS)
         self.ramps = {name: Ramp(value, samples) for name, value in targets.items() if name != "size"}
         self.targets: Mapping[str, float] = targets
         self.playing = self.wanted = sizes.pick(targets.get("size", 1.0))
         self.stream = self._fresh(self.playing)
         self.next: tuple[int, Stream] | None = None
-        self.faded, self.fade = 0, max(1, int(rate * blocks.FADE_SECONDS))
-        switchable = len(sizes.networks) > 1
-        past = (channels, 1 + len(capture.knobs), capture.prewarm * sizes.oversample if switchable else 0)
-        self.past = np.zeros(past, np.float32)
+        self.faded = 0
+        self.fade_samples = max(1, int(rate * blocks.FADE_SECONDS))
+        # Only a capture with several sizes needs its recent input, which prewarms the next size.
+        past_samples = capture.prewarm * sizes.oversample if len(sizes.networks) > 1 else 0
+        self.past = np.zeros((channels, 1 + len(capture.knobs), past_samples), np.float32)
 
     def _fresh(self, index: int) -> Stream:
+        """Open a stream of one network, after silence with the knobs where they are now."""
         stream = self.sizes.stream(index, self.channels)
         controls = np.array([self.ramps[name].value for name in self.capture.knobs], np.float32)
         stream.reset(self.capture.prewarm, controls)
@@ -74,7 +78,8 @@ class Player:
         if targets is not self.targets:
             for name, ramp in self.ramps.items():
                 ramp.aim(targets[name])
-            self.targets, self.wanted = targets, self.sizes.pick(targets.get("size", 1.0))
+            self.targets = targets
+            self.wanted = self.sizes.pick(targets.get("size", 1.0))
         count = block.shape[1]
         x = amplified(block, self.ramps["input_gain_db"].next(count))[:, None]
         if self.capture.knobs:
@@ -90,14 +95,16 @@ class Player:
         if self.next is None and wanted != self.playing:
             stream = self._fresh(wanted)
             stream.process(self.past)
-            self.next, self.faded = (wanted, stream), 0
+            self.next = (wanted, stream)
+            self.faded = 0
         y = self.stream.process(x)[:, 0]
         if self.next is not None:
             coming = self.next[1].process(x)[:, 0]
-            y = crossfade(y, coming, fade_in(self.faded, x.shape[2], self.fade))
+            y = crossfade(y, coming, fade_in(self.faded, x.shape[2], self.fade_samples))
             self.faded += x.shape[2]
-            if self.faded >= self.fade:
-                (self.playing, self.stream), self.next = self.next, None
+            if self.faded >= self.fade_samples:
+                self.playing, self.stream = self.next
+                self.next = None
         if self.past.shape[2]:
             self.past = np.concatenate((self.past, x), 2)[:, :, -self.past.shape[2] :]
         return y

@@ -78,7 +78,8 @@ class NeuralProcessor(Processor):
         if not is_finite_number(oversample) or oversample not in (1, 2, 4, 8):
             raise ParameterError(f"oversample: expected 1, 2, 4 or 8, found {shown(oversample)}")
         oversample = int(oversample)
-        self.capture, self.oversample = capture, oversample
+        self.capture = capture
+        self.oversample = oversample
         self._interface_dbu = INTERFACE_DBU.check(interface_dbu)
         self._output_level = level if isinstance(level, str) else "raw"
         self._level_gains = level_gains(capture, self._output_level, self._interface_dbu)
@@ -105,7 +106,8 @@ class NeuralProcessor(Processor):
 
     @output_level.setter
     def output_level(self, value: str) -> None:
-        self._level_gains, self._output_level = level_gains(self.capture, value, self.interface_dbu), value
+        self._level_gains = level_gains(self.capture, value, self.interface_dbu)
+        self._output_level = value
         self._aims = None
 
     @property

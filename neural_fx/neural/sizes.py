@@ -22,7 +22,10 @@ class Sizes:
     """
 
     def __init__(self, network: Network, device: str, oversample: int = 1, rate: float = 48000.0) -> None:
-        self.network, self.device, self.oversample, self.rate = network, device, oversample, rate
+        self.network = network
+        self.device = device
+        self.oversample = oversample
+        self.rate = rate
         self.networks: tuple[Network, ...] = network.sizes if isinstance(network, Slimmable) else (network,)
         self._engines: dict[int, Engine] = {}
 
@@ -52,7 +55,8 @@ class _Copies:
     """Streams at a multiple of the model's rate. `count` copies of the model take the samples in turn."""
 
     def __init__(self, stream: Stream, count: int) -> None:
-        self.stream, self.count = stream, count
+        self.stream = stream
+        self.count = count
 
     def reset(self, prewarm: int, controls: NDArray[np.float32]) -> None:
         self.stream.reset(prewarm, controls)

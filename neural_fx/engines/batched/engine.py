@@ -22,7 +22,8 @@ class BatchedEngine:
 
     def __init__(self, network: Network, device: str, rate: float = 48000.0) -> None:
         self.scheduler = scheduler(device)
-        self.pool, self.rate = self.scheduler.pool(network), rate
+        self.pool = self.scheduler.pool(network)
+        self.rate = rate
 
     def stream(self, batch: int) -> BatchedStream:
         """Open `batch` streams that are processed together."""
@@ -40,9 +41,12 @@ class BatchedStream:
     """
 
     def __init__(self, scheduler: Scheduler, pool: Pool, batch: int, rate: float) -> None:
-        self.scheduler, self.pool, self.batch, self.rate = scheduler, pool, batch, rate
+        self.scheduler = scheduler
+        self.pool = pool
+        self.batch = batch
+        self.rate = rate
         self.places: list[int] = []
-        self.player = object()
+        self.player = object()  # identifies these streams for the scheduler
 
     def reset(self, prewarm: int, controls: Array) -> None:
         """Join the pool again, after `prewarm` samples of silence with the knobs at `controls`."""

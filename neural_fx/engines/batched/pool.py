@@ -26,7 +26,9 @@ class Pool:
     """
 
     def __init__(self, engine: TorchEngine, graph: bool | None = None) -> None:
-        self.engine, self.model, self.device = engine, engine.model, engine.device
+        self.engine = engine
+        self.model = engine.model
+        self.device = engine.device
         self.lock = threading.RLock()  # garbage collection may end a stream in the middle of a step
         self._graphs: dict[int, Graph] | None = None
         if self.device.type == "cuda" if graph is None else graph:
@@ -47,6 +49,7 @@ class Pool:
 
     @torch.inference_mode()
     def _grow(self, count: int) -> None:
+        """Add memory for `count` streams. Recorded graphs refer to the old memory, so they are dropped."""
         more = [s.contiguous() for s in self.model.initial_state(count)]
         self._free = [*range(self.places, self.places + count)][::-1] + self._free
         self._state = [torch.cat(both) for both in zip(self._state, more, strict=True)] if self._state else more
@@ -89,13 +92,13 @@ class Pool:
             (streams, out_channels, samples) float32.
         """
         with self.lock:
-            still = [i for i, place in enumerate(places) if self._knobs_rest(place, x[i])]
+            resting = [i for i, place in enumerate(places) if self._knobs_rest(place, x[i])]
             y = np.empty((len(places), self.model.out_channels, x.shape[2]), np.float32)
-            if still:
-                at = [places[i] for i in still]
-                y[still] = self._run_batch(at, torch.from_numpy(np.ascontiguousarray(x[still]))).cpu().numpy()
+            if resting:
+                batch = torch.from_numpy(np.ascontiguousarray(x[resting]))
+                y[resting] = self._run_batch([places[i] for i in resting], batch).cpu().numpy()
             # A stream whose knobs turn has weights of its own, so it runs by itself.
-            for i in sorted(set(range(len(places))) - set(still)):
+            for i in sorted(set(range(len(places))) - set(resting)):
                 state = self._state_at([places[i]])
                 out, state = self.model(torch.from_numpy(np.ascontiguousarray(x[i : i + 1])).to(self.device), state)
                 self._set_state(places[i], state)

@@ -42,17 +42,23 @@ class Scheduler:
         device: a torch device.
         clock: returns the time in seconds.
 
+    Attributes:
+        batches: that ran so far.
+        blocks: in these batches.
+
     Raises:
         RuntimeError: the device does not exist (torch's own message).
     """
 
     def __init__(self, device: str, clock: Callable[[], float] = time.monotonic) -> None:
         torch.empty(0, device=device)
-        self.device, self.clock = device, clock
-        self.batches, self.blocks = 0, 0
-        self._usual: dict[tuple[Pool, int], float] = {}
-        self._pools: dict[bytes, Pool] = {}
-        self._next: dict[object, float] = {}  # by player: how long to wait for its next block
+        self.device = device
+        self.clock = clock
+        self.batches = 0
+        self.blocks = 0
+        self._usual_seconds: dict[tuple[Pool, int], float] = {}  # of a batch, by pool and block length
+        self._pools: dict[bytes, Pool] = {}  # by the digest of the network
+        self._expected_until: dict[object, float] = {}  # by player: how long to wait for its next block
         self._waiting: list[_Request] = []
         self._changed = threading.Condition()
         threading.Thread(target=self._work, name=f"neural-fx-{device}", daemon=True).start()
@@ -81,13 +87,15 @@ class Scheduler:
         Raises:
             RuntimeError: the device has failed (torch's own message).
         """
-        now, duration = self.clock(), x.shape[2] / rate
-        usual = self._usual.get((pool, x.shape[2]), 0.0)
+        now = self.clock()
+        duration = x.shape[2] / rate
+        usual = self._usual_seconds.get((pool, x.shape[2]), 0.0)
         # Twice the usual time leaves room for a batch that is already running.
-        request = _Request(player, pool, places, x, now + max(0.0, blocks.DEADLINE_FRACTION * duration - 2 * usual))
+        spare = max(0.0, blocks.DEADLINE_FRACTION * duration - 2 * usual)
+        request = _Request(player, pool, places, x, start_by=now + spare)
         with self._changed:
             # A player that sends nothing for two blocks has paused, so the others stop waiting for it.
-            self._next[player] = now + 2 * duration
+            self._expected_until[player] = now + 2 * duration
             self._waiting.append(request)
             self._changed.notify()
         request.done.wait()
@@ -99,23 +107,25 @@ class Scheduler:
     def forget(self, player: object) -> None:
         """Stop waiting for the blocks of a player, because it has ended."""
         with self._changed:
-            self._next.pop(player, None)
+            self._expected_until.pop(player, None)
             self._changed.notify()
 
-    def _missing(self, now: float) -> bool:
-        """Return whether a player has not sent its next block yet."""
-        here = {request.player for request in self._waiting}
-        return any(until > now and player not in here for player, until in self._next.items())
+    def _expects_more(self, now: float) -> bool:
+        """Return whether a player that plays has not sent its next block yet."""
+        arrived = {request.player for request in self._waiting}
+        return any(until > now and player not in arrived for player, until in self._expected_until.items())
 
     def _collect(self) -> list[_Request]:
+        """Wait until blocks must start or all of them have arrived, and return them."""
         with self._changed:
             while True:
                 now = self.clock()
                 if self._waiting:
                     start = min(request.start_by for request in self._waiting)
-                    if start <= now or not self._missing(now):
-                        found, self._waiting = self._waiting, []
-                        return found
+                    if start <= now or not self._expects_more(now):
+                        collected = self._waiting
+                        self._waiting = []
+                        return collected
                     self._changed.wait(start - now)
                 else:
                     self._changed.wait()
@@ -125,27 +135,34 @@ class Scheduler:
             groups: dict[tuple[Pool, int], list[_Request]] = {}
             for request in self._collect():
                 groups.setdefault((request.pool, request.x.shape[2]), []).append(request)
-            for key, requests in groups.items():
-                self._serve(*key, requests)
+            for (pool, frames), requests in groups.items():
+                self._run_batch(pool, frames, requests)
 
-    def _serve(self, pool: Pool, frames: int, requests: list[_Request]) -> None:
+    def _run_batch(self, pool: Pool, frames: int, requests: list[_Request]) -> None:
+        """Run blocks of one pool and length, and wake the threads that wait for them."""
         began = self.clock()
         try:
             x = np.concatenate([request.x for request in requests])
             y = pool.run([place for request in requests for place in request.places], x)
+            done = 0
             for request in requests:
-                request.y, y = y[: len(request.x)], y[len(request.x) :]
+                request.y = y[done : done + len(request.x)]
+                done += len(request.x)
         except Exception as error:  # raised in the threads that wait for these blocks; other batches go on
             for request in requests:
                 request.error = error
-        if len(self._usual) > blocks.MOST_USUAL_TIMES:  # a player keeps changing the length of its blocks
-            self._usual.clear()
-        # The usual time follows longer times at once and shorter ones slowly, so that deadlines are kept.
-        took, before = self.clock() - began, self._usual.get((pool, frames))
-        self._usual[pool, frames] = took if before is None else max(took, before + 0.05 * (took - before))
-        self.batches, self.blocks = self.batches + 1, self.blocks + len(requests)
+        self._learn_duration(pool, frames, self.clock() - began)
+        self.batches += 1
+        self.blocks += len(requests)
         for request in requests:
             request.done.set()
+
+    def _learn_duration(self, pool: Pool, frames: int, seconds: float) -> None:
+        """Update the usual time of a batch: longer times at once, to keep deadlines, and shorter ones slowly."""
+        if len(self._usual_seconds) > blocks.MOST_USUAL_TIMES:
+            self._usual_seconds.clear()
+        before = self._usual_seconds.get((pool, frames), 0.0)
+        self._usual_seconds[pool, frames] = max(seconds, before + 0.05 * (seconds - before))
 
 
 _schedulers: dict[str, Scheduler] = {}
