@@ -17,9 +17,9 @@ from neural_fx.audio import open_audio
 from neural_fx.errors import reason
 from neural_fx.foreign import not_streaming
 from neural_fx.inputs import printable
-from neural_fx.plans import FORMATS
 from neural_fx.processor import Spec
 from neural_fx.render import Interrupted, Output, render_file
+from neural_fx.render.plans import FORMATS
 from neural_fx.values import shown, suggestion
 
 MOST_WAITING = 64

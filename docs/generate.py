@@ -18,6 +18,7 @@ from instruments import DDSP, Instrument
 from neural_fx.native_ranges import NATIVE
 from neural_fx.parameters import Parameter
 from neural_fx.pedals import PEDALS
+from neural_fx.render import RUNNERS
 from neural_fx.timbre import TIMBRES, TimbreTransfer, timbre_card
 
 
@@ -34,6 +35,7 @@ def write_all(folder: Path) -> None:
         "instrument.md": parameter_table(Instrument.PARAMETERS),
         "ddsp.md": parameter_table(p for p in DDSP.PARAMETERS if p not in Instrument.PARAMETERS),
         "commands.md": commands(),
+        "runners.md": runners(),
         "osc-worker.md": osc_commands("worker", "connection"),
         "osc-boards.md": osc_commands("board", "any"),
         "osc-notes.md": osc_commands("notes"),
@@ -74,6 +76,12 @@ def _osc_argument(argument: Argument) -> str:
     span = "" if argument.minimum is None else f"{argument.minimum:g} to {argument.maximum:g}"
     notes = ", ".join(note for note in ("optional" if argument.optional else "", span) if note)
     return f"{_cell(argument.name)} ({notes})" if notes else _cell(argument.name)
+
+
+def runners() -> str:
+    """Return a Markdown table of the runners of renders."""
+    rows = [f"| `{runner.name}` | {_cell(runner.help)} |" for runner in RUNNERS]
+    return "\n".join(["| runner | how files are rendered |", "|---|---|", *rows]) + "\n"
 
 
 def native_plugins() -> str:

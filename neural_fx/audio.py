@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from neural_fx import blocks
 from neural_fx.errors import AudioError, reason
 from neural_fx.headers import audio_size, ogg_lacks_end
 from neural_fx.inputs import file_content_problem, file_problem
@@ -179,7 +180,7 @@ def read_audio(path: str | Path) -> tuple[Audio, int]:
     with open_audio(path) as reader:
         for remark in reader.remarks:
             warnings.warn(f"{path}: {remark}", stacklevel=2)
-        return np.concatenate(list(reader.blocks(1 << 20)), 1), int(reader.sample_rate)
+        return np.concatenate(list(reader.blocks(blocks.READ_BLOCK)), 1), int(reader.sample_rate)
 
 
 def resample(audio: Audio, rate_in: float, rate_out: float) -> Audio:

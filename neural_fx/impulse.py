@@ -15,6 +15,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import pedalboard
 
+from neural_fx import blocks
 from neural_fx.audio import Audio, open_audio
 from neural_fx.errors import AudioError
 
@@ -92,7 +93,7 @@ def read_impulse_response(path: str | Path) -> tuple[Audio, float]:
     with open_audio(path) as reader:
         # Length and channels are checked before anything is read, because the file may be hours long.
         _check_size(reader.channels, reader.frames / reader.sample_rate, str(path))
-        audio = np.concatenate(list(reader.blocks(1 << 20)), 1)
+        audio = np.concatenate(list(reader.blocks(blocks.READ_BLOCK)), 1)
         rate = float(reader.sample_rate)
     check_response(audio, rate, str(path))
     return audio, rate

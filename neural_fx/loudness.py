@@ -15,6 +15,7 @@ from importlib.resources import as_file, files
 import numpy as np
 from numpy.typing import NDArray
 
+from neural_fx import blocks
 from neural_fx.audio import read_audio, resample
 from neural_fx.cache import cached_number, keep_number
 from neural_fx.engines import open_engine
@@ -32,7 +33,6 @@ MOST_GAIN_DB = 40.0
 
 _SILENT_DB = -100.0
 _LOUDEST_DB = 300.0
-_BLOCK = 48000
 _VERSION = "riff-1"
 """Version of the clip and the method. Change it with either of them, so that cached numbers are measured again."""
 _measured: dict[str, float] = {}
@@ -116,8 +116,8 @@ def measure_loudness(capture: Capture) -> float:
     stream = open_engine(largest(capture.network)).stream(1)
     stream.reset(capture.prewarm, knobs)
     clip, total, squares = probe(capture.sample_rate), 0.0, 0.0
-    for start in range(0, len(clip), _BLOCK):
-        part = clip[start : start + _BLOCK]
+    for start in range(0, len(clip), blocks.LOUDNESS_BLOCK):
+        part = clip[start : start + blocks.LOUDNESS_BLOCK]
         x = np.concatenate((part[None], np.repeat(knobs[:, None], len(part), 1)))
         y = stream.process(np.ascontiguousarray(x[None]))[0, 0].astype(np.float64)
         with np.errstate(all="ignore"):  # values that are not finite are found below

@@ -12,6 +12,7 @@ import numpy as np
 import pedalboard
 from numpy.typing import NDArray
 
+from neural_fx import blocks
 from neural_fx.engines.cpu import CpuEngine, CpuStream
 from neural_fx.errors import AudioError
 from neural_fx.formats.network import Conv, Sequential
@@ -21,12 +22,8 @@ from neural_fx.processor import Audio, Processor, Spec
 
 MARGIN_SECONDS = 0.01
 """How much longer a response may get by the conversion of its rate."""
-PRIME_SECONDS = 0.25
-"""Of silence before a measurement, in which a convolution has faded in."""
 LONGEST_SECONDS = 10.0
 """The longest response that is compiled. The compiled filter's work grows with the length of the response."""
-_BLOCK = 8192
-"""Samples that a response is measured in at a time. The response does not depend on it."""
 _INAUDIBLE = 1e-9
 """Of the peak: a tail below this is cut off."""
 
@@ -108,8 +105,8 @@ def measured_response(plugin: pedalboard.Convolution, spec: Spec) -> Audio | Non
     if seconds is None or seconds > LONGEST_SECONDS:
         return None
     mix = plugin.mix
-    size = _BLOCK
-    before = math.ceil(PRIME_SECONDS * spec.sample_rate / size) * size
+    size = blocks.RESPONSE_BLOCK
+    before = math.ceil(blocks.RESPONSE_PRIMING_SECONDS * spec.sample_rate / size) * size
     taps = math.ceil((seconds + MARGIN_SECONDS) * spec.sample_rate)
     impulse = np.zeros((spec.channels, before + taps), np.float32)
     impulse[:, before] = 1

@@ -8,6 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pedalboard
 
+from neural_fx import blocks
+from neural_fx.audio_queue import Queue
 from neural_fx.native_checks import NativeChecks
 from neural_fx.processor import Audio, Processor, Spec
 from neural_fx.sharing import NativeClaims, everything_in, used_elsewhere
@@ -18,39 +20,13 @@ BLOCK_SENSITIVE = (pedalboard.Resample, pedalboard.GSMFullRateCompressor, pedalb
 NOT_STREAMING = (pedalboard.PitchShift,)
 """Native plugins that return silence with `reset=False` (measured in 0.9.26). They get the whole signal at its end."""
 
-
-class Queue:
-    """A first-in-first-out queue of audio.
-
-    Args:
-        channels: of the audio.
-    """
-
-    def __init__(self, channels: int) -> None:
-        self._held = np.zeros((channels, 0), np.float32)
-
-    def __len__(self) -> int:
-        return int(self._held.shape[1])
-
-    def put(self, block: Audio) -> None:
-        """Add a block, (channels, samples)."""
-        self._held = np.concatenate((self._held, block), 1) if len(self) else block
-
-    def take(self, count: int) -> Audio:
-        """Remove and return the oldest `count` samples, (channels, count)."""
-        out, self._held = self._held[:, :count], self._held[:, count:]
-        return out
-
-
 ENCODER_LIMIT = 1e4
 """The largest sample that an encoder gets, 80 dB above full scale."""
-NATIVE_BUFFER = 1 << 16
-"""The largest buffer size for native plugins. Some crash on millions of samples, so longer blocks run in pieces."""
 
 
 def bounded(spec: Spec) -> Spec:
-    """Return a stream's properties with a buffer of at most `NATIVE_BUFFER` samples."""
-    return replace(spec, buffer_size=min(spec.buffer_size, NATIVE_BUFFER))
+    """Return a stream's properties with a buffer of at most `blocks.NATIVE_BLOCK` samples."""
+    return replace(spec, buffer_size=min(spec.buffer_size, blocks.NATIVE_BLOCK))
 
 
 class NativeRun(Processor):
@@ -98,8 +74,7 @@ class NativeRun(Processor):
         size = self._stream.buffer_size
         silence = np.zeros((spec.channels, size), np.float32)
         given = pushed = 0
-        # The limit is for plugins that never return samples for silence.
-        while pushed == 0 or (given == 0 and pushed < 1 << 16):
+        while pushed == 0 or (given == 0 and pushed < blocks.NATIVE_PRIMING):
             given += self.native(silence).shape[1]
             pushed += size
         self._held = pushed - given

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from neural_fx import blocks
 from neural_fx.errors import ParameterError
 from neural_fx.values import between, finite_number, shown, suggestion, switch
 
@@ -40,7 +41,7 @@ class Parameter:
     maximum: float
     default: float
     unit: str = ""
-    smoothing: float = 0.02
+    smoothing: float = blocks.SMOOTHING_SECONDS
     description: str = ""
 
     def check(self, value: object) -> float:

@@ -18,10 +18,13 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import pedalboard
 
+from neural_fx import blocks
+from neural_fx.audio_queue import Queue
+from neural_fx.dry_wet import DryWet
 from neural_fx.impulse import check_native
 from neural_fx.interruption import checkpoint
 from neural_fx.macros import Macro
-from neural_fx.native_runs import NativeRun, Queue, native_kind
+from neural_fx.native_runs import NativeRun, native_kind
 from neural_fx.parameters import Parameter, Ramp
 from neural_fx.processor import Audio, Passed, Processor, Spec
 from neural_fx.sharing import Locks, everything_in, freeze, refuse_duplicates, thaw, used_elsewhere
@@ -305,20 +308,16 @@ class Pedalboard(Chain):
 
     def prepare(self, spec: Spec) -> None:
         super().prepare(spec)
-        self._mix = Ramp(self._values["mix"], int(spec.sample_rate * 0.02))
-        self._dry = Queue(spec.channels)
+        self._mix = Ramp(self._values["mix"], int(spec.sample_rate * blocks.SMOOTHING_SECONDS))
+        self._dry_wet = DryWet(spec.channels)
 
     def process_block(self, block: Audio) -> Audio:
-        self._dry.put(block)
+        self._dry_wet.put(block)
         return super().process_block(block)
 
     def _out(self, wet: Audio) -> Audio:
         self._mix.aim(self._values["mix"])
-        dry = self._dry.take(wet.shape[1])
-        amount = self._mix.next(wet.shape[1])
-        if np.ndim(amount) == 0 and amount == 1:
-            return wet
-        return dry + amount * (wet - dry)
+        return self._dry_wet.blend(wet, self._mix.next(wet.shape[1]))
 
     @classmethod
     def from_file(cls, path: str | Path) -> Pedalboard:

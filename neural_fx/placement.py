@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
+from neural_fx import blocks
 from neural_fx.errors import NeuralFXError
 from neural_fx.neural import NeuralProcessor
 from neural_fx.optional import is_installed, need
@@ -114,7 +115,7 @@ def cost(board: object, channels: int = 1) -> float:
     return channels * sum(_cost(capture) for capture in captures(board))
 
 
-def _cost(capture: NeuralProcessor, samples: int = 2048) -> float:
+def _cost(capture: NeuralProcessor, samples: int = blocks.COST_BLOCK) -> float:
     block = np.zeros((1, samples), np.float32)
     probe = NeuralProcessor(capture.capture, device="cpu", oversample=capture.oversample)
     taken = []

@@ -31,15 +31,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from neural_fx import blocks
 from neural_fx.errors import ParameterError
 from neural_fx.layout import Layout
 from neural_fx.parameters import Parametric
 from neural_fx.values import finite_number, shown
 
 Audio = NDArray[np.float32]
-
-FLUSH_SECONDS = 30.0
-"""The most silence that `flush` pushes through a processor. Samples that are still missing then become zeros."""
 
 
 class Passed:
@@ -71,7 +69,7 @@ class Spec:
 
     sample_rate: float
     channels: int
-    buffer_size: int = 8192
+    buffer_size: int = blocks.BUFFER_SIZE
 
 
 class Processor(Parametric):
@@ -99,7 +97,7 @@ class Processor(Parametric):
     # -- the contract --------------------------------------------------------------------------------------------
 
     def process(
-        self, input_array: NDArray[Any], sample_rate: float, buffer_size: int = 8192, reset: bool = True
+        self, input_array: NDArray[Any], sample_rate: float, buffer_size: int = blocks.BUFFER_SIZE, reset: bool = True
     ) -> Audio:
         """Process audio.
 
@@ -134,7 +132,7 @@ class Processor(Parametric):
             return self._layout.leave(_join(parts, audio.shape[0]))
 
     def __call__(
-        self, input_array: NDArray[Any], sample_rate: float, buffer_size: int = 8192, reset: bool = True
+        self, input_array: NDArray[Any], sample_rate: float, buffer_size: int = blocks.BUFFER_SIZE, reset: bool = True
     ) -> Audio:
         """Process audio; see `process`."""
         return self.process(input_array, sample_rate, buffer_size, reset)
@@ -213,8 +211,8 @@ class Processor(Parametric):
     def rest(self) -> Iterator[Audio]:
         """Yield the samples that are still inside at the end of a stream, by pushing silence through."""
         assert self._spec is not None
-        silence = np.zeros((self._spec.channels, min(self._spec.buffer_size, 4096)), np.float32)
-        patience = math.ceil(FLUSH_SECONDS * self._spec.sample_rate / silence.shape[1])
+        silence = np.zeros((self._spec.channels, min(self._spec.buffer_size, blocks.FLUSH_BLOCK)), np.float32)
+        patience = math.ceil(blocks.FLUSH_SECONDS * self._spec.sample_rate / silence.shape[1])
         while (owed := self._passed.taken - self._passed.given) > 0:
             patience -= 1
             out = self.process_block(silence) if patience >= 0 else np.zeros((self._spec.channels, owed), np.float32)

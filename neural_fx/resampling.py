@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 Audio = NDArray[np.float32]
 CONVERTER = "sinc_medium"
 MOST_CHANNELS = 128
+"""Channels of one converter. libsamplerate takes no more, so wider streams use several."""
 
 
 class StreamResampler:

@@ -43,8 +43,8 @@ def play(
     from instruments.song import DRUMS, TAIL, perform, read_song
     from neural_fx.inputs import printable, special_problem
     from neural_fx.outputs import check_output, output_file
-    from neural_fx.plans import file_format
     from neural_fx.render import write_audio
+    from neural_fx.render.plans import file_format
 
     problem = special_problem(song)
     if problem is not None:

@@ -12,9 +12,10 @@ from bridge.host.changes import Change, Schedule, change_of, last_ones
 from bridge.host.hosted import SWITCH, Hosted
 from bridge.host.telemetry import Peaks, Telemetry
 from bridge.protocol import Event
+from neural_fx.audio_queue import Queue
+from neural_fx.dry_wet import DryWet, crossfade, fade_in
 from neural_fx.errors import NeuralFXError, ParameterError, reason
 from neural_fx.interruption import checkpoint
-from neural_fx.native_runs import Queue
 from neural_fx.parameters import Ramp
 from neural_fx.pedalboard import Pedalboard
 from neural_fx.processor import Spec
@@ -24,13 +25,6 @@ Audio = NDArray[np.float32]
 FADE_SECONDS = 0.02
 WARM_SECONDS = 0.15
 """A new board plays along, unheard, for this long before it fades in: longer than any common receptive field."""
-
-
-def _late(channels: int, samples: int) -> Queue:
-    """A queue whose output is `samples` behind its input."""
-    queue = Queue(channels)
-    queue.put(np.zeros((channels, samples), np.float32))
-    return queue
 
 
 def _nothing() -> None:
@@ -68,7 +62,8 @@ class Voice:
         self.board = board
         board.open_stream(spec)
         self.latency = board.latency_samples
-        self.ready = _late(spec.channels, self.latency)
+        self.ready = Queue(spec.channels)
+        self.ready.put_silence(self.latency)
 
     def process(self, block: Audio) -> Audio:
         """Return the output for a block (channels, frames) of any length up to the stream's.
@@ -81,7 +76,7 @@ class Voice:
             self.ready.put(part)
         missing = block.shape[1] - len(self.ready)
         if missing > 0:  # a member held back more than it had said: time stays, a gap is heard
-            self.ready.put(np.zeros((block.shape[0], missing), np.float32))
+            self.ready.put_silence(missing)
         return self.ready.take(block.shape[1])
 
 
@@ -111,7 +106,7 @@ class BoardStream:
         self.load = self.share = 0.0
         self.peaks = Peaks()
         self._wet = Ramp(1.0, round(FADE_SECONDS * spec.sample_rate))
-        self._dry = _late(spec.channels, self.voice.latency)
+        self._dry_wet = DryWet(spec.channels, self.voice.latency)
         self._warming = self._faded = 0
         self.fit: Callable[[Pedalboard], object] = _as_it_is
         self.wake: Callable[[], None] = _nothing
@@ -166,7 +161,7 @@ class BoardStream:
         except Exception as error:  # a board of plugins by anyone can raise anything
             self.muted = True
             self.failed(f"the board failed and is bypassed: {_why(error)}")
-            self._dry = _late(self.spec.channels, self.voice.latency)
+            self._dry_wet = DryWet(self.spec.channels, self.voice.latency)
             out = self._through(block)
         self._count(block, out, time.perf_counter() - began)
         return out
@@ -228,11 +223,9 @@ class BoardStream:
         newer = self._next_block(block)
         if newer is not None:
             wet = self._faded_over(wet, newer)
-        self._dry.put(block)
-        dry = self._dry.take(block.shape[1])
+        self._dry_wet.put(block)
         self._wet.aim(1.0 - self.bypass)
-        amount = self._wet.next(block.shape[1])
-        return wet if np.ndim(amount) == 0 and amount == 1 else dry + amount * (wet - dry)
+        return self._dry_wet.blend(wet, self._wet.next(block.shape[1]))
 
     def _next_block(self, block: Audio) -> Audio | None:
         """Return what the board that fades in makes of a block; one that fails is given up, and the old one stays."""
@@ -251,21 +244,17 @@ class BoardStream:
         if self._warming > 0:
             return old
         length = round(FADE_SECONDS * self.spec.sample_rate)
-        weight = np.clip((self._faded + np.arange(1, count + 1)) / length, 0, 1).astype(np.float32)
+        weight = fade_in(self._faded, count, length)
         self._faded += count
         if self._faded >= length:
             assert self.next is not None
-            longer = self.next.latency - self.voice.latency
-            if longer > 0:
-                self._dry.put(np.zeros((self.spec.channels, longer), np.float32))
-            elif longer < 0:
-                self._dry.take(-longer)
+            self._dry_wet.change_latency(self.next.latency - self.voice.latency)
             self.voice, self.next = self.next, None
-        return old + weight * (new - old)
+        return crossfade(old, new, weight)
 
     def _through(self, block: Audio) -> Audio:
-        self._dry.put(block)
-        return self._dry.take(block.shape[1])
+        self._dry_wet.put(block)
+        return self._dry_wet.take_dry(block.shape[1])
 
     def _count(self, block: Audio, out: Audio, spent: float) -> None:
         self.peaks.add(_magnitude(block), _magnitude(out))

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from demos.gpu.context import FRAMES, RATE, Context, Subject, guitar, inputs, subject, subjects
+from neural_fx.blocks import SEGMENT
 from neural_fx.engines import open_engine
-from neural_fx.engines.torch import SEGMENT
 from neural_fx.errors import NeuralFXError
 from neural_fx.formats import read
 from neural_fx.formats.network import largest

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from demos.gpu.context import FRAMES, PERIOD, RATE, Context, Subject, guitar, inputs, percentiles, subjects
-from neural_fx.engines.batched import FIRST_PLACES, BatchedEngine, BatchedStream, Pool
+from neural_fx.blocks import FIRST_PLACES
+from neural_fx.engines.batched import BatchedEngine, BatchedStream, Pool
 from neural_fx.engines.torch import TorchEngine
 
 NAMES = ("A1 standard", "A2 full")

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from demos.gpu.ceilings import seconds_of
 from demos.gpu.context import GATHERED, RATE, Context, Subject, guitar, inputs, subjects
 from demos.gpu.traffic import TrafficCounter
+from neural_fx import blocks
 from neural_fx.bench import multiply_adds
-from neural_fx.engines import torch as torch_engine
 from neural_fx.engines.torch import TorchEngine
 from neural_fx.formats.network import Knobbed, Network, is_recurrent
 
@@ -50,14 +50,14 @@ def in_pieces(context: Context, item: Subject) -> None:
             continue
         pieces = max(2, 2 * at_once // streams) + 1
         x = inputs(item, guitar(context.gathered, piece * pieces), streams)
-        usual = torch_engine.MOST_SEGMENTS
-        torch_engine.MOST_SEGMENTS = at_once
+        usual = blocks.MOST_SEGMENTS
+        blocks.MOST_SEGMENTS = at_once
         try:
             context.emit(**values, **rendered(context, engine, item, x, piece))
         except torch.cuda.OutOfMemoryError:
             context.emit(**values, error="out of GPU memory")
         finally:
-            torch_engine.MOST_SEGMENTS = usual
+            blocks.MOST_SEGMENTS = usual
 
 
 def as_streams(context: Context, item: Subject) -> None:
@@ -71,7 +71,7 @@ def as_streams(context: Context, item: Subject) -> None:
 
 
 def rendered(
-    context: Context, engine: TorchEngine, item: Subject, x: NDArray[np.float32], piece: int = torch_engine.SEGMENT
+    context: Context, engine: TorchEngine, item: Subject, x: NDArray[np.float32], piece: int = blocks.SEGMENT
 ) -> dict[str, float]:
     """Return the speed of rendering after a prewarm, and the GPU memory that it used.
 

@@ -8,17 +8,9 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
+from neural_fx import blocks
 from neural_fx.formats.network import Array, Knobbed, Network, is_recurrent
 from neural_fx.models import Model, State, build
-
-CHUNK = 4096
-"""Samples per call of the network. Measured: the fastest on CPUs for a dozen channels (2048 to 8192 are close)."""
-
-
-SEGMENT = 1 << 16
-"""Output samples of one item, when a long signal runs as a batch of overlapping segments."""
-MOST_SEGMENTS = 64
-"""The most items of such a batch: some 4 million samples, 0.3 GB per 16 channels."""
 
 
 class TorchEngine:
@@ -61,7 +53,7 @@ class TorchEngine:
         return self._warm[1]
 
     @torch.inference_mode()
-    def long_run(self, state: State, x: Array, segment: int = SEGMENT) -> tuple[Array, State]:
+    def long_run(self, state: State, x: Array, segment: int = blocks.SEGMENT) -> tuple[Array, State]:
         """Process a long signal as a batch of segments that overlap by the receptive field.
 
         The result equals that of a stream, but for rounding. Networks whose receptive field is not finite, or whose
@@ -84,7 +76,7 @@ class TorchEngine:
         first = samples - count * segment
         y = np.empty((batch, self.model.out_channels, samples), np.float32)
         y[:, :, :first], _ = run(self.model, state, x[:, :, :first], self.device)
-        at_once = max(1, MOST_SEGMENTS // batch)
+        at_once = max(1, blocks.MOST_SEGMENTS // batch)
         for start in range(0, count, at_once):
             starts = [first + i * segment for i in range(start, min(start + at_once, count))]
             windows = np.concatenate([x[:, :, s - past : s + segment] for s in starts])
@@ -161,8 +153,8 @@ def run(model: Model, state: State, x: Array, device: torch.device) -> tuple[Arr
         (batch, out_channels, samples) float32, and the next state.
     """
     out = np.empty((x.shape[0], model.out_channels, x.shape[2]), np.float32)
-    for start in range(0, x.shape[2], CHUNK):
-        block = torch.from_numpy(np.ascontiguousarray(x[:, :, start : start + CHUNK])).to(device)
-        y, state = model(block, state)
-        out[:, :, start : start + CHUNK] = y.cpu().numpy()
+    for start in range(0, x.shape[2], blocks.TORCH_BLOCK):
+        piece = slice(start, start + blocks.TORCH_BLOCK)
+        y, state = model(torch.from_numpy(np.ascontiguousarray(x[:, :, piece])).to(device), state)
+        out[:, :, piece] = y.cpu().numpy()
     return out, state

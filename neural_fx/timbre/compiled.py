@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from neural_fx import blocks
 from neural_fx.engines import cpu
 from neural_fx.timbre import analysis, synthesis
 from neural_fx.timbre.analysis import CONFIDENT, HOP, RATE, SILENCE_DB, WINDOW
@@ -23,8 +24,6 @@ from neural_fx.timbre.synthesizer import SILENT_DB
 
 Audio = NDArray[np.float32]
 
-KNOB_FRAMES = 12
-"""Frames that the change of a knob takes."""
 TRANSFER_KNOBS = (
     "octave", "pitch_correct", "loudness_db", "brightness", "vibrato", "breath", "morph", "adjust", "reverb",
 )  # fmt: skip
@@ -132,8 +131,8 @@ def _voice_settings(voices: int, seed: int = 0) -> Any:
     settings.taps = TAPS
     settings.rate = RATE
     settings.silent_db, settings.full_db = SILENT_DB
-    settings.knob_samples = round(0.02 * RATE)
-    settings.knob_frames = KNOB_FRAMES
+    settings.knob_samples = round(blocks.SMOOTHING_SECONDS * RATE)
+    settings.knob_frames = blocks.TIMBRE_SMOOTHING_FRAMES
     settings.basis = synthesis.BASIS.ravel().tolist()
     settings.band_octaves = np.log2(synthesis.BAND_KILOHERTZ).tolist()
     generator = np.random.PCG64(seed).state["state"]

@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from neural_fx import blocks
+from neural_fx.dry_wet import DryWet
 from neural_fx.engines import cpu
 from neural_fx.parameters import Parameter, Ramp
 from neural_fx.processor import Audio, Processor, Spec
-from neural_fx.resampling import StreamResampler, round_trip_latency
+from neural_fx.resampled import ResampledStage
 from neural_fx.timbre.analysis import CONFIDENT, HOP, RATE, WINDOW, Analysis, Analyzer
-from neural_fx.timbre.compiled import KNOB_FRAMES, CompiledTransfer
+from neural_fx.timbre.compiled import CompiledTransfer
 from neural_fx.timbre.files import Habits, Timbre
 from neural_fx.timbre.library import chosen
 from neural_fx.timbre.synthesizer import BREATH, BRIGHTNESS, MORPH, REVERB, Rooms, Score, Synthesizer
@@ -92,33 +94,22 @@ class TimbreTransfer(Processor):
         """Half a window, a frame, and the look-ahead of the rate conversion: 25.3 ms at 48 kHz."""
         if self._spec is None:
             return 0
-        rate = self._spec.sample_rate
-        inner = WINDOW // 2 + HOP
-        return inner if rate == RATE else int(np.ceil(inner * rate / RATE)) + round_trip_latency(rate, RATE) + 1
+        # A conversion may round the end of a frame up by one more sample.
+        return self._stage.latency_samples(WINDOW // 2 + HOP) + self._stage.converts
 
     def prepare(self, spec: Spec) -> None:
-        self._into = self._back = None
-        if spec.sample_rate != RATE:
-            self._into = StreamResampler(spec.sample_rate, RATE, 1)
-            self._back = StreamResampler(RATE, spec.sample_rate, 1)
+        self._stage = ResampledStage(spec.sample_rate, RATE, 1)
         open_voice = CompiledTransfer if cpu.available() else _Voice
         self._voice = open_voice(self.timbres, self._values, FIT)
-        self._mix = Ramp(self._values["mix"], int(spec.sample_rate * 0.02))
-        self._dry = np.zeros((spec.channels, 0), np.float32)
+        self._mix = Ramp(self._values["mix"], int(spec.sample_rate * blocks.SMOOTHING_SECONDS))
+        self._dry_wet = DryWet(spec.channels)
 
     def process_block(self, block: Audio) -> Audio:
         mono = block.mean(0, dtype=np.float32)[None]
-        wet = self._voice.process((self._into.process(mono) if self._into else mono)[0], self._values)[None]
-        if self._back:
-            wet = self._back.process(wet)
-        self._dry = np.concatenate((self._dry, block), 1)
-        count = min(wet.shape[1], self._dry.shape[1])
-        dry, self._dry = self._dry[:, :count], self._dry[:, count:]
+        wet = self._stage.back(self._voice.process(self._stage.into(mono)[0], self._values)[None])
+        self._dry_wet.put(block)
         self._mix.aim(self._values["mix"])
-        mix = self._mix.next(count)
-        if np.ndim(mix) == 0 and mix == 1:
-            return wet[:, :count].repeat(len(dry), 0)
-        return np.asarray(dry + mix * (wet[:, :count] - dry), np.float32)
+        return self._dry_wet.blend(wet.repeat(len(block), 0), self._mix.next(wet.shape[1]))
 
     def __repr__(self) -> str:
         return self.described(f"neural_fx.TimbreTransfer {' to '.join(t.name for t in self.timbres)!r}")
@@ -146,7 +137,7 @@ class _Player:
     def __init__(self, timbres: tuple[Timbre, ...], values: dict[str, float]) -> None:
         self.timbres = timbres
         self.synthesizer = Synthesizer(timbres)
-        self.ramps = {name: Ramp(value, KNOB_FRAMES) for name, value in values.items()}
+        self.ramps = {name: Ramp(value, blocks.TIMBRE_SMOOTHING_FRAMES) for name, value in values.items()}
         self.course = _Course()
         self.fit = Fit()
         self.begun = False

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from neural_fx import blocks
 from neural_fx.engines import Stream, open_engine
 from neural_fx.formats.network import Conv, Sequential
 from neural_fx.parameters import Parameter, Ramp
@@ -187,7 +188,7 @@ class Rooms:
 
     def __init__(self, timbres: tuple[Timbre, ...], level: float, morph: float) -> None:
         self.rooms = [Room(timbre.reverb) for timbre in timbres]
-        self.level, self.morph = (Ramp(value, round(0.02 * RATE)) for value in (level, morph))
+        self.level, self.morph = (Ramp(value, round(blocks.SMOOTHING_SECONDS * RATE)) for value in (level, morph))
 
     def process(self, direct: Array, level: float, morph: float) -> Array:
         """Add the room to a block.

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 import torch
 
+from neural_fx.blocks import FIRST_PLACES, OFFLINE
 from neural_fx.engines import open_engine
-from neural_fx.engines.batched import FIRST_PLACES, OFFLINE, BatchedEngine, Pool, Scheduler, scheduler
+from neural_fx.engines.batched import BatchedEngine, Pool, Scheduler, scheduler
 from neural_fx.engines.torch import TorchEngine, use_float32_on_cuda
 from neural_fx.formats import parse
 from neural_fx.formats.digest import digest

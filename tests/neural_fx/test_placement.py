@@ -14,7 +14,8 @@ from neural_fx import placement
 from neural_fx.pedals import DS1, TubeScreamer, make_pedal
 from neural_fx.placement import DeviceError, LivePlacement, captures, check_device, cost, offline_device, place
 from neural_fx.processor import Spec
-from neural_fx.render import GPU_BLOCK, render_file, write_audio
+from neural_fx.render import render_file, write_audio
+from neural_fx.render.file import GPU_BLOCK
 from tests.conftest import noise
 
 

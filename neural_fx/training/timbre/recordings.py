@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from neural_fx.audio import SUFFIXES, read_audio, resample
 from neural_fx.errors import TrainingError
 from neural_fx.files import replacing
-from neural_fx.plans import audio_files
+from neural_fx.render.search import audio_files
 from neural_fx.timbre.analysis import HOP, RATE, Analysis, analyze, best_method
 from neural_fx.training.channels import mix_channels
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from neural_fx.errors import AudioError
-from neural_fx.plans import audio_files, plan
+from neural_fx.render.plans import plan
+from neural_fx.render.search import audio_files
 
 
 @pytest.fixture
