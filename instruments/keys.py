@@ -118,7 +118,7 @@ class KeyFollower:
 
     def _lift(self, note: int, time: float) -> None:
         began, due = self._keys.get(note, (-1.0, False))
-        if due and began == time:  # the off of the note before, as in `Players`
+        if due and began == time:  # the off of the note before, as in `VoiceAllocator`
             self._keys[note] = (began, False)
         elif note in self._keys:
             del self._keys[note]

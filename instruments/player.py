@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import mido
 import numpy as np
 
-from instruments.base import Instrument, Performance
+from instruments.base import Instrument
+from instruments.performance import Performance
 from neural_fx.parameters import unknown_parameter
 from neural_fx.processor import Audio, Processor, Spec
 
