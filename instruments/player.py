@@ -1,4 +1,4 @@
-"""Play an instrument in a chain: a processor that ignores its input and plays the notes it is sent."""
+"""Play an instrument in a board: a processor that ignores its input and plays the notes that are sent to it."""
 
 from __future__ import annotations
 
@@ -8,17 +8,19 @@ from typing import TYPE_CHECKING, Any
 import mido
 import numpy as np
 
-from instruments.base import Instrument, Performance
+from instruments.base import Instrument
+from instruments.performance import Performance
 from neural_fx.parameters import unknown_parameter
 from neural_fx.processor import Audio, Processor, Spec
 
 MOST_PENDING = 65536
+"""The most messages that wait for the next block. Then the oldest ones are dropped."""
 
 
 class InstrumentPlayer(Processor):
     """Plays an instrument as part of a board. Its parameters are those of the instrument.
 
-    It ignores the audio that comes in. Any thread may call `send`. Only one thread may call `process_block`.
+    Any thread may call `send`. Only one thread may call `process_block`.
 
     Args:
         instrument: that plays.
@@ -60,6 +62,7 @@ class InstrumentPlayer(Processor):
         assert self._performance is not None
         if block.shape[1] == 0:  # messages wait for a block that has samples
             return block
+        # Other threads may send meanwhile. Their messages wait for the next block.
         messages = [(0.0, self._sent.popleft()) for _ in range(len(self._sent))]
         mono = self._performance.play(messages, block.shape[1], block.shape[1])
         return np.repeat(mono[None], block.shape[0], 0)

@@ -32,8 +32,9 @@ from neural_fx.training.circuits.dataset import (
     generate,
     load,
 )
+from neural_fx.training.evaluate import evaluate_network, play
 from neural_fx.training.export import loudness_and_gain
-from neural_fx.training.loop import Progress, Settings, Trainer, evaluate_network, play
+from neural_fx.training.loop import Progress, Settings, Trainer
 from neural_fx.training.losses import Loss
 from neural_fx.training.pairs import Pair
 

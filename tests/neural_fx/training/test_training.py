@@ -22,7 +22,8 @@ from neural_fx.models import build
 from neural_fx.training.alignment import align
 from neural_fx.training.architectures import ARCHITECTURES, untrained
 from neural_fx.training.checks import level_remarks, remarks
-from neural_fx.training.loop import Settings, Trainer, evaluate_network
+from neural_fx.training.evaluate import evaluate_network
+from neural_fx.training.loop import Settings, Trainer
 from neural_fx.training.losses import Loss, esr, pre_emphasis
 from neural_fx.training.pairs import Mask, Pair, load_pair
 from tests.conftest import DOCUMENTS, Run, noise, wavenet_document
