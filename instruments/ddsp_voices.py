@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from instruments.contract import VOICES, Audio, Touch, note_hz
+from neural_fx import blocks
 from neural_fx.parameters import Ramp
 from neural_fx.timbre.analysis import HOP, RATE
 from neural_fx.timbre.files import Habits
@@ -29,7 +30,6 @@ _SLOWEST_ATTACK = 0.12  # seconds
 _SLOWEST_RELEASE = 150.0  # dB per second
 _FASTEST_ATTACK = 0.01  # seconds
 _LEAST_VIBRATO = 6.0  # cents, for timbres whose recordings have none
-_FADE_SAMPLES = 96  # in which a stolen voice fades out
 
 
 @dataclass
@@ -86,7 +86,7 @@ class DDSPVoices:
     # -- notes -------------------------------------------------------------------------------------------------------
 
     def start(self, voice: int, touch: Touch) -> None:
-        fading = self._notes[voice].rendered[:_FADE_SAMPLES]
+        fading = self._notes[voice].rendered[: blocks.STOLEN_VOICE_FADE]
         fading = fading * np.linspace(1, 0, len(fading), endpoint=False, dtype=np.float32)
         self._synthesizer.restart(voice)
         note = _Note(touch, sounding=True)

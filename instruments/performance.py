@@ -9,7 +9,7 @@ import numpy as np
 
 from instruments.contract import Audio
 from instruments.voices import VoiceAllocator
-from neural_fx.resampling import StreamResampler, round_trip_latency
+from neural_fx.resampled import ResampledStage
 
 if TYPE_CHECKING:
     from instruments.base import Instrument
@@ -79,20 +79,17 @@ class _OutputQueue:
     """
 
     def __init__(self, family_rate: float, sample_rate: float) -> None:
-        self._converter: StreamResampler | None = None
-        self._parts: list[Audio] = []
-        if family_rate != sample_rate:
-            self._converter = StreamResampler(family_rate, sample_rate, 1)
-            latency = round_trip_latency(sample_rate, family_rate)  # more than enough for one way
-            self._parts.append(np.zeros(latency, np.float32))
+        self._stage = ResampledStage(sample_rate, family_rate, 1)
+        # The latency is that of both ways, so it is more than enough for one.
+        self._parts: list[Audio] = [np.zeros(self._stage.latency_samples(), np.float32)]
 
     def write(self, audio: Audio) -> None:
         """Add the next samples, (samples,) at the family's rate."""
-        self._parts.append(audio if self._converter is None else self._converter.process(audio[None])[0])
+        self._parts.append(self._stage.back(audio[None])[0])
 
     def read(self, count: int) -> Audio:
         """Return and remove the next samples: (count,) at the caller's rate."""
-        queued = np.concatenate(self._parts) if self._parts else np.zeros(0, np.float32)
+        queued = np.concatenate(self._parts)
         missing = count - len(queued)
         if missing > 0:  # the converter holds back a little more than expected
             queued = np.concatenate((np.zeros(missing, np.float32), queued))

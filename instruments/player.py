@@ -10,11 +10,9 @@ import numpy as np
 
 from instruments.base import Instrument
 from instruments.performance import Performance
+from neural_fx import blocks
 from neural_fx.parameters import unknown_parameter
 from neural_fx.processor import Audio, Processor, Spec
-
-MOST_PENDING = 65536
-"""The most messages that wait for the next block. Then the oldest ones are dropped."""
 
 
 class InstrumentPlayer(Processor):
@@ -33,7 +31,7 @@ class InstrumentPlayer(Processor):
         self.instrument = instrument
         self._table.update(instrument.parameters)
         self._values.update({name: getattr(instrument, name) for name in instrument.parameters})
-        self._sent: deque[mido.Message] = deque(maxlen=MOST_PENDING)
+        self._sent: deque[mido.Message] = deque(maxlen=blocks.MOST_WAITING_MESSAGES)
         self._performance: Performance | None = None
 
     if TYPE_CHECKING:  # the parameters are the instrument's, which type checkers cannot know
@@ -43,7 +41,7 @@ class InstrumentPlayer(Processor):
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the settings without the messages that wait."""
-        return {**super().__getstate__(), "_sent": deque(maxlen=MOST_PENDING)}
+        return {**super().__getstate__(), "_sent": deque(maxlen=blocks.MOST_WAITING_MESSAGES)}
 
     def set_parameter(self, name: str, value: object) -> None:
         if name not in self._table:

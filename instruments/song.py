@@ -15,6 +15,7 @@ from instruments.base import Instrument
 from instruments.keys import KeyFollower, overlaps_resolved, releases, starts
 from instruments.midi_file import MidiData, parse_midi
 from instruments.midi_track import MidiFileError
+from neural_fx import blocks
 from neural_fx.errors import NeuralFXError, reason
 
 DRUMS = 9
@@ -31,10 +32,6 @@ MAX_HELD = 10.0
 """The most seconds after the last note for which keys and pedals are held, if they are never released."""
 MAX_SAMPLES = 2**28
 """The most samples of a result: 93 minutes at 48 kHz, 2 GB."""
-FADE = 0.05
-"""Seconds of the fade-out at the very end, in case something still rings."""
-STEP = 2.0
-"""Seconds rendered between reports of progress."""
 
 
 @dataclass(frozen=True)
@@ -171,7 +168,7 @@ def perform(
             mix[1, start:end] += right * part
             start = end
             report(len(part) / sample_rate)
-    fade = min(round(FADE * sample_rate), count)
+    fade = min(round(blocks.SONG_FADE_SECONDS * sample_rate), count)
     mix[:, count - fade :] *= np.linspace(1, 0, fade, dtype=np.float32)
     return mix
 
@@ -181,7 +178,7 @@ def _parts(
 ) -> Iterator[NDArray[np.float32]]:
     """Play messages, and yield the audio in parts of a few seconds, each (samples,)."""
     messages = sorted(messages, key=_time)
-    step = round(STEP * sample_rate)
+    step = round(blocks.SONG_STEP_SECONDS * sample_rate)
     instrument.reset()
     first = 0
     for start in range(0, count, step):

@@ -10,12 +10,11 @@ import mido
 
 from instruments.channels import ALL_NOTES_OFF, ALL_SOUND_OFF, SOSTENUTO, Channel
 from instruments.contract import VOICES, Family, Touch
+from neural_fx import blocks
 
 if TYPE_CHECKING:
     from instruments.base import Instrument
 
-UPDATE_SAMPLES = 192
-"""Samples between updates of glides, at the family's rate."""
 
 _LEAST_GLIDE = 1e-3  # seconds
 
@@ -75,7 +74,7 @@ class VoiceAllocator:
         self.voices = [Voice(Touch()) for _ in range(VOICES)]
         self.channels = [Channel() for _ in range(16)]
         self.position = 0
-        self.samples_to_update = UPDATE_SAMPLES
+        self.samples_to_update = blocks.CONTROL_STEP
         self._instrument = instrument
         self._notes_started = 0
 
@@ -120,9 +119,9 @@ class VoiceAllocator:
         self.samples_to_update -= count
         if self.samples_to_update > 0:
             return
-        self.samples_to_update = UPDATE_SAMPLES
+        self.samples_to_update = blocks.CONTROL_STEP
         # A glide is exponential, and 95 % of it is done after the time of the knob.
-        fraction = UPDATE_SAMPLES / self.family.sample_rate / max(self._instrument.glide, _LEAST_GLIDE)
+        fraction = blocks.CONTROL_STEP / self.family.sample_rate / max(self._instrument.glide, _LEAST_GLIDE)
         for voice in self.voices:
             voice.glide = 0.0 if fraction >= 1 else voice.glide * math.exp(-3 * fraction)
         self._update_family()
