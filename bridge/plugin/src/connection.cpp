@@ -1,7 +1,5 @@
 #include "connection.hpp"
 
-#include <algorithm>
-
 namespace nfx {
 
 using namespace std::chrono_literals;
@@ -20,7 +18,6 @@ constexpr auto kQuietTime = 1s;       // after this long without a message, a PI
 constexpr auto kPongTime = 2s;        // without an answer for this long, "Connected" goes off
 constexpr auto kBusyTime = 2s;        // since the host's last block
 constexpr std::size_t kMaxUnsent = 1 << 21;
-constexpr std::size_t kReceiveBytes = 65536;
 constexpr std::size_t kMaxReceived = 4 * messages::kMaxPayload;  // in one step: other instances have their turn, too
 
 }  // namespace
@@ -40,16 +37,12 @@ void Connection::step(Clock::time_point now) {
     if (state == State::greeting && now - state_began > kWelcomeTimeout) disconnect(now, kRetryAfterRefusal);
     if (state == State::connected) send_blocks(now);
     if (state == State::connected) check_presence(now);
-    if (state == State::greeting || state == State::connected) flush(now);
+    const bool open = state == State::greeting || state == State::connected;
+    if (open && !socket.flush()) disconnect(now, kRetry);
 }
 
 bool Connection::fill_poll_entry(net::PollEntry& entry) const {
-    if (!socket.is_open()) return false;
-    const bool wants_to_write = state == State::connecting || out_sent < out.size();
-    entry = {};
-    entry.fd = socket.get();
-    entry.events = short(POLLIN | (wants_to_write ? POLLOUT : 0));
-    return true;
+    return socket.fill_poll_entry(entry, state == State::connecting);
 }
 
 bool Connection::is_busy(Clock::time_point now) const {
@@ -115,24 +108,18 @@ void Connection::finish_resolving(Clock::time_point now) {
 }
 
 void Connection::finish_connecting(Clock::time_point now) {
-    net::PollEntry entry{};
-    entry.fd = socket.get();
-    entry.events = POLLOUT;
-    if (net::poll_all(&entry, 1, 0) > 0) {
-        const bool failed = entry.revents & (POLLERR | POLLHUP | POLLNVAL);
-        if (failed || !socket.is_connected())
-            disconnect(now, kRetry);
-        else
-            send_hello(now);
-    } else if (now - state_began > kConnectTimeout) {
+    const MessageSocket::Connecting result = socket.finish_connect();
+    const bool timed_out = result == MessageSocket::Connecting::pending && now - state_began > kConnectTimeout;
+    if (result == MessageSocket::Connecting::done)
+        send_hello(now);
+    else if (result == MessageSocket::Connecting::failed || timed_out)
         disconnect(now, kRetry);
-    }
 }
 
 void Connection::send_hello(Clock::time_point now) {
     const std::string hello = messages::hello_json(request);
-    messages::append_header(out, messages::hello, hello.size());
-    append(out, hello.data(), hello.size());
+    messages::append_header(socket.out, messages::hello, hello.size());
+    append(socket.out, hello.data(), hello.size());
     state = State::greeting;
     state_began = now;
     last_received = now;
@@ -144,10 +131,7 @@ void Connection::send_hello(Clock::time_point now) {
 void Connection::receive(Clock::time_point now) {
     std::size_t total = 0;
     while (total < kMaxReceived) {
-        const std::size_t before = in.size();
-        in.resize(before + kReceiveBytes);
-        const long count = socket.receive(in.data() + before, kReceiveBytes);
-        in.resize(before + std::size_t(std::max(count, 0L)));
+        const long count = socket.receive();
         if (count == 0) return;
         if (count < 0) {
             disconnect(now, kRetry);
@@ -161,23 +145,19 @@ void Connection::receive(Clock::time_point now) {
 
 // Handles the whole messages that have come. Returns false if the connection is over.
 bool Connection::handle_received(Clock::time_point now) {
-    std::size_t start = 0;
-    while (in.size() - start >= messages::kHeaderBytes) {
-        const messages::Header header = messages::read_header(in.data() + start);
-        if (header.length > messages::kMaxPayload) {
-            disconnect(now, kRetryAfterRefusal);
-            return false;
-        }
-        const std::size_t payload = start + messages::kHeaderBytes;
-        if (in.size() - payload < header.length) break;
-        if (!handle_message(header, in.data() + payload, now)) {
+    messages::Header header{};
+    const std::uint8_t* payload = nullptr;
+    MessageSocket::Received received = socket.next_message(header, payload);
+    while (received == MessageSocket::Received::message) {
+        if (!handle_message(header, payload, now)) {
             disconnect(now, header.kind == messages::bye ? Clock::duration(kRetry) : kRetryAfterRefusal);
             return false;
         }
-        start = payload + header.length;
+        received = socket.next_message(header, payload);
     }
-    in.erase(in.begin(), in.begin() + std::ptrdiff_t(start));
-    return true;
+    if (received == MessageSocket::Received::incomplete) return true;
+    disconnect(now, kRetryAfterRefusal);
+    return false;
 }
 
 // Returns false for a message that ends the connection: BYE, REFUSE, and all that breaks the protocol.
@@ -196,8 +176,8 @@ bool Connection::handle_message(const messages::Header& header, const std::uint8
         case messages::pong:
         case messages::reset: return true;
         case messages::ping:
-            messages::append_header(out, messages::pong, header.length, header.sequence);
-            append(out, payload, header.length);
+            messages::append_header(socket.out, messages::pong, header.length, header.sequence);
+            append(socket.out, payload, header.length);
             return true;
         default: return false;
     }
@@ -236,8 +216,8 @@ void Connection::handle_refusal(const std::string& json) {
 
 void Connection::send_blocks(Clock::time_point now) {
     BlockStream::Next next = BlockStream::Next::block;
-    while (next == BlockStream::Next::block && out.size() - out_sent < kMaxUnsent)
-        next = stream.append_block(out, request.channels, now);
+    while (next == BlockStream::Next::block && socket.unsent() < kMaxUnsent)
+        next = stream.append_block(socket.out, request.channels, now);
     if (next == BlockStream::Next::gap)
         disconnect(now, 0s);
     else if (stream.unanswered_for(now) > kAnswerTimeout)
@@ -248,7 +228,7 @@ void Connection::send_blocks(Clock::time_point now) {
 // message: this process may have been stopped itself.
 void Connection::check_presence(Clock::time_point now) {
     if (last_ping <= last_received && now - last_received > kQuietTime) {
-        messages::append_header(out, messages::ping, 0);
+        messages::append_header(socket.out, messages::ping, 0);
         last_ping = now;
     }
     const bool asked = last_ping > last_received;
@@ -260,33 +240,16 @@ void Connection::check_presence(Clock::time_point now) {
     link->answering.store(silence <= kPongTime);
 }
 
-void Connection::flush(Clock::time_point now) {
-    while (out_sent < out.size()) {
-        const long count = socket.send(out.data() + out_sent, out.size() - out_sent);
-        if (count == 0) return;
-        if (count < 0) {
-            disconnect(now, kRetry);
-            return;
-        }
-        out_sent += std::size_t(count);
-    }
-    out.clear();
-    out_sent = 0;
-}
-
 void Connection::send_bye() {
     if (state != State::connected) return;
-    messages::append_header(out, messages::bye, 0);
-    flush(Clock::now());
+    messages::append_header(socket.out, messages::bye, 0);
+    socket.flush();
 }
 
 // ---- the end of a connection -------------------------------------------------------------------------------------
 
 void Connection::close(Clock::time_point now) {
     socket.close();
-    in.clear();
-    out.clear();
-    out_sent = 0;
     stream.reset();
     state = State::off;
     next_try = now;

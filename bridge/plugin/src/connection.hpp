@@ -8,6 +8,7 @@
 
 #include "block_stream.hpp"
 #include "link.hpp"
+#include "message_socket.hpp"
 #include "messages.hpp"
 #include "net.hpp"
 
@@ -33,7 +34,7 @@ private:
     State state = State::off;
     Clock::time_point state_began{};
     Clock::time_point next_try{};
-    net::Socket socket;
+    MessageSocket socket;
     net::Address address;
     std::future<net::Address> resolution;
 
@@ -44,9 +45,6 @@ private:
     std::uint32_t board_number = 0;
     std::vector<std::string> boards;
 
-    messages::Bytes in;
-    messages::Bytes out;
-    std::size_t out_sent = 0;
     Clock::time_point last_received{};
     Clock::time_point last_ping{};
     BlockStream stream;
@@ -66,7 +64,6 @@ private:
     void handle_refusal(const std::string& json);
     void send_blocks(Clock::time_point now);
     void check_presence(Clock::time_point now);
-    void flush(Clock::time_point now);
     // ---- its end
     void close(Clock::time_point now);
     void disconnect(Clock::time_point now, Clock::duration retry_after);

@@ -9,7 +9,7 @@ using namespace std::chrono_literals;
 namespace {
 
 constexpr double kFadeSeconds = 0.01;
-constexpr auto kWelcomeTimeout = 3000ms;  // activation waits this long for the worker to make a stream
+constexpr auto kActivationTimeout = 3000ms;  // activation waits this long for the worker to make a stream
 
 bool same_target(const StreamRequest& a, const StreamRequest& b) {
     return a.host == b.host && a.port == b.port && a.token == b.token && a.board == b.board && a.text == b.text;
@@ -87,7 +87,7 @@ void Engine::request_again() {
     link->last_run_ticks.store(Clock::now().time_since_epoch().count());
     if (!link->request_number.load()) return;
     ++link->request_number;
-    wait_for_worker(kWelcomeTimeout);
+    wait_for_worker(kActivationTimeout);
 }
 
 void Engine::activate(double new_rate, std::uint32_t new_largest_block) {
