@@ -31,7 +31,7 @@ private:
     void loop();
     void update_list();
 
-    net::SocketLibrary library;
+    [[maybe_unused]] net::SocketLibrary library;  // starts and ends the socket library of Windows
     net::Waker waker;
     std::mutex mutex;  // guards `added` and `removed`
     std::vector<std::shared_ptr<Link>> added;
