@@ -85,7 +85,7 @@ def train(
         need("auraloss.freq", "--stft")
     reported = wants_report(report, console)
 
-    from neural_fx.formats.network import WaveNet
+    from neural_fx.networks import WaveNet
     from neural_fx.training.architectures import knobbed, untrained
     from neural_fx.training.export import save_capture
     from neural_fx.training.loop import Settings, Trainer

@@ -16,9 +16,8 @@ from torch import Tensor
 from neural_fx.engines import open_engine
 from neural_fx.errors import TrainingError
 from neural_fx.formats.digest import digest
-from neural_fx.formats.knobbed import fold
-from neural_fx.formats.network import Knobbed, Network
-from neural_fx.models import build
+from neural_fx.networks import Knobbed, Network, build
+from neural_fx.networks.knobbed.folding import fold
 from neural_fx.training.checkpoints import (
     KEEPS_ITS_OWN,
     TAKES_THE_NEW,
