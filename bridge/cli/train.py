@@ -75,7 +75,7 @@ def train(
     add --resume to continue from the checkpoint.
     """
     positions = [_positions(text) for text in knob or []]
-    _check_suffix(out, bool(positions))
+    _check_suffix(out, arch, bool(positions))
     check_start(out, resume, overwrite)
     check_output(out, True, recordings)
     pairs = _pairs(recordings, positions)
@@ -162,8 +162,10 @@ def _report(session: Session, trainer: Trainer, title: str, asked_for: bool) -> 
     session.say(f"{stem}.html: the report")
 
 
-def _check_suffix(out: Path, knobs: bool) -> None:
-    suffix = ".safetensors" if knobs else ".nam"
+def _check_suffix(out: Path, arch: str, knobs: bool) -> None:
+    from neural_fx.training.architectures import file_suffix
+
+    suffix = ".safetensors" if knobs else file_suffix(arch)
     if out.suffix != suffix:
         more = " for a capture with knobs; `neural-fx export` makes .nam snapshots of it" if knobs else ""
         raise TrainingError(f"{out}: expected a file name that ends in {suffix}{more}")

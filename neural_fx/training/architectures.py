@@ -10,7 +10,7 @@ from neural_fx.networks.knobbed.untrained import knobbed
 from neural_fx.networks.sequential.untrained import lstm
 from neural_fx.networks.wavenet.untrained import a1, a2, pedal, smc
 
-__all__ = ["a1", "a2", "architectures", "knobbed", "lstm", "pedal", "smc", "untrained"]
+__all__ = ["a1", "a2", "architectures", "file_suffix", "knobbed", "lstm", "pedal", "smc", "untrained"]
 
 
 def architectures() -> dict[str, Callable[[int], Network]]:
@@ -36,3 +36,11 @@ def untrained(name: str, seed: int = 0) -> Network:
     if name not in known:
         raise TrainingError(f"unknown architecture {name!r}; known: {', '.join(known)}")
     return known[name](seed)
+
+
+def file_suffix(name: str) -> str:
+    """Return the ending of a capture's file name for an architecture, such as ``.nam``."""
+    for kind in NETWORKS:
+        if name in kind.untrained and kind.export is not None:
+            return kind.export.suffix
+    return ".nam"
