@@ -76,6 +76,9 @@ import sys
 import numpy as np
 sys.modules["torch"] = None
 import neural_fx
+from neural_fx.networks import NETWORKS
+assert "memory polynomial" in NETWORKS  # no kind imports torch before a module is built
+assert all(make(0) for kind in NETWORKS for make in kind.untrained.values())
 fuzz = neural_fx.load("fuzz.json")
 try:
     fuzz(np.zeros(100, np.float32), 48000)
