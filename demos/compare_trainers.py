@@ -23,7 +23,7 @@ import soundfile
 
 from neural_fx.audio import read_audio, resample
 from neural_fx.formats import read
-from neural_fx.formats.network import Slimmable
+from neural_fx.networks import Slimmable
 from neural_fx.training.circuits import CIRCUITS
 from neural_fx.training.circuits.spice import simulate
 from neural_fx.training.evaluate import evaluate_network

@@ -73,7 +73,7 @@ def train(
     add --resume to continue from the checkpoint.
     """
     positions = [_positions(text) for text in knob or []]
-    _check_suffix(out, bool(positions))
+    _check_suffix(out, arch, bool(positions))
     check_start(out, resume, overwrite)
     check_output(out, True, recordings)
     pairs = _pairs(recordings, positions)
@@ -83,7 +83,7 @@ def train(
         need("auraloss.freq", "--stft")
     reported = wants_report(report, console)
 
-    from neural_fx.formats.network import WaveNet
+    from neural_fx.networks import WaveNet
     from neural_fx.training.architectures import knobbed, untrained
     from neural_fx.training.export import save_capture
     from neural_fx.training.loop import Settings, Trainer
@@ -142,8 +142,10 @@ def _write_report(trainer: Trainer, out: Path, title: str) -> Findings:
     return write_report(stem, trainer.best, trainer.validation[-1], title, trainer.course, trainer.enough)
 
 
-def _check_suffix(out: Path, knobs: bool) -> None:
-    suffix = ".safetensors" if knobs else ".nam"
+def _check_suffix(out: Path, arch: str, knobs: bool) -> None:
+    from neural_fx.training.architectures import file_suffix
+
+    suffix = ".safetensors" if knobs else file_suffix(arch)
     if out.suffix != suffix:
         more = " for a capture with knobs; `neural-fx export` makes .nam snapshots of it" if knobs else ""
         raise TrainingError(f"{out}: expected a file name that ends in {suffix}{more}")

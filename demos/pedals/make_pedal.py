@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from neural_fx.formats.knobbed import fold
-from neural_fx.formats.network import Knobbed, Level, WaveNet, walk
 from neural_fx.formats.pedal import pedal_bytes
+from neural_fx.networks import Knobbed, Level, WaveNet, walk
+from neural_fx.networks.knobbed.folding import fold
 from neural_fx.training.architectures import knobbed, pedal, smc
 from neural_fx.training.circuits import CIRCUITS, Circuit, frequency_response, simulate
 from neural_fx.training.circuits.dataset import (

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from neural_fx.engines import open_engine
-from neural_fx.formats.knobbed import fold
-from neural_fx.formats.network import Knobbed, Network
+from neural_fx.networks import Knobbed, Network
+from neural_fx.networks.knobbed.folding import fold
 from neural_fx.training.learners import MEMORY
 from neural_fx.training.pairs import Pair
 

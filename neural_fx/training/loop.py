@@ -12,8 +12,7 @@ from torch import Tensor
 
 from neural_fx.errors import TrainingError
 from neural_fx.formats.digest import digest
-from neural_fx.formats.network import Network
-from neural_fx.models import build
+from neural_fx.networks import Network, build
 from neural_fx.training.checkpoints import Weights, fingerprint
 from neural_fx.training.evaluate import FEWEST, evaluate_all
 from neural_fx.training.learners import Learner

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neural_fx.files import replacing
-from neural_fx.formats.network import Network
+from neural_fx.networks import Network
 from neural_fx.optional import need
 from neural_fx.training.advice import advice
 from neural_fx.training.course import Course

@@ -11,9 +11,10 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from neural_fx.formats import network as spec
-from neural_fx.models.activations import Nonlinearity
-from neural_fx.models.base import CausalConv, Model, State, array, tensor
+from neural_fx.networks.model import CausalConv, Model, State, array, tensor
+from neural_fx.networks.nonlinearity import Nonlinearity
+from neural_fx.networks.parts import Activation, Conv
+from neural_fx.networks.sequential import description as spec
 
 
 class Affine(nn.Module):
@@ -135,4 +136,4 @@ class SequentialModel(Model):
 
 
 _Describable = Affine | Recurrent | CausalConv | Nonlinearity
-_STAGES = {spec.Conv: CausalConv, spec.Activation: Nonlinearity, spec.Affine: Affine, spec.Recurrent: Recurrent}
+_STAGES = {Conv: CausalConv, Activation: Nonlinearity, spec.Affine: Affine, spec.Recurrent: Recurrent}

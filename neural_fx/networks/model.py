@@ -1,4 +1,9 @@
-"""Define what all architectures share: the streaming contract and the causal convolution."""
+"""Define what the torch modules of all networks share: the streaming contract and the causal convolution.
+
+The modules are the reference, and what training and the GPU run. Every module maps `(batch, channels, samples)` and a
+state to an output of that shape and the next state. So blocks of any sizes, one after another, equal one long call.
+State tensors have the batch dimension first, so that streams of one model run as one batch.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from neural_fx.formats.network import Conv, Network
+from neural_fx.networks.parts import Conv, Network
 
 State = list[Tensor]
 """What a model keeps between blocks: tensors with the batch dimension first."""

@@ -12,9 +12,10 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from neural_fx.formats import network as spec
-from neural_fx.models.activations import Nonlinearity
-from neural_fx.models.base import CausalConv, Model, Modules, State, add
+from neural_fx.networks.model import CausalConv, Model, Modules, State, add
+from neural_fx.networks.nonlinearity import Nonlinearity
+from neural_fx.networks.parts import Activation, Conv
+from neural_fx.networks.wavenet import description as spec
 
 
 class Film(nn.Module):
@@ -189,7 +190,7 @@ class PostStage(nn.Module):
         conv: its description.
     """
 
-    def __init__(self, activation: spec.Activation, conv: spec.Conv) -> None:
+    def __init__(self, activation: Activation, conv: Conv) -> None:
         super().__init__()
         self.spec = activation
         self.activation, self.conv = Nonlinearity(activation), CausalConv(conv)

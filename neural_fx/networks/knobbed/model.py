@@ -12,16 +12,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from neural_fx.formats import network as spec
-from neural_fx.formats.knobbed import GRID, modulation_sizes
-from neural_fx.models.base import Model, State, add, array, tensor
-from neural_fx.models.wavenet import WaveNetModel
+from neural_fx.networks.knobbed import description as spec
+from neural_fx.networks.knobbed.folding import GRID, modulation_sizes
+from neural_fx.networks.model import Model, State, add, array, tensor
+from neural_fx.networks.wavenet.model import WaveNetModel
 
 
 class KnobbedModel(Model):
     """A `Knobbed` description as a module. Its inputs are the audio, then a row per knob.
 
-    `neural_fx.formats.knobbed` explains how the output follows a turning knob. Output levels act on every sample.
+    `neural_fx.networks.knobbed.folding` explains how the output follows a turning knob. Output levels act on every
+    sample.
 
     Args:
         network: the description.

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from neural_fx.formats.network import Activation
-from neural_fx.models.base import array, tensor
+from neural_fx.networks.model import array, tensor
+from neural_fx.networks.parts import Activation
 
 
 def fast_tanh(x: Tensor) -> Tensor:
