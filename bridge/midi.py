@@ -246,7 +246,7 @@ class MidiRouter:
     def _move(self, binding: Binding, share: float) -> None:
         try:
             host, place = self._find(binding.to)
-            parameter = host.table()[host.canonical(place)]
+            parameter = host.parameter(place)
             raw = binding.low + share * (binding.high - binding.low)
             if parameter is not None:
                 raw = parameter.at(raw)

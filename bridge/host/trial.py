@@ -112,7 +112,7 @@ def play(board: Hosted, spec: Spec) -> None:
     """
     voice = Voice(board, spec)
     if board.takes_notes:
-        board.apply("", mido.Message("note_on", note=60, velocity=100))
+        board.play(mido.Message("note_on", note=60, velocity=100))
     random = np.random.default_rng(0)
     for frames, level in _blocks(spec):
         audio = level * random.standard_normal((spec.channels, frames))

@@ -11,20 +11,20 @@ import contextlib
 import os
 import select
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 import numpy as np
 
 from bridge.host.changes import Change
-from bridge.host.hosted import SWITCH, Hosted, inside
 from bridge.host.stream import FADE_SECONDS, BoardStream, Voice
+from bridge.host.targets import SWITCH
 from bridge.live.ring import BLOCKS, Ring
 from neural_fx.engines import cpu
 from neural_fx.errors import NeuralFXError, reason
 from neural_fx.native_loop import Plan, Switch, available, native_plan, prepare_for_loop, settled
 from neural_fx.pedalboard import Pedalboard
-from neural_fx.slots import find_slot
+from neural_fx.processor import Processor
 
 METER_SECONDS = 0.05
 """Seconds between readings of the loop's meters. Displays show them less often."""
@@ -50,8 +50,10 @@ class Addresses:
     """
 
     def __init__(self, stream: BoardStream, voice: Voice, plan: Plan) -> None:
-        self.stream, self.voice, self.plan = stream, voice, plan
-        self.board: Hosted = voice.board
+        self.stream = stream
+        self.voice = voice
+        self.plan = plan
+        self._ramps: dict[str, int | None] = {}
         self._known: dict[int, tuple[str, bool]] = {}
 
     def aims(self, change: Change) -> list[Aim] | None:
@@ -63,11 +65,10 @@ class Addresses:
         if change.is_note:
             return []  # a board in the loop has no instrument
         found = []
-        for address, value in self._single(change.address, change.value):
-            aim = self._aim(address, value)
-            if aim is None:
+        for address, ramp, setting, target in self._moves(change.address, change.value):
+            if ramp is None:
                 return None
-            ramp, setting, target = aim
+            self._known[ramp] = address, address.endswith("/bypass")
             found.append((ramp, change.offset, setting, target, change.when))
         return found
 
@@ -84,43 +85,26 @@ class Addresses:
         address, switch = self._known[ramp]
         return Change(address, 1.0 - setting if switch else setting, offset, when)
 
-    def _single(self, address: str, value: object) -> list[tuple[str, object]]:
-        """Return the addresses and values that a macro sets, or the given ones for another parameter."""
-        if address == "bypass":
-            return [(address, value)]
-        address = self.board.canonical(address)
-        macro = self.board.macro(address)
-        if macro is None:
-            return [(address, value)]
-        parameter = self.board.table()[address]
-        assert parameter is not None
-        return list(macro.values(self.board.knobs(), parameter.check(value)).items())
+    def _moves(self, address: str, value: object) -> Iterator[tuple[str, int | None, float, float]]:
+        """Yield the address, the ramp, the value in the parameter's unit, and the ramp's target.
 
-    def _aim(self, address: str, value: object) -> tuple[int, float, float] | None:
-        """Return the ramp, the value in the parameter's unit, and the target; None if the parameter has no ramp."""
-        slot, _, name = address.rpartition("/")
+        A macro has several of them. The ramp is None if the parameter has none.
+        """
         if address == "bypass":
             setting = SWITCH.check(value)
-            return self._at(self.stream, "bypass", address, setting, 1.0 - setting)
-        if not slot:
-            setting = self.board.parameters[name].check(value)
-            return self._at(self.board, name, address, setting, setting)
-        holder = cast("Pedalboard", find_slot(self.board, slot))
-        if name == "bypass":
-            setting = 1.0 - round(SWITCH.check(value))
-            return self._at(holder, "mix", address, setting, setting)
-        plugin: Any = inside(holder)
-        setting = plugin.parameters[name].check(value)
-        return self._at(plugin, name, address, setting, self.plan.target(plugin, name, setting))
+            yield address, self._ramp(address, self.stream, "bypass"), setting, 1.0 - setting
+            return
+        for target, number in self.voice.targets.get(address).settings(value):
+            setting = target.checked(number)
+            owner = cast("Processor", target.owner)
+            ramp = self._ramp(target.address, owner, target.name)
+            yield target.address, ramp, setting, self.plan.target(owner, target.name, setting)
 
-    def _at(
-        self, owner: object, name: str, address: str, setting: float, target: float
-    ) -> tuple[int, float, float] | None:
-        ramp = self.plan.find(owner, name)
-        if ramp is None:
-            return None
-        self._known[ramp] = (address, "/" in address and name == "mix" and address.endswith("/bypass"))
-        return ramp, setting, target
+    def _ramp(self, address: str, owner: object, name: str) -> int | None:
+        """Return the ramp of a parameter. It is searched only once."""
+        if address not in self._ramps:
+            self._ramps[address] = self.plan.find(owner, name)
+        return self._ramps[address]
 
 
 class LiveEngine:

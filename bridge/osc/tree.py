@@ -127,7 +127,7 @@ class Tree:
             host.set(place, value, message.when)
 
     def _raw(self, host: BoardHost, place: str, message: Message, reply: Reply) -> None:
-        parameter = host.table().get(host.canonical(place))
+        parameter = host.parameter(place)
         if parameter is None:
             raise ParameterError(f"{place} has no known range, so no raw value; set it in its own unit")
         if not message.arguments:

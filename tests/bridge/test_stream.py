@@ -184,13 +184,16 @@ def test_of_many_changes_at_a_frame_the_last_counts(model: Path, monkeypatch: py
     host = BoardHost("amp", lambda: Pedalboard([neural_fx.load(model)]))
     stream = host.open(Spec(48000, 1, 256))
     done: list[tuple[str, object]] = []
-    monkeypatch.setattr(stream.voice.board, "apply", lambda address, value: done.append((address, value)))
+    do = stream._do
+    monkeypatch.setattr(stream, "_do", lambda change: (done.append((change.address, change.value)), do(change)))
     for i in range(1000):
         host.set("mix", i / 999)
         host.set("model/input_gain_db", i / 100)
     events = [Event(0, "mix", 0.1), Event(7, "mix", 0.2), Event(7, "mix", 0.3)]
     stream.process(np.zeros((1, 256), np.float32), events)
     assert done == [("mix", 1.0), ("model/input_gain_db", 9.99), ("mix", 0.3)]
+    assert stream.voice.board.values()["mix"] == 0.3
+    assert stream.voice.board.values()["model/input_gain_db"] == 9.99
     notes = [mido.Message("note_on", note=60), mido.Message("note_on", note=60)]
     assert [c.value for c in last_ones([Change("", note) for note in notes])] == notes
     host.close(stream)
