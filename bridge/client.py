@@ -14,12 +14,9 @@ import mido
 import numpy as np
 from numpy.typing import NDArray
 
+from bridge import limits
 from bridge.errors import BridgeError, ProtocolError
 from bridge.protocol import (
-    MOST_BYTES,
-    MOST_CHANNELS,
-    MOST_EVENTS,
-    MOST_FRAMES,
     PORT,
     VERSION,
     Event,
@@ -42,15 +39,6 @@ from neural_fx.values import shown
 
 Audio = NDArray[np.float32]
 
-ALIVE_SECONDS = 1.0
-"""Seconds since the last message in which a worker counts as connected. After that, it gets a PING."""
-ANSWER_SECONDS = 2.0
-"""Time for a worker to answer a PING."""
-EVENT_BYTES = 1 << 17
-"""Space for events in the largest block. Further events go into the next block."""
-MOST_WAITING = 1 << 16
-"""Largest number of MIDI messages that wait for the next block."""
-MOST_PROBLEMS = 100
 _UNLIMITED = 1e9
 
 
@@ -101,8 +89,8 @@ class RemoteBoard(Processor):
         if not (timeout > 0 and math.isfinite(timeout)):
             raise BridgeError(f"timeout {shown(timeout)}: expected seconds above 0")
         self.address, self.board, self.token, self.timeout = _host_and_port(address), board, token, timeout
-        self.round_trips: deque[float] = deque(maxlen=4096)
-        self.problems: deque[str] = deque(maxlen=MOST_PROBLEMS)
+        self.round_trips: deque[float] = deque(maxlen=limits.CLIENT_ROUND_TRIPS)
+        self.problems: deque[str] = deque(maxlen=limits.CLIENT_PROBLEMS)
         self.reconnects = 0
         self._socket: socket.socket | None = None
         self._places: dict[str, str] = {}
@@ -121,7 +109,12 @@ class RemoteBoard(Processor):
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the address and the settings. A copy makes a connection of its own."""
-        state = {**super().__getstate__(), "_socket": None, "_waiting": {}, "round_trips": deque(maxlen=4096)}
+        state = {
+            **super().__getstate__(),
+            "_socket": None,
+            "_waiting": {},
+            "round_trips": deque(maxlen=limits.CLIENT_ROUND_TRIPS),
+        }
         state.pop("_inbox", None)
         return state
 
@@ -146,13 +139,13 @@ class RemoteBoard(Processor):
         """Whether a stream is open and the worker answers.
 
         A worker that was killed or hung up is noticed at once. One that is stopped or out of reach gets a PING, and is
-        noticed within `ALIVE_SECONDS` plus `ANSWER_SECONDS`. The stream then ends. Between streams there is no
-        connection, for example after a call with `reset=True`.
+        noticed within three seconds (`bridge.limits`). The stream then ends. Between streams there is no connection,
+        for example after a call with `reset=True`.
         """
         connection = self._socket
         if connection is None or _has_left(connection):
             return False
-        if time.monotonic() - self._heard < ALIVE_SECONDS:
+        if time.monotonic() - self._heard < limits.CLIENT_ALIVE_SECONDS:
             return True
         with self.exclusive():
             return self._socket is not None and self._answers(self._socket)
@@ -181,8 +174,8 @@ class RemoteBoard(Processor):
         data = bytes(message) if isinstance(message, bytes) else bytes(message.bytes())
         event = Event(offset, midi=data)
         pack_event(event)
-        if len(self._waiting) >= MOST_WAITING + len(self._places):
-            raise BridgeError(f"{MOST_WAITING} MIDI messages wait for audio; process some first")
+        if len(self._waiting) >= limits.CLIENT_MIDI_QUEUE + len(self._places):
+            raise BridgeError(f"{limits.CLIENT_MIDI_QUEUE} MIDI messages wait for audio; process some first")
         self._numbers += 1
         self._waiting[self._numbers] = event
 
@@ -194,8 +187,8 @@ class RemoteBoard(Processor):
     # -- the stream ------------------------------------------------------------------------------------------------
 
     def prepare(self, spec: Spec) -> None:
-        if spec.channels > MOST_CHANNELS:
-            raise BridgeError(f"{spec.channels} channels; a worker takes {MOST_CHANNELS} at most")
+        if spec.channels > limits.PROTOCOL_CHANNELS:
+            raise BridgeError(f"{spec.channels} channels; a worker takes {limits.PROTOCOL_CHANNELS} at most")
         self._leave()
         self._greet(spec, time.monotonic() + self.timeout)
 
@@ -229,8 +222,8 @@ class RemoteBoard(Processor):
     def _next_events(self) -> dict[object, Event]:
         """Take the events that fit into the next block. Another thread may set parameters at the same time."""
         found: dict[object, Event] = {}
-        room = EVENT_BYTES - 8  # without the counts before the events
-        for key in list(self._waiting)[:MOST_EVENTS]:
+        room = limits.CLIENT_EVENT_BYTES - 8  # without the counts before the events
+        for key in list(self._waiting)[: limits.PROTOCOL_EVENTS]:
             room -= len(pack_event(self._waiting[key]))
             if room < 0 and found:
                 break
@@ -279,7 +272,7 @@ class RemoteBoard(Processor):
 
     def _answers(self, connection: socket.socket) -> bool:
         """Send a PING. If the worker does not answer, close the connection and return False."""
-        deadline = time.monotonic() + min(self.timeout, ANSWER_SECONDS)
+        deadline = time.monotonic() + min(self.timeout, limits.CLIENT_ANSWER_SECONDS)
         try:
             send(connection, pack(Kind.PING), remaining(deadline))
             while self._hear(connection, deadline)[0] is not Kind.PONG:
@@ -291,8 +284,8 @@ class RemoteBoard(Processor):
 
     def _greet(self, spec: Spec, deadline: float) -> None:
         """Connect and open a stream."""
-        most = (MOST_BYTES - EVENT_BYTES) // (4 * spec.channels)
-        self._agreed = Spec(spec.sample_rate, spec.channels, min(spec.buffer_size, most, MOST_FRAMES))
+        most = (limits.PROTOCOL_MESSAGE_BYTES - limits.CLIENT_EVENT_BYTES) // (4 * spec.channels)
+        self._agreed = Spec(spec.sample_rate, spec.channels, min(spec.buffer_size, most, limits.PROTOCOL_FRAMES))
         connection = self._dial(deadline)
         self._inbox = Inbox(connection)
         try:

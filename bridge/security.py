@@ -21,16 +21,7 @@ from http import HTTPStatus
 from typing import Protocol
 from urllib.parse import parse_qsl
 
-LONGEST_LINE = 1000
-"""Largest number of characters of network text in a log line."""
-GUESSES_AT_ONCE, GUESSES_PER_SECOND = 10, 1.0
-"""Wrong tokens that one machine may send in a row, and how fast it earns new attempts."""
-ALL_GUESSES_AT_ONCE, ALL_GUESSES_PER_SECOND = 100, 10.0
-"""The same for all other machines together, so that many addresses do not help."""
-MOST_MACHINES = 1024
-REPEAT_SECONDS = 60.0
-MOST_KINDS = 64
-MOST_QUERY_FIELDS = 16
+from bridge import limits
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -89,7 +80,7 @@ _SPACES = frozenset("\t\n\v\f\r\x85\u2028\u2029")
 _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn"})
 
 
-def clean(text: object, longest: int = LONGEST_LINE) -> str:
+def clean(text: object, longest: int = limits.LOG_LINE_CHARACTERS) -> str:
     r"""Return text from the network as one line that a terminal or a log can show.
 
     Removes terminal escape sequences, control characters, invisible characters and those that change the direction of
@@ -142,11 +133,11 @@ class Troubles:
             sentence: what happened this time.
         """
         with self._lock:
-            if kind not in self.counts and len(self.counts) >= MOST_KINDS:
+            if kind not in self.counts and len(self.counts) >= limits.TROUBLE_KINDS:
                 kind = "other"
             self.counts[kind] += 1
-            logged, count = self._logged.get(kind, (-REPEAT_SECONDS, 0))
-            if self.clock() - logged < REPEAT_SECONDS and count:
+            logged, count = self._logged.get(kind, (-limits.TROUBLE_REPEAT_SECONDS, 0))
+            if self.clock() - logged < limits.TROUBLE_REPEAT_SECONDS and count:
                 return
             more = self.counts[kind] - count
             self._logged[kind] = self.clock(), self.counts[kind]
@@ -193,7 +184,7 @@ class GuessLimiter:
         self.clock = clock
         self.refused = 0
         self._machines: OrderedDict[str, _Bucket] = OrderedDict()
-        self._all = _Bucket(ALL_GUESSES_AT_ONCE, clock())
+        self._all = _Bucket(limits.ALL_GUESSES_AT_ONCE, clock())
         self._lock = threading.Lock()
 
     def problem(self, peer: str, given: str, token: str) -> str:
@@ -213,10 +204,10 @@ class GuessLimiter:
         with self._lock:
             now = self.clock()
             bucket = self._bucket(machine_of(peer), now)
-            wait = (1 - bucket.left) / GUESSES_PER_SECOND
+            wait = (1 - bucket.left) / limits.GUESSES_PER_SECOND
             if remote:
-                self._all.refill(now, ALL_GUESSES_AT_ONCE, ALL_GUESSES_PER_SECOND)
-                wait = max(wait, (1 - self._all.left) / ALL_GUESSES_PER_SECOND)
+                self._all.refill(now, limits.ALL_GUESSES_AT_ONCE, limits.ALL_GUESSES_PER_SECOND)
+                wait = max(wait, (1 - self._all.left) / limits.ALL_GUESSES_PER_SECOND)
             if wait > 1e-9:
                 self.refused += 1
                 return f"too many wrong tokens; wait {max(wait, 0.1):.1f} seconds, then try again"
@@ -229,10 +220,10 @@ class GuessLimiter:
 
     def _bucket(self, machine: str, now: float) -> _Bucket:
         """Return the attempts of a machine. If there are too many machines, the one heard longest ago is removed."""
-        bucket = self._machines.pop(machine, None) or _Bucket(GUESSES_AT_ONCE, now)
-        bucket.refill(now, GUESSES_AT_ONCE, GUESSES_PER_SECOND)
+        bucket = self._machines.pop(machine, None) or _Bucket(limits.GUESSES_AT_ONCE, now)
+        bucket.refill(now, limits.GUESSES_AT_ONCE, limits.GUESSES_PER_SECOND)
         self._machines[machine] = bucket
-        while len(self._machines) > MOST_MACHINES:
+        while len(self._machines) > limits.GUESSING_MACHINES:
             self._machines.popitem(last=False)
         return bucket
 
@@ -366,7 +357,7 @@ def _as_sent(value: str) -> bytes:
 def query_fields(query: str) -> list[tuple[str, str]]:
     """Return the fields of a URL's query; empty if it cannot be parsed."""
     try:
-        return parse_qsl(query, keep_blank_values=True, max_num_fields=MOST_QUERY_FIELDS)
+        return parse_qsl(query, keep_blank_values=True, max_num_fields=limits.HTTP_QUERY_FIELDS)
     except ValueError:
         return []
 

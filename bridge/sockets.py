@@ -9,16 +9,12 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from bridge import limits
 from bridge.security import Troubles, family_of
 from neural_fx.errors import reason
 
-TICK_SECONDS = 0.5
-"""How often a thread that waits for a socket checks its deadlines."""
-BACK_OFF_SECONDS = 0.1
-"""Pause after a failed accept, for example if the process has no file descriptor left."""
 
-
-def listen(host: str, port: int, backlog: int = 64) -> socket.socket:
+def listen(host: str, port: int, backlog: int = limits.SOCKET_BACKLOG) -> socket.socket:
     """Open a TCP socket that listens.
 
     Args:
@@ -49,7 +45,7 @@ def bind_datagrams(host: str, port: int) -> socket.socket:
         if family == socket.AF_INET6:
             both = host == "::" and socket.has_dualstack_ipv6()
             made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, not both)
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, limits.SOCKET_DATAGRAM_BYTES)
         made.bind((host, port))
         made.setblocking(False)
     except OSError:
@@ -72,7 +68,7 @@ def accept_all(
         serve: called with a connection and its address. It returns at once.
         troubles: counts errors.
     """
-    listener.settimeout(TICK_SECONDS)
+    listener.settimeout(limits.SOCKET_TICK_SECONDS)
     while not closing.is_set():
         try:
             connection, address = listener.accept()
@@ -82,10 +78,10 @@ def accept_all(
             if closing.is_set() or listener.fileno() < 0:
                 return
             troubles.note("connection not accepted", reason(error))
-            closing.wait(BACK_OFF_SECONDS)
+            closing.wait(limits.SOCKET_BACK_OFF_SECONDS)
             continue
         try:
-            connection.settimeout(TICK_SECONDS)
+            connection.settimeout(limits.SOCKET_TICK_SECONDS)
             serve(connection, address)
         except Exception as error:  # for example, the system allows no more threads
             troubles.note("connection not served", reason(error))

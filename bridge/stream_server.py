@@ -14,12 +14,12 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
 
+from bridge import limits
 from bridge.errors import ProtocolError
 from bridge.host import BoardHost, BoardStream, board_in
 from bridge.media import Media
 from bridge.priority import hurry
 from bridge.protocol import (
-    MOST_BYTES,
     Audio,
     Hello,
     Kind,
@@ -45,19 +45,7 @@ from neural_fx.values import shown, suggestion
 
 __all__ = ["Session", "StreamServer", "receive", "send"]
 
-HANDSHAKE_SECONDS = 5.0
-"""Total time from the connection to the end of HELLO."""
-IDLE_SECONDS = 60.0
-"""Seconds without any message, PING too, after which a client is disconnected."""
-CLOSE_SECONDS = 1.0
-"""Time for `StreamServer.close` to send BYE to the clients."""
-MOST_CLIENTS = 256
-MOST_GREETING = 64
-"""Largest number of connections without a valid HELLO. They are not counted as clients."""
-PIECE = 8192
-"""Frames that a board computes between checks whether its client is still connected."""
 _CROWDED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
-_LONGEST_PAUSE = 1.0
 
 
 class Session:
@@ -178,7 +166,7 @@ class StreamServer:
 
     def close(self) -> None:
         """Send BYE to all clients and stop listening."""
-        deadline = time.monotonic() + CLOSE_SECONDS
+        deadline = time.monotonic() + limits.STREAM_CLOSE_SECONDS
         self.closing.set()
         hang_up(self.listener)  # wakes the thread that waits for connections
         self.listener.close()
@@ -232,7 +220,7 @@ class StreamServer:
                 crowding = self._crowding(most=0)
             self._wake(crowding)
         self._say_once("accept", f"no client can connect just now: {reason(error)}{hint}")
-        return min(max(2 * before, 0.02), _LONGEST_PAUSE)
+        return min(max(2 * before, 0.02), limits.STREAM_ACCEPT_PAUSE_SECONDS)
 
     def _say_once(self, key: str, sentence: str) -> None:
         if self._throttle.passes(key):
@@ -241,7 +229,7 @@ class StreamServer:
     def _begin(self, connection: socket.socket, peer: str) -> None:
         thread = threading.Thread(target=self._serve, args=(connection, peer), name=f"stream-{peer}", daemon=True)
         with self.lock:
-            if len(self.connections) >= MOST_CLIENTS + 2 * MOST_GREETING:
+            if len(self.connections) >= limits.STREAM_CLIENTS + 2 * limits.STREAM_GREETINGS:
                 raise RuntimeError("too many connections are open")
             self.connections.add(connection)
             self._greeting[connection] = peer
@@ -269,9 +257,9 @@ class StreamServer:
         It is the oldest one of the peer with the most of them.
 
         Args:
-            most: number of connections that may stay; None for `MOST_GREETING`.
+            most: number of connections that may stay; None for `limits.STREAM_GREETINGS`.
         """
-        if len(self._greeting) <= (MOST_GREETING if most is None else most):
+        if len(self._greeting) <= (limits.STREAM_GREETINGS if most is None else most):
             return None
         (worst, _), *_ = Counter(self._greeting.values()).most_common(1)
         oldest = next(connection for connection, peer in self._greeting.items() if peer == worst)
@@ -345,7 +333,7 @@ class StreamServer:
                 self._say(f"{peer} left {host.name}: {played.blocks} blocks, {played.late} late")
 
     def _hello(self, inbox: Inbox, peer: str) -> Hello:
-        deadline = time.monotonic() + HANDSHAKE_SECONDS
+        deadline = time.monotonic() + limits.STREAM_HANDSHAKE_SECONDS
         _, _, payload = inbox.receive(deadline=deadline, allowed=(Kind.HELLO,))
         hello = unpack_hello(bytes(payload))
         if problem := self.guesses.problem(peer, hello.token, self.token):
@@ -360,12 +348,12 @@ class StreamServer:
         """
         with self.lock:
             clients = len(self.connections) - len(self._greeting) - len(self._evicted)
-            admitted = connection in self._greeting and clients < MOST_CLIENTS
+            admitted = connection in self._greeting and clients < limits.STREAM_CLIENTS
             if admitted:
                 del self._greeting[connection]
         if not admitted:
             self._check_place(connection)
-            raise ProtocolError(f"{MOST_CLIENTS} clients are connected already", Refusal.BUSY)
+            raise ProtocolError(f"{limits.STREAM_CLIENTS} clients are connected already", Refusal.BUSY)
 
     def _check_place(self, connection: socket.socket) -> None:
         """Check that a connection was not closed to make room for others.
@@ -402,7 +390,7 @@ class StreamServer:
 
     def _play(self, connection: socket.socket, inbox: Inbox, session: Session, presence: Presence) -> None:
         while not self.closing.is_set():
-            kind, sequence, payload = inbox.receive(idle=IDLE_SECONDS)
+            kind, sequence, payload = inbox.receive(idle=limits.STREAM_IDLE_SECONDS)
             if kind is Kind.BLOCK:
                 if presence.left():
                     return
@@ -461,5 +449,5 @@ def _piece(host: BoardHost, hello: Hello) -> int:
     """
     device = host.placement.device
     batches = device.partition(":")[0] not in ("auto", "cpu") or (device == "auto" and has_cuda())
-    most = MOST_BYTES // (4 * hello.channels)
-    return min(hello.block, most if batches else min(PIECE, most))
+    most = limits.PROTOCOL_MESSAGE_BYTES // (4 * hello.channels)
+    return min(hello.block, most if batches else min(limits.STREAM_PIECE_FRAMES, most))

@@ -8,11 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 
-MOST_WAITING = 1024
-"""Largest number of reports that wait for delivery. Further ones are counted and dropped."""
-REPEAT_SECONDS = 5.0
-"""Seconds in which the same sentence about the same board is delivered once, with the number of repetitions."""
-_MOST_REMEMBERED = 256
+from bridge import limits
 
 
 class Reports:
@@ -28,7 +24,7 @@ class Reports:
         self,
         deliver: Callable[[str, str], None],
         clock: Callable[[], float] = time.monotonic,
-        repeat_seconds: float = REPEAT_SECONDS,
+        repeat_seconds: float = limits.REPORT_REPEAT_SECONDS,
     ) -> None:
         self.deliver = deliver
         self.clock = clock
@@ -47,7 +43,7 @@ class Reports:
             name: name of the board.
             sentence: the report.
         """
-        if self._queue.qsize() < MOST_WAITING:
+        if self._queue.qsize() < limits.REPORTS_WAITING:
             self._queue.put((name, sentence))
         else:
             self.dropped += 1
@@ -60,7 +56,7 @@ class Reports:
     def _run(self) -> None:
         while True:
             try:
-                report = self._queue.get(timeout=REPEAT_SECONDS)
+                report = self._queue.get(timeout=limits.REPORT_REPEAT_SECONDS)
             except Empty:
                 self._tell_repetitions()
                 continue
@@ -75,7 +71,7 @@ class Reports:
         if last is not None and now - last < self.repeat_seconds:
             self._repeated[report] = self._repeated.get(report, 0) + 1
             return
-        if len(self._delivered) >= _MOST_REMEMBERED:
+        if len(self._delivered) >= limits.REPORTS_REMEMBERED:
             self._tell_repetitions()
             self._delivered.clear()
         self._delivered[report] = now

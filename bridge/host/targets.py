@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
+from bridge import limits
 from neural_fx.errors import ParameterError
 from neural_fx.macros import Macro
 from neural_fx.parameters import Parameter
@@ -16,10 +17,6 @@ from neural_fx.pedalboard import Pedalboard, Plugin
 from neural_fx.slots import known_parameters, set_parameter
 
 SWITCH = Parameter("bypass", 0, 1, 0, description="1 passes the dry input, in time")
-
-_MOST_TARGETS = 1 << 14
-_MOST_UNKNOWN = 256
-_LONGEST_UNKNOWN = 256
 
 
 class Target(ABC):
@@ -205,12 +202,12 @@ class Targets:
         try:
             found = self._board.find(address)
         except ParameterError as error:
-            if len(address) <= _LONGEST_UNKNOWN:
-                if len(self._unknown) >= _MOST_UNKNOWN:
+            if len(address) <= limits.ADDRESS_UNKNOWN_CHARACTERS:
+                if len(self._unknown) >= limits.ADDRESSES_UNKNOWN:
                     self._unknown.clear()
                 self._unknown[address] = str(error)
             raise
-        if len(self._known) >= _MOST_TARGETS:
+        if len(self._known) >= limits.ADDRESSES_KNOWN:
             self._known.clear()
         self._known[address] = found
         return found

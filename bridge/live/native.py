@@ -16,20 +16,17 @@ from typing import Any, cast
 
 import numpy as np
 
+from bridge import limits
 from bridge.host.changes import Change
 from bridge.host.stream import FADE_SECONDS, BoardStream, Voice
 from bridge.host.targets import SWITCH
-from bridge.live.ring import BLOCKS, Ring
+from bridge.live.ring import Ring
 from neural_fx.engines import cpu
 from neural_fx.errors import NeuralFXError, reason
 from neural_fx.native_loop import Plan, Switch, available, native_plan, prepare_for_loop, settled
 from neural_fx.pedalboard import Pedalboard
 from neural_fx.processor import Processor
 
-METER_SECONDS = 0.05
-"""Seconds between readings of the loop's meters. Displays show them less often."""
-MOST_HANDED_OVER = 256
-"""Largest number of waiting changes when a stream goes to the loop. Blocks wait while Python sends them one by one."""
 _FADES = "another board fades in"
 _RESIZES = "a capture changes the size of its network"
 _GIVEN_UP = "the new board failed, and the old one stays: its output is not finite (NaN or infinite)"
@@ -145,7 +142,7 @@ class LiveEngine:
         self._loop: Any = None
         if available():
             self._loop = cpu.core.NativeLoop(
-                source, incoming.memory(), outgoing.memory(), Ring.HEAD, BLOCKS, self._block.size
+                source, incoming.memory(), outgoing.memory(), Ring.HEAD, limits.LIVE_RING_BLOCKS, self._block.size
             )
             stream.fit, stream.wake = self._fit, self._changed
             if self._fit(stream.voice.board):
@@ -204,7 +201,7 @@ class LiveEngine:
         read_from = loop.messages if self.native else self.source
         for descriptor in (read_from, loop.attention):
             watched.register(descriptor, select.POLLIN)
-        ready = dict(watched.poll(1000 * METER_SECONDS if self.native else None))
+        ready = dict(watched.poll(1000 * limits.LIVE_METER_SECONDS if self.native else None))
         if loop.attention in ready:
             loop.heard()
         if read_from not in ready:
@@ -360,7 +357,7 @@ class LiveEngine:
             return "the board failed and is bypassed"
         if stream.next is not None and not fading:
             return _FADES
-        if len(stream.schedule) > MOST_HANDED_OVER:
+        if len(stream.schedule) > limits.LIVE_CHANGES_HANDED_OVER:
             return "too many changes wait"
         return (
             ""

@@ -11,25 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from bridge import limits
 from bridge.osc.packets import encode
 from bridge.security import Troubles, clean
 from bridge.sockets import hang_up, send_within
 from neural_fx.errors import reason
-
-SEND_SECONDS = 5.0
-"""Seconds without reading after which a peer is disconnected."""
-MOST_QUEUED = 1 << 20
-"""Largest number of bytes that wait for one peer."""
-MOST_DATAGRAMS = 8 << 20
-"""Largest number of bytes that wait for all UDP peers together."""
-OVERHEAD = 64
-"""Bytes that a queued packet counts in addition to its content."""
-BATCH_BYTES = 1 << 16
-MOST_PER_SECOND = 50_000
-"""Largest number of messages of one sender. Further ones are dropped, and the sender is informed once a second."""
-COMPLAINTS_PER_SECOND = 10
-"""Largest number of error replies to one sender about packets that were not decoded."""
-MOST_MACHINES = 1024
 
 Put = Callable[[bytes, object], None]
 """``put(packet, key)``: queue a packet. With a key, it replaces a packet with the same key that still waits."""
@@ -66,7 +52,7 @@ class Allowance:
             dropped = self.dropped
             self.second, self.count, self.dropped = now, 0, 0
         self.count += messages
-        allowed = self.count <= MOST_PER_SECOND
+        allowed = self.count <= limits.OSC_MESSAGES_PER_SECOND
         self.dropped += 0 if allowed else messages
         return allowed, dropped
 
@@ -114,14 +100,14 @@ class Peer:
         self._send(address, address, arguments)
 
     def complain(self, address: str, sentence: str) -> None:
-        """Reply with an error, at most `COMPLAINTS_PER_SECOND` times a second.
+        """Reply with an error, at most `limits.OSC_COMPLAINTS_PER_SECOND` times a second.
 
         Args:
             address: address that the error is about.
             sentence: the error.
         """
         self.complaints.take(1)
-        if self.complaints.count <= COMPLAINTS_PER_SECOND:
+        if self.complaints.count <= limits.OSC_COMPLAINTS_PER_SECOND:
             self.reply("/error", address, sentence)
 
     def allow(self, messages: int, allowance: Allowance | None = None) -> bool:
@@ -133,7 +119,7 @@ class Peer:
         """
         allowed, dropped = (allowance or self.allowance).take(messages)
         if dropped:
-            self.reply("/error", "/", f"{dropped} messages dropped: over {MOST_PER_SECOND} a second")
+            self.reply("/error", "/", f"{dropped} messages dropped: over {limits.OSC_MESSAGES_PER_SECOND} a second")
         return allowed
 
     def _send(self, key: object, address: str, arguments: tuple[Any, ...]) -> None:
@@ -165,7 +151,7 @@ class Outbox:
     """Send queued packets to one TCP peer, on a thread of its own.
 
     A peer that does not read loses updates first. If too many replies wait as well, or the peer reads nothing for
-    `SEND_SECONDS`, it is disconnected.
+    `limits.OSC_SEND_SECONDS`, it is disconnected.
 
     Args:
         connection: a socket with a timeout.
@@ -201,13 +187,13 @@ class Outbox:
             if key is None:
                 key = object()
             elif (waiting := self._queue.get(key)) is not None:
-                self._cost -= len(waiting) + OVERHEAD
-            elif self._cost + len(data) > MOST_QUEUED:
+                self._cost -= len(waiting) + limits.OSC_OVERHEAD_BYTES
+            elif self._cost + len(data) > limits.OSC_QUEUE_BYTES:
                 self.dropped += 1
                 return
             self._queue[key] = data
-            self._cost += len(data) + OVERHEAD
-            if self._cost > MOST_QUEUED + MOST_QUEUED // 4:
+            self._cost += len(data) + limits.OSC_OVERHEAD_BYTES
+            if self._cost > limits.OSC_QUEUE_BYTES + limits.OSC_QUEUE_BYTES // 4:
                 self._stop("too many replies wait for it")
             elif self._thread is None:
                 thread = threading.Thread(target=self._run, name="osc-send", daemon=True)
@@ -218,8 +204,8 @@ class Outbox:
     def throttle(self) -> None:
         """Wait until half of the queue is free, or the peer is disconnected."""
         with self._changed:
-            while self._cost > MOST_QUEUED // 2 and not self.ended:
-                self._changed.wait(SEND_SECONDS)
+            while self._cost > limits.OSC_QUEUE_BYTES // 2 and not self.ended:
+                self._changed.wait(limits.OSC_SEND_SECONDS)
 
     def flush(self, seconds: float) -> None:
         """Wait until all is sent, for a limited time."""
@@ -243,10 +229,10 @@ class Outbox:
     def _run(self) -> None:
         try:
             while (batch := self._next()) is not None:
-                send_within(self.connection, b"".join(batch), SEND_SECONDS)
+                send_within(self.connection, b"".join(batch), limits.OSC_SEND_SECONDS)
                 self.sent = time.monotonic()
                 with self._changed:
-                    self._cost = max(0, self._cost - sum(len(data) + OVERHEAD for data in batch))
+                    self._cost = max(0, self._cost - sum(len(data) + limits.OSC_OVERHEAD_BYTES for data in batch))
                     self._changed.notify_all()
         except TimeoutError as error:
             self.problem = str(error)
@@ -261,7 +247,7 @@ class Outbox:
             self._changed.wait_for(lambda: self.ended or bool(self._queue))
             batch: list[bytes] = []
             size = 0
-            while self._queue and size < BATCH_BYTES:
+            while self._queue and size < limits.OSC_BATCH_BYTES:
                 _, data = self._queue.popitem(last=False)
                 batch.append(data)
                 size += len(data)
@@ -295,14 +281,14 @@ class Datagrams:
             packet: the packet.
             key: a packet to the same address with the same key that still waits is replaced; None for none.
         """
-        cost = len(packet) + OVERHEAD
+        cost = len(packet) + limits.OSC_OVERHEAD_BYTES
         with self._changed:
             if self.ended:
                 return
             entry = (where, object() if key is None else key)
             if entry in self._queue:
-                self._count(where, -len(self._queue[entry][0]) - OVERHEAD)
-            elif self._costs[where] + cost > MOST_QUEUED or self._cost + cost > MOST_DATAGRAMS:
+                self._count(where, -len(self._queue[entry][0]) - limits.OSC_OVERHEAD_BYTES)
+            elif self._costs[where] + cost > limits.OSC_QUEUE_BYTES or self._cost + cost > limits.OSC_DATAGRAM_BYTES:
                 self.dropped += 1
                 return
             self._queue[entry] = packet, where
@@ -340,7 +326,7 @@ class Datagrams:
             if self.ended:
                 return None
             _, (packet, where) = self._queue.popitem(last=False)
-            self._count(where, -len(packet) - OVERHEAD)
+            self._count(where, -len(packet) - limits.OSC_OVERHEAD_BYTES)
             return packet, where
 
 
@@ -365,7 +351,7 @@ class Machines:
         peer = self._trusted.pop(machine, None) or self._strangers.pop(machine, None) or self.make(address)
         peers = self._trusted if peer.trusted else self._strangers
         peers[machine] = peer
-        if len(peers) > MOST_MACHINES:
+        if len(peers) > limits.OSC_MACHINES:
             peers.popitem(last=False)
         return peer
 
@@ -373,7 +359,7 @@ class Machines:
         """Return the limit of one port. A program cannot use up the limit of another one."""
         allowance = self._allowances.pop(address, None) or Allowance()
         self._allowances[address] = allowance
-        if len(self._allowances) > MOST_MACHINES:
+        if len(self._allowances) > limits.OSC_MACHINES:
             self._allowances.popitem(last=False)
         return allowance
 

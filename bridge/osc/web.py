@@ -23,7 +23,7 @@ from websockets.frames import CloseCode, Frame, Opcode
 from websockets.http11 import Request
 from websockets.server import ServerProtocol
 
-from bridge.osc.packets import MOST_BYTES
+from bridge import limits
 from bridge.osc.peers import Outbox
 from bridge.security import (
     ConnectionLimit,
@@ -38,18 +38,6 @@ from bridge.security import (
 )
 from bridge.sockets import accept_all, hang_up, listen, send_within
 from neural_fx.errors import reason
-
-MOST_REQUESTS = 64
-MOST_WEBSOCKETS = 64
-MOST_REFUSED = 32
-"""Number of connections beyond `MOST_REQUESTS` that get an error. Further ones are closed without an answer."""
-MOST_HEAD_BYTES = 16384
-HEAD_SECONDS = 5.0
-ANSWER_SECONDS = 10.0
-LINGER_SECONDS = 1.0
-PING_SECONDS = 20.0
-SILENT_SECONDS = 60.0
-"""Seconds without any answer, to pings too, after which a websocket is closed."""
 
 _ALWAYS = {
     "Content-Type": "application/json",
@@ -116,13 +104,13 @@ class WebSocket:
         text = False
         while not closing.is_set() and not self.outbox.ended:
             now = time.monotonic()
-            if now > heard + SILENT_SECONDS:
+            if now > heard + limits.WEBSOCKET_SILENT_SECONDS:
                 return
-            if now > max(heard, pinged) + PING_SECONDS:
+            if now > max(heard, pinged) + limits.WEBSOCKET_PING_SECONDS:
                 pinged = now
                 self._write(lambda: self.protocol.send_ping(b""))
             try:
-                data = self.connection.recv(MOST_BYTES)
+                data = self.connection.recv(limits.OSC_PACKET_BYTES)
             except TimeoutError:
                 continue
             for frame in self._receive(data):
@@ -133,7 +121,7 @@ class WebSocket:
                 elif frame.opcode is not Opcode.CONT:
                     continue
                 parts += frame.data
-                if len(parts) > MOST_BYTES:
+                if len(parts) > limits.OSC_PACKET_BYTES:
                     return self.close(CloseCode.MESSAGE_TOO_BIG)
                 if frame.fin:
                     yield parts.decode("utf-8", "replace") if text else bytes(parts)
@@ -194,9 +182,9 @@ class WebServer:
         self.port = self.listener.getsockname()[1]
         self.names = _names(self.host)
         self.closing = threading.Event()
-        self.requests = ConnectionLimit(MOST_REQUESTS)
-        self.refused = ConnectionLimit(MOST_REFUSED)
-        self.open = ConnectionLimit(MOST_WEBSOCKETS)
+        self.requests = ConnectionLimit(limits.HTTP_REQUESTS)
+        self.refused = ConnectionLimit(limits.HTTP_REFUSALS)
+        self.open = ConnectionLimit(limits.WEBSOCKETS)
         self.connections: set[socket.socket] = set()
         self.lock = threading.Lock()
         self.thread = threading.Thread(target=self._accept, name="oscquery", daemon=True)
@@ -266,7 +254,7 @@ class WebServer:
         Returns:
             The websocket, if the request opened one.
         """
-        protocol = ServerProtocol(max_size=MOST_BYTES, logger=_LOGGER)
+        protocol = ServerProtocol(max_size=limits.OSC_PACKET_BYTES, logger=_LOGGER)
         try:
             request = read_request(connection, protocol)
             if crowded:
@@ -278,7 +266,7 @@ class WebServer:
         except RefusedError as refusal:
             self.troubles.note("web request refused", f"from {machine}: {refusal.sentence}")
             status, value = refusal.status, {"error": refusal.sentence}
-        send_within(connection, _response(status, value), ANSWER_SECONDS)
+        send_within(connection, _response(status, value), limits.HTTP_ANSWER_SECONDS)
         _linger(connection)
         return None
 
@@ -324,11 +312,11 @@ class WebServer:
             raise RefusedError(HTTPStatus(response.status_code), sentence)
         if not self.open.enter(machine):
             raise RefusedError(
-                HTTPStatus.SERVICE_UNAVAILABLE, f"{MOST_WEBSOCKETS} websockets are open; close one first"
+                HTTPStatus.SERVICE_UNAVAILABLE, f"{limits.WEBSOCKETS} websockets are open; close one first"
             )
         try:
             protocol.send_response(response)
-            send_within(connection, b"".join(protocol.data_to_send()), ANSWER_SECONDS)
+            send_within(connection, b"".join(protocol.data_to_send()), limits.HTTP_ANSWER_SECONDS)
             return WebSocket(connection, protocol, machine)
         except BaseException:
             self.open.leave(machine)
@@ -340,7 +328,7 @@ class WebServer:
         try:
             self.session(websocket)
             websocket.close(CloseCode.GOING_AWAY if self.closing.is_set() else CloseCode.NORMAL_CLOSURE)
-            websocket.outbox.flush(LINGER_SECONDS)
+            websocket.outbox.flush(limits.HTTP_LINGER_SECONDS)
             if websocket.outbox.problem:
                 self.troubles.note("websocket closed", f"of {websocket.machine}: {websocket.outbox.problem}")
         except OSError:
@@ -361,20 +349,21 @@ def read_request(connection: socket.socket, protocol: ServerProtocol) -> Request
         RefusedError: the request is too large, malformed, or not complete in time.
         OSError: the connection ended.
     """
-    deadline, size = time.monotonic() + HEAD_SECONDS, 0
+    deadline, size = time.monotonic() + limits.HTTP_HEAD_SECONDS, 0
     while True:
         if time.monotonic() > deadline:
-            raise RefusedError(HTTPStatus.REQUEST_TIMEOUT, f"no complete request within {HEAD_SECONDS:g} s")
+            raise RefusedError(HTTPStatus.REQUEST_TIMEOUT, f"no complete request within {limits.HTTP_HEAD_SECONDS:g} s")
         try:
-            data = connection.recv(MOST_HEAD_BYTES + 1 - size)
+            data = connection.recv(limits.HTTP_HEAD_BYTES + 1 - size)
         except TimeoutError:
             continue
         size += len(data)
         if not data:
             raise ConnectionAbortedError
-        if size > MOST_HEAD_BYTES:
+        if size > limits.HTTP_HEAD_BYTES:
             raise RefusedError(
-                HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"a request of over {MOST_HEAD_BYTES} bytes, head included"
+                HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+                f"a request of over {limits.HTTP_HEAD_BYTES} bytes, head included",
             )
         protocol.receive_data(data)
         events = protocol.events_received()
@@ -401,11 +390,11 @@ def _response(status: HTTPStatus, value: object) -> bytes:
 
 def _linger(connection: socket.socket) -> None:
     """Close the sending side, and wait shortly for the peer to close. Unread bytes would reset the connection."""
-    deadline = time.monotonic() + LINGER_SECONDS
+    deadline = time.monotonic() + limits.HTTP_LINGER_SECONDS
     connection.shutdown(socket.SHUT_WR)
     while time.monotonic() < deadline:
         with contextlib.suppress(TimeoutError):
-            if not connection.recv(MOST_BYTES):
+            if not connection.recv(limits.OSC_PACKET_BYTES):
                 return
 
 

@@ -38,14 +38,11 @@ from hypothesis import strategies as st
 
 import bridge
 import neural_fx
-from bridge import client as client_module
-from bridge import stream_server, wire
+from bridge import limits, stream_server, wire
 from bridge.errors import BridgeError, ProtocolError
 from bridge.host import BoardHost, BoardStream, Change, last_ones
 from bridge.protocol import (
     HEADER,
-    MOST_BYTES,
-    MOST_LATENCY,
     Event,
     Kind,
     pack,
@@ -56,7 +53,7 @@ from bridge.protocol import (
     unpack_hello,
     unpack_json,
 )
-from bridge.stream_server import MOST_GREETING, StreamServer, receive
+from bridge.stream_server import StreamServer, receive
 from bridge.throttle import Throttle
 from bridge.welcome import fitted
 from neural_fx.boards import SLOTS
@@ -739,7 +736,7 @@ def hung_up_on(connection: socket.socket, drip: bytes) -> bool:
 
 
 def test_a_handshake_has_one_deadline(worker: StreamServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream_server, "HANDSHAKE_SECONDS", 0.3)
+    monkeypatch.setattr(limits, "STREAM_HANDSHAKE_SECONDS", 0.3)
     with raw(worker) as connection:
         assert hung_up_on(connection, hello(text="x" * 5000))
     assert settled(lambda: not worker.connections)
@@ -747,7 +744,7 @@ def test_a_handshake_has_one_deadline(worker: StreamServer, monkeypatch: pytest.
 
 @pytest.mark.parametrize("message", [pack(Kind.BLOCK, bytes(5000)), pack(Kind.PING, bytes(5000)), bytes([4]) * 16])
 def test_every_message_has_one_deadline(worker: StreamServer, monkeypatch: pytest.MonkeyPatch, message: bytes) -> None:
-    monkeypatch.setattr(wire, "MESSAGE_SECONDS", 0.3)
+    monkeypatch.setattr(limits, "STREAM_MESSAGE_SECONDS", 0.3)
     with raw(worker) as connection:
         connection.sendall(hello())
         receive(connection)
@@ -756,7 +753,7 @@ def test_every_message_has_one_deadline(worker: StreamServer, monkeypatch: pytes
 
 
 def test_a_client_that_says_nothing_is_hung_up_on(worker: StreamServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream_server, "IDLE_SECONDS", 0.3)
+    monkeypatch.setattr(limits, "STREAM_IDLE_SECONDS", 0.3)
     with raw(worker) as connection:
         connection.settimeout(60)
         connection.sendall(hello())
@@ -791,7 +788,7 @@ def keep_sending(connection: socket.socket, message: bytes) -> None:
 
 
 def test_a_client_that_does_not_read_is_hung_up_on(worker: StreamServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wire, "SEND_SECONDS", 0.3)
+    monkeypatch.setattr(limits, "STREAM_SEND_SECONDS", 0.3)
     with raw(worker) as connection:
         connection.sendall(hello(block=65536))
         receive(connection)
@@ -817,22 +814,22 @@ def test_memory_grows_with_what_arrives() -> None:
     """Not with what a header announces."""
     here, there = socket.socketpair()
     with here, there:
-        there.sendall(HEADER.pack(Kind.BLOCK, MOST_BYTES, 0) + bytes(1000))
+        there.sendall(HEADER.pack(Kind.BLOCK, limits.PROTOCOL_MESSAGE_BYTES, 0) + bytes(1000))
         there.shutdown(socket.SHUT_WR)
         tracemalloc.start()
         with pytest.raises(EOFError):
             receive(here)
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
-    assert peak < 8 * wire.CHUNK
+    assert peak < 8 * limits.STREAM_READ_BYTES
 
 
 def test_connections_without_a_hello_keep_nobody_out(worker: StreamServer) -> None:
     x = noise(64)[None]
     playing = client(worker, "empty", timeout=60.0)
     playing.process(x, 48000, reset=False)
-    silent = [raw(worker) for _ in range(MOST_GREETING + 40)]
-    assert settled(lambda: len(worker._greeting) <= MOST_GREETING)
+    silent = [raw(worker) for _ in range(limits.STREAM_GREETINGS + 40)]
+    assert settled(lambda: len(worker._greeting) <= limits.STREAM_GREETINGS)
     np.testing.assert_array_equal(client(worker, "empty", timeout=60.0)(x, 48000), x)
     np.testing.assert_array_equal(playing.process(x, 48000, reset=False), x)
     silent[0].settimeout(60)
@@ -848,7 +845,7 @@ def test_the_oldest_of_the_greediest_has_to_go(worker: StreamServer) -> None:
     """A host that opens many connections pushes out its own."""
     one = socket.socket()
     worker._greeting = {one: "10.0.0.1"}
-    many = [socket.socket() for _ in range(MOST_GREETING)]
+    many = [socket.socket() for _ in range(limits.STREAM_GREETINGS)]
     worker._greeting |= dict.fromkeys(many, "10.0.0.2")
     assert worker._crowding() is many[0]
     assert one in worker._greeting
@@ -858,8 +855,9 @@ def test_the_oldest_of_the_greediest_has_to_go(worker: StreamServer) -> None:
 
 
 def test_places_for_clients_are_limited(worker: StreamServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream_server, "MOST_CLIENTS", 2)
+    monkeypatch.setattr(limits, "STREAM_CLIENTS", 2)
     clients = [client(worker, "empty", timeout=60.0) for _ in range(2)]
+    assert settled(lambda: not worker.connections), "the first handshake of each has ended"
     for remote in clients:
         remote.process(noise(64)[None], 48000, reset=False)
     with pytest.raises(BridgeError, match="2 clients are connected already") as refused:
@@ -885,7 +883,7 @@ class Waits(Processor):
         if Waits.blocks == 3:
             Waits.reached.set()
             Waits.go.wait(60)
-            time.sleep(2 * wire.LOOK_SECONDS)
+            time.sleep(2 * limits.STREAM_PRESENCE_SECONDS)
         return block
 
 
@@ -947,7 +945,7 @@ def test_a_board_stops_being_built_when_its_client_leaves(worker: StreamServer, 
         if len(built) == 3:
             reached.set()
             go.wait(60)
-            time.sleep(2 * wire.LOOK_SECONDS)
+            time.sleep(2 * limits.STREAM_PRESENCE_SECONDS)
         return kind.fill(slot, folder)
 
     SLOTS.replace(replace(kind, fill=slowly))
@@ -965,7 +963,7 @@ def test_a_board_stops_being_built_when_its_client_leaves(worker: StreamServer, 
 def test_presence(system: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if system == "other":
         monkeypatch.delattr(select, "POLLRDHUP", raising=False)
-    monkeypatch.setattr(wire, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(limits, "STREAM_PRESENCE_SECONDS", 0.0)
     here, there = socket.socketpair()
     with here, there:
         presence = wire.Presence(here)
@@ -1025,7 +1023,7 @@ def test_a_worker_that_is_killed_is_not_connected(tmp_path: Path) -> None:
         x = noise(64)[None]
         try:
             remote.process(x, 48000, reset=False)
-            remote._heard -= client_module.ALIVE_SECONDS
+            remote._heard -= limits.CLIENT_ALIVE_SECONDS
             assert remote.connected, "it was asked, and answers"
             process.send_signal(signal.SIGSTOP)
             assert settled(lambda: not remote.connected)
@@ -1087,7 +1085,7 @@ def welcome_text(text: str) -> bytes:
 
 def for_ever(connection: socket.socket) -> None:
     receive(connection)
-    connection.sendall(HEADER.pack(Kind.WELCOME, MOST_BYTES, 0))
+    connection.sendall(HEADER.pack(Kind.WELCOME, limits.PROTOCOL_MESSAGE_BYTES, 0))
     while True:
         connection.sendall(b" ")
         time.sleep(0.01)
@@ -1107,7 +1105,7 @@ HOSTILE: dict[str, Callable[[socket.socket], None]] = {
     "junk": lambda connection: connection.sendall(RANDOM.randbytes(5000)),
     "http": lambda connection: connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n" * 20),
     "endless": for_ever,
-    "too long": sends(HEADER.pack(Kind.WELCOME, MOST_BYTES + 1, 0)),
+    "too long": sends(HEADER.pack(Kind.WELCOME, limits.PROTOCOL_MESSAGE_BYTES + 1, 0)),
     "cut short": sends(greeted()[:-1], close=True),
     **{f"answers {kind.name}": sends(pack(kind, b"{}")) for kind in Kind if kind is not Kind.WELCOME},
     "refuses with junk": sends(pack_json(Kind.REFUSE, {"code": ["x"], "reason": {"a": 1}})),
@@ -1118,7 +1116,18 @@ HOSTILE: dict[str, Callable[[socket.socket], None]] = {
     "another version": sends(greeted(version=99)),
     **{
         f"latency {latency}": sends(welcome_text(f'{{"latency": {latency}, "parameters": {{}}}}'))
-        for latency in ("1e18", "NaN", "-1", "1e999", "null", "true", '"9"', "9" * 5000, str(MOST_LATENCY + 1), "[]")
+        for latency in (
+            "1e18",
+            "NaN",
+            "-1",
+            "1e999",
+            "null",
+            "true",
+            '"9"',
+            "9" * 5000,
+            str(limits.PROTOCOL_LATENCY_SAMPLES + 1),
+            "[]",
+        )
     },
     **{
         f"parameters {parameters[:60]}": sends(welcome_text(f'{{"latency": 0, "parameters": {parameters}}}'))
@@ -1226,7 +1235,7 @@ def test_hostile_answers_to_blocks_are_bridge_errors(answers: Callable[[socket.s
             remote.process(noise(64)[None], 48000, reset=False)
         assert str(refused.value).isprintable()
         assert not remote.connected
-        assert len(remote.problems) <= client_module.MOST_PROBLEMS
+        assert len(remote.problems) <= limits.CLIENT_PROBLEMS
 
 
 def test_parameters_with_the_same_name_are_kept_apart() -> None:

@@ -9,8 +9,8 @@ import numpy as np
 import pedalboard
 import pytest
 
+from bridge import limits
 from bridge.host import BoardHost, BoardStream, Change, Hosted
-from bridge.host import targets as targets_module
 from bridge.host.targets import Targets, inside
 from bridge.protocol import Event
 from neural_fx.errors import ParameterError
@@ -122,8 +122,8 @@ def test_a_macro_moves_all_its_targets() -> None:
 
 
 def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(targets_module, "_MOST_TARGETS", 4)
-    monkeypatch.setattr(targets_module, "_MOST_UNKNOWN", 4)
+    monkeypatch.setattr(limits, "ADDRESSES_KNOWN", 4)
+    monkeypatch.setattr(limits, "ADDRESSES_UNKNOWN", 4)
     targets = Targets(Hosted(gains(pre=0)))
     for number in range(9):
         assert targets.get("0" * number + "1/gain_db").address == "pre/gain_db"
