@@ -47,8 +47,6 @@ STREAM_PRESENCE_SECONDS = 0.005
 """Seconds between checks whether a client has left. A system call lets other threads run."""
 STREAM_TIMEOUT_SLACK_SECONDS = 0.02
 """Seconds by which a socket's timeout may differ from the wanted one. This saves a system call."""
-STREAM_ACCEPT_PAUSE_SECONDS = 1.0
-"""Longest pause in seconds after a failed accept, for example when no file descriptor is left."""
 CHANGES_WAITING = 8192
 """Changes that a stream keeps for its next block, and also of those for later times."""
 CHANGES_PER_BLOCK = 4096
@@ -73,8 +71,6 @@ NOTICE_REPEAT_SECONDS = 1.0
 """Seconds in which a client gets one NOTICE for each address."""
 NOTICES_PER_PERIOD = 32
 """NOTICEs for all addresses together in that time."""
-SERVER_REPEAT_SECONDS = 10.0
-"""Seconds in which the streaming server logs an error of one kind once."""
 
 # -- Clients -------------------------------------------------------------------------------------------------------
 
@@ -208,8 +204,8 @@ WEBSOCKET_SILENT_SECONDS = 60.0
 
 SOCKET_TICK_SECONDS = 0.5
 """Seconds between checks of a thread that waits for a socket. It notices deadlines and the end of the server."""
-SOCKET_BACK_OFF_SECONDS = 0.1
-"""Seconds of pause after a failed accept, for example if the process has no file descriptor left."""
+SOCKET_LONGEST_PAUSE_SECONDS = 1.0
+"""Longest pause in seconds after failed accepts, for example if the process has no file descriptor left."""
 SOCKET_BACKLOG = 64
 """Connections that wait to be accepted."""
 SOCKET_DATAGRAM_BYTES = 4 << 20

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import socket
 import threading
 import time
@@ -10,8 +11,12 @@ from collections.abc import Callable
 from typing import Any
 
 from bridge import limits
-from bridge.security import Troubles, family_of
+from bridge.security import family_of
+from bridge.throttle import Troubles
 from neural_fx.errors import reason
+
+_CROWDED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+_FIRST_PAUSE = 0.02
 
 
 def listen(host: str, port: int, backlog: int = limits.SOCKET_BACKLOG) -> socket.socket:
@@ -54,32 +59,46 @@ def bind_datagrams(host: str, port: int) -> socket.socket:
     return made
 
 
+def _nothing() -> None:
+    """Do nothing."""
+
+
 def accept_all(
     listener: socket.socket,
     closing: threading.Event,
     serve: Callable[[socket.socket, Any], None],
     troubles: Troubles,
+    crowded: Callable[[], None] = _nothing,
 ) -> None:
     """Accept connections until the server closes. An error of one connection does not affect others.
 
     Args:
         listener: socket from `listen`.
         closing: set when the server closes.
-        serve: called with a connection and its address. It returns at once.
+        serve: called with a connection and its address. It returns at once. If it raises, the connection is closed.
         troubles: counts errors.
+        crowded: called when the system has no room for another connection. It may close one.
     """
     listener.settimeout(limits.SOCKET_TICK_SECONDS)
-    while not closing.is_set():
+    pause = 0.0
+    while not closing.wait(pause):
         try:
             connection, address = listener.accept()
         except TimeoutError:
             continue
-        except OSError as error:
+        except Exception as error:  # the next connection must be accepted, whatever the error
             if closing.is_set() or listener.fileno() < 0:
                 return
-            troubles.note("connection not accepted", reason(error))
-            closing.wait(limits.SOCKET_BACK_OFF_SECONDS)
+            hint = ""
+            if getattr(error, "errno", 0) in _CROWDED:
+                hint = "; raise the limit of open files (ulimit -n)"
+                crowded()
+            troubles.note("connection not accepted", f"{reason(error)}{hint}")
+            # A client that gave up costs no time. Other errors are likely to come again.
+            gave_up = isinstance(error, ConnectionAbortedError)
+            pause = 0.0 if gave_up else min(max(2 * pause, _FIRST_PAUSE), limits.SOCKET_LONGEST_PAUSE_SECONDS)
             continue
+        pause = 0.0
         try:
             connection.settimeout(limits.SOCKET_TICK_SECONDS)
             serve(connection, address)

@@ -6,13 +6,13 @@ Only that thread sends to the client. An error on it affects no other client.
 from __future__ import annotations
 
 import contextlib
-import errno
 import socket
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from bridge import limits
 from bridge.errors import ProtocolError
@@ -28,13 +28,12 @@ from bridge.protocol import (
     pack_audio,
     pack_json,
     pack_reason,
-    shortened,
     unpack_audio,
     unpack_hello,
 )
-from bridge.security import GuessLimiter
-from bridge.sockets import hang_up, listen
-from bridge.throttle import Throttle
+from bridge.security import GuessLimiter, cleaned
+from bridge.sockets import accept_all, hang_up, listen
+from bridge.throttle import Throttle, Troubles
 from bridge.welcome import welcome
 from bridge.wire import Inbox, Presence, receive, refuse, send
 from neural_fx.errors import NeuralFXError, reason
@@ -44,8 +43,6 @@ from neural_fx.processor import Spec
 from neural_fx.values import shown, suggestion
 
 __all__ = ["Session", "StreamServer", "receive", "send"]
-
-_CROWDED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
 class Session:
@@ -68,7 +65,7 @@ class Session:
         self.log = log
         self.refused = 0
         self.notices: list[bytes] = []
-        self._throttle = Throttle()
+        self._throttle: Throttle[Hashable] = Throttle()
         self.adopt(stream)
 
     def adopt(self, stream: BoardStream) -> None:
@@ -135,6 +132,7 @@ class StreamServer:
         sessions: the clients that are being served.
         connections: open sockets, including those without a HELLO yet.
         failures: number of clients that an error in the worker has ended.
+        troubles: counts of errors by kind.
 
     Raises:
         OSError: the port cannot be bound.
@@ -160,7 +158,7 @@ class StreamServer:
         self._greeting: dict[socket.socket, str] = {}
         self._evicted: set[socket.socket] = set()
         self._threads: set[threading.Thread] = set()
-        self._throttle = Throttle(seconds=10.0)
+        self.troubles = Troubles(self._say)
         self.thread = threading.Thread(target=self._accept, name="stream-accept", daemon=True)
         self.thread.start()
 
@@ -187,44 +185,31 @@ class StreamServer:
 
     def _say(self, sentence: str) -> None:
         """Log a sentence. Errors of the log are ignored."""
-        with contextlib.suppress(Exception):
-            self.log("".join(c if c.isprintable() else ascii(c)[1:-1] for c in shortened(sentence)))
+        cleaned(self.log)(sentence)
 
     # -- connections -----------------------------------------------------------------------------------------------
 
     def _accept(self) -> None:
-        pause = 0.0
-        while not self.closing.wait(pause):
-            try:
-                connection, address = self.listener.accept()
-                pause = 0.0
-            except Exception as error:
-                if self.listener.fileno() < 0 or self.closing.is_set():
-                    return
-                pause = self._pause_after(error, pause)
-                continue
-            try:
-                self._begin(connection, str(address[0]))
-            except Exception as error:  # for example, no thread can be started
-                self._say_once("accept", f"a client is turned away: {reason(error)}")
-                self._turn_away(connection)
+        accept_all(self.listener, self.closing, self._meet, self.troubles, self._make_room)
 
-    def _pause_after(self, error: Exception, before: float) -> float:
-        """Return the seconds to wait after an error of `accept`: 0 if only a client gave up."""
-        if isinstance(error, ConnectionAbortedError):
-            return 0.0
-        hint = ""
-        if getattr(error, "errno", 0) in _CROWDED:
-            hint = "; raise the limit of open files (ulimit -n)"
-            with self.lock:
-                crowding = self._crowding(most=0)
-            self._wake(crowding)
-        self._say_once("accept", f"no client can connect just now: {reason(error)}{hint}")
-        return min(max(2 * before, 0.02), limits.STREAM_ACCEPT_PAUSE_SECONDS)
+    def _make_room(self) -> None:
+        """Close a connection that has sent no HELLO, because the system has no room for another one."""
+        with self.lock:
+            crowding = self._crowding(most=0)
+        self._wake(crowding)
 
-    def _say_once(self, key: str, sentence: str) -> None:
-        if self._throttle.passes(key):
-            self._say(sentence)
+    def _meet(self, connection: socket.socket, address: Any) -> None:
+        """Serve a new connection on a thread of its own, or refuse it.
+
+        Raises:
+            RuntimeError: there are too many connections, or the system allows no more threads.
+        """
+        try:
+            connection.settimeout(None)
+            self._begin(connection, str(address[0]))
+        except Exception:
+            self._turn_away(connection)
+            raise
 
     def _begin(self, connection: socket.socket, peer: str) -> None:
         thread = threading.Thread(target=self._serve, args=(connection, peer), name=f"stream-{peer}", daemon=True)
@@ -306,7 +291,7 @@ class StreamServer:
         """Count and log an error of the worker, and disconnect the client."""
         self.failures += 1
         kind = type(error).__name__
-        self._say_once(kind, f"{peer}: the worker failed ({self.failures} in all): {kind}: {reason(error)}")
+        self.troubles.note(f"the worker failed: {kind}", f"{peer}: {reason(error)}")
         refuse(connection, Refusal.INTERNAL, f"the worker failed: {kind}: {reason(error)}")
 
     def _attend(self, connection: socket.socket, peer: str) -> None:

@@ -9,6 +9,7 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 
 from bridge import limits
+from bridge.throttle import Throttle
 
 
 class Reports:
@@ -27,12 +28,9 @@ class Reports:
         repeat_seconds: float = limits.REPORT_REPEAT_SECONDS,
     ) -> None:
         self.deliver = deliver
-        self.clock = clock
-        self.repeat_seconds = repeat_seconds
         self.dropped = 0
         self._queue: SimpleQueue[tuple[str, str] | None] = SimpleQueue()
-        self._delivered: dict[tuple[str, str], float] = {}
-        self._repeated: dict[tuple[str, str], int] = {}
+        self._throttle = Throttle[tuple[str, str]](repeat_seconds, limits.REPORTS_REMEMBERED, clock)
         self._thread = threading.Thread(target=self._run, name="reports", daemon=True)
         self._thread.start()
 
@@ -58,29 +56,23 @@ class Reports:
             try:
                 report = self._queue.get(timeout=limits.REPORT_REPEAT_SECONDS)
             except Empty:
-                self._tell_repetitions()
+                self._send_repetitions()
                 continue
             if report is None:
-                self._tell_repetitions()
+                self._send_repetitions()
                 return
             self._take(report)
 
     def _take(self, report: tuple[str, str]) -> None:
-        now = self.clock()
-        last = self._delivered.get(report)
-        if last is not None and now - last < self.repeat_seconds:
-            self._repeated[report] = self._repeated.get(report, 0) + 1
-            return
-        if len(self._delivered) >= limits.REPORTS_REMEMBERED:
-            self._tell_repetitions()
-            self._delivered.clear()
-        self._delivered[report] = now
-        self._send(*report, self._repeated.pop(report, 0))
+        if self._throttle.full_for(report):
+            self._send_repetitions()
+        count = self._throttle.take(report)
+        if count:
+            self._send(*report, count - 1)
 
-    def _tell_repetitions(self) -> None:
-        for report, count in self._repeated.items():
+    def _send_repetitions(self) -> None:
+        for report, count in self._throttle.flush().items():
             self._send(*report, count)
-        self._repeated.clear()
 
     def _send(self, name: str, sentence: str, repeated: int) -> None:
         with suppress(Exception):  # a broken log or listener must not end the reports

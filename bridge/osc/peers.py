@@ -13,8 +13,9 @@ from typing import Any
 
 from bridge import limits
 from bridge.osc.packets import encode
-from bridge.security import Troubles, clean
+from bridge.security import clean
 from bridge.sockets import hang_up, send_within
+from bridge.throttle import Troubles
 from neural_fx.errors import reason
 
 Put = Callable[[bytes, object], None]

@@ -20,8 +20,9 @@ from bridge.osc.packets import Framing, Message, decode, encode, sized, too_far
 from bridge.osc.patterns import is_pattern
 from bridge.osc.peers import Allowance, Datagrams, Deadlines, Machines, Outbox, Peer, Subscriber
 from bridge.osc.tree import Tree, wire
-from bridge.security import ConnectionLimit, GuessLimiter, Troubles, is_loopback, plain_address
+from bridge.security import ConnectionLimit, GuessLimiter, is_loopback, plain_address
 from bridge.sockets import accept_all, bind_datagrams, hang_up, listen
+from bridge.throttle import Troubles
 from neural_fx.errors import NeuralFXError, reason
 from neural_fx.parameters import decibels
 from neural_fx.values import finite_number

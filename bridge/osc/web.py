@@ -28,7 +28,6 @@ from bridge.osc.peers import Outbox
 from bridge.security import (
     ConnectionLimit,
     GuessLimiter,
-    Troubles,
     WebRequest,
     as_address,
     in_url,
@@ -37,6 +36,7 @@ from bridge.security import (
     web_refusal,
 )
 from bridge.sockets import accept_all, hang_up, listen, send_within
+from bridge.throttle import Troubles
 from neural_fx.errors import reason
 
 _ALWAYS = {

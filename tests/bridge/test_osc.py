@@ -34,7 +34,7 @@ from bridge.osc.patterns import matches
 from bridge.osc.peers import Allowance, Datagrams, Deadlines, Machines, Outbox, Peer
 from bridge.osc.server import OscServer
 from bridge.osc.tree import Tree
-from bridge.security import Troubles
+from bridge.throttle import Troubles
 from neural_fx.pedalboard import Pedalboard
 from neural_fx.processor import Spec
 from tests.conftest import noise

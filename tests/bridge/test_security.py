@@ -18,7 +18,6 @@ from bridge.errors import BridgeError
 from bridge.security import (
     ConnectionLimit,
     GuessLimiter,
-    Troubles,
     WebRequest,
     clean,
     cleaned,
@@ -31,6 +30,7 @@ from bridge.security import (
     web_refusal,
 )
 from bridge.sockets import accept_all, listen, send_within
+from bridge.throttle import Troubles
 from bridge.worker import Options, Worker
 
 TOKEN = "s3cret-ü"

@@ -53,8 +53,9 @@ from bridge.protocol import (
     unpack_hello,
     unpack_json,
 )
+from bridge.sockets import listen
 from bridge.stream_server import StreamServer, receive
-from bridge.throttle import Throttle
+from bridge.throttle import Throttle, Troubles
 from bridge.welcome import fitted
 from neural_fx.boards import SLOTS
 from neural_fx.pedalboard import Pedalboard
@@ -442,9 +443,8 @@ def test_refusals_of_any_length_arrive(worker: StreamServer) -> None:
 @pytest.fixture
 def in_one_second(worker: StreamServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """All that happens counts as happening in one second, on the slowest machine."""
-    still = functools.partial(Throttle, clock=lambda: 0.0)
-    monkeypatch.setattr(stream_server, "Throttle", still)
-    worker._throttle = still()
+    monkeypatch.setattr(stream_server, "Throttle", functools.partial(Throttle, clock=lambda: 0.0))
+    worker.troubles = Troubles(worker._say, clock=lambda: 0.0)
 
 
 @pytest.mark.usefixtures("in_one_second")
@@ -511,31 +511,43 @@ def test_throttle() -> None:
     assert [throttle.passes(key) for key in "acb"] == [True, True, False]
 
 
+def test_a_throttle_counts_what_it_holds_back() -> None:
+    now = [0.0]
+    throttle = Throttle[str](1.0, most=3, clock=lambda: now[0])
+    assert [throttle.take(key) for key in "aaabab"] == [1, 0, 0, 1, 0, 0]
+    now[0] = 1.0
+    assert throttle.take("a") == 4
+    assert throttle.flush() == {"b": 1}
+    assert [throttle.take(key) for key in "abcd"] == [1, 1, 1, 0]
+    assert throttle.full_for("d")
+    assert not throttle.full_for("a")
+
+
 # -- one client costs no other ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.usefixtures("in_one_second")
-def test_no_error_of_accept_ends_listening(worker: StreamServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_error_of_accept_ends_listening(monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
-    worker.log = said.append
     numbers = [errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ECONNABORTED, errno.EPERM, errno.EPROTO]
     errors: list[Exception] = [OSError(number, os.strerror(number)) for number in numbers]
     errors += [RuntimeError("a bug"), MemoryError()]
-    listener = worker.listener
 
     class Failing:
+        def __init__(self, *where: object) -> None:
+            self.listener = listen(*where)  # type: ignore[arg-type]
+
         def accept(self) -> object:
             if errors:
                 raise errors.pop(0)
-            return listener.accept()
+            return self.listener.accept()
 
         def __getattr__(self, name: str) -> object:
-            return getattr(listener, name)
+            return getattr(self.listener, name)
 
-    monkeypatch.setattr(worker, "listener", Failing())
-    raw(worker).close()  # ends the wait in the real one
-    x = noise(64)[None]
-    np.testing.assert_array_equal(client(worker, "empty", timeout=60.0)(x, 48000), x)
+    monkeypatch.setattr(stream_server, "listen", Failing)
+    with contextlib.closing(StreamServer({"empty": BoardHost("empty", Pedalboard)}, log=said.append)) as worker:
+        x = noise(64)[None]
+        np.testing.assert_array_equal(client(worker, "empty", timeout=60.0)(x, 48000), x)
     assert not errors
     assert sum("ulimit" in line for line in said) == 1
 
