@@ -87,19 +87,6 @@ def ring_size(channels: int, frames: int) -> int:
     return 2 * _HEAD + 4 * channels * frames * limits.LIVE_RING_BLOCKS
 
 
-def ring_file(channels: int, frames: int) -> Path:
-    """Create a file for a ring, in memory if the system has a folder for that. The caller removes it.
-
-    Args:
-        channels: channels of a block.
-        frames: frames of a block.
-    """
-    folder = _IN_MEMORY if _IN_MEMORY.is_dir() else None
-    with tempfile.NamedTemporaryFile(prefix=_PREFIX, dir=folder, delete=False) as file:
-        file.truncate(ring_size(channels, frames))
-        return Path(file.name)
-
-
 def mapped(source: str | Path | int, size: int) -> mmap.mmap:
     """Map a file for reading and writing.
 

@@ -119,8 +119,7 @@ class Tree:
         elif not arguments:
             asker.reply(address, wire(host.value(place)))
         else:
-            (value,) = _exactly(arguments, 1)
-            host.set(place, value, message.when)
+            host.set(place, _single(arguments), message.when)
 
     def _raw(self, host: BoardHost, place: str, message: Message, reply: Reply) -> None:
         parameter = host.parameter(place)
@@ -130,14 +129,19 @@ class Tree:
             span = parameter.maximum - parameter.minimum
             reply(message.address, (finite_number(host.value(place), place) - parameter.minimum) / span)
             return
-        raw = _RAW.check(_exactly(message.arguments, 1)[0])
+        raw = _RAW.check(_single(message.arguments))
         host.set(place, parameter.at(raw), message.when)
 
 
-def _exactly(arguments: tuple[Any, ...], count: int) -> tuple[Any, ...]:
-    if len(arguments) != count:
-        raise BridgeError(f"expected {count} argument{'s' * (count != 1)}, found {len(arguments)}")
-    return arguments
+def _single(arguments: tuple[Any, ...]) -> Any:
+    """Return the only argument.
+
+    Raises:
+        BridgeError: there are more.
+    """
+    if len(arguments) != 1:
+        raise BridgeError(f"expected 1 argument, found {len(arguments)}")
+    return arguments[0]
 
 
 def wire(value: object) -> Any:

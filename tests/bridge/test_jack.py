@@ -17,12 +17,13 @@ from bridge import limits
 from bridge.errors import BridgeError
 from bridge.host import BoardHost
 from bridge.live.board import LiveBoard
-from bridge.live.ring import Ring, ring_file
+from bridge.live.ring import Ring
 from bridge.midi import Binding, MidiMap, MidiRouter, open_port
 from bridge.worker import Options, Worker
 from neural_fx.pedalboard import Pedalboard
 from neural_fx.pedals import KlonGainStage
 from tests.bridge.jack_servers import jack_server
+from tests.bridge.live_rig import ring_file
 from tests.bridge.test_stream import settled
 from tests.conftest import noise
 

@@ -36,12 +36,13 @@ from bridge.live import board as live_board
 from bridge.live import portaudio_process
 from bridge.live.board import LiveBoard
 from bridge.live.exchange import CONNECTION, MIDI, Exchange
-from bridge.live.ring import Counters, Ring, SharedFile, remove_leftovers, ring_file, ring_size
+from bridge.live.ring import Counters, Ring, SharedFile, remove_leftovers, ring_size
 from bridge.worker import Options, Worker
 from neural_fx.native_loop import available
 from neural_fx.pedalboard import Pedalboard
 from neural_fx.processor import Spec
 from tests.bridge.jack_servers import jack_server
+from tests.bridge.live_rig import ring_file
 from tests.conftest import linear_document, noise
 
 ROOT = Path(__file__).parents[2]
