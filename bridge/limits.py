@@ -78,6 +78,8 @@ CLIENT_ALIVE_SECONDS = 1.0
 """Seconds since the last message in which a worker counts as connected. After that, it gets a PING."""
 CLIENT_ANSWER_SECONDS = 2.0
 """Seconds for a worker to answer a PING."""
+CLIENT_GOODBYE_SECONDS = 0.2
+"""Seconds for sending BYE. The worker notices the end of the connection anyway."""
 CLIENT_EVENT_BYTES = 1 << 17
 """Bytes for events in the largest block. Further events go into the next block."""
 CLIENT_MIDI_QUEUE = 1 << 16

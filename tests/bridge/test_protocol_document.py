@@ -83,7 +83,7 @@ def test_a_client_from_the_document_hears_what_the_python_client_hears(worker: S
     wanted = []
     for i, part in enumerate(parts):
         for n, event in enumerate(events.get(i, [])):
-            remote._waiting[("test", i, n)] = event
+            remote._events._waiting["test", i, n] = event
         wanted.append(remote.process(part, rate, 512, reset=False))
     heard, told = by_node(worker.port, planned(parts, events, sample_rate=rate))
     blocks = np.split(heard, np.cumsum([part.size for part in parts])[:-1])

@@ -1035,7 +1035,7 @@ def test_a_worker_that_is_killed_is_not_connected(tmp_path: Path) -> None:
         x = noise(64)[None]
         try:
             remote.process(x, 48000, reset=False)
-            remote._heard -= limits.CLIENT_ALIVE_SECONDS
+            remote._connection.heard -= limits.CLIENT_ALIVE_SECONDS
             assert remote.connected, "it was asked, and answers"
             process.send_signal(signal.SIGSTOP)
             assert settled(lambda: not remote.connected)
@@ -1262,7 +1262,7 @@ def test_parameters_with_the_same_name_are_kept_apart() -> None:
         assert remote.close_ == 3
         assert callable(remote.close)
         remote.a_b_c_2 = 7
-        assert [event.address for event in remote._waiting.values()] == ["a_b/c"]
+        assert [event.address for event in remote._events] == ["a_b/c"]
 
 
 @pytest.mark.parametrize("address", ["[", "x:0", "x:65536", "x:99999999", "x:-1", "x:", "a:b:", ":x", "x:²"])
