@@ -79,7 +79,10 @@ def accept_all(
         troubles: counts errors.
         crowded: called when the system has no room for another connection. It may close one.
     """
-    listener.settimeout(limits.SOCKET_TICK_SECONDS)
+    try:
+        listener.settimeout(limits.SOCKET_TICK_SECONDS)
+    except OSError:  # the server was closed before this thread began
+        return
     pause = 0.0
     while not closing.wait(pause):
         try:

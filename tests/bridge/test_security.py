@@ -245,6 +245,12 @@ def test_other_machines_leave_room_for_this_one() -> None:
     assert limit.enter("::1")
 
 
+def test_accepting_ends_with_a_server_that_closed_at_once() -> None:
+    listener = listen("127.0.0.1", 0)
+    listener.close()
+    accept_all(listener, threading.Event(), lambda connection, address: None, Troubles())
+
+
 def test_accepting_goes_on_after_errors() -> None:
     """No file descriptor, an aborted connection, a handler that fails: the next connection is served."""
     closing, served = threading.Event(), list[object]()

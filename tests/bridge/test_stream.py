@@ -38,7 +38,7 @@ from hypothesis import strategies as st
 
 import bridge
 import neural_fx
-from bridge import limits, stream_server, wire
+from bridge import limits, stream_server, stream_session, wire
 from bridge.errors import BridgeError, ProtocolError
 from bridge.host import BoardHost, BoardStream, Change, last_ones
 from bridge.protocol import (
@@ -443,7 +443,7 @@ def test_refusals_of_any_length_arrive(worker: StreamServer) -> None:
 @pytest.fixture
 def in_one_second(worker: StreamServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """All that happens counts as happening in one second, on the slowest machine."""
-    monkeypatch.setattr(stream_server, "Throttle", functools.partial(Throttle, clock=lambda: 0.0))
+    monkeypatch.setattr(stream_session, "Throttle", functools.partial(Throttle, clock=lambda: 0.0))
     worker.troubles = Troubles(worker._say, clock=lambda: 0.0)
 
 
@@ -601,7 +601,7 @@ def test_a_thread_that_cannot_start_costs_one_client(worker: StreamServer, monke
         client(worker, "empty", timeout=60.0)
     assert refused.value.code == "busy"
     assert client(worker, "empty", timeout=60.0).latency_samples == 0
-    assert settled(lambda: not worker.connections and not worker._threads)
+    assert settled(lambda: not worker.connections and not worker.connections.running())
 
 
 @pytest.mark.usefixtures("in_one_second")
@@ -724,7 +724,7 @@ def test_closing_says_goodbye_and_ends_all_threads(model: Path) -> None:
     assert settled(lambda: len(server.connections) == 3)
     server.close()
     assert receive(playing)[0] is Kind.BYE
-    assert settled(lambda: not server.connections and not server._threads and not server.sessions)
+    assert settled(lambda: not server.connections and not server.connections.running() and not server.sessions)
     for connection in (playing, silent, half):
         connection.close()
 
@@ -841,7 +841,7 @@ def test_connections_without_a_hello_keep_nobody_out(worker: StreamServer) -> No
     playing = client(worker, "empty", timeout=60.0)
     playing.process(x, 48000, reset=False)
     silent = [raw(worker) for _ in range(limits.STREAM_GREETINGS + 40)]
-    assert settled(lambda: len(worker._greeting) <= limits.STREAM_GREETINGS)
+    assert settled(lambda: len(worker.connections._greeting) <= limits.STREAM_GREETINGS)
     np.testing.assert_array_equal(client(worker, "empty", timeout=60.0)(x, 48000), x)
     np.testing.assert_array_equal(playing.process(x, 48000, reset=False), x)
     silent[0].settimeout(60)
@@ -856,12 +856,12 @@ def test_connections_without_a_hello_keep_nobody_out(worker: StreamServer) -> No
 def test_the_oldest_of_the_greediest_has_to_go(worker: StreamServer) -> None:
     """A host that opens many connections pushes out its own."""
     one = socket.socket()
-    worker._greeting = {one: "10.0.0.1"}
+    worker.connections._greeting = {one: "10.0.0.1"}
     many = [socket.socket() for _ in range(limits.STREAM_GREETINGS)]
-    worker._greeting |= dict.fromkeys(many, "10.0.0.2")
-    assert worker._crowding() is many[0]
-    assert one in worker._greeting
-    worker._greeting.clear()
+    worker.connections._greeting |= dict.fromkeys(many, "10.0.0.2")
+    assert worker.connections._crowding(limits.STREAM_GREETINGS) is many[0]
+    assert one in worker.connections._greeting
+    worker.connections._greeting.clear()
     for connection in (one, *many):
         connection.close()
 
@@ -1269,6 +1269,14 @@ def test_parameters_with_the_same_name_are_kept_apart() -> None:
 def test_wrong_addresses_say_what_is_expected(address: str) -> None:
     with pytest.raises(BridgeError, match=r"HOST:PORT|no worker at"):
         bridge.connect(address, timeout=0.5)
+
+
+def test_the_client_imports_no_server() -> None:
+    program = "import bridge, sys; bridge.connect; print(*(name for name in sys.modules if name.startswith('bridge')))"
+    found = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, check=True).stdout
+    shared = {"bridge", "bridge.client", "bridge.errors", "bridge.limits", "bridge.protocol", "bridge.wire"}
+    assert shared <= set(found.split())
+    assert {name for name in found.split() if not name.startswith("bridge.client.")} == shared
 
 
 @pytest.mark.parametrize("host", ["a" * 70, "\0", ".", "é" * 300, "a..b"])
