@@ -295,7 +295,9 @@ def test_a_client_survives_a_restart(model: Path) -> None:
 
 
 def raw(worker: StreamServer) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", worker.port), 5)
+    connection = socket.create_connection(("127.0.0.1", worker.port), 60)  # many at once wait for the backlog
+    connection.settimeout(5)
+    return connection
 
 
 def hello(**changes: object) -> bytes:
