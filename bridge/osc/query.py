@@ -20,7 +20,8 @@ from bridge.host import InstrumentHost
 from bridge.osc.peers import Peer
 from bridge.osc.server import OscServer
 from bridge.osc.tree import wire
-from bridge.osc.web import Answer, WebServer, WebSocket, web_url
+from bridge.osc.web import Answer, WebServer, web_url
+from bridge.osc.websocket import WebSocket
 from bridge.security import as_address, family_of, new_token
 from neural_fx import __version__
 from neural_fx.errors import reason

@@ -16,9 +16,10 @@ from bridge import limits
 from bridge.commands import ALL_COST, Asker, Call, find_command, worker_command
 from bridge.errors import BridgeError, ProtocolError
 from bridge.host import BoardHost, Observer
+from bridge.osc.outbox import Datagrams, Outbox
 from bridge.osc.packets import Framing, Message, decode, encode, sized, too_far
 from bridge.osc.patterns import is_pattern
-from bridge.osc.peers import Allowance, Datagrams, Deadlines, Machines, Outbox, Peer, Subscriber
+from bridge.osc.peers import Allowance, Deadlines, Machines, Peer, Subscriber
 from bridge.osc.tree import Tree, wire
 from bridge.security import ConnectionLimit, GuessLimiter, is_loopback, plain_address
 from bridge.sockets import accept_all, bind_datagrams, hang_up, listen

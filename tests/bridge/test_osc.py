@@ -29,9 +29,10 @@ from bridge.errors import BridgeError, ProtocolError
 from bridge.host import BoardHost
 from bridge.media import Media
 from bridge.osc import peers
+from bridge.osc.outbox import Datagrams, Outbox
 from bridge.osc.packets import Framing, decode, encode, sized, slip
 from bridge.osc.patterns import matches
-from bridge.osc.peers import Allowance, Datagrams, Deadlines, Machines, Outbox, Peer
+from bridge.osc.peers import Allowance, Deadlines, Machines, Peer
 from bridge.osc.server import OscServer
 from bridge.osc.tree import Tree
 from bridge.throttle import Troubles
