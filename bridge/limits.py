@@ -57,6 +57,8 @@ ADDRESSES_KNOWN = 1 << 14
 """Addresses that a board keeps resolved. A slot can be named in several ways."""
 ADDRESSES_UNKNOWN = 256
 """Unknown addresses whose error a board keeps, so that repeated ones cost nothing."""
+ADDRESS_UNKNOWN_SECONDS = 1.0
+"""Seconds until an unknown address is looked for again. A plugin may get further parameters while it plays."""
 ADDRESS_UNKNOWN_CHARACTERS = 256
 """Characters of an unknown address that is kept."""
 TELEMETRY_BLOCKS = 1024

@@ -71,10 +71,6 @@ class Hosted(Pedalboard):
         """``normalized`` if one of its captures is normalized, else ``raw``."""
         return "normalized" if _normalized(self) else "raw"
 
-    def canonical(self, address: str) -> str:
-        """Return an address in the form that `table` uses; see `find`."""
-        return self.find(address).address
-
     def find(self, address: str) -> Target:
         """Return what an address controls. `Targets` keeps the result for later.
 

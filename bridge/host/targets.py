@@ -5,6 +5,8 @@ A `Hosted` board keeps its targets. Another board has other targets, so nothing 
 
 from __future__ import annotations
 
+import math
+import time
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
@@ -179,7 +181,7 @@ class Targets:
         self._board = board
         self._generation = board.generation
         self._known: dict[str, Target] = {}
-        self._unknown: dict[str, str] = {}
+        self._unknown: dict[str, tuple[float, str]] = {}  # when it was looked for, and the error
 
     def get(self, address: str) -> Target:
         """Return what an address controls.
@@ -196,8 +198,9 @@ class Targets:
 
     def _resolved(self, address: str) -> Target:
         """Resolve an address that was not seen before, or was refused before."""
-        refusal = self._unknown.get(address)
-        if refusal is not None:
+        now = time.monotonic()
+        looked, refusal = self._unknown.get(address, (-math.inf, ""))
+        if now - looked < limits.ADDRESS_UNKNOWN_SECONDS:
             raise ParameterError(refusal)
         try:
             found = self._board.find(address)
@@ -205,10 +208,11 @@ class Targets:
             if len(address) <= limits.ADDRESS_UNKNOWN_CHARACTERS:
                 if len(self._unknown) >= limits.ADDRESSES_UNKNOWN:
                     self._unknown.clear()
-                self._unknown[address] = str(error)
+                self._unknown[address] = now, str(error)
             raise
         if len(self._known) >= limits.ADDRESSES_KNOWN:
             self._known.clear()
+        self._unknown.pop(address, None)
         self._known[address] = found
         return found
 

@@ -121,6 +121,28 @@ def test_a_macro_moves_all_its_targets() -> None:
         macro.set(1.5)
 
 
+def test_an_unknown_address_is_looked_for_again_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A plugin may get further parameters while it plays."""
+    board = Hosted(gains(pre=0))
+    targets = Targets(board)
+    searches: list[str] = []
+    find = board.find
+
+    def counted(address: str) -> object:
+        searches.append(address)
+        return find(address)
+
+    monkeypatch.setattr(Hosted, "find", lambda self, address: counted(address))
+    for _ in range(3):
+        with pytest.raises(ParameterError, match="no slot 'per'"):
+            targets.get("per/gain_db")
+    assert searches == ["per/gain_db"]
+    monkeypatch.setattr(limits, "ADDRESS_UNKNOWN_SECONDS", 0.0)
+    with pytest.raises(ParameterError, match="no slot 'per'"):
+        targets.get("per/gain_db")
+    assert searches == ["per/gain_db"] * 2
+
+
 def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "ADDRESSES_KNOWN", 4)
     monkeypatch.setattr(limits, "ADDRESSES_UNKNOWN", 4)
