@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bridge import limits
 from bridge.config import read_config, write_controls
 from bridge.errors import BridgeError
-from bridge.held import SILENCE_SECONDS, Held, Sensing
+from bridge.held import Held, Sensing
 from bridge.host import BoardHost, InstrumentHost, as_message
 from bridge.midi import Binding, MidiMap, MidiRouter, Parser, Program, open_port
 from bridge.protocol import Event
@@ -225,10 +226,10 @@ def test_senders_of_active_sensing_are_missed() -> None:
     sensing.hear("piano", mido.Message("active_sensing"))
     now[0] = 50.0
     sensing.hear("piano", note)
-    now[0] += 0.9 * SILENCE_SECONDS
+    now[0] += 0.9 * limits.MIDI_SILENCE_SECONDS
     assert sensing.check()
     assert gone == []
-    now[0] += 0.2 * SILENCE_SECONDS
+    now[0] += 0.2 * limits.MIDI_SILENCE_SECONDS
     assert not sensing.check()
     assert gone == ["piano"]
     sensing.hear("piano", note)
