@@ -282,7 +282,7 @@ RENDERS_WAITING = 64
 RENDERS_OF_ONE_PEER = 16
 """Renders that wait or run, of one peer. So one peer cannot fill the queue."""
 RENDER_SECONDS = 4 * 3600.0
-"""Seconds of the longest audio. A small compressed file could have days of silence, and its render would fill the disk."""
+"""Seconds of the longest audio. A small compressed file could hold days of silence, whose render fills the disk."""
 RENDER_SECONDS_AT_ONCE = 1200.0
 """Seconds of the longest audio for boards with plugins such as PitchShift, which keep all of it in memory."""
 

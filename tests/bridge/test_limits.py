@@ -13,7 +13,7 @@ import pedalboard
 import pytest
 import soundfile
 
-from bridge import limits, rendering
+from bridge import limits
 from bridge.errors import BridgeError
 from bridge.host import BoardHost, ForeignBoard, board_in
 from bridge.host.latest import Latest
@@ -428,7 +428,7 @@ def test_one_peer_cannot_fill_the_queue(renders: Queue) -> None:
 
 
 def test_long_files_are_refused(renders: Queue, media: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rendering, "MOST_SECONDS", 5.0)
+    monkeypatch.setattr(limits, "RENDER_SECONDS", 5.0)
     renders.start("a.wav")
     until(lambda: bool(renders.ended()))
     ((address, _, sentence),) = renders.ended()
@@ -442,7 +442,7 @@ def test_plugins_that_keep_all_audio_get_less_of_it(media: Path, monkeypatch: py
     renders = Renders(Media([media]), {"lead": BoardHost("lead", lambda: Pedalboard([pedalboard.PitchShift(3)]))})
     for limit, end in ((1.0, "/render/error"), (2.0, "/render/done")):
         replies: list[tuple[Any, ...]] = []
-        monkeypatch.setattr(rendering, "MOST_SECONDS_AT_ONCE", limit)
+        monkeypatch.setattr(limits, "RENDER_SECONDS_AT_ONCE", limit)
         renders.start("in.wav", "a.wav", "lead", lambda *reply, replies=replies: replies.append(reply))
         until(lambda: not renders.renders)
         assert replies[-1][0] == end
