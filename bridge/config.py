@@ -25,6 +25,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from bridge import limits
 from bridge.errors import BridgeError
 from bridge.midi import MidiMap
 from neural_fx.files import replacing
@@ -32,8 +33,6 @@ from neural_fx.inputs import read_bytes
 from neural_fx.schema import EmptyList, EmptyMapping, field_problem
 from neural_fx.timbre.library import timbre_in
 from neural_fx.yaml_text import Document, YamlError, read_yaml, write_yaml
-
-MOST_BYTES = 1 << 20
 
 
 class Config(BaseModel):
@@ -106,7 +105,7 @@ def _document(path: Path) -> Document:
         BridgeError: the file cannot be read.
     """
     try:
-        document = read_yaml(read_bytes(path, MOST_BYTES, BridgeError, "a config file"))
+        document = read_yaml(read_bytes(path, limits.CONFIG_BYTES, BridgeError, "a config file"))
     except YamlError as error:
         raise BridgeError(f"{path}: cannot be read: {error}") from None
     if document.value is None:

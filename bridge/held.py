@@ -8,11 +8,7 @@ from collections.abc import Callable
 
 import mido
 
-SILENCE_SECONDS = 1.0
-"""Silence after which a sender of active sensing counts as disconnected.
-
-The standard says 0.3 s, which is too short on a busy machine.
-"""
+from bridge import limits
 
 _PEDALS = (64, 66)
 _END_ALL_NOTES = (120, 123)
@@ -87,7 +83,7 @@ class Sensing:
     def check(self) -> bool:
         """Report disconnected senders, and return whether any other is still watched."""
         with self._lock:
-            limit = self._clock() - SILENCE_SECONDS
+            limit = self._clock() - limits.MIDI_SILENCE_SECONDS
             silent = [sender for sender, heard in self._heard.items() if heard < limit]
             for sender in silent:
                 del self._heard[sender]
@@ -100,4 +96,4 @@ class Sensing:
 
     def _watch(self) -> None:
         while self.check():
-            time.sleep(SILENCE_SECONDS / 4)
+            time.sleep(limits.MIDI_SILENCE_SECONDS / 4)

@@ -13,17 +13,11 @@ from collections.abc import Collection, Iterator, Sequence
 from itertools import islice
 from pathlib import Path, PureWindowsPath
 
+from bridge import limits
 from bridge.errors import BridgeError
 from neural_fx.files import same_file
 from neural_fx.values import shown
 
-LONGEST_NAME = 1024
-MOST_NAMES = 500
-"""Names in a list of a folder."""
-MOST_NAME_BYTES = 2**15
-"""Bytes of all names in a list of a folder: they fit into one datagram."""
-MOST_SCANNED = 20_000
-"""Entries of a folder that are looked at."""
 BOARD_SUFFIXES = (".yaml", ".yml")
 """Suffixes of board files."""
 
@@ -144,7 +138,7 @@ class Media:
             folder: relative to the media folders; empty for themselves.
 
         Returns:
-            The names in the folder: at most `MOST_NAMES`, and `MOST_NAME_BYTES`.
+            The names in the folder: at most `limits.MEDIA_NAMES`, and `limits.MEDIA_NAMES_BYTES`.
 
         Raises:
             BridgeError: there is no such folder, or the name leads out of them: one answer for both.
@@ -162,7 +156,7 @@ class Media:
         size = 0
         for entry in sorted(found):
             size += len(os.fsencode(entry)) + 4  # OSC pads text
-            if len(names) == MOST_NAMES or size > MOST_NAME_BYTES:
+            if len(names) == limits.MEDIA_NAMES or size > limits.MEDIA_NAMES_BYTES:
                 break
             names.append(entry)
         return names
@@ -171,10 +165,10 @@ class Media:
         """Yield the first names in a folder without links, checked one by one."""
         try:
             with os.scandir(place) as entries:
-                names = sorted(entry.name for entry in islice(entries, MOST_SCANNED))
+                names = sorted(entry.name for entry in islice(entries, limits.MEDIA_SCANNED))
         except OSError:
             return
-        left = MOST_NAMES
+        left = limits.MEDIA_NAMES
         for name in names:
             path = self._inside(name, place)
             is_folder = path is not None and os.path.isdir(path)
@@ -209,7 +203,7 @@ class Media:
 
 def _is_plain(name: str) -> bool:
     """Return whether a text is a valid file name on every system, without control characters, drives or backslashes."""
-    if not name.strip() or name.endswith("/") or len(name) > LONGEST_NAME:
+    if not name.strip() or name.endswith("/") or len(name) > limits.MEDIA_PATH_CHARACTERS:
         return False
     if "\\" in name or PureWindowsPath(name).drive:
         return False

@@ -11,11 +11,8 @@ import os
 import sys
 import threading
 
-MOST_ARENAS = 2
-PAUSE_SECONDS = 20.0
-"""Shortest time between two trims. A trim takes about a millisecond, and threads that allocate may wait for it."""
-GROWTH_BYTES = 2**20
-"""Growth since the last trim that causes another one."""
+from bridge import limits
+
 _M_ARENA_MAX = -8  # malloc.h
 
 
@@ -31,7 +28,7 @@ def limit_arenas() -> None:
     """Let all threads share a few arenas. Call this before the threads start."""
     library = _library()
     if library is not None:
-        library.mallopt(_M_ARENA_MAX, MOST_ARENAS)
+        library.mallopt(_M_ARENA_MAX, limits.MEMORY_ARENAS)
 
 
 def trim() -> bool:
@@ -53,7 +50,7 @@ class Trimmer:
         pause: seconds between checks.
     """
 
-    def __init__(self, pause: float = PAUSE_SECONDS) -> None:
+    def __init__(self, pause: float = limits.MEMORY_TRIM_SECONDS) -> None:
         self.pause = pause
         self.trims = 0
         self._closing = threading.Event()
@@ -71,7 +68,7 @@ class Trimmer:
         before = 0
         while not self._closing.wait(self.pause):
             try:
-                if resident() > before + GROWTH_BYTES:
+                if resident() > before + limits.MEMORY_GROWTH_BYTES:
                     trim()
                     self.trims += 1
                     before = resident()

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import mido
 from pydantic import BaseModel, ConfigDict, Field
 
+from bridge import limits
 from bridge.errors import BridgeError
 from bridge.held import Held, Sensing
 from bridge.host import BoardHost, board_from
@@ -19,8 +20,6 @@ from neural_fx.errors import NeuralFXError, reason
 from neural_fx.inputs import printable
 from neural_fx.schema import EmptyList
 from neural_fx.values import shown, suggestion
-
-LONGEST_ADDRESS = 256
 
 
 class Binding(BaseModel):
@@ -37,7 +36,7 @@ class Binding(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     cc: int = Field(ge=0, le=127)
-    to: str = Field(min_length=3, max_length=LONGEST_ADDRESS)
+    to: str = Field(min_length=3, max_length=limits.MIDI_ADDRESS_CHARACTERS)
     channel: int | None = Field(None, ge=1, le=16)
     low: float = Field(default=0.0, ge=0, le=1)
     high: float = Field(default=1.0, ge=0, le=1)
@@ -158,8 +157,9 @@ class MidiRouter:
         address = address.strip("/")
         host, place = self._find(address)
         host.canonical(place)
-        if len(address) > LONGEST_ADDRESS:
-            raise BridgeError(f"an address of {len(address)} characters; at most {LONGEST_ADDRESS} can be learned")
+        if len(address) > limits.MIDI_ADDRESS_CHARACTERS:
+            most = limits.MIDI_ADDRESS_CHARACTERS
+            raise BridgeError(f"an address of {len(address)} characters; at most {most} can be learned")
         self.learning = address
 
     def feed(self, data: bytes, source: object = None, offset: int = 0) -> None:
@@ -246,7 +246,7 @@ class MidiRouter:
     def _move(self, binding: Binding, share: float) -> None:
         try:
             host, place = self._find(binding.to)
-            parameter = host.table()[host.canonical(place)]
+            parameter = host.parameter(place)
             raw = binding.low + share * (binding.high - binding.low)
             if parameter is not None:
                 raw = parameter.at(raw)

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bridge import limits
 from bridge.errors import ProtocolError
 from neural_fx.values import shown
 
@@ -26,16 +27,6 @@ Audio = NDArray[np.float32]
 VERSION = 1
 PORT = 9010
 HEADER = struct.Struct("<BxxxIQ")
-MOST_CHANNELS = 64
-MOST_FRAMES = 1 << 16
-MOST_EVENTS = 4096
-MOST_JSON = 1 << 16
-MOST_BYTES = 4 * 1024 * 1024
-"""Largest payload of any message."""
-MOST_REASON = 2000
-"""Largest number of characters of the sentence in a REFUSE or NOTICE."""
-MOST_LATENCY = 1 << 20
-"""Largest latency in samples."""
 
 
 class Kind(IntEnum):
@@ -99,10 +90,10 @@ class Hello:
             raise ProtocolError(
                 f"sample_rate {shown(self.sample_rate)} is not between 1000 and 768000 Hz", Refusal.FORMAT
             )
-        if not 1 <= self.channels <= MOST_CHANNELS:
-            raise ProtocolError(f"channels {shown(self.channels)}: 1 to {MOST_CHANNELS}", Refusal.FORMAT)
-        if not 1 <= self.block <= MOST_FRAMES:
-            raise ProtocolError(f"block {shown(self.block)}: 1 to {MOST_FRAMES} frames", Refusal.FORMAT)
+        if not 1 <= self.channels <= limits.PROTOCOL_CHANNELS:
+            raise ProtocolError(f"channels {shown(self.channels)}: 1 to {limits.PROTOCOL_CHANNELS}", Refusal.FORMAT)
+        if not 1 <= self.block <= limits.PROTOCOL_FRAMES:
+            raise ProtocolError(f"block {shown(self.block)}: 1 to {limits.PROTOCOL_FRAMES} frames", Refusal.FORMAT)
 
 
 @dataclass(frozen=True)
@@ -124,7 +115,9 @@ class Event:
 
 def limit(kind: Kind) -> int:
     """Return the largest payload of a kind of message, in bytes."""
-    return MOST_BYTES if kind in (Kind.WELCOME, Kind.BLOCK, Kind.AUDIO) else MOST_JSON
+    if kind in (Kind.WELCOME, Kind.BLOCK, Kind.AUDIO):
+        return limits.PROTOCOL_MESSAGE_BYTES
+    return limits.PROTOCOL_JSON_BYTES
 
 
 def pack(kind: Kind, payload: bytes = b"", sequence: int = 0) -> bytes:
@@ -193,16 +186,16 @@ def pack_reason(kind: Kind, sentence: str, **more: object) -> bytes:
 
     Args:
         kind: REFUSE or NOTICE.
-        sentence: the problem, for people. It is cut at `MOST_REASON` characters.
+        sentence: the problem, for people. It is cut at `limits.PROTOCOL_REASON_CHARACTERS` characters.
         more: further fields, such as the `code` of a REFUSE.
     """
     name = "reason" if kind is Kind.REFUSE else "problem"
     return pack_json(kind, {**more, name: shortened(sentence)})
 
 
-def shortened(sentence: str) -> str:
-    """Return a sentence, cut at `MOST_REASON` characters."""
-    return sentence if len(sentence) <= MOST_REASON else sentence[: MOST_REASON - 3] + "..."
+def shortened(sentence: str, most: int = limits.PROTOCOL_REASON_CHARACTERS) -> str:
+    """Return a sentence, cut at a number of characters."""
+    return sentence if len(sentence) <= most else sentence[: most - 3] + "..."
 
 
 def unpack_json(payload: bytes) -> dict[str, Any]:
@@ -228,11 +221,12 @@ def unpack_latency(found: Mapping[str, Any]) -> int:
     """Return the `latency` of a WELCOME, RESET or NOTICE, in samples.
 
     Raises:
-        ProtocolError: it is missing, or is not a number from 0 to `MOST_LATENCY`.
+        ProtocolError: it is missing, or is not a number from 0 to `limits.PROTOCOL_LATENCY_SAMPLES`.
     """
     value = found.get("latency")
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= MOST_LATENCY:
-        raise ProtocolError(f"latency {shown(value)}: expected 0 to {MOST_LATENCY} samples", Refusal.MALFORMED)
+    most = limits.PROTOCOL_LATENCY_SAMPLES
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= most:
+        raise ProtocolError(f"latency {shown(value)}: expected 0 to {most} samples", Refusal.MALFORMED)
     return int(value)
 
 
@@ -287,12 +281,22 @@ def pack_audio(audio: Audio, events: Sequence[Event] = ()) -> bytes:
     Raises:
         ProtocolError: there are too many channels, frames or events, or an event cannot be encoded.
     """
-    if audio.shape[0] > MOST_CHANNELS or audio.shape[1] > MOST_FRAMES or len(events) > MOST_EVENTS:
-        raise ProtocolError("a block has too many channels, frames or events", Refusal.MALFORMED)
-    parts = [_COUNTS.pack(audio.shape[1], audio.shape[0], len(events))]
+    channels, frames = audio.shape
+    _check_sizes(channels, frames, len(events))
+    parts = [_COUNTS.pack(frames, channels, len(events))]
     parts += [pack_event(event) for event in events]
     parts.append(np.ascontiguousarray(audio, "<f4").tobytes())
     return b"".join(parts)
+
+
+def _check_sizes(channels: int, frames: int, events: int) -> None:
+    """Check the sizes of a block.
+
+    Raises:
+        ProtocolError: there are too many channels, frames or events.
+    """
+    if channels > limits.PROTOCOL_CHANNELS or frames > limits.PROTOCOL_FRAMES or events > limits.PROTOCOL_EVENTS:
+        raise ProtocolError("a block has too many channels, frames or events", Refusal.MALFORMED)
 
 
 def pack_event(event: Event) -> bytes:
@@ -319,8 +323,7 @@ def unpack_audio(payload: bytes | memoryview) -> tuple[Audio, list[Event]]:
     """
     try:
         frames, channels, count = _COUNTS.unpack_from(payload)
-        if channels > MOST_CHANNELS or frames > MOST_FRAMES or count > MOST_EVENTS:
-            raise ProtocolError("a block has too many channels, frames or events", Refusal.MALFORMED)
+        _check_sizes(channels, frames, count)
         at, events = _COUNTS.size, []
         for _ in range(count):
             offset, value, name, midi = _EVENT.unpack_from(payload, at)

@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bridge import limits
 from bridge.errors import BridgeError
 from bridge.host import BoardHost
 from bridge.media import Media
@@ -21,14 +22,6 @@ from neural_fx.processor import Spec
 from neural_fx.render import Interrupted, Output, render_file
 from neural_fx.render.plans import FORMATS
 from neural_fx.values import shown, suggestion
-
-MOST_WAITING = 64
-"""Largest number of renders that wait or run, of all peers together."""
-MOST_OF_ONE_PEER = 16
-MOST_SECONDS = 4 * 3600.0
-"""Longest audio. A small compressed file could have days of silence, and its render would fill the disk."""
-MOST_SECONDS_AT_ONCE = 1200.0
-"""Longest audio for boards with plugins such as PitchShift, which keep all of it in memory."""
 
 
 def never() -> bool:
@@ -101,7 +94,7 @@ class Renders:
             board: name of the board.
             reply: sends a message to the peer.
             abandoned: called between blocks. If it returns True, the render stops and leaves no file.
-            peer: the peer, of which at most `MOST_OF_ONE_PEER` renders may be in the queue; None for no limit.
+            peer: the peer, with at most `limits.RENDERS_OF_ONE_PEER` renders in the queue. None has no limit.
 
         Raises:
             BridgeError: the board is unknown, a file may not be read or written, or too many renders wait.
@@ -113,10 +106,10 @@ class Renders:
         path, out = self.media.existing(source), self.media.new(target, tuple(FORMATS))
         render = Render(next(_NUMBERS), path, out, target, board, reply, abandoned, peer)
         with self.lock:
-            if len(self.renders) >= MOST_WAITING:
-                raise BridgeError(f"{MOST_WAITING} renders are waiting already")
-            if peer is not None and sum(r.peer == peer for r in self.renders.values()) >= MOST_OF_ONE_PEER:
-                raise BridgeError(f"{MOST_OF_ONE_PEER} renders of yours are waiting already")
+            if len(self.renders) >= limits.RENDERS_WAITING:
+                raise BridgeError(f"{limits.RENDERS_WAITING} renders are waiting already")
+            if peer is not None and sum(r.peer == peer for r in self.renders.values()) >= limits.RENDERS_OF_ONE_PEER:
+                raise BridgeError(f"{limits.RENDERS_OF_ONE_PEER} renders of yours are waiting already")
             self.renders[render.number] = render
         try:
             self.pool.submit(self._run, render)
@@ -177,10 +170,10 @@ class Renders:
         with open_audio(render.source) as reader:
             total = reader.frames / reader.sample_rate
             spec = Spec(reader.sample_rate, reader.channels)
-        _check_length(total, MOST_SECONDS, "a render on request")
+        _check_length(total, limits.RENDER_SECONDS, "a render on request")
         board = self.boards[render.board].copy(spec)
         for name in not_streaming(board):
-            _check_length(total, MOST_SECONDS_AT_ONCE, f"a render with {name}, which needs all audio at once,")
+            _check_length(total, limits.RENDER_SECONDS_AT_ONCE, f"a render with {name}, which needs all audio at once,")
         done = 0.0
 
         def advance(seconds: float) -> None:

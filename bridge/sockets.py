@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import socket
 import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
-from bridge.security import Troubles, family_of
+from bridge import limits
+from bridge.security import family_of
+from bridge.throttle import Troubles
 from neural_fx.errors import reason
 
-TICK_SECONDS = 0.5
-"""How often a thread that waits for a socket checks its deadlines."""
-BACK_OFF_SECONDS = 0.1
-"""Pause after a failed accept, for example if the process has no file descriptor left."""
+_CROWDED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+_FIRST_PAUSE = 0.02
 
 
-def listen(host: str, port: int, backlog: int = 64) -> socket.socket:
+def listen(host: str, port: int, backlog: int = limits.SOCKET_BACKLOG) -> socket.socket:
     """Open a TCP socket that listens.
 
     Args:
@@ -49,7 +50,7 @@ def bind_datagrams(host: str, port: int) -> socket.socket:
         if family == socket.AF_INET6:
             both = host == "::" and socket.has_dualstack_ipv6()
             made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, not both)
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, limits.SOCKET_DATAGRAM_BYTES)
         made.bind((host, port))
         made.setblocking(False)
     except OSError:
@@ -58,34 +59,51 @@ def bind_datagrams(host: str, port: int) -> socket.socket:
     return made
 
 
+def _nothing() -> None:
+    """Do nothing."""
+
+
 def accept_all(
     listener: socket.socket,
     closing: threading.Event,
     serve: Callable[[socket.socket, Any], None],
     troubles: Troubles,
+    crowded: Callable[[], None] = _nothing,
 ) -> None:
     """Accept connections until the server closes. An error of one connection does not affect others.
 
     Args:
         listener: socket from `listen`.
         closing: set when the server closes.
-        serve: called with a connection and its address. It returns at once.
+        serve: called with a connection and its address. It returns at once. If it raises, the connection is closed.
         troubles: counts errors.
+        crowded: called when the system has no room for another connection. It may close one.
     """
-    listener.settimeout(TICK_SECONDS)
-    while not closing.is_set():
+    try:
+        listener.settimeout(limits.SOCKET_TICK_SECONDS)
+    except OSError:  # the server was closed before this thread began
+        return
+    pause = 0.0
+    while not closing.wait(pause):
         try:
             connection, address = listener.accept()
         except TimeoutError:
             continue
-        except OSError as error:
+        except Exception as error:  # the next connection must be accepted, whatever the error
             if closing.is_set() or listener.fileno() < 0:
                 return
-            troubles.note("connection not accepted", reason(error))
-            closing.wait(BACK_OFF_SECONDS)
+            hint = ""
+            if getattr(error, "errno", 0) in _CROWDED:
+                hint = "; raise the limit of open files (ulimit -n)"
+                crowded()
+            troubles.note("connection not accepted", f"{reason(error)}{hint}")
+            # A client that gave up costs no time. Other errors are likely to come again.
+            gave_up = isinstance(error, ConnectionAbortedError)
+            pause = 0.0 if gave_up else min(max(2 * pause, _FIRST_PAUSE), limits.SOCKET_LONGEST_PAUSE_SECONDS)
             continue
+        pause = 0.0
         try:
-            connection.settimeout(TICK_SECONDS)
+            connection.settimeout(limits.SOCKET_TICK_SECONDS)
             serve(connection, address)
         except Exception as error:  # for example, the system allows no more threads
             troubles.note("connection not served", reason(error))

@@ -6,20 +6,19 @@ Only that thread sends to the client. An error on it affects no other client.
 from __future__ import annotations
 
 import contextlib
-import errno
 import socket
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
+from bridge import limits
 from bridge.errors import ProtocolError
 from bridge.host import BoardHost, BoardStream, board_in
 from bridge.media import Media
 from bridge.priority import hurry
 from bridge.protocol import (
-    MOST_BYTES,
     Audio,
     Hello,
     Kind,
@@ -28,13 +27,14 @@ from bridge.protocol import (
     pack_audio,
     pack_json,
     pack_reason,
-    shortened,
     unpack_audio,
     unpack_hello,
 )
-from bridge.security import GuessLimiter
-from bridge.sockets import hang_up, listen
-from bridge.throttle import Throttle
+from bridge.security import GuessLimiter, cleaned
+from bridge.sockets import accept_all, hang_up, listen
+from bridge.stream_connections import Connections, wake
+from bridge.stream_session import Session
+from bridge.throttle import Troubles
 from bridge.welcome import welcome
 from bridge.wire import Inbox, Presence, receive, refuse, send
 from neural_fx.errors import NeuralFXError, reason
@@ -44,89 +44,6 @@ from neural_fx.processor import Spec
 from neural_fx.values import shown, suggestion
 
 __all__ = ["Session", "StreamServer", "receive", "send"]
-
-HANDSHAKE_SECONDS = 5.0
-"""Total time from the connection to the end of HELLO."""
-IDLE_SECONDS = 60.0
-"""Seconds without any message, PING too, after which a client is disconnected."""
-CLOSE_SECONDS = 1.0
-"""Time for `StreamServer.close` to send BYE to the clients."""
-MOST_CLIENTS = 256
-MOST_GREETING = 64
-"""Largest number of connections without a valid HELLO. They are not counted as clients."""
-PIECE = 8192
-"""Frames that a board computes between checks whether its client is still connected."""
-_CROWDED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
-_LONGEST_PAUSE = 1.0
-
-
-class Session:
-    """A client that is being served.
-
-    Args:
-        peer: address of the client.
-        hello: its request.
-        host: its board.
-        stream: its stream.
-        log: called with sentences for the user.
-    """
-
-    def __init__(
-        self, peer: str, hello: Hello, host: BoardHost, stream: BoardStream, log: Callable[[str], None]
-    ) -> None:
-        self.peer = peer
-        self.hello = hello
-        self.host = host
-        self.log = log
-        self.refused = 0
-        self.notices: list[bytes] = []
-        self._throttle = Throttle()
-        self.adopt(stream)
-
-    def adopt(self, stream: BoardStream) -> None:
-        """Use a stream from now on, and report its problems to the client."""
-        self.stream = stream
-        self.latency = stream.latency
-        self._failed = stream.failed
-        stream.failed = self.fail
-        stream.refused = self.refuse_event
-
-    def release(self) -> BoardStream:
-        """Return the stream without references to this session. A reference cycle would keep it alive too long."""
-        self.stream.failed = self._failed
-        self.stream.refused = None
-        return self.stream
-
-    def fail(self, sentence: str) -> None:
-        """Report a failure of the board to its host and to the client."""
-        self._failed(sentence)
-        self._note("", sentence, key=("board", sentence))
-
-    def refuse_event(self, address: str, sentence: str) -> None:
-        """Report an event that was refused to the client and the log, at most once a second for each address.
-
-        Args:
-            address: address of the parameter; empty for MIDI.
-            sentence: why it was refused.
-        """
-        self.refused += 1
-        if self._note(address, sentence):
-            self.log(f"{self.peer}: {self.host.name}: {sentence}")
-
-    def _note(self, address: str, sentence: str, key: Hashable = None) -> bool:
-        if not self._throttle.passes(key or address):
-            return False
-        self.notices.append(pack_reason(Kind.NOTICE, sentence, address=address[:256], refused=self.refused))
-        return True
-
-    def take_notices(self) -> bytes:
-        """Return the messages that wait for the client, and clear them."""
-        if self.stream.latency != self.latency:
-            self.latency = self.stream.latency
-            self.notices.append(pack_json(Kind.NOTICE, {"latency": self.latency}))
-        found = b"".join(self.notices)
-        self.notices.clear()
-        return found
 
 
 @dataclass
@@ -145,8 +62,9 @@ class StreamServer:
 
     Attributes:
         sessions: the clients that are being served.
-        connections: open sockets, including those without a HELLO yet.
+        connections: open connections, including those without a HELLO yet.
         failures: number of clients that an error in the worker has ended.
+        troubles: counts of errors by kind.
 
     Raises:
         OSError: the port cannot be bound.
@@ -166,134 +84,59 @@ class StreamServer:
         self.listener = listen(self.host, self.port)
         self.port = self.listener.getsockname()[1]
         self.closing = threading.Event()
-        self.connections: set[socket.socket] = set()
+        self.connections = Connections()
         self.failures = 0
-        self.lock = threading.Lock()
-        self._greeting: dict[socket.socket, str] = {}
-        self._evicted: set[socket.socket] = set()
-        self._threads: set[threading.Thread] = set()
-        self._throttle = Throttle(seconds=10.0)
+        self.troubles = Troubles(self._say)
         self.thread = threading.Thread(target=self._accept, name="stream-accept", daemon=True)
         self.thread.start()
 
     def close(self) -> None:
         """Send BYE to all clients and stop listening."""
-        deadline = time.monotonic() + CLOSE_SECONDS
+        deadline = time.monotonic() + limits.STREAM_CLOSE_SECONDS
         self.closing.set()
         hang_up(self.listener)  # wakes the thread that waits for connections
         self.listener.close()
-        self._hang_up(socket.SHUT_RD)  # each client's thread wakes up and sends BYE
-        with self.lock:
-            threads = [self.thread, *self._threads]
-        for thread in threads:
+        self.connections.shut_down(socket.SHUT_RD)  # each client's thread wakes up and sends BYE
+        for thread in (self.thread, *self.connections.running()):
             if thread.is_alive():
                 thread.join(max(deadline - time.monotonic(), 0))
-        self._hang_up(socket.SHUT_RDWR)
-
-    def _hang_up(self, direction: int) -> None:
-        with self.lock:
-            open_now = list(self.connections)
-        for connection in open_now:
-            with contextlib.suppress(OSError):
-                connection.shutdown(direction)
+        self.connections.shut_down(socket.SHUT_RDWR)
 
     def _say(self, sentence: str) -> None:
         """Log a sentence. Errors of the log are ignored."""
-        with contextlib.suppress(Exception):
-            self.log("".join(c if c.isprintable() else ascii(c)[1:-1] for c in shortened(sentence)))
+        cleaned(self.log)(sentence)
 
     # -- connections -----------------------------------------------------------------------------------------------
 
     def _accept(self) -> None:
-        pause = 0.0
-        while not self.closing.wait(pause):
-            try:
-                connection, address = self.listener.accept()
-                pause = 0.0
-            except Exception as error:
-                if self.listener.fileno() < 0 or self.closing.is_set():
-                    return
-                pause = self._pause_after(error, pause)
-                continue
-            try:
-                self._begin(connection, str(address[0]))
-            except Exception as error:  # for example, no thread can be started
-                self._say_once("accept", f"a client is turned away: {reason(error)}")
-                self._turn_away(connection)
+        accept_all(self.listener, self.closing, self._meet, self.troubles, self.connections.make_room)
 
-    def _pause_after(self, error: Exception, before: float) -> float:
-        """Return the seconds to wait after an error of `accept`: 0 if only a client gave up."""
-        if isinstance(error, ConnectionAbortedError):
-            return 0.0
-        hint = ""
-        if getattr(error, "errno", 0) in _CROWDED:
-            hint = "; raise the limit of open files (ulimit -n)"
-            with self.lock:
-                crowding = self._crowding(most=0)
-            self._wake(crowding)
-        self._say_once("accept", f"no client can connect just now: {reason(error)}{hint}")
-        return min(max(2 * before, 0.02), _LONGEST_PAUSE)
+    def _meet(self, connection: socket.socket, address: Any) -> None:
+        """Serve a new connection on a thread of its own, or refuse it.
 
-    def _say_once(self, key: str, sentence: str) -> None:
-        if self._throttle.passes(key):
-            self._say(sentence)
-
-    def _begin(self, connection: socket.socket, peer: str) -> None:
-        thread = threading.Thread(target=self._serve, args=(connection, peer), name=f"stream-{peer}", daemon=True)
-        with self.lock:
-            if len(self.connections) >= MOST_CLIENTS + 2 * MOST_GREETING:
-                raise RuntimeError("too many connections are open")
-            self.connections.add(connection)
-            self._greeting[connection] = peer
-            crowding = self._crowding()
-            self._threads.add(thread)
-        self._wake(crowding)
-        try:
-            thread.start()
-        except BaseException:
-            with self.lock:
-                self._threads.discard(thread)
-            raise
-        if self.closing.is_set():  # `close` may have missed this connection
-            self._wake(connection)
-
-    def _wake(self, connection: socket.socket | None) -> None:
-        """Wake the thread of a connection. It then reads the end of the stream."""
-        if connection is not None:
-            with contextlib.suppress(OSError):
-                connection.shutdown(socket.SHUT_RD)
-
-    def _crowding(self, most: int | None = None) -> socket.socket | None:
-        """Choose a connection to close if too many have sent no HELLO.
-
-        It is the oldest one of the peer with the most of them.
-
-        Args:
-            most: number of connections that may stay; None for `MOST_GREETING`.
+        Raises:
+            RuntimeError: there are too many connections, or the system allows no more threads.
         """
-        if len(self._greeting) <= (MOST_GREETING if most is None else most):
-            return None
-        (worst, _), *_ = Counter(self._greeting.values()).most_common(1)
-        oldest = next(connection for connection, peer in self._greeting.items() if peer == worst)
-        del self._greeting[oldest]
-        self._evicted.add(oldest)
-        return oldest
+        try:
+            connection.settimeout(None)
+            peer = str(address[0])
+            self.connections.start(
+                connection,
+                peer,
+                threading.Thread(target=self._serve, args=(connection, peer), name=f"stream-{peer}", daemon=True),
+            )
+            if self.closing.is_set():  # `close` may have missed this connection
+                wake(connection)
+        except Exception:
+            self._turn_away(connection)
+            raise
 
     def _turn_away(self, connection: socket.socket) -> None:
         """Refuse a connection without a thread. Never waits, because the buffer of a new socket is empty."""
         with contextlib.suppress(OSError):
             connection.setblocking(False)
             connection.send(pack_reason(Kind.REFUSE, "the worker has no room for another client", code=Refusal.BUSY))
-        self._forget(connection)
-
-    def _forget(self, connection: socket.socket) -> None:
-        with self.lock:
-            self.connections.discard(connection)
-            self._greeting.pop(connection, None)
-            self._evicted.discard(connection)
-            self._threads.discard(threading.current_thread())
-        with contextlib.suppress(OSError):
-            connection.close()
+        self.connections.forget(connection)
 
     # -- one client ------------------------------------------------------------------------------------------------
 
@@ -301,8 +144,8 @@ class StreamServer:
         try:
             try:
                 self._attend(connection, peer)
-            except (EOFError, Interrupted):  # the client left, or `close` or `_begin` woke this thread
-                self._check_place(connection)
+            except (EOFError, Interrupted):  # the client left, or the server woke this thread
+                self.connections.check(connection)
             if self.closing.is_set():
                 send(connection, pack(Kind.BYE), 0.5)
         except ProtocolError as error:
@@ -312,13 +155,13 @@ class StreamServer:
         except Exception as error:
             self._failed(connection, peer, error)
         finally:
-            self._forget(connection)
+            self.connections.forget(connection)
 
     def _failed(self, connection: socket.socket, peer: str, error: Exception) -> None:
         """Count and log an error of the worker, and disconnect the client."""
         self.failures += 1
         kind = type(error).__name__
-        self._say_once(kind, f"{peer}: the worker failed ({self.failures} in all): {kind}: {reason(error)}")
+        self.troubles.note(f"the worker failed: {kind}", f"{peer}: {reason(error)}")
         refuse(connection, Refusal.INTERNAL, f"the worker failed: {kind}: {reason(error)}")
 
     def _attend(self, connection: socket.socket, peer: str) -> None:
@@ -326,7 +169,7 @@ class StreamServer:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         inbox = Inbox(connection)
         hello = self._hello(inbox, peer)
-        self._admit(connection)
+        self.connections.admit(connection)
         presence = Presence(connection)
         with interruptible(presence.left):
             host = self._host(hello)
@@ -345,36 +188,12 @@ class StreamServer:
                 self._say(f"{peer} left {host.name}: {played.blocks} blocks, {played.late} late")
 
     def _hello(self, inbox: Inbox, peer: str) -> Hello:
-        deadline = time.monotonic() + HANDSHAKE_SECONDS
+        deadline = time.monotonic() + limits.STREAM_HANDSHAKE_SECONDS
         _, _, payload = inbox.receive(deadline=deadline, allowed=(Kind.HELLO,))
         hello = unpack_hello(bytes(payload))
         if problem := self.guesses.problem(peer, hello.token, self.token):
             raise ProtocolError(f"{problem}; give the token of the worker", Refusal.TOKEN)
         return hello
-
-    def _admit(self, connection: socket.socket) -> None:
-        """Count a connection as a client.
-
-        Raises:
-            ProtocolError: there are too many clients.
-        """
-        with self.lock:
-            clients = len(self.connections) - len(self._greeting) - len(self._evicted)
-            admitted = connection in self._greeting and clients < MOST_CLIENTS
-            if admitted:
-                del self._greeting[connection]
-        if not admitted:
-            self._check_place(connection)
-            raise ProtocolError(f"{MOST_CLIENTS} clients are connected already", Refusal.BUSY)
-
-    def _check_place(self, connection: socket.socket) -> None:
-        """Check that a connection was not closed to make room for others.
-
-        Raises:
-            ProtocolError: it was.
-        """
-        if connection in self._evicted:
-            raise ProtocolError("too many connections wait; connect again, and send HELLO at once", Refusal.BUSY)
 
     def _host(self, hello: Hello) -> BoardHost:
         """Return the board for a client: the one it names, the first that fits, or one made from the client's text.
@@ -402,7 +221,7 @@ class StreamServer:
 
     def _play(self, connection: socket.socket, inbox: Inbox, session: Session, presence: Presence) -> None:
         while not self.closing.is_set():
-            kind, sequence, payload = inbox.receive(idle=IDLE_SECONDS)
+            kind, sequence, payload = inbox.receive(idle=limits.STREAM_IDLE_SECONDS)
             if kind is Kind.BLOCK:
                 if presence.left():
                     return
@@ -461,5 +280,5 @@ def _piece(host: BoardHost, hello: Hello) -> int:
     """
     device = host.placement.device
     batches = device.partition(":")[0] not in ("auto", "cpu") or (device == "auto" and has_cuda())
-    most = MOST_BYTES // (4 * hello.channels)
-    return min(hello.block, most if batches else min(PIECE, most))
+    most = limits.PROTOCOL_MESSAGE_BYTES // (4 * hello.channels)
+    return min(hello.block, most if batches else min(limits.STREAM_PIECE_FRAMES, most))

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from bridge import limits
 from bridge.host import BoardHost, BoardStream
-from bridge.protocol import MOST_BYTES, VERSION, Kind, encode_json, pack
+from bridge.protocol import VERSION, Kind, encode_json, pack
 from neural_fx.parameters import Parameter
 
 Fields = dict[str, Any]
@@ -39,7 +40,7 @@ def welcome(host: BoardHost, stream: BoardStream, boards: Mapping[str, BoardHost
     return pack(Kind.WELCOME, fitted(fields))
 
 
-def fitted(fields: Fields, most: int = MOST_BYTES) -> bytes:
+def fitted(fields: Fields, most: int = limits.PROTOCOL_MESSAGE_BYTES) -> bytes:
     """Encode fields in a limited size.
 
     Descriptions are left out first, then the text, then the last boards and parameters. The field `left_out` has the
@@ -91,8 +92,8 @@ def _first(entries: Fields, most: int) -> Fields:
 def _about(value: object, parameter: Parameter | None) -> Fields:
     about: Fields = {"value": _plain(value)}
     if parameter is not None:
-        limits = {"min": parameter.minimum, "max": parameter.maximum, "default": parameter.default}
-        about |= {name: float(limit) for name, limit in limits.items() if math.isfinite(limit)}
+        span = {"min": parameter.minimum, "max": parameter.maximum, "default": parameter.default}
+        about |= {name: float(limit) for name, limit in span.items() if math.isfinite(limit)}
         about |= {"unit": parameter.unit, "description": parameter.description}
     return about
 

@@ -9,17 +9,9 @@ import socket
 import time
 from collections.abc import Collection
 
+from bridge import limits
 from bridge.errors import ProtocolError
 from bridge.protocol import HEADER, Kind, Refusal, pack_reason, unpack_header
-
-MESSAGE_SECONDS = 10.0
-"""Time for the rest of a message after its first byte."""
-SEND_SECONDS = 5.0
-REFUSE_SECONDS = 1.0
-LOOK_SECONDS = 0.005
-SLACK_SECONDS = 0.02
-CHUNK = 1 << 16
-"""Bytes read from a socket at once. So memory grows with what arrives, not with what a header announces."""
 
 _ANY = frozenset(Kind)
 
@@ -47,7 +39,7 @@ class Inbox:
 
         Args:
             deadline: time of `time.monotonic` by which the whole message must have arrived.
-            idle: seconds to wait for the first byte. The rest must follow within `MESSAGE_SECONDS`.
+            idle: seconds to wait for the first byte. The rest must follow within `limits.STREAM_MESSAGE_SECONDS`.
             allowed: kinds that are expected now. Others are refused before their payload is read.
 
         Returns:
@@ -61,7 +53,7 @@ class Inbox:
         if idle is not None:
             if not self._data:
                 self._await(time.monotonic() + idle)
-            deadline = time.monotonic() + MESSAGE_SECONDS
+            deadline = time.monotonic() + limits.STREAM_MESSAGE_SECONDS
         kind, length, sequence = unpack_header(bytes(self._take(HEADER.size, deadline)))
         if kind not in allowed:
             expected = " or ".join(sorted(known.name for known in allowed))
@@ -69,9 +61,12 @@ class Inbox:
         return kind, sequence, memoryview(self._take(length, deadline))
 
     def _await(self, deadline: float) -> None:
-        """Wait for the first byte of a message, in steps of at most `SEND_SECONDS`, so the socket keeps its timeout."""
+        """Wait for the first byte of a message.
+
+        Each step takes at most `limits.STREAM_SEND_SECONDS`, so the socket keeps its timeout.
+        """
         while not self._data:
-            _let_wait(self._connection, min(remaining(deadline), SEND_SECONDS))
+            _let_wait(self._connection, min(remaining(deadline), limits.STREAM_SEND_SECONDS))
             with contextlib.suppress(TimeoutError):
                 self._fill(HEADER.size)
 
@@ -85,7 +80,8 @@ class Inbox:
         return taken
 
     def _fill(self, missing: int) -> None:
-        self._data += _some(self._connection, CHUNK if self._greedy else min(missing, CHUNK))
+        most = limits.STREAM_READ_BYTES
+        self._data += _some(self._connection, most if self._greedy else min(missing, most))
 
 
 def receive(connection: socket.socket) -> tuple[Kind, int, memoryview]:
@@ -101,10 +97,10 @@ def _some(connection: socket.socket, most: int) -> bytes:
 
 
 def _let_wait(connection: socket.socket, seconds: float) -> None:
-    """Set the timeout of a socket. A difference of up to `SLACK_SECONDS` is ignored, to save a system call."""
+    """Set the timeout of a socket. A small difference is ignored, to save a system call."""
     before = connection.gettimeout()
-    if before is None or abs(before - seconds) > SLACK_SECONDS:
-        connection.settimeout(max(seconds, SLACK_SECONDS))
+    if before is None or abs(before - seconds) > limits.STREAM_TIMEOUT_SLACK_SECONDS:
+        connection.settimeout(max(seconds, limits.STREAM_TIMEOUT_SLACK_SECONDS))
 
 
 def remaining(deadline: float) -> float:
@@ -125,17 +121,17 @@ def send(connection: socket.socket, message: bytes, seconds: float | None = None
     Args:
         connection: the socket.
         message: the bytes.
-        seconds: time for the whole message; None for `SEND_SECONDS`.
+        seconds: time for the whole message; None for `limits.STREAM_SEND_SECONDS`.
 
     Raises:
         OSError: the connection is broken, or the other side does not read (TimeoutError).
     """
-    _let_wait(connection, SEND_SECONDS if seconds is None else seconds)
+    _let_wait(connection, limits.STREAM_SEND_SECONDS if seconds is None else seconds)
     connection.sendall(message)
 
 
 def refuse(connection: socket.socket, code: str, reason: str) -> None:
-    """Send a REFUSE and hang up so that it arrives. Takes at most `REFUSE_SECONDS`, and raises nothing.
+    """Send a REFUSE and hang up so that it arrives. Takes at most `limits.STREAM_REFUSE_SECONDS`, and raises nothing.
 
     A socket that is closed with unread bytes resets the connection, and the other side may lose the REFUSE. So this
     reads until the other side closes the connection.
@@ -145,13 +141,13 @@ def refuse(connection: socket.socket, code: str, reason: str) -> None:
         code: a code of `Refusal`.
         reason: a sentence for people.
     """
-    deadline = time.monotonic() + REFUSE_SECONDS
+    deadline = time.monotonic() + limits.STREAM_REFUSE_SECONDS
     with contextlib.suppress(OSError, EOFError):
-        send(connection, pack_reason(Kind.REFUSE, reason, code=code), REFUSE_SECONDS)
+        send(connection, pack_reason(Kind.REFUSE, reason, code=code), limits.STREAM_REFUSE_SECONDS)
         connection.shutdown(socket.SHUT_WR)
         while True:
             connection.settimeout(remaining(deadline))
-            _some(connection, CHUNK)
+            _some(connection, limits.STREAM_READ_BYTES)
 
 
 class Presence:
@@ -170,12 +166,12 @@ class Presence:
             self._poll.register(connection, select.POLLRDHUP)
 
     def left(self) -> bool:
-        """Return whether the other side has left. The system is asked at most every `LOOK_SECONDS`.
+        """Return whether the other side has left. The system is asked at most every `limits.STREAM_PRESENCE_SECONDS`.
 
         A system call lets other threads run, and a block has no time for that.
         """
         now = time.monotonic()
-        if not self._left and now - self._asked >= LOOK_SECONDS:
+        if not self._left and now - self._asked >= limits.STREAM_PRESENCE_SECONDS:
             self._asked = now
             self._left = self._look()
         return self._left

@@ -23,10 +23,10 @@ import soundfile
 
 from neural_fx.audio import read_audio, resample
 from neural_fx.formats import read
-from neural_fx.formats.network import Slimmable
+from neural_fx.networks import Slimmable
 from neural_fx.training.circuits import CIRCUITS
 from neural_fx.training.circuits.spice import simulate
-from neural_fx.training.loop import evaluate_network
+from neural_fx.training.evaluate import evaluate_network
 from neural_fx.training.pairs import Mask, Pair, load_pair
 
 THEIRS = """

@@ -5,13 +5,18 @@ python docs/generate.py FOLDER
 
 from __future__ import annotations
 
+import ast
+import inspect
+import re
 import sys
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import typer
 
+from bridge import limits
 from bridge.cli import app
 from bridge.commands import COMMANDS, Argument
 from instruments import DDSP, Instrument
@@ -41,6 +46,7 @@ def write_all(folder: Path) -> None:
         "osc-notes.md": osc_commands("notes"),
         "pedal-cards.md": pedal_cards(),
         "timbre-cards.md": timbre_cards(),
+        "limits.md": limit_tables(),
     }
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in pages.items():
@@ -82,6 +88,30 @@ def runners() -> str:
     """Return a Markdown table of the runners of renders."""
     rows = [f"| `{runner.name}` | {_cell(runner.help)} |" for runner in RUNNERS]
     return "\n".join(["| runner | how files are rendered |", "|---|---|", *rows]) + "\n"
+
+
+def limit_tables() -> str:
+    """Return a section with a table for each section of `bridge.limits`."""
+    source = inspect.getsource(limits)
+    titles = dict(_titles(source))
+    statements = ast.parse(source).body
+    parts: list[str] = []
+    for statement, text in pairwise(statements):
+        if isinstance(statement, ast.Assign) and isinstance(text, ast.Expr):
+            above = max(number for number in titles if number < statement.lineno)
+            if title := titles.get(above):
+                parts += ["", f"## {title}", "", "| name | limit | what it limits |", "|---|---|---|"]
+                titles[above] = ""
+            name = ast.unparse(statement.targets[0])
+            parts.append(f"| `{name}` | {getattr(limits, name):,} | {_cell(ast.literal_eval(text.value))} |")
+    return "\n".join(parts[1:]) + "\n"
+
+
+def _titles(source: str) -> Iterator[tuple[int, str]]:
+    """Yield the line number and the title of each section of a module."""
+    for number, line in enumerate(source.splitlines(), 1):
+        if match := re.fullmatch(r"# -- (.+?) -+", line):
+            yield number, match[1]
 
 
 def native_plugins() -> str:

@@ -5,8 +5,8 @@
 >>> DDSP("violin")(notes, duration=0.5, sample_rate=48000).shape
 (2, 24000)
 
-`base` holds what all families share. Each family is one file, such as `ddsp`, with one object for the registry
-`FAMILIES`. Other packages add families through the entry-point group ``neural_fx.instruments``.
+`base` has the class that all instruments derive from. Each family is one file, such as `ddsp`, with one object for the
+registry `FAMILIES`. Other packages add families through the entry-point group ``neural_fx.instruments``.
 """
 
 from instruments.base import Family, Instrument, MidiEvent, Touch

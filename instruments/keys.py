@@ -1,4 +1,7 @@
-"""Follow the keys and pedals of a channel through a song: overlapping notes, and notes that are held at the end."""
+"""Follow the keys and pedals of a channel through a song.
+
+This resolves overlapping notes of one key, and finds the notes that are held at the end.
+"""
 
 from __future__ import annotations
 
@@ -93,9 +96,9 @@ class KeyFollower:
 
     def __init__(self) -> None:
         self.last = 0.0
-        self._keys: dict[int, tuple[float, bool]] = {}  # when it began; whether the off of the note before is due
-        self._ringing: set[int] = set()  # released, but held by a pedal
-        self._pedals: set[int] = set()
+        self._keys: dict[int, tuple[float, bool]] = {}  # seconds at which it began; whether an old note-off is due
+        self._ringing: set[int] = set()  # keys that are up, whose notes a pedal holds
+        self._pedals: set[int] = set()  # controllers of the pedals that are down
 
     @property
     def held(self) -> bool:
@@ -105,20 +108,20 @@ class KeyFollower:
     def follow(self, message: mido.Message) -> None:
         """Follow the next message."""
         if starts(message):
-            began, due = self._keys.get(message.note, (message.time, False))
-            self._keys[message.note] = (message.time, due or began < message.time)
+            began, old_off_due = self._keys.get(message.note, (message.time, False))
+            self._keys[message.note] = (message.time, old_off_due or began < message.time)
             self.last = message.time
         elif stops(message):
-            self._lift(message.note, message.time)
+            self._note_off(message.note, message.time)
         elif message.type == "control_change":
-            before = len(self._keys) + len(self._ringing)
-            self._control(message.control, message.value)
-            if len(self._keys) + len(self._ringing) < before:
+            held_before = len(self._keys) + len(self._ringing)
+            self._control_change(message.control, message.value)
+            if len(self._keys) + len(self._ringing) < held_before:
                 self.last = message.time
 
-    def _lift(self, note: int, time: float) -> None:
-        began, due = self._keys.get(note, (-1.0, False))
-        if due and began == time:  # the off of the note before, as in `Players`
+    def _note_off(self, note: int, time: float) -> None:
+        began, old_off_due = self._keys.get(note, (-1.0, False))
+        if old_off_due and began == time:  # the note-off of the note before, as in `VoiceAllocator`
             self._keys[note] = (began, False)
         elif note in self._keys:
             del self._keys[note]
@@ -126,9 +129,12 @@ class KeyFollower:
             if self._pedals:
                 self._ringing.add(note)
 
-    def _control(self, number: int, value: int) -> None:
+    def _control_change(self, number: int, value: int) -> None:
         if number in (SUSTAIN, SOSTENUTO):
-            (self._pedals.add if value >= 64 else self._pedals.discard)(number)
+            if value >= 64:
+                self._pedals.add(number)
+            else:
+                self._pedals.discard(number)
         elif number == RESET_CONTROLLERS:
             self._pedals.clear()
         elif number == ALL_SOUND_OFF:

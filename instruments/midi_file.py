@@ -92,14 +92,14 @@ def parse_midi(data: bytes) -> MidiData:
     if len(data) < start + _HEADER:
         raise MidiFileError("not a readable MIDI file: it ends inside its header")
     remarks = [f"{start} bytes before the header were skipped"] if start else []
-    kind = int.from_bytes(data[start + 8 : start + 10], "big")
-    if kind == 2:
+    file_format = int.from_bytes(data[start + 8 : start + 10], "big")
+    if file_format == 2:
         raise MidiFileError("it holds independent patterns (format 2), not one song; save it as format 0 or 1")
-    if kind > 2:
-        remarks.append(f"the header says format {kind}; read as format 1")
+    if file_format > 2:
+        remarks.append(f"the header says format {file_format}; read as format 1")
     seconds_per_tick, ticks_per_beat = _division(int.from_bytes(data[start + 12 : start + 14], "big"), remarks)
     tracks = list(_tracks(data, _after_header(data, start), remarks))
-    _compare_counts(kind, int.from_bytes(data[start + 10 : start + 12], "big"), len(tracks), remarks)
+    _compare_counts(file_format, int.from_bytes(data[start + 10 : start + 12], "big"), len(tracks), remarks)
     events = [event for track in tracks for event in track.events]
     events.sort(key=itemgetter(0))
     tempos = [tempo for track in tracks for tempo in track.tempos]
@@ -143,17 +143,17 @@ def _division(value: int, remarks: list[str]) -> tuple[float | None, int]:
     return 1 / (_SMPTE_RATES.get(frames, float(frames)) * ticks), 0
 
 
-def _compare_counts(kind: int, said: int, found: int, remarks: list[str]) -> None:
+def _compare_counts(file_format: int, declared: int, found: int, remarks: list[str]) -> None:
     """Add a remark if the number of tracks differs from that in the header.
 
     Raises:
         MidiFileError: there are no tracks.
     """
     if found == 0:
-        raise MidiFileError(f"not a readable MIDI file: the header says {_tracks_in_words(said)}, found none")
-    if said != found:
-        remarks.append(f"the header says {_tracks_in_words(said)}, found {found}")
-    elif kind == 0 and found > 1:
+        raise MidiFileError(f"not a readable MIDI file: the header says {_tracks_in_words(declared)}, found none")
+    if declared != found:
+        remarks.append(f"the header says {_tracks_in_words(declared)}, found {found}")
+    elif file_format == 0 and found > 1:
         remarks.append(f"the header says format 0 (one track), found {found}; they are played together")
 
 

@@ -1,4 +1,4 @@
-"""Play an instrument in a chain: a processor that ignores its input and plays the notes it is sent."""
+"""Play an instrument in a board: a processor that ignores its input and plays the notes that are sent to it."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 import mido
 import numpy as np
 
-from instruments.base import Instrument, Performance
+from instruments.base import Instrument
+from instruments.performance import Performance
+from neural_fx import blocks
 from neural_fx.parameters import unknown_parameter
 from neural_fx.processor import Audio, Processor, Spec
-
-MOST_PENDING = 65536
 
 
 class InstrumentPlayer(Processor):
     """Plays an instrument as part of a board. Its parameters are those of the instrument.
 
-    It ignores the audio that comes in. Any thread may call `send`. Only one thread may call `process_block`.
+    Any thread may call `send`. Only one thread may call `process_block`.
 
     Args:
         instrument: that plays.
@@ -31,7 +31,7 @@ class InstrumentPlayer(Processor):
         self.instrument = instrument
         self._table.update(instrument.parameters)
         self._values.update({name: getattr(instrument, name) for name in instrument.parameters})
-        self._sent: deque[mido.Message] = deque(maxlen=MOST_PENDING)
+        self._sent: deque[mido.Message] = deque(maxlen=blocks.MOST_WAITING_MESSAGES)
         self._performance: Performance | None = None
 
     if TYPE_CHECKING:  # the parameters are the instrument's, which type checkers cannot know
@@ -41,7 +41,7 @@ class InstrumentPlayer(Processor):
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the settings without the messages that wait."""
-        return {**super().__getstate__(), "_sent": deque(maxlen=MOST_PENDING)}
+        return {**super().__getstate__(), "_sent": deque(maxlen=blocks.MOST_WAITING_MESSAGES)}
 
     def set_parameter(self, name: str, value: object) -> None:
         if name not in self._table:
@@ -60,6 +60,7 @@ class InstrumentPlayer(Processor):
         assert self._performance is not None
         if block.shape[1] == 0:  # messages wait for a block that has samples
             return block
+        # Other threads may send meanwhile. Their messages wait for the next block.
         messages = [(0.0, self._sent.popleft()) for _ in range(len(self._sent))]
         mono = self._performance.play(messages, block.shape[1], block.shape[1])
         return np.repeat(mono[None], block.shape[0], 0)

@@ -15,22 +15,23 @@ from instruments.base import Instrument
 from instruments.keys import KeyFollower, overlaps_resolved, releases, starts
 from instruments.midi_file import MidiData, parse_midi
 from instruments.midi_track import MidiFileError
+from neural_fx import blocks
 from neural_fx.errors import NeuralFXError, reason
 
 DRUMS = 9
 """The channel of drums in General MIDI, counted from 0."""
+PAN = 10
+"""The controller that pans a channel."""
 MAX_BYTES = 2**24
+"""The most bytes of a file."""
 MAX_SECONDS = 4 * 3600.0
+"""The most seconds until the last note of a song."""
 TAIL = 2.0
 """Seconds after the last note, for releases and reverb."""
 MAX_HELD = 10.0
 """The most seconds after the last note for which keys and pedals are held, if they are never released."""
 MAX_SAMPLES = 2**28
 """The most samples of a result: 93 minutes at 48 kHz, 2 GB."""
-FADE = 0.05
-"""Seconds of the fade-out at the very end, in case something still rings."""
-STEP = 2.0
-"""Seconds rendered between reports of progress."""
 
 
 @dataclass(frozen=True)
@@ -74,14 +75,12 @@ def read_song(path: str | Path) -> Song:
 
 def _song(file: MidiData) -> Song:
     """Sort a file's messages by channel, and find when its last note ends."""
-    channels: dict[int, list[mido.Message]] = {}
-    programs: dict[int, list[int]] = {}
-    for tick, data in file.events:
-        message = mido.Message.from_bytes(data, time=file.clock.seconds(tick))
-        channels.setdefault(message.channel, []).append(message)
-        if message.type == "program_change" and message.program not in programs.setdefault(message.channel, []):
-            programs[message.channel].append(message.program)
-    played = {c: overlaps_resolved(m) for c, m in sorted(channels.items()) if any(map(starts, m))}
+    channels = _by_channel(file)
+    played = {
+        channel: overlaps_resolved(messages)
+        for channel, messages in channels.items()
+        if any(starts(message) for message in messages)
+    }
     if not played:
         because = f" ({'; '.join(file.remarks)})" if file.remarks else ""
         raise MidiFileError(f"has no notes{because}")
@@ -98,10 +97,26 @@ def _song(file: MidiData) -> Song:
         remarks.append(f"keys or pedals are still down at the end on channel {', '.join(held)}; released there")
     if file_seconds > seconds + MAX_HELD:
         remarks.append(f"the file ends {file_seconds - seconds:.0f} s after its last note; that silence is left out")
+    programs = {channel: _programs(messages) for channel, messages in channels.items()}
     for channel in played:
-        if len(programs.get(channel, ())) > 1:
+        if len(set(programs[channel])) > 1:
             remarks.append(f"channel {channel + 1} changes its program; one instrument plays all of it")
-    return Song(played, {channel: found[0] for channel, found in programs.items()}, seconds, tuple(remarks))
+    first_programs = {channel: found[0] for channel, found in programs.items() if found}
+    return Song(played, first_programs, seconds, tuple(remarks))
+
+
+def _by_channel(file: MidiData) -> dict[int, list[mido.Message]]:
+    """Return the messages of each channel, with times in seconds, in the order of the channels."""
+    channels: dict[int, list[mido.Message]] = {}
+    for tick, data in file.events:
+        message = mido.Message.from_bytes(data, time=file.clock.seconds(tick))
+        channels.setdefault(message.channel, []).append(message)
+    return dict(sorted(channels.items()))
+
+
+def _programs(messages: list[mido.Message]) -> list[int]:
+    """Return the General MIDI programs that a channel selects, in the order of time."""
+    return [message.program for message in messages if message.type == "program_change"]
 
 
 def _follow(messages: list[mido.Message]) -> KeyFollower:
@@ -114,18 +129,18 @@ def _follow(messages: list[mido.Message]) -> KeyFollower:
 
 def perform(
     song: Song,
-    players: Mapping[int, Instrument],
+    instruments: Mapping[int, Instrument],
     sample_rate: float = 48000,
     report: Callable[[float], None] = lambda seconds: None,
 ) -> NDArray[np.float32]:
-    """Play the channels of a song that have a player.
+    """Play the channels of a song that have an instrument.
 
     Keys and pedals that are still down at the end of the song are released there. Each channel is panned by the first
     value of its controller 10.
 
     Args:
         song: as `read_song` returns it.
-        players: instruments by channel, counted from 0. Each channel needs an instrument of its own.
+        instruments: by channel, counted from 0. Each channel needs one of its own.
         sample_rate: Hz.
         report: called during the work with the seconds of one channel's audio that have been added.
 
@@ -143,44 +158,45 @@ def perform(
             "choose a lower sample rate, or split the song"
         )
     mix = np.zeros((2, count), np.float32)
-    for channel, player in players.items():
+    for channel, instrument in instruments.items():
         messages = song.channels[channel]
-        left, right = _pan(messages)
-        at = 0
-        for part in _parts(player, [*messages, *releases(channel, song.seconds)], count, sample_rate):
-            mix[0, at : at + len(part)] += left * part
-            mix[1, at : at + len(part)] += right * part
-            at += len(part)
+        left, right = _pan_gains(messages)
+        start = 0
+        for part in _parts(instrument, [*messages, *releases(channel, song.seconds)], count, sample_rate):
+            end = start + len(part)
+            mix[0, start:end] += left * part
+            mix[1, start:end] += right * part
+            start = end
             report(len(part) / sample_rate)
-    fade = min(round(FADE * sample_rate), count)
+    fade = min(round(blocks.SONG_FADE_SECONDS * sample_rate), count)
     mix[:, count - fade :] *= np.linspace(1, 0, fade, dtype=np.float32)
     return mix
 
 
 def _parts(
-    player: Instrument, messages: list[mido.Message], count: int, sample_rate: float
+    instrument: Instrument, messages: list[mido.Message], count: int, sample_rate: float
 ) -> Iterator[NDArray[np.float32]]:
     """Play messages, and yield the audio in parts of a few seconds, each (samples,)."""
     messages = sorted(messages, key=_time)
-    step = round(STEP * sample_rate)
-    player.reset()
+    step = round(blocks.SONG_STEP_SECONDS * sample_rate)
+    instrument.reset()
     first = 0
-    for at in range(0, count, step):
-        size = min(step, count - at)
-        begin = at / sample_rate
-        last = bisect_left(messages, (at + size) / sample_rate, key=_time)
-        now = [message.copy(time=message.time - begin) for message in messages[first:last]]
-        yield player(now, size / sample_rate, sample_rate, 1, reset=False)[0]
+    for start in range(0, count, step):
+        size = min(step, count - start)
+        start_seconds = start / sample_rate
+        last = bisect_left(messages, (start + size) / sample_rate, key=_time)
+        due = [message.copy(time=message.time - start_seconds) for message in messages[first:last]]
+        yield instrument(due, size / sample_rate, sample_rate, 1, reset=False)[0]
         first = last
-    player.reset()
+    instrument.reset()
 
 
 def _time(message: mido.Message) -> float:
     return float(message.time)
 
 
-def _pan(messages: list[mido.Message]) -> tuple[np.float32, np.float32]:
+def _pan_gains(messages: list[mido.Message]) -> tuple[np.float32, np.float32]:
     """Return the gains of the left and right channel: equal power, and 1 and 1 in the middle."""
-    where = [m.value for m in messages if m.type == "control_change" and m.control == 10]
-    angle = (where[0] / 127 if where else 0.5) * np.pi / 2
+    positions = [m.value for m in messages if m.type == "control_change" and m.control == PAN]
+    angle = (positions[0] / 127 if positions else 0.5) * np.pi / 2
     return np.float32(np.cos(angle) * np.sqrt(2)), np.float32(np.sin(angle) * np.sqrt(2))

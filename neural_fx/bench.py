@@ -23,7 +23,7 @@ from neural_fx import __version__
 from neural_fx.engines import cpu
 from neural_fx.errors import NeuralFXError
 from neural_fx.formats import Capture, read
-from neural_fx.formats.network import Array, Conv, Network, Recurrent, largest, walk
+from neural_fx.networks import Array, Network, kind_of, largest
 from neural_fx.neural import NeuralProcessor
 
 INSTRUCTION_SETS = ("avx512", "avx2", "sse2")
@@ -163,13 +163,7 @@ def _summary(
 
 def multiply_adds(network: Network) -> int:
     """Return the multiply-adds per sample: one for each weight. A slimmable network counts as its largest size."""
-    count = 0
-    for part in walk(largest(network)):
-        if isinstance(part, Conv):
-            count += part.weight.size
-        elif isinstance(part, Recurrent):
-            count += sum(layer.w_ih.size + layer.w_hh.size for layer in part.layers)
-    return count
+    return kind_of(network).multiply_adds(network)
 
 
 # -- subjects ----------------------------------------------------------------------------------------------------

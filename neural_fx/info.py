@@ -6,9 +6,9 @@ from typing import Any
 
 from neural_fx.errors import ModelError
 from neural_fx.formats import Capture
-from neural_fx.formats.network import Slimmable, is_recurrent
 from neural_fx.inputs import printable
 from neural_fx.loudness import Loudness, find_loudness
+from neural_fx.networks import Slimmable, is_recurrent
 from neural_fx.neural import LEVELS, capture_parameters, level_gains
 
 

@@ -22,7 +22,7 @@ from neural_fx.engines import open_engine
 from neural_fx.errors import ModelError
 from neural_fx.formats import Capture
 from neural_fx.formats.digest import digest
-from neural_fx.formats.network import largest
+from neural_fx.networks import largest
 
 PROBE_RMS_DB = -14.97
 """RMS of the standard clip in dB, equal to that of Neural Amp Modeler's clip."""

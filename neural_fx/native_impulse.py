@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from neural_fx import blocks
 from neural_fx.engines.cpu import CpuEngine, CpuStream
 from neural_fx.errors import AudioError
-from neural_fx.formats.network import Conv, Sequential
 from neural_fx.impulse import Convolution, read_impulse_response, response_path
+from neural_fx.networks import Conv, Sequential
 from neural_fx.pedalboard import Container, Pedalboard
 from neural_fx.processor import Audio, Processor, Spec
 

@@ -267,7 +267,7 @@ class _Builder:
             )
         player = capture._player
         assert player is not None
-        if not isinstance(player.stream, CpuStream):
+        if not (isinstance(player.stream, CpuStream) and player.stream.is_native):
             raise _UnfitError(f"{where} does not run in the compiled engine")
         return player.stream
 

@@ -57,6 +57,10 @@ class Registry(Generic[Member]):
             TypeError: it is not of the registry's kind.
             ValueError: another member has its name.
         """
+        self._find()  # so that the names of all others are known
+        return self._add(member)
+
+    def _add(self, member: Member) -> Member:
         if not isinstance(member, self.kind):
             raise TypeError(f"{self.group}: expected a {self.kind.__name__}, found {type(member).__name__}")
         known = self._members.get(member.name)
@@ -118,18 +122,15 @@ class Registry(Generic[Member]):
             if self._found:
                 return
             self._found = True
-            early, self._members = self._members, {}  # those that a script added before the first use come last
             for place in self.built_in:
                 module, _, attribute = place.partition(":")
-                self.add(getattr(import_module(module), attribute))
-            for member in early.values():
-                self.add(member)
+                self._add(getattr(import_module(module), attribute))
             for entry in sorted(entry_points(group=self.group), key=_order):
                 self._add_entry(entry)
 
     def _add_entry(self, entry: EntryPoint) -> None:
         try:
-            self.add(entry.load())
+            self._add(entry.load())
         except Exception as error:  # other people's code may raise anything while it is imported
             package = entry.dist.name if entry.dist is not None else "an installed package"
             problem = f"{type(error).__name__}: {reason(error)}"

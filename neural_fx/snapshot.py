@@ -6,9 +6,8 @@ from collections.abc import Mapping
 
 from neural_fx.errors import ModelError
 from neural_fx.formats import Capture
-from neural_fx.formats.knobbed import fold
 from neural_fx.formats.nam_writer import nam_bytes
-from neural_fx.formats.network import Knobbed, Sequential, WaveNet
+from neural_fx.networks import Sequential, WaveNet, kind_of
 from neural_fx.parameters import Parameter, unknown_parameter
 
 
@@ -34,15 +33,16 @@ def snapshot(capture: Capture, positions: Mapping[str, object] | None = None) ->
             raise unknown_parameter("the capture", name, list(turns))
         turns[name] = Parameter(name, 0, 1, turns[name]).check(value)
     network, about = capture.network, dict(capture.metadata.everything)
-    if isinstance(network, Knobbed):
-        network = fold(network, list(turns.values()))
+    hold = kind_of(network).hold
+    if hold is not None:
+        network = hold(network, list(turns.values()))
         about |= {"name": _snapshot_name(about.get("name"), turns), "loudness": None, "gain": None}
     elif turns:
         raise ModelError(f"has knobs ({', '.join(turns)}) as inputs of its network, which a .nam cannot hold")
     if not isinstance(network, (WaveNet, Sequential)):
         raise ModelError(f"is not a single network but {capture.architecture}; only a WaveNet or LSTM can be exported")
     try:
-        return nam_bytes(network, capture.sample_rate, about, modern=isinstance(capture.network, Knobbed))
+        return nam_bytes(network, capture.sample_rate, about, modern=hold is not None)
     except ValueError as error:
         raise ModelError(str(error)) from None
 

@@ -1,18 +1,19 @@
-"""Code that `train` and `train-timbre` share: checkpoints, the end of a training, and reports."""
+"""Code that `train` and `train-timbre` share: options, progress, checkpoints, the end of a training, and reports."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn, Protocol
+from typing import TYPE_CHECKING, Annotated, Generic, NoReturn, Protocol, TypeVar
 
+import typer
 from rich.console import Console
 
-from bridge.cli.progress import say
+from bridge.cli.progress import Standing, say
 from bridge.cli.signals import Stopped, postponed
-from neural_fx.errors import TrainingError, reason
+from neural_fx.errors import AudioError, TrainingError, reason
 from neural_fx.optional import install_command, is_installed
 from neural_fx.outputs import check_output
 
@@ -20,7 +21,22 @@ if TYPE_CHECKING:
     from neural_fx.training.course import Course
 
 
-class Trainable(Protocol):
+Minutes = Annotated[float, typer.Option(min=0.01, max=10000, help="Minutes to train.")]
+Threads = Annotated[int, typer.Option(min=0, max=256, help="Cores to train on. 0 takes all of them.")]
+
+Progress = TypeVar("Progress")
+ProgressOut = TypeVar("ProgressOut", covariant=True)
+
+
+class Findings(Protocol):
+    """What a report says of a training."""
+
+    @property
+    def words(self) -> Sequence[str]:
+        """Sentences to print."""
+
+
+class Trainable(Protocol[ProgressOut]):
     """Common interface of both trainers."""
 
     course: Course
@@ -28,6 +44,9 @@ class Trainable(Protocol):
     @property
     def fraction(self) -> float:
         """Share of the training that is done, 0 to 1."""
+
+    def run(self, *, tick: Callable[[ProgressOut], None]) -> object:
+        """Train until the time is up. `tick` is called after every step."""
 
     def validate(self) -> object:
         """Measure the current weights."""
@@ -40,7 +59,7 @@ class Trainable(Protocol):
 
 
 @dataclass(frozen=True)
-class Session:
+class Session(Generic[Progress]):
     """A training on the command line.
 
     Attributes:
@@ -48,14 +67,16 @@ class Session:
         out: file to write. The checkpoint is in the same folder.
         write: writes the best result so far to `out`, whole or not at all.
         result: returns the best error so far as text.
+        progress_text: returns the progress as text.
         console: console for messages.
         resumed: whether to continue from the checkpoint.
     """
 
-    trainer: Trainable
+    trainer: Trainable[Progress]
     out: Path
     write: Callable[[], None]
     result: Callable[[], str]
+    progress_text: Callable[[Progress], str]
     console: Console
     resumed: bool = False
 
@@ -82,31 +103,53 @@ class Session:
         if self.trainer.fraction >= 1:
             self.say("the time or epochs are already used up; raise --minutes or --epochs to train on")
 
-    def run(self, train: Callable[[Callable[[], None]], None]) -> None:
+    def run(self) -> None:
         """Train and write the file. An error or a signal keeps what was learned so far.
-
-        Args:
-            train: runs the training. It gets a function to call after every step.
 
         Raises:
             TrainingError: the training failed, or the file cannot be written. The message says what was kept.
             Stopped: Ctrl-C or a signal ended the training; what was learned is kept.
         """
         with postponed() as ending:
-            self._run(train, ending.check)
+            self._run(ending.check)
             ending.check()
 
-    def _run(self, train: Callable[[Callable[[], None]], None], check: Callable[[], None]) -> None:
+    def report(self, write: Callable[[], Findings], required: bool) -> None:
+        """Write the report, and print its findings.
+
+        Args:
+            write: writes the report.
+            required: whether it is an error if the report cannot be written.
+
+        Raises:
+            TrainingError: the report is required and cannot be written.
+        """
+        page = self.out.with_suffix(".html")
+        try:
+            findings = write()
+        except (AudioError, TrainingError, OSError) as error:
+            text = f"{page}: the report cannot be written: {reason(error)}; {self.out} is complete"
+            if required:
+                raise TrainingError(text) from None
+            self.say(text)
+            return
+        for sentence in findings.words:
+            self.say(sentence)
+        self.say(f"{page}: the report")
+
+    def _run(self, check: Callable[[], None]) -> None:
         from neural_fx.training.keeping import Keeper
 
         keeper = Keeper(self.trainer.save, self.checkpoint, self.say, kept=self.resumed)
 
-        def after_step() -> None:
+        def after_step(progress: Progress) -> None:
             check()
             keeper()
+            standing.show(self.trainer.fraction, self.progress_text(progress))
 
         try:
-            train(after_step)
+            with Standing(self.console, "training") as standing:
+                self.trainer.run(tick=after_step)
         except Stopped:
             self._keep_what_there_is(keeper.keep())
             raise

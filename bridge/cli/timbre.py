@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
-from bridge.cli.learning import Session, check_start, wants_report
+from bridge.cli.learning import Findings, Minutes, Session, Threads, check_start, wants_report
 from bridge.cli.progress import Standing, say
-from neural_fx.errors import AudioError, TrainingError, reason
+from neural_fx.errors import TrainingError
 from neural_fx.optional import install_command, is_installed, need
 
 if TYPE_CHECKING:
@@ -26,7 +25,7 @@ def train_timbre(
         Path, typer.Argument(help="Folder with recordings of one instrument that plays alone, one note at a time.")
     ],
     out: Annotated[Path, typer.Option("-o", "--out", help="File to write, TIMBRE.safetensors.")],
-    minutes: Annotated[float, typer.Option(min=0.01, max=10000, help="Minutes to train.")] = 30.0,
+    minutes: Minutes = 30.0,
     hidden: Annotated[int, typer.Option(min=8, max=1024, help="Width of the network.")] = 128,
     harmonics: Annotated[
         int, typer.Option(min=0, max=512, help="Number of harmonics. 0 takes as many as the lowest note needs.")
@@ -34,7 +33,7 @@ def train_timbre(
     reverb: Annotated[float, typer.Option(min=0, max=4, help="Length of the learned room response in seconds.")] = 0.5,
     batch: Annotated[int, typer.Option(min=1, max=1024, help="Two-second segments per step.")] = 8,
     device: Annotated[str, typer.Option(help="cpu, cuda or auto. auto takes cuda if there is one.")] = "auto",
-    threads: Annotated[int, typer.Option(min=0, max=256, help="Cores to train on. 0 takes all of them.")] = 0,
+    threads: Threads = 0,
     name: Annotated[str | None, typer.Option(help="Name of the timbre in the metadata.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Random seed for the initial weights and the segments.")] = 0,
     report: Annotated[
@@ -78,14 +77,15 @@ def train_timbre(
         out,
         write=lambda: save_timbre(out, trainer, solos, name or out.stem),
         result=lambda: f"spectral loss {_number(trainer.best_loss)}",
+        progress_text=_progress_text,
         console=console,
         resumed=resume,
     )
     session.resume()
-    session.run(lambda keep: _run(trainer, console, keep))
+    session.run()
     session.say(f"{out}: spectral loss {_number(trainer.best_loss)} after {trainer.course}")
     if reported:
-        _report(session, trainer, bool(report))
+        session.report(lambda: _write_report(out, trainer), required=bool(report))
 
 
 def _listen(folder: Path, out: Path, console: Console) -> list[Solo]:
@@ -109,16 +109,7 @@ def _listen(folder: Path, out: Path, console: Console) -> list[Solo]:
     return solos
 
 
-def _run(trainer: Trainer, console: Console, keep: Callable[[], None]) -> None:
-    def tick(progress: Progress) -> None:
-        keep()
-        standing.show(progress.fraction, _text(progress))
-
-    with Standing(console, "training") as standing:
-        trainer.run(tick=tick)
-
-
-def _text(progress: Progress) -> str:
+def _progress_text(progress: Progress) -> str:
     if math.isnan(progress.validation):
         return f"step {progress.step}, loss {progress.loss:.2f}, no validation yet"
     return f"step {progress.step}, spectral loss {progress.validation:.2f}, best {progress.best:.2f}"
@@ -128,18 +119,7 @@ def _number(loss: float) -> str:
     return f"{loss:.2f}" if math.isfinite(loss) else "not measured yet"
 
 
-def _report(session: Session, trainer: Trainer, asked_for: bool) -> None:
+def _write_report(out: Path, trainer: Trainer) -> Findings:
     from neural_fx.training.timbre.report import write_report
 
-    stem = session.out.with_suffix("")
-    try:
-        findings = write_report(session.out, trainer)
-    except (AudioError, TrainingError, OSError) as error:
-        text = f"{stem}.html: the report cannot be written: {reason(error)}; {session.out} is complete"
-        if asked_for:
-            raise TrainingError(text) from None
-        session.say(text)
-        return
-    for sentence in findings.words:
-        session.say(sentence)
-    session.say(f"{stem}.html: the report")
+    return write_report(out, trainer)

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
-from bridge.cli.learning import Session, check_start, wants_report
-from bridge.cli.progress import Standing
-from neural_fx.errors import TrainingError, reason
+from bridge.cli.learning import Findings, Minutes, Session, Threads, check_start, wants_report
+from neural_fx.errors import TrainingError
 from neural_fx.optional import need
 from neural_fx.outputs import check_output
 
@@ -37,7 +35,7 @@ def train(
             help="Knob positions of one pair as NAME=0..1[,NAME=0..1...]. Repeat it for every pair, in order."
         ),
     ] = None,
-    minutes: Annotated[float, typer.Option(min=0.01, max=10000, help="Minutes to train.")] = 8.0,
+    minutes: Minutes = 8.0,
     epochs: Annotated[
         float | None,
         typer.Option(min=0.01, help="Stop after this many passes over the recordings, if that is earlier."),
@@ -56,7 +54,7 @@ def train(
     ] = None,
     stft: Annotated[float, typer.Option(min=0, help="Weight of a multi-resolution STFT loss. 0 leaves it out.")] = 0.0,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-    threads: Annotated[int, typer.Option(min=0, max=256, help="Cores to train on. 0 takes all of them.")] = 0,
+    threads: Threads = 0,
     name: Annotated[str | None, typer.Option(help="Name of the device in the metadata.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Random seed for the initial weights and the training windows.")] = 0,
     report: Annotated[
@@ -75,7 +73,7 @@ def train(
     add --resume to continue from the checkpoint.
     """
     positions = [_positions(text) for text in knob or []]
-    _check_suffix(out, bool(positions))
+    _check_suffix(out, arch, bool(positions))
     check_start(out, resume, overwrite)
     check_output(out, True, recordings)
     pairs = _pairs(recordings, positions)
@@ -85,7 +83,7 @@ def train(
         need("auraloss.freq", "--stft")
     reported = wants_report(report, console)
 
-    from neural_fx.formats.network import WaveNet
+    from neural_fx.networks import WaveNet
     from neural_fx.training.architectures import knobbed, untrained
     from neural_fx.training.export import save_capture
     from neural_fx.training.loop import Settings, Trainer
@@ -120,50 +118,34 @@ def train(
         out,
         write=lambda: save_capture(out, trainer, name, pairs, defaults),
         result=lambda: f"ESR {_percent(trainer.best_esr)}",
+        progress_text=_progress_text,
         console=console,
         resumed=resume,
     )
     session.resume()
-    session.run(lambda keep: _run(trainer, console, keep))
+    session.run()
     session.say(f"{out}: validation ESR {_percent(trainer.best_esr)} after {trainer.course}")
     if reported:
-        _report(session, trainer, name or out.stem, bool(report))
+        session.report(lambda: _write_report(trainer, out, name or out.stem), required=bool(report))
 
 
-def _run(trainer: Trainer, console: Console, keep: Callable[[], None]) -> None:
-    def tick(progress: Progress) -> None:
-        keep()
-        standing.show(progress.fraction, _text(progress))
-
-    with Standing(console, "training") as standing:
-        trainer.run(tick=tick)
-
-
-def _text(progress: Progress) -> str:
+def _progress_text(progress: Progress) -> str:
     if math.isnan(progress.validation_esr):
         return f"step {progress.step}, loss {progress.loss:.4f}, no validation yet"
     return f"step {progress.step}, ESR {_percent(progress.validation_esr)}, best {_percent(progress.best_esr)}"
 
 
-def _report(session: Session, trainer: Trainer, title: str, asked_for: bool) -> None:
+def _write_report(trainer: Trainer, out: Path, title: str) -> Findings:
     from neural_fx.training.report import write_report
 
-    stem = session.out.with_suffix("")
-    try:
-        findings = write_report(stem, trainer.best, trainer.validation[-1], title, trainer.course, trainer.enough)
-    except OSError as error:
-        text = f"{stem}.html: the report cannot be written: {reason(error)}; {session.out} is complete"
-        if asked_for:
-            raise TrainingError(text) from None
-        session.say(text)
-        return
-    for sentence in findings.words:
-        session.say(sentence)
-    session.say(f"{stem}.html: the report")
+    stem = out.with_suffix("")
+    return write_report(stem, trainer.best, trainer.validation[-1], title, trainer.course, trainer.enough)
 
 
-def _check_suffix(out: Path, knobs: bool) -> None:
-    suffix = ".safetensors" if knobs else ".nam"
+def _check_suffix(out: Path, arch: str, knobs: bool) -> None:
+    from neural_fx.training.architectures import file_suffix
+
+    suffix = ".safetensors" if knobs else file_suffix(arch)
     if out.suffix != suffix:
         more = " for a capture with knobs; `neural-fx export` makes .nam snapshots of it" if knobs else ""
         raise TrainingError(f"{out}: expected a file name that ends in {suffix}{more}")

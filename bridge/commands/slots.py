@@ -12,8 +12,8 @@ from typing import Any
 from bridge.commands.registry import ALL_COST, FILE_COST, Argument, Call, Command
 from bridge.errors import BridgeError
 from bridge.host import BoardHost, ForeignBoard, board_in
-from bridge.host.hosted import inside
 from bridge.host.sources import rules_of
+from bridge.host.targets import inside
 from bridge.media import Media
 from neural_fx.errors import BoardError
 from neural_fx.slots import default_name, find_slot, slot_names

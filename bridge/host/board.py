@@ -9,10 +9,11 @@ from pathlib import Path
 import mido
 
 from bridge.host.changes import Change, all_notes_off
-from bridge.host.hosted import SWITCH, Hosted, inside
+from bridge.host.hosted import Hosted
 from bridge.host.latest import Latest
 from bridge.host.sources import ForeignBoard
 from bridge.host.stream import BoardStream, Voice
+from bridge.host.targets import SWITCH, Targets, inside
 from bridge.host.telemetry import BoardTelemetry, Observer
 from neural_fx.boards import board_text, save_board
 from neural_fx.errors import BoardError, reason
@@ -52,6 +53,7 @@ class BoardHost:
         self._loading = threading.Lock()
         self._loads = Latest(f"load-{name}")
         self.master = self.hosted(make())
+        self._targets = Targets(self.master)
         self.bypassed = 0.0
         self.changed: set[str] = set()
         self.streams: list[BoardStream] = []
@@ -75,7 +77,15 @@ class BoardHost:
         Raises:
             ParameterError: the board does not have the address. The message lists those that it has.
         """
-        return address if address == "bypass" else self.master.canonical(address)
+        return address if address == "bypass" else self._targets.get(address).address
+
+    def parameter(self, address: str) -> Parameter | None:
+        """Return the parameter at an address; None if its range is unknown.
+
+        Raises:
+            ParameterError: the board does not have the address. The message lists those that it has.
+        """
+        return SWITCH if address == "bypass" else self._targets.get(address).parameter
 
     def value(self, address: str) -> object:
         """Return the value at an address.
@@ -98,12 +108,14 @@ class BoardHost:
             ParameterError: the board does not have the address, or the value is out of range.
         """
         with self.lock:
-            address = self.canonical(address)
             if address == "bypass":
                 self.bypassed = float(round(SWITCH.check(value)))
+                self.changed.add(address)
             else:
-                self.master.apply(address, value)
-            self.changed |= set(self.master.moved_by(address))
+                target = self._targets.get(address)
+                target.set(value)
+                self.changed.update(target.moved)
+                address = target.address
             for stream in self.streams:
                 stream.change(Change(address, value, when=when))
 
@@ -176,7 +188,10 @@ class BoardHost:
     def _change_to(
         self, make: Callable[[], Pedalboard], master: Hosted, prepared: dict[BoardStream, Voice], bypassed: float
     ) -> None:
-        self.make, self.master, self.bypassed = make, master, bypassed
+        self.make = make
+        self.master = master
+        self._targets = Targets(master)
+        self.bypassed = bypassed
         self.changed |= set(self.table())
         for stream in self.streams:
             stream.replace(prepared[stream])

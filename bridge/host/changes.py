@@ -12,15 +12,9 @@ from dataclasses import dataclass, replace
 
 import mido
 
+from bridge import limits
 from bridge.protocol import Event
 from neural_fx.errors import ParameterError, reason
-
-MOST_WAITING = 8192
-"""Largest number of changes that a stream keeps for its next block, and also of those for later times."""
-MOST_PER_BLOCK = 4096
-"""Largest number of changes in one block. Further ones wait for the next block, so that a flood makes no block late."""
-CLOCK_SLACK = 0.25
-"""Seconds by which a stream's clock, which counts frames, may differ from the system's clock before it is set again."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +59,7 @@ class Schedule:
         self._timed: list[tuple[float, int, Change]] = []  # a heap; the number keeps the order of equal times
         self._numbers = itertools.count()
         self._notes_lost = False
-        self._merge_at = MOST_WAITING
+        self._merge_at = limits.CHANGES_WAITING
 
     def __len__(self) -> int:
         """Return how many changes wait."""
@@ -80,8 +74,8 @@ class Schedule:
         if len(self._inbox) >= self._merge_at:
             self._merge_inbox()
             # Changes that cannot be merged are not checked again until a quarter more has come.
-            self._merge_at = max(MOST_WAITING, len(self._inbox) + MOST_WAITING // 4)
-        if len(self._inbox) >= MOST_WAITING and (change.is_note or change.when):
+            self._merge_at = max(limits.CHANGES_WAITING, len(self._inbox) + limits.CHANGES_WAITING // 4)
+        if len(self._inbox) >= limits.CHANGES_WAITING and (change.is_note or change.when):
             self._drop(change)
         else:
             self._inbox.append(change)
@@ -93,12 +87,12 @@ class Schedule:
             frames: length of the block.
         """
         now = self.clock()
-        if abs(now - self.now) > CLOCK_SLACK:  # the first block, or the stream paused
+        if abs(now - self.now) > limits.CLOCK_SLACK_SECONDS:  # the first block, or the stream paused
             self.now = now
         end = self.now + frames / self.sample_rate
         found: list[Change] = []
         self._sort_inbox(found)
-        while self._timed and self._timed[0][0] < end and len(found) < MOST_PER_BLOCK:
+        while self._timed and self._timed[0][0] < end and len(found) < limits.CHANGES_PER_BLOCK:
             found.append(self._placed(heapq.heappop(self._timed)[2]))
         self.now = end
         if self._notes_lost:
@@ -120,14 +114,14 @@ class Schedule:
         self._inbox.extendleft(reversed(list(changes)))
 
     def _sort_inbox(self, found: list[Change]) -> None:
-        for _ in range(min(len(self._inbox), MOST_PER_BLOCK)):
+        for _ in range(min(len(self._inbox), limits.CHANGES_PER_BLOCK)):
             try:
                 change = self._inbox.popleft()
             except IndexError:  # `add` is merging
                 return
             if change.when <= self.now:
                 found.append(change)
-            elif len(self._timed) < MOST_WAITING:
+            elif len(self._timed) < limits.CHANGES_WAITING:
                 heapq.heappush(self._timed, (change.when, next(self._numbers), change))
             else:
                 self._drop(change)

@@ -6,16 +6,15 @@ from typing import cast
 
 import mido
 
+from bridge.host.targets import SWITCH, Bypass, Knob, MacroKnob, Setting, Target, inside
 from instruments import InstrumentPlayer
 from neural_fx.errors import ParameterError
 from neural_fx.macros import Macro, default_macros
 from neural_fx.neural import NeuralProcessor
 from neural_fx.parameters import Parameter, unknown_parameter
 from neural_fx.pedalboard import Container, Pedalboard, Plugin
-from neural_fx.slots import find_slot, known_parameters, parameter_values, set_parameter, slot_names
+from neural_fx.slots import find_slot, known_parameters, parameter_values, slot_names
 from neural_fx.values import shown, suggestion
-
-SWITCH = Parameter("bypass", 0, 1, 0, description="1 passes the dry input, in time")
 
 
 class Hosted(Pedalboard):
@@ -27,7 +26,10 @@ class Hosted(Pedalboard):
     Attributes:
         given: macros of the board file.
         given_names: slot names of the board file; None for a slot without one.
+        generation: number of changes to the list of slots so far.
     """
+
+    generation = 0
 
     def __init__(self, board: Pedalboard) -> None:
         super().__init__(mix=board.mix)
@@ -69,8 +71,8 @@ class Hosted(Pedalboard):
         """``normalized`` if one of its captures is normalized, else ``raw``."""
         return "normalized" if _normalized(self) else "raw"
 
-    def canonical(self, address: str) -> str:
-        """Return an address in the form that `table` uses.
+    def find(self, address: str) -> Target:
+        """Return what an address controls. `Targets` keeps the result for later.
 
         Args:
             address: an address, in which the slot may also be a number from 1.
@@ -79,31 +81,30 @@ class Hosted(Pedalboard):
             ParameterError: there is no such slot or parameter. The message lists those that exist.
         """
         if address in self._macro_table:
-            return address
+            return self._macro_knob(address)
         slot, slash, name = address.rpartition("/")
         if not slash:
             if name != "mix":
                 hint = suggestion(address, ["bypass", *self.table()])
                 raise ParameterError(f"nothing at {shown(address)}{hint}; there is bypass, mix and SLOT/PARAM")
-            return name
+            return Knob("mix", self, "mix")
         holder = find_slot(self, slot)
         known = ["bypass", *parameter_values(inside(holder))]
         if name not in known:
             raise unknown_parameter(slot, name, known)
-        return f"{slot_names(self)[list(self).index(holder)]}/{name}"
+        canonical = f"{slot_names(self)[list(self).index(holder)]}/{name}"
+        if name == "bypass":
+            return Bypass(canonical, cast("Pedalboard", holder))
+        return Knob(canonical, inside(holder), name)
+
+    def _macro_knob(self, address: str) -> MacroKnob:
+        macro = self.macros[list(self._macro_table).index(address)]
+        members = tuple(cast("Setting", self.find(target.address)) for target in macro.targets)
+        return MacroKnob(address, self._macro_table[address], macro, members)
 
     def macro(self, address: str) -> Macro | None:
         """Return the macro at a canonical address, or None if it is not the address of a macro."""
         return self.macros[list(self._macro_table).index(address)] if address in self._macro_table else None
-
-    def moved_by(self, address: str) -> list[str]:
-        """Return the addresses whose values change when a canonical address is set.
-
-        Args:
-            address: of a parameter, which changes only itself, or of a macro, which also changes its targets.
-        """
-        macro = self.macro(address)
-        return [address, *(target.address for target in macro.targets)] if macro is not None else [address]
 
     def value(self, address: str) -> object:
         """Return the value at a canonical address."""
@@ -131,44 +132,28 @@ class Hosted(Pedalboard):
         return parameter_values(inside(holder))[name]
 
     def apply(self, address: str, value: object) -> None:
-        """Set the value at a canonical address, or send a MIDI message to the board's instruments.
+        """Set the value at an address.
 
         Args:
-            address: canonical; ignored for a MIDI message.
-            value: in the parameter's own unit, or a `mido.Message`.
+            address: see `find`.
+            value: in the parameter's own unit.
 
         Raises:
-            ParameterError: the value is out of range or of the wrong type.
+            ParameterError: the address is unknown, or the value is out of range or of the wrong type.
         """
-        if isinstance(value, mido.Message):
-            for player in self.players:
-                player.send(value)
-            return
-        macro = self.macro(address)
-        if macro is None:
-            self._apply(address, value)
-            return
-        for place, target in macro.values(self.knobs(), self._macro_table[address].check(value)).items():
-            self._apply(place, target)
+        self.find(address).set(value)
 
-    def _apply(self, address: str, value: object) -> None:
-        slot, _, name = address.rpartition("/")
-        if not slot:
-            self.set_parameter(name, value)
-            return
-        holder = find_slot(self, slot)
-        if name == "bypass":
-            cast("Pedalboard", holder).set_parameter("mix", 1.0 - round(SWITCH.check(value)))
-        else:
-            set_parameter(inside(holder), name, value)
+    def play(self, message: mido.Message) -> None:
+        """Send a MIDI message to the board's instruments."""
+        for player in self.players:
+            player.send(message)
+
+    def _edited(self) -> None:
+        super()._edited()
+        self.generation += 1
 
 
 def _normalized(plugin: Plugin) -> bool:
     if isinstance(plugin, Container):
         return any(map(_normalized, plugin))
     return isinstance(plugin, NeuralProcessor) and plugin.output_level == "normalized"
-
-
-def inside(slot: Plugin) -> Plugin:
-    """Return the plugin in a slot of a `Hosted` board."""
-    return cast("Pedalboard", slot)[0]

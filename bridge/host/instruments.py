@@ -9,6 +9,7 @@ import mido
 from bridge.errors import BridgeError
 from bridge.host.board import BoardHost
 from bridge.host.hosted import Hosted
+from bridge.host.targets import Knob, Target
 from instruments import Instrument, InstrumentPlayer
 from neural_fx.errors import ParameterError
 from neural_fx.parameters import Parameter
@@ -27,20 +28,19 @@ class HostedInstrument(Hosted):
     def knobs(self) -> dict[str, Parameter | None]:
         return {"mix": self.parameters["mix"], **self.player.parameters}
 
-    def canonical(self, address: str) -> str:
-        if address not in self.table():
+    def find(self, address: str) -> Target:
+        if address in self._macro_table:
+            return self._macro_knob(address)
+        if address not in self.knobs():
             hint = suggestion(address, ["bypass", *self.table()])
             raise ParameterError(f"nothing at {shown(address)}{hint}; there is: bypass, {', '.join(self.table())}")
-        return address
+        return Knob(address, self if address == "mix" else self.player, address)
 
     def _knob_values(self) -> dict[str, object]:
         return {address: self._value(address) for address in self.knobs()}
 
     def _value(self, address: str) -> object:
         return self.mix if address == "mix" else getattr(self.player, address)
-
-    def _apply(self, address: str, value: object) -> None:
-        (self if address == "mix" else self.player).set_parameter(address, value)
 
 
 class InstrumentHost(BoardHost):

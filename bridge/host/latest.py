@@ -40,7 +40,8 @@ class Latest:
         if begins:
             self._begin()
         if replaced is not None:
-            replaced.dropped()
+            with suppress(Exception):  # an error of another sender's callback is not the caller's
+                replaced.dropped()
 
     def _begin(self) -> None:
         try:
@@ -49,7 +50,8 @@ class Latest:
             with self._lock:
                 job, self._waiting, self._busy = self._waiting, None, False
             if job is not None:
-                job.dropped()
+                with suppress(Exception):
+                    job.dropped()
 
     def _run(self) -> None:
         while True:

@@ -8,11 +8,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 
-MOST_WAITING = 1024
-"""Largest number of reports that wait for delivery. Further ones are counted and dropped."""
-REPEAT_SECONDS = 5.0
-"""Seconds in which the same sentence about the same board is delivered once, with the number of repetitions."""
-_MOST_REMEMBERED = 256
+from bridge import limits
+from bridge.throttle import Throttle
 
 
 class Reports:
@@ -28,15 +25,12 @@ class Reports:
         self,
         deliver: Callable[[str, str], None],
         clock: Callable[[], float] = time.monotonic,
-        repeat_seconds: float = REPEAT_SECONDS,
+        repeat_seconds: float = limits.REPORT_REPEAT_SECONDS,
     ) -> None:
         self.deliver = deliver
-        self.clock = clock
-        self.repeat_seconds = repeat_seconds
         self.dropped = 0
         self._queue: SimpleQueue[tuple[str, str] | None] = SimpleQueue()
-        self._delivered: dict[tuple[str, str], float] = {}
-        self._repeated: dict[tuple[str, str], int] = {}
+        self._throttle = Throttle[tuple[str, str]](repeat_seconds, limits.REPORTS_REMEMBERED, clock)
         self._thread = threading.Thread(target=self._run, name="reports", daemon=True)
         self._thread.start()
 
@@ -47,7 +41,7 @@ class Reports:
             name: name of the board.
             sentence: the report.
         """
-        if self._queue.qsize() < MOST_WAITING:
+        if self._queue.qsize() < limits.REPORTS_WAITING:
             self._queue.put((name, sentence))
         else:
             self.dropped += 1
@@ -60,31 +54,25 @@ class Reports:
     def _run(self) -> None:
         while True:
             try:
-                report = self._queue.get(timeout=REPEAT_SECONDS)
+                report = self._queue.get(timeout=limits.REPORT_REPEAT_SECONDS)
             except Empty:
-                self._tell_repetitions()
+                self._send_repetitions()
                 continue
             if report is None:
-                self._tell_repetitions()
+                self._send_repetitions()
                 return
             self._take(report)
 
     def _take(self, report: tuple[str, str]) -> None:
-        now = self.clock()
-        last = self._delivered.get(report)
-        if last is not None and now - last < self.repeat_seconds:
-            self._repeated[report] = self._repeated.get(report, 0) + 1
-            return
-        if len(self._delivered) >= _MOST_REMEMBERED:
-            self._tell_repetitions()
-            self._delivered.clear()
-        self._delivered[report] = now
-        self._send(*report, self._repeated.pop(report, 0))
+        if self._throttle.full_for(report):
+            self._send_repetitions()
+        count = self._throttle.take(report)
+        if count:
+            self._send(*report, count - 1)
 
-    def _tell_repetitions(self) -> None:
-        for report, count in self._repeated.items():
+    def _send_repetitions(self) -> None:
+        for report, count in self._throttle.flush().items():
             self._send(*report, count)
-        self._repeated.clear()
 
     def _send(self, name: str, sentence: str, repeated: int) -> None:
         with suppress(Exception):  # a broken log or listener must not end the reports

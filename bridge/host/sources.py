@@ -14,8 +14,10 @@ from itertools import islice
 from pathlib import Path
 
 import neural_fx
+from bridge import limits
 from bridge.host.trials import STANDARD, Trial, try_out
 from bridge.media import BOARD_SUFFIXES, Media
+from bridge.protocol import shortened
 from instruments import Instrument, open_instrument
 from neural_fx.boards import MAX_BYTES, BoardPlan, load_board, plan_board
 from neural_fx.errors import BoardError, NeuralFXError
@@ -24,11 +26,6 @@ from neural_fx.inputs import printable, read_bytes
 from neural_fx.pedalboard import Pedalboard
 from neural_fx.processor import Spec
 from neural_fx.yaml_text import write_yaml
-
-_MOST_IN_BUNDLE = 1000
-"""Largest number of files in a plugin's folder that are checked for changes."""
-_MOST_ERROR = 1000
-"""Largest number of characters of an error. Fields in a text from the network can have names of any length."""
 
 
 def rules_of(media: Media) -> Rules:
@@ -96,14 +93,14 @@ class ForeignBoard:
     def _cleaned(self, error: NeuralFXError) -> BoardError:
         """Return an error for the network: short, printable, and without the paths of folders."""
         text = printable(self.media.without_folders(str(error)).replace(str(self.path), self.path.name))
-        return BoardError(text if len(text) <= _MOST_ERROR else text[: _MOST_ERROR - 3] + "...")
+        return BoardError(shortened(text, limits.BOARD_ERROR_CHARACTERS))
 
 
 def _identities(files: Iterable[Path]) -> Iterator[str]:
     """Yield texts that change if the content of a file or of a plugin's folder changes."""
     for file in files:
         inside = (Path(folder) / name for folder, _, names in os.walk(file) for name in names)
-        for path in (file, *sorted(islice(inside, _MOST_IN_BUNDLE))):
+        for path in (file, *sorted(islice(inside, limits.BUNDLE_FILES))):
             try:
                 found = os.stat(path)
             except OSError:

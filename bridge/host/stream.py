@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 
+import mido
 import numpy as np
 from numpy.typing import NDArray
 
 from bridge.host.changes import Change, Schedule, change_of, last_ones
-from bridge.host.hosted import SWITCH, Hosted
+from bridge.host.hosted import Hosted
+from bridge.host.targets import SWITCH, Targets
 from bridge.host.telemetry import Peaks, Telemetry
 from bridge.protocol import Event
 from neural_fx.audio_queue import Queue
@@ -60,6 +62,7 @@ class Voice:
 
     def __init__(self, board: Hosted, spec: Spec) -> None:
         self.board = board
+        self.targets = Targets(board)
         board.open_stream(spec)
         self.latency = board.latency_samples
         self.ready = Queue(spec.channels)
@@ -210,7 +213,10 @@ class BoardStream:
         for voice in (self.voice, self.next):
             if voice is not None:
                 try:
-                    voice.board.apply("" if change.is_note else voice.board.canonical(change.address), change.value)
+                    if isinstance(change.value, mido.Message):
+                        voice.board.play(change.value)
+                    else:
+                        voice.targets.get(change.address).set(change.value)
                 except NeuralFXError as error:
                     self._refuse(change.address, str(error))
 

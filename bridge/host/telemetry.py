@@ -15,11 +15,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
+from bridge import limits
+
 if TYPE_CHECKING:
     from bridge.host.stream import BoardStream
-
-KEPT = 1024
-"""Peaks that are kept, one a block: 1.4 s of blocks of 64 frames at 48 kHz. Meters are read 20 times a second."""
 
 
 class Peaks:
@@ -31,22 +30,25 @@ class Peaks:
 
     def __init__(self) -> None:
         self.count = 0
-        self._kept = [(0.0, 0.0)] * KEPT
+        self._kept = [(0.0, 0.0)] * limits.TELEMETRY_BLOCKS
 
     def add(self, incoming: float, outgoing: float) -> None:
         """Add the largest magnitudes of the input and output of a block."""
-        self._kept[self.count % KEPT] = (incoming, outgoing)
+        self._kept[self.count % len(self._kept)] = (incoming, outgoing)
         self.count += 1  # last, so that no reader counts what is not there yet
 
     def since(self, marker: int, end: int | None = None) -> tuple[float, float]:
-        """Return the largest magnitudes (input, output) since a marker, of the latest `KEPT` blocks at most.
+        """Return the largest magnitudes (input, output) since a marker.
+
+        They are those of the latest `limits.TELEMETRY_BLOCKS` blocks at most.
 
         Args:
             marker: value of `count` at the previous reading; 0 for all that is kept.
             end: value of `count` up to which to read; None for the current one.
         """
         end = self.count if end is None else end
-        kept = [self._kept[i % KEPT] for i in range(max(marker, end - KEPT, 0), end)]
+        size = len(self._kept)
+        kept = [self._kept[i % size] for i in range(max(marker, end - size, 0), end)]
         return max((peak[0] for peak in kept), default=0.0), max((peak[1] for peak in kept), default=0.0)
 
 

@@ -17,6 +17,7 @@ from typing import Any
 import mido
 import numpy as np
 
+from bridge import limits
 from bridge.host.hosted import Hosted
 from bridge.host.sources import rules_of
 from bridge.host.stream import Voice
@@ -27,13 +28,6 @@ from neural_fx.foreign import not_streaming
 from neural_fx.inputs import printable
 from neural_fx.processor import Spec
 
-MOST_SAMPLES = 1 << 17
-"""Largest number of samples of all channels together: a second of stereo at 48 kHz, less time for more channels."""
-MOST_IN_BLOCK = 1 << 20
-"""Largest number of samples of the first block, which has the largest allowed size, of all channels together."""
-LEAST_BLOCKS = 4
-MOST_ANSWER = 4000
-"""Largest number of characters of an answer."""
 LEVEL = 0.5
 """Standard deviation of the noise: as loud as a hot guitar."""
 
@@ -52,7 +46,7 @@ def main() -> None:
         refused = "refused: the board takes too much memory"
     except Exception as error:  # third-party plugins can raise anything
         refused = f"refused: {type(error).__name__}: {reason(error)}"
-    answer.write(json.dumps({"refused": printable(refused)[:MOST_ANSWER]}).encode())
+    answer.write(json.dumps({"refused": printable(refused)[: limits.TRIAL_ANSWER_CHARACTERS]}).encode())
     answer.flush()
     os._exit(0)  # a plugin that crashes at exit does not change the result
 
@@ -76,10 +70,10 @@ def _limit(seconds: float, memory_bytes: int) -> None:
         import resource
     except ImportError:  # Windows
         return
-    limits = {resource.RLIMIT_CORE: 0}
+    most = {resource.RLIMIT_CORE: 0}
     if sys.platform == "linux":
-        limits[resource.RLIMIT_DATA] = memory_bytes
-    for kind, limit in limits.items():
+        most[resource.RLIMIT_DATA] = memory_bytes
+    for kind, limit in most.items():
         _, hard = resource.getrlimit(kind)
         lowest = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
         resource.setrlimit(kind, (lowest, lowest))
@@ -112,7 +106,7 @@ def play(board: Hosted, spec: Spec) -> None:
     """
     voice = Voice(board, spec)
     if board.takes_notes:
-        board.apply("", mido.Message("note_on", note=60, velocity=100))
+        board.play(mido.Message("note_on", note=60, velocity=100))
     random = np.random.default_rng(0)
     for frames, level in _blocks(spec):
         audio = level * random.standard_normal((spec.channels, frames))
@@ -125,9 +119,9 @@ def _blocks(spec: Spec) -> Iterator[tuple[int, float]]:
 
     The largest block comes first, then smaller blocks of noise, then silence.
     """
-    yield max(1, min(spec.buffer_size, MOST_IN_BLOCK // spec.channels)), LEVEL
-    total = min(MOST_SAMPLES // spec.channels, round(spec.sample_rate))
-    size = max(1, min(spec.buffer_size, total // LEAST_BLOCKS))
+    yield max(1, min(spec.buffer_size, limits.TRIAL_BLOCK_SAMPLES // spec.channels)), LEVEL
+    total = min(limits.TRIAL_SAMPLES // spec.channels, round(spec.sample_rate))
+    size = max(1, min(spec.buffer_size, total // limits.TRIAL_BLOCKS))
     for done in range(0, total, size):
         yield size, LEVEL if done < total // 2 else 0.0
 

@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from bridge import limits
 from bridge.media import Media
 from neural_fx.errors import BoardError, reason
 from neural_fx.interruption import checkpoint
@@ -27,17 +28,6 @@ from neural_fx.processor import Spec
 
 STANDARD = Spec(48000.0, 2, 512)
 """Rate, channels and block size of a trial, if those of the stream are not known yet."""
-SECONDS = 30.0
-"""Time limit of a trial. Most take one second, but a loaded machine needs more."""
-MEMORY_BYTES = 2**31
-"""Memory limit of a trial, which Linux enforces. It is twenty times what a large board needs."""
-MOST_AT_ONCE = 2
-PATIENCE_SECONDS = 60.0
-"""Time to wait for other trials."""
-LOOK_SECONDS = 0.1
-"""Seconds between checks whether a client still waits for the board."""
-MOST_KEPT = 512
-"""Largest number of results that are kept."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +50,7 @@ class Trial:
 _verdicts: OrderedDict[str, str] = OrderedDict()
 """Results by content and spec: why the board was refused, or an empty text."""
 _lock = threading.Lock()
-_turns = threading.BoundedSemaphore(MOST_AT_ONCE)
+_turns = threading.BoundedSemaphore(limits.TRIALS_AT_ONCE)
 
 
 def try_out(trial: Trial, spec: Spec) -> None:
@@ -96,8 +86,8 @@ def _take_turn() -> None:
         BoardError: other trials took too long.
         Interrupted: no client waits for the board any more.
     """
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not _turns.acquire(timeout=LOOK_SECONDS):
+    deadline = time.monotonic() + limits.TRIAL_WAIT_SECONDS
+    while not _turns.acquire(timeout=limits.TRIAL_CHECK_SECONDS):
         checkpoint()
         if time.monotonic() > deadline:
             raise BoardError("the worker is busy with trying out other boards; try again later")
@@ -107,14 +97,14 @@ def _answer(process: subprocess.Popen[bytes], request: bytes) -> bytes:
     """Send a request to the process of a trial, and return its output.
 
     Raises:
-        TimeoutExpired: the process takes longer than `SECONDS`.
+        TimeoutExpired: the process takes longer than `limits.TRIAL_SECONDS`.
         Interrupted: no client waits for the board any more.
     """
-    deadline = time.monotonic() + SECONDS
+    deadline = time.monotonic() + limits.TRIAL_SECONDS
     question: bytes | None = request
     while True:
         try:
-            return process.communicate(question, LOOK_SECONDS)[0]
+            return process.communicate(question, limits.TRIAL_CHECK_SECONDS)[0]
         except subprocess.TimeoutExpired:
             question = None  # `communicate` keeps the request
             checkpoint()
@@ -143,7 +133,7 @@ def _known(key: str) -> str | None:
 def _keep(key: str, refusal: str) -> None:
     with _lock:
         _verdicts[key] = refusal
-        while len(_verdicts) > MOST_KEPT:
+        while len(_verdicts) > limits.TRIAL_RESULTS:
             _verdicts.popitem(last=False)
 
 
@@ -159,8 +149,8 @@ def _run(trial: Trial, spec: Spec) -> str:
         "folders": [os.fsencode(folder).hex() for folder in trial.media.folders],
         "plugins": trial.media.plugins,
         "spec": [spec.sample_rate, spec.channels, spec.buffer_size],
-        "seconds": SECONDS,
-        "memory_bytes": MEMORY_BYTES,
+        "seconds": limits.TRIAL_SECONDS,
+        "memory_bytes": limits.TRIAL_MEMORY_BYTES,
     }
     try:
         process = subprocess.Popen(
@@ -177,8 +167,8 @@ def _run(trial: Trial, spec: Spec) -> str:
         answer = _answer(process, json.dumps(request).encode())
     except subprocess.TimeoutExpired:
         raise BoardError(
-            f"refused: the board was tried out in a process of its own first, which took over {SECONDS:g} s; "
-            "a plugin in it hangs, or the board is too large"
+            "refused: the board was tried out in a process of its own first, which took over "
+            f"{limits.TRIAL_SECONDS:g} s; a plugin in it hangs, or the board is too large"
         ) from None
     except OSError as error:
         raise BoardError(f"the board cannot be tried out: {reason(error)}") from None

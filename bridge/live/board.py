@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from bridge import limits
 from bridge.errors import BridgeError
 from bridge.host import BoardHost
 from bridge.host.stream import BoardStream
@@ -26,10 +27,6 @@ from bridge.priority import hurry
 from neural_fx.errors import reason
 from neural_fx.processor import Spec
 
-EXTRA_PERIODS = 1
-"""Periods between the arrival of a block and its return. This is the time to compute it."""
-FIRST_WAIT, LONGEST_WAIT = 0.25, 4.0
-"""Seconds between attempts to connect again. Each wait is twice the one before."""
 _COUNTED = ("dropouts", "xruns", "midi_lost")
 
 
@@ -82,7 +79,7 @@ class LiveBoard:
         self.connected = False
         self.connections: set[tuple[str, str]] = set()
         self._problem = "not started"
-        self._wait = FIRST_WAIT
+        self._wait = limits.LIVE_FIRST_WAIT_SECONDS
         self._counted = dict.fromkeys(_COUNTED, 0)
         self._lock = threading.Lock()
         self._closing = threading.Event()
@@ -94,7 +91,7 @@ class LiveBoard:
     @property
     def latency(self) -> int:
         """Frames from input to output: the extra period and the latency of the board."""
-        return EXTRA_PERIODS * self.frames + self.stream.latency
+        return limits.LIVE_EXTRA_PERIODS * self.frames + self.stream.latency
 
     @property
     def native(self) -> bool:
@@ -166,7 +163,7 @@ class LiveBoard:
         self.frames, self.sample_rate = io.frames, io.sample_rate
         self.incoming, self.outgoing = io.incoming, io.outgoing
         self.stream = stream
-        for _ in range(EXTRA_PERIODS):
+        for _ in range(limits.LIVE_EXTRA_PERIODS):
             self.outgoing.put(np.zeros((self.channels, self.frames), np.float32))
         assert io.process.stdout is not None
         self.engine = LiveEngine(stream, io.incoming, io.outgoing, io.process.stdout.fileno(), self._report)
@@ -222,10 +219,11 @@ class LiveBoard:
 
     def _connect_again(self) -> bool:
         """Try to connect until it works. Return False if the board is closed."""
-        if time.monotonic() - self._since > LONGEST_WAIT:  # otherwise the process ended at once, and the wait grows
-            self._wait = FIRST_WAIT
+        # If the process ended at once, the wait grows.
+        if time.monotonic() - self._since > limits.LIVE_LONGEST_WAIT_SECONDS:
+            self._wait = limits.LIVE_FIRST_WAIT_SECONDS
         while not self._closing.wait(self._wait):
-            self._wait = min(2 * self._wait, LONGEST_WAIT)
+            self._wait = min(2 * self._wait, limits.LIVE_LONGEST_WAIT_SECONDS)
             try:
                 self._connect()
             except Exception as error:  # third-party plugins can raise anything

@@ -27,17 +27,14 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from bridge.live.ring import BLOCKS, Counters, Ring
+from bridge import limits
+from bridge.live.ring import Counters, Ring
 from bridge.priority import hurry
 
 Audio = NDArray[np.float32]
 
 MIDI = struct.Struct("<BI")
 CONNECTION = struct.Struct("<H")
-TEND_SECONDS = 0.25
-"""Seconds between checks of the worker and of the port connections."""
-LEAVE_SECONDS = 1.0
-"""Seconds for the audio system to close a client. After that, the process ends anyway."""
 
 
 class Exchange:
@@ -134,7 +131,7 @@ class Exchange:
 
     def _room(self) -> bool:
         """Return whether the worker can take a block. The ring from it must have room for all of its answers."""
-        return self.to_worker.written + 1 - self.from_worker.read < BLOCKS
+        return self.to_worker.written + 1 - self.from_worker.read < limits.LIVE_RING_BLOCKS
 
     def connected(self, own: str, other: str, made: bool) -> bool:
         """Report a port connection that was made or undone.
@@ -173,14 +170,15 @@ class Exchange:
         """Wait until the worker hangs up or dies. If the audio system fails, end the process.
 
         Args:
-            tend: called every `TEND_SECONDS`.
+            tend: called every `limits.LIVE_TEND_SECONDS`.
         """
         threading.Thread(target=self._wait_for_worker, daemon=True).start()
-        while not self.ended.wait(TEND_SECONDS):
+        while not self.ended.wait(limits.LIVE_TEND_SECONDS):
             tend()
         if self.reason:
             leave(self.reason)
-        timer = threading.Timer(LEAVE_SECONDS, os._exit, [0])  # closing a client can hang if the server is stopped
+        # Closing a client can hang if the server is stopped.
+        timer = threading.Timer(limits.LIVE_LEAVE_SECONDS, os._exit, [0])
         timer.daemon = True
         timer.start()
 
@@ -229,8 +227,8 @@ def _end_with(parent: int) -> None:
     if sys.platform == "win32":  # the parent is the launcher of a virtual environment, not the worker
         return
     while os.getppid() == parent:
-        time.sleep(TEND_SECONDS)
-    time.sleep(LEAVE_SECONDS)  # usually standard input has closed too, and the client is closing properly
+        time.sleep(limits.LIVE_TEND_SECONDS)
+    time.sleep(limits.LIVE_LEAVE_SECONDS)  # usually standard input has closed too, and the client is closing properly
     os._exit(0)
 
 

@@ -13,14 +13,11 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Literal
 
+from bridge import limits
 from bridge.errors import BridgeError
 from bridge.live.ring import Counters, Ring, SharedFile, ring_size
 
 Kind = Literal["jack", "portaudio"]
-START_SECONDS = 30.0
-"""Seconds for an audio system to accept a client. A stopped server never answers."""
-END_SECONDS = 0.75
-"""Seconds for the process to leave the audio system after `IOProcess.hang_up`. Then it is killed."""
 _MISSING = {
     "jack": "is a JACK server running, and JACK-Client installed (pip install 'neural-fx[live]')?",
     "portaudio": "is the device there, and sounddevice installed (pip install 'neural-fx[live]')?",
@@ -132,7 +129,7 @@ class IOProcess:
             BridgeError: the process ended, or had to be killed.
         """
         assert self.process.stdout is not None
-        timer = threading.Timer(START_SECONDS, self._give_up)
+        timer = threading.Timer(limits.LIVE_START_SECONDS, self._give_up)
         timer.daemon = True
         timer.start()
         try:
@@ -164,7 +161,7 @@ class IOProcess:
         """Wait for the process to end, or kill it."""
         self.hang_up()
         try:
-            self.process.wait(max(0.0, self._hung_up + END_SECONDS - time.monotonic()))
+            self.process.wait(max(0.0, self._hung_up + limits.LIVE_END_SECONDS - time.monotonic()))
         except subprocess.TimeoutExpired:
             self.kill()
             self.process.wait()
@@ -179,7 +176,7 @@ class IOProcess:
         self.process.stdout.close()
         self._close_files()
         if self._unanswered:
-            return f"no answer for {START_SECONDS:.0f} s"
+            return f"no answer for {limits.LIVE_START_SECONDS:.0f} s"
         if self.process.returncode < 0:
             return f"its process was ended by signal {-self.process.returncode}"
         return self._lines[-1] if self._lines else "its process ended"

@@ -12,115 +12,25 @@ import os
 import select
 import threading
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
+from bridge import limits
 from bridge.host.changes import Change
-from bridge.host.hosted import SWITCH, Hosted, inside
 from bridge.host.stream import FADE_SECONDS, BoardStream, Voice
-from bridge.live.ring import BLOCKS, Ring
+from bridge.live.addresses import Addresses
+from bridge.live.ring import Ring
 from neural_fx.engines import cpu
 from neural_fx.errors import NeuralFXError, reason
 from neural_fx.native_loop import Plan, Switch, available, native_plan, prepare_for_loop, settled
 from neural_fx.pedalboard import Pedalboard
-from neural_fx.slots import find_slot
 
-METER_SECONDS = 0.05
-"""Seconds between readings of the loop's meters. Displays show them less often."""
-MOST_HANDED_OVER = 256
-"""Largest number of waiting changes when a stream goes to the loop. Blocks wait while Python sends them one by one."""
 _FADES = "another board fades in"
 _RESIZES = "a capture changes the size of its network"
 _GIVEN_UP = "the new board failed, and the old one stays: its output is not finite (NaN or infinite)"
 _CHANGE_WAITS = "a change that only Python can make waits"
 _NOT_FINITE = "the board failed and is bypassed: its output is not finite (NaN or infinite)"
-
-Aim = tuple[int, int, float, float, float]
-"""A change for the loop: ramp, frame offset, value in the parameter's unit, target of the ramp, and Unix time."""
-
-
-class Addresses:
-    """Map the parameters of a board to the ramps of its plan.
-
-    Args:
-        stream: the stream.
-        voice: the board that plays or fades in.
-        plan: its plan.
-    """
-
-    def __init__(self, stream: BoardStream, voice: Voice, plan: Plan) -> None:
-        self.stream, self.voice, self.plan = stream, voice, plan
-        self.board: Hosted = voice.board
-        self._known: dict[int, tuple[str, bool]] = {}
-
-    def aims(self, change: Change) -> list[Aim] | None:
-        """Convert a change for the loop. Return None if only Python can make it.
-
-        Raises:
-            NeuralFXError: the address is unknown, or the value is out of range.
-        """
-        if change.is_note:
-            return []  # a board in the loop has no instrument
-        found = []
-        for address, value in self._single(change.address, change.value):
-            aim = self._aim(address, value)
-            if aim is None:
-                return None
-            ramp, setting, target = aim
-            found.append((ramp, change.offset, setting, target, change.when))
-        return found
-
-    def change(self, ramp: int, offset: int, setting: float, target: float, when: float) -> Change:
-        """Convert a change that the loop has not made yet to a change for Python.
-
-        Args:
-            ramp: index of the ramp.
-            offset: frames into the next block.
-            setting: value in the parameter's unit.
-            target: target of the ramp.
-            when: Unix time in seconds; 0 for `offset`.
-        """
-        address, switch = self._known[ramp]
-        return Change(address, 1.0 - setting if switch else setting, offset, when)
-
-    def _single(self, address: str, value: object) -> list[tuple[str, object]]:
-        """Return the addresses and values that a macro sets, or the given ones for another parameter."""
-        if address == "bypass":
-            return [(address, value)]
-        address = self.board.canonical(address)
-        macro = self.board.macro(address)
-        if macro is None:
-            return [(address, value)]
-        parameter = self.board.table()[address]
-        assert parameter is not None
-        return list(macro.values(self.board.knobs(), parameter.check(value)).items())
-
-    def _aim(self, address: str, value: object) -> tuple[int, float, float] | None:
-        """Return the ramp, the value in the parameter's unit, and the target; None if the parameter has no ramp."""
-        slot, _, name = address.rpartition("/")
-        if address == "bypass":
-            setting = SWITCH.check(value)
-            return self._at(self.stream, "bypass", address, setting, 1.0 - setting)
-        if not slot:
-            setting = self.board.parameters[name].check(value)
-            return self._at(self.board, name, address, setting, setting)
-        holder = cast("Pedalboard", find_slot(self.board, slot))
-        if name == "bypass":
-            setting = 1.0 - round(SWITCH.check(value))
-            return self._at(holder, "mix", address, setting, setting)
-        plugin: Any = inside(holder)
-        setting = plugin.parameters[name].check(value)
-        return self._at(plugin, name, address, setting, self.plan.target(plugin, name, setting))
-
-    def _at(
-        self, owner: object, name: str, address: str, setting: float, target: float
-    ) -> tuple[int, float, float] | None:
-        ramp = self.plan.find(owner, name)
-        if ramp is None:
-            return None
-        self._known[ramp] = (address, "/" in address and name == "mix" and address.endswith("/bypass"))
-        return ramp, setting, target
 
 
 class LiveEngine:
@@ -161,7 +71,7 @@ class LiveEngine:
         self._loop: Any = None
         if available():
             self._loop = cpu.core.NativeLoop(
-                source, incoming.memory(), outgoing.memory(), Ring.HEAD, BLOCKS, self._block.size
+                source, incoming.memory(), outgoing.memory(), Ring.HEAD, limits.LIVE_RING_BLOCKS, self._block.size
             )
             stream.fit, stream.wake = self._fit, self._changed
             if self._fit(stream.voice.board):
@@ -220,7 +130,7 @@ class LiveEngine:
         read_from = loop.messages if self.native else self.source
         for descriptor in (read_from, loop.attention):
             watched.register(descriptor, select.POLLIN)
-        ready = dict(watched.poll(1000 * METER_SECONDS if self.native else None))
+        ready = dict(watched.poll(1000 * limits.LIVE_METER_SECONDS if self.native else None))
         if loop.attention in ready:
             loop.heard()
         if read_from not in ready:
@@ -376,13 +286,10 @@ class LiveEngine:
             return "the board failed and is bypassed"
         if stream.next is not None and not fading:
             return _FADES
-        if len(stream.schedule) > MOST_HANDED_OVER:
+        if len(stream.schedule) > limits.LIVE_CHANGES_HANDED_OVER:
             return "too many changes wait"
-        return (
-            ""
-            if all(settled(v.board) for v in (stream.voice, stream.next) if v)
-            else "a capture changes the size of its network"
-        )
+        boards = [voice.board for voice in (stream.voice, stream.next) if voice]
+        return "" if all(map(settled, boards)) else _RESIZES
 
     def _plan(self, voice: Voice) -> Plan | str:
         stream = self.stream

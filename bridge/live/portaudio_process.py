@@ -7,10 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from bridge import limits
 from bridge.live.exchange import Exchange, prepare
-
-SILENT_SECONDS = 3.0
-"""Seconds without a request for audio after which an interface counts as unplugged. Some systems do not report it."""
 
 
 class Watch:
@@ -26,7 +24,7 @@ class Watch:
         periods, now = self.exchange.counters.read()["periods"], time.monotonic()
         if periods != self.periods:
             self.periods, self.since = periods, now
-        elif now - self.since > SILENT_SECONDS:
+        elif now - self.since > limits.LIVE_SILENT_SECONDS:
             self.exchange.end("the audio interface asks for no more audio")
 
 

@@ -13,13 +13,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from bridge import limits
+
 Audio = NDArray[np.float32]
 
-BLOCKS = 8
-"""Number of blocks that a ring holds."""
 _HEAD = 64  # a cache line for each index
 _PREFIX = "neural-fx-ring-"
-_LEFTOVER_SECONDS = 60
 _IN_MEMORY = Path("/dev/shm")
 
 
@@ -79,26 +78,13 @@ def remove_leftovers() -> None:
     for folder in {_IN_MEMORY, Path(tempfile.gettempdir())}:
         for path in folder.glob(f"{_PREFIX}*"):
             with contextlib.suppress(OSError):
-                if time.time() - path.stat().st_mtime > _LEFTOVER_SECONDS:
+                if time.time() - path.stat().st_mtime > limits.LIVE_RING_LEFTOVER_SECONDS:
                     path.unlink()
 
 
 def ring_size(channels: int, frames: int) -> int:
     """Return the bytes of a ring for blocks of this size."""
-    return 2 * _HEAD + 4 * channels * frames * BLOCKS
-
-
-def ring_file(channels: int, frames: int) -> Path:
-    """Create a file for a ring, in memory if the system has a folder for that. The caller removes it.
-
-    Args:
-        channels: channels of a block.
-        frames: frames of a block.
-    """
-    folder = _IN_MEMORY if _IN_MEMORY.is_dir() else None
-    with tempfile.NamedTemporaryFile(prefix=_PREFIX, dir=folder, delete=False) as file:
-        file.truncate(ring_size(channels, frames))
-        return Path(file.name)
+    return 2 * _HEAD + 4 * channels * frames * limits.LIVE_RING_BLOCKS
 
 
 def mapped(source: str | Path | int, size: int) -> mmap.mmap:
@@ -127,8 +113,8 @@ class Ring:
         self._memory = mapped(source, ring_size(channels, frames))
         self._written = np.frombuffer(self._memory, np.uint64, 1, 0)
         self._read = np.frombuffer(self._memory, np.uint64, 1, _HEAD)
-        samples = np.frombuffer(self._memory, np.float32, channels * frames * BLOCKS, 2 * _HEAD)
-        self._slots = samples.reshape(BLOCKS, channels, frames)
+        samples = np.frombuffer(self._memory, np.float32, channels * frames * limits.LIVE_RING_BLOCKS, 2 * _HEAD)
+        self._slots = samples.reshape(limits.LIVE_RING_BLOCKS, channels, frames)
 
     HEAD = _HEAD
     """Bytes of each of the two counters before the blocks."""
@@ -154,9 +140,9 @@ class Ring:
     def put(self, block: Audio) -> bool:
         """Add a block of shape (channels, frames). Return False if the ring is full."""
         written = int(self._written[0])
-        if written - int(self._read[0]) >= BLOCKS:
+        if written - int(self._read[0]) >= limits.LIVE_RING_BLOCKS:
             return False
-        self._slots[written % BLOCKS] = block
+        self._slots[written % limits.LIVE_RING_BLOCKS] = block
         self._written[0] = written + 1  # after the samples
         return True
 
@@ -165,7 +151,7 @@ class Ring:
         read = int(self._read[0])
         if int(self._written[0]) == read:
             return False
-        into[:] = self._slots[read % BLOCKS]
+        into[:] = self._slots[read % limits.LIVE_RING_BLOCKS]
         self._read[0] = read + 1
         return True
 

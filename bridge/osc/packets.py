@@ -11,18 +11,11 @@ from typing import Any
 
 from pythonosc.osc_message_builder import ArgValue, OscMessageBuilder
 
+from bridge import limits
 from bridge.errors import ProtocolError
 from bridge.security import clean
 from neural_fx.errors import reason
 from neural_fx.inputs import printable
-
-MOST_BYTES = 65536
-MOST_MESSAGES = 4096
-MOST_ARGUMENTS = 4096
-MOST_DEPTH = 8
-"""Largest depth of bundles in bundles, and of arrays in arrays."""
-HORIZON_SECONDS = 3600.0
-"""Largest distance of a time tag from now."""
 
 _BUNDLE = b"#bundle\0"
 _NOW = 1
@@ -65,8 +58,8 @@ def decode(data: bytes) -> list[Message]:
 def too_far(message: Message) -> str:
     """Return a sentence if the time tag of a message is too far ahead; empty if it is not."""
     ahead = message.when - time.time()
-    if message.when and not ahead <= HORIZON_SECONDS:
-        return f"the time tag is {ahead:.0f} s ahead; {HORIZON_SECONDS:.0f} s at most"
+    if message.when and not ahead <= limits.OSC_HORIZON_SECONDS:
+        return f"the time tag is {ahead:.0f} s ahead; {limits.OSC_HORIZON_SECONDS:.0f} s at most"
     return ""
 
 
@@ -80,8 +73,8 @@ def _unfold(data: memoryview, when: float, depth: int, found: list[Message]) -> 
         found: the list.
     """
     if bytes(data[:8]) == _BUNDLE:
-        if depth >= MOST_DEPTH:
-            raise ProtocolError(f"an OSC packet is nested too deeply: {MOST_DEPTH} bundles at most")
+        if depth >= limits.OSC_DEPTH:
+            raise ProtocolError(f"an OSC packet is nested too deeply: {limits.OSC_DEPTH} bundles at most")
         (tag,) = struct.unpack_from(">Q", data, 8)
         when, at, count = _due(tag), 16, 0
         while at < len(data):
@@ -89,13 +82,13 @@ def _unfold(data: memoryview, when: float, depth: int, found: list[Message]) -> 
             at, count = at + 4, count + 1
             if size <= 0 or size > len(data) - at:
                 raise ProtocolError(f"not an OSC packet: a bundle's element of {size} bytes, {len(data) - at} are left")
-            if count > MOST_MESSAGES:
-                raise ProtocolError(f"an OSC bundle of over {MOST_MESSAGES} elements")
+            if count > limits.OSC_MESSAGES:
+                raise ProtocolError(f"an OSC bundle of over {limits.OSC_MESSAGES} elements")
             _unfold(data[at : at + size], when, depth + 1, found)
             at += size
         return
-    if len(found) >= MOST_MESSAGES:
-        raise ProtocolError(f"an OSC packet of over {MOST_MESSAGES} messages")
+    if len(found) >= limits.OSC_MESSAGES:
+        raise ProtocolError(f"an OSC packet of over {limits.OSC_MESSAGES} messages")
     found.append(_message(bytes(data), when))
 
 
@@ -112,11 +105,11 @@ def _message(data: bytes, when: float) -> Message:
     if at >= len(data):  # old senders omit the type tags if there are no arguments
         return Message(address, (), when)
     tags, at = _string(data, at)
-    if not tags.startswith(",") or len(tags) > MOST_ARGUMENTS:
-        raise ProtocolError(f"not an OSC packet: expected type tags after a comma, {MOST_ARGUMENTS} at most")
+    if not tags.startswith(",") or len(tags) > limits.OSC_ARGUMENTS:
+        raise ProtocolError(f"not an OSC packet: expected type tags after a comma, {limits.OSC_ARGUMENTS} at most")
     levels: list[list[Any]] = [[]]
     for tag in tags[1:]:
-        if tag == "[" and len(levels) <= MOST_DEPTH:
+        if tag == "[" and len(levels) <= limits.OSC_DEPTH:
             levels.append([])
         elif tag == "]" and len(levels) > 1:
             array = levels.pop()
@@ -210,7 +203,7 @@ class Framing:
         """Yield the packets that the next bytes of the stream complete.
 
         Raises:
-            ProtocolError: a packet is larger than `MOST_BYTES`.
+            ProtocolError: a packet is larger than `limits.OSC_PACKET_BYTES`.
         """
         self._held += data
         if self.is_slip is None and self._held:
@@ -224,8 +217,8 @@ class Framing:
     def _sizes(self) -> Iterator[bytes]:
         while len(self._held) >= 4:
             size = int.from_bytes(self._held[:4], "big")
-            if size > MOST_BYTES:
-                raise ProtocolError(f"an OSC packet of {size} bytes; {MOST_BYTES} at most")
+            if size > limits.OSC_PACKET_BYTES:
+                raise ProtocolError(f"an OSC packet of {size} bytes; {limits.OSC_PACKET_BYTES} at most")
             if len(self._held) < 4 + size:
                 return
             packet = bytes(self._held[4 : 4 + size])
@@ -239,5 +232,5 @@ class Framing:
             del self._held[: end + 1]
             if body:
                 yield body.replace(bytes([ESC, ESC_END]), bytes([END])).replace(bytes([ESC, ESC_ESC]), bytes([ESC]))
-        if len(self._held) > 2 * MOST_BYTES:
-            raise ProtocolError(f"an OSC packet of over {MOST_BYTES} bytes")
+        if len(self._held) > 2 * limits.OSC_PACKET_BYTES:
+            raise ProtocolError(f"an OSC packet of over {limits.OSC_PACKET_BYTES} bytes")

@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from bridge import limits
 from bridge.errors import BridgeError
 
-LONGEST = 512
-MOST_STARS = 16
-MOST_STEPS = 500_000
-"""Largest number of comparisons of one search, about a tenth of a second. Real patterns on large boards need 20,000."""
 SPECIAL = frozenset("*?[]{}")
 
 
@@ -27,7 +24,7 @@ def matches(pattern: str, address: str) -> bool:
     """Return whether an address matches a pattern.
 
     ``?`` is one character, ``*`` any text, ``[a-z]`` and ``[!a]`` are sets, and ``{a,b}`` are choices. Wildcards do not
-    cross ``/``. A pattern longer than `LONGEST`, or with more than `MOST_STARS` stars in a part, matches nothing.
+    cross ``/``. A pattern that is too long, or has too many stars in a part, matches nothing (`bridge.limits`).
 
     Args:
         pattern: the pattern.
@@ -49,9 +46,9 @@ def matching(pattern: str, addresses: Iterable[str]) -> list[str]:
         addresses: addresses to compare.
 
     Raises:
-        PatternError: the search takes more than `MOST_STEPS` comparisons.
+        PatternError: the search takes more than `limits.OSC_PATTERN_STEPS` comparisons.
     """
-    if len(pattern) > LONGEST:
+    if len(pattern) > limits.OSC_PATTERN_CHARACTERS:
         return []
     search = _Search([_tokens(part) for part in pattern.split("/")])
     return [address for address in addresses if search.fits(address)]
@@ -74,7 +71,7 @@ class _Token:
 
 def _tokens(part: str) -> list[_Token] | None:
     """Split a part of a pattern into pieces. Return None for a part that matches nothing."""
-    if part.count("*") > MOST_STARS:
+    if part.count("*") > limits.OSC_PATTERN_STARS:
         return None
     found, i = [], 0
     while i < len(part):
@@ -103,7 +100,7 @@ class _Search:
         """Return whether an address matches.
 
         Raises:
-            PatternError: this address and those before it took more than `MOST_STEPS` comparisons.
+            PatternError: this address and those before it took more than `limits.OSC_PATTERN_STEPS` comparisons.
         """
         texts = address.split("/")
         return len(texts) == len(self._parts) and all(self._part_fits(i, text) for i, text in enumerate(texts))
@@ -121,7 +118,7 @@ class _Search:
         places = {0}
         for token in tokens:
             self._steps += len(places) * max(len(token.words), len(token.inside), 1)
-            if self._steps > MOST_STEPS:
+            if self._steps > limits.OSC_PATTERN_STEPS:
                 raise PatternError("takes too long to compare with all addresses; use a simpler pattern")
             places = _reached(token, text, places)
             if not places:

@@ -1,35 +1,16 @@
-"""Send replies to peers through queues with limits, without waiting, and limit how much each peer may send."""
+"""Keep track of peers, and limit how much each of them may send."""
 
 from __future__ import annotations
 
-import math
-import socket
-import threading
 import time
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from bridge import limits
 from bridge.osc.packets import encode
-from bridge.security import Troubles, clean
-from bridge.sockets import hang_up, send_within
-from neural_fx.errors import reason
-
-SEND_SECONDS = 5.0
-"""Seconds without reading after which a peer is disconnected."""
-MOST_QUEUED = 1 << 20
-"""Largest number of bytes that wait for one peer."""
-MOST_DATAGRAMS = 8 << 20
-"""Largest number of bytes that wait for all UDP peers together."""
-OVERHEAD = 64
-"""Bytes that a queued packet counts in addition to its content."""
-BATCH_BYTES = 1 << 16
-MOST_PER_SECOND = 50_000
-"""Largest number of messages of one sender. Further ones are dropped, and the sender is informed once a second."""
-COMPLAINTS_PER_SECOND = 10
-"""Largest number of error replies to one sender about packets that were not decoded."""
-MOST_MACHINES = 1024
+from bridge.security import clean
 
 Put = Callable[[bytes, object], None]
 """``put(packet, key)``: queue a packet. With a key, it replaces a packet with the same key that still waits."""
@@ -66,7 +47,7 @@ class Allowance:
             dropped = self.dropped
             self.second, self.count, self.dropped = now, 0, 0
         self.count += messages
-        allowed = self.count <= MOST_PER_SECOND
+        allowed = self.count <= limits.OSC_MESSAGES_PER_SECOND
         self.dropped += 0 if allowed else messages
         return allowed, dropped
 
@@ -114,14 +95,14 @@ class Peer:
         self._send(address, address, arguments)
 
     def complain(self, address: str, sentence: str) -> None:
-        """Reply with an error, at most `COMPLAINTS_PER_SECOND` times a second.
+        """Reply with an error, at most `limits.OSC_COMPLAINTS_PER_SECOND` times a second.
 
         Args:
             address: address that the error is about.
             sentence: the error.
         """
         self.complaints.take(1)
-        if self.complaints.count <= COMPLAINTS_PER_SECOND:
+        if self.complaints.count <= limits.OSC_COMPLAINTS_PER_SECOND:
             self.reply("/error", address, sentence)
 
     def allow(self, messages: int, allowance: Allowance | None = None) -> bool:
@@ -133,7 +114,7 @@ class Peer:
         """
         allowed, dropped = (allowance or self.allowance).take(messages)
         if dropped:
-            self.reply("/error", "/", f"{dropped} messages dropped: over {MOST_PER_SECOND} a second")
+            self.reply("/error", "/", f"{dropped} messages dropped: over {limits.OSC_MESSAGES_PER_SECOND} a second")
         return allowed
 
     def _send(self, key: object, address: str, arguments: tuple[Any, ...]) -> None:
@@ -161,189 +142,6 @@ class Subscriber(Peer):
         return max(self.heard, self.owner.heard if self.owner is not None else 0.0)
 
 
-class Outbox:
-    """Send queued packets to one TCP peer, on a thread of its own.
-
-    A peer that does not read loses updates first. If too many replies wait as well, or the peer reads nothing for
-    `SEND_SECONDS`, it is disconnected.
-
-    Args:
-        connection: a socket with a timeout.
-
-    Attributes:
-        ended: True when nothing more is sent. The thread that reads from the connection must then hang up.
-        problem: what the peer did wrong, if that ended the connection.
-        dropped: number of updates that were not queued.
-        sent: time when the peer last read something, on the monotonic clock.
-    """
-
-    def __init__(self, connection: socket.socket) -> None:
-        self.connection = connection
-        self.sent = -math.inf
-        self.ended = False
-        self.problem = ""
-        self.dropped = 0
-        self._queue: OrderedDict[object, bytes] = OrderedDict()
-        self._cost = 0
-        self._changed = threading.Condition()
-        self._thread: threading.Thread | None = None
-
-    def put(self, data: bytes, key: object = None) -> None:
-        """Queue bytes without waiting.
-
-        Args:
-            data: the bytes.
-            key: bytes with the same key that still wait are replaced; None for none.
-        """
-        with self._changed:
-            if self.ended:
-                return
-            if key is None:
-                key = object()
-            elif (waiting := self._queue.get(key)) is not None:
-                self._cost -= len(waiting) + OVERHEAD
-            elif self._cost + len(data) > MOST_QUEUED:
-                self.dropped += 1
-                return
-            self._queue[key] = data
-            self._cost += len(data) + OVERHEAD
-            if self._cost > MOST_QUEUED + MOST_QUEUED // 4:
-                self._stop("too many replies wait for it")
-            elif self._thread is None:
-                thread = threading.Thread(target=self._run, name="osc-send", daemon=True)
-                thread.start()
-                self._thread = thread
-            self._changed.notify_all()
-
-    def throttle(self) -> None:
-        """Wait until half of the queue is free, or the peer is disconnected."""
-        with self._changed:
-            while self._cost > MOST_QUEUED // 2 and not self.ended:
-                self._changed.wait(SEND_SECONDS)
-
-    def flush(self, seconds: float) -> None:
-        """Wait until all is sent, for a limited time."""
-        with self._changed:
-            self._changed.wait_for(lambda: self.ended or not self._cost, seconds)
-
-    def end(self) -> None:
-        """Drop what is queued, and hang up."""
-        with self._changed:
-            self._stop("")
-        hang_up(self.connection)
-
-    def _stop(self, problem: str) -> None:
-        """Accept and send nothing more. The thread that reads from the connection notices this and hangs up."""
-        self.ended = True
-        self.problem = self.problem or problem
-        self._queue.clear()
-        self._cost = 0
-        self._changed.notify_all()
-
-    def _run(self) -> None:
-        try:
-            while (batch := self._next()) is not None:
-                send_within(self.connection, b"".join(batch), SEND_SECONDS)
-                self.sent = time.monotonic()
-                with self._changed:
-                    self._cost = max(0, self._cost - sum(len(data) + OVERHEAD for data in batch))
-                    self._changed.notify_all()
-        except TimeoutError as error:
-            self.problem = str(error)
-        except OSError:
-            pass  # it went away
-        finally:
-            self.end()
-
-    def _next(self) -> list[bytes] | None:
-        """Wait for packets, and return at least one; None at the end."""
-        with self._changed:
-            self._changed.wait_for(lambda: self.ended or bool(self._queue))
-            batch: list[bytes] = []
-            size = 0
-            while self._queue and size < BATCH_BYTES:
-                _, data = self._queue.popitem(last=False)
-                batch.append(data)
-                size += len(data)
-            return batch or None
-
-
-class Datagrams:
-    """Send queued packets to all UDP peers, on a thread of its own. Packets that do not fit are dropped.
-
-    Args:
-        udp: a socket that does not block.
-        troubles: counts packets that cannot be sent.
-    """
-
-    def __init__(self, udp: socket.socket, troubles: Troubles) -> None:
-        self.udp, self.troubles = udp, troubles
-        self.dropped = 0
-        self.ended = False
-        self._queue: OrderedDict[tuple[object, ...], tuple[bytes, Any]] = OrderedDict()
-        self._costs: Counter[object] = Counter()
-        self._cost = 0
-        self._changed = threading.Condition()
-        self._thread = threading.Thread(target=self._run, name="osc-udp-send", daemon=True)
-        self._thread.start()
-
-    def put(self, where: Any, packet: bytes, key: object = None) -> None:
-        """Queue a packet without waiting.
-
-        Args:
-            where: an address for `socket.sendto`.
-            packet: the packet.
-            key: a packet to the same address with the same key that still waits is replaced; None for none.
-        """
-        cost = len(packet) + OVERHEAD
-        with self._changed:
-            if self.ended:
-                return
-            entry = (where, object() if key is None else key)
-            if entry in self._queue:
-                self._count(where, -len(self._queue[entry][0]) - OVERHEAD)
-            elif self._costs[where] + cost > MOST_QUEUED or self._cost + cost > MOST_DATAGRAMS:
-                self.dropped += 1
-                return
-            self._queue[entry] = packet, where
-            self._count(where, cost)
-            self._changed.notify()
-
-    def end(self) -> None:
-        """Stop sending."""
-        with self._changed:
-            self.ended = True
-            self._changed.notify_all()
-        self._thread.join(1)
-
-    def _count(self, where: object, cost: int) -> None:
-        self._cost += cost
-        self._costs[where] += cost
-        if not self._costs[where]:
-            del self._costs[where]
-
-    def _run(self) -> None:
-        while (item := self._next()) is not None:
-            packet, where = item
-            try:
-                self.udp.sendto(packet, where)
-            except BlockingIOError:  # the system's buffer is full
-                time.sleep(0.001)
-                self.dropped += 1
-            except Exception as error:  # for example an address that cannot be reached, or a packet that is too long
-                self.dropped += 1
-                self.troubles.note("UDP packet not sent", reason(error))
-
-    def _next(self) -> tuple[bytes, Any] | None:
-        with self._changed:
-            self._changed.wait_for(lambda: self.ended or bool(self._queue))
-            if self.ended:
-                return None
-            _, (packet, where) = self._queue.popitem(last=False)
-            self._count(where, -len(packet) - OVERHEAD)
-            return packet, where
-
-
 class Machines:
     """Remember the machines that sent UDP packets.
 
@@ -365,7 +163,7 @@ class Machines:
         peer = self._trusted.pop(machine, None) or self._strangers.pop(machine, None) or self.make(address)
         peers = self._trusted if peer.trusted else self._strangers
         peers[machine] = peer
-        if len(peers) > MOST_MACHINES:
+        if len(peers) > limits.OSC_MACHINES:
             peers.popitem(last=False)
         return peer
 
@@ -373,7 +171,7 @@ class Machines:
         """Return the limit of one port. A program cannot use up the limit of another one."""
         allowance = self._allowances.pop(address, None) or Allowance()
         self._allowances[address] = allowance
-        if len(self._allowances) > MOST_MACHINES:
+        if len(self._allowances) > limits.OSC_MACHINES:
             self._allowances.popitem(last=False)
         return allowance
 

@@ -14,13 +14,14 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
+from bridge import limits
 from bridge.commands import COMMANDS, Command, commands_of
 from bridge.host import InstrumentHost
-from bridge.osc.patterns import LONGEST
 from bridge.osc.peers import Peer
 from bridge.osc.server import OscServer
 from bridge.osc.tree import wire
-from bridge.osc.web import Answer, WebServer, WebSocket, web_url
+from bridge.osc.web import Answer, WebServer, web_url
+from bridge.osc.websocket import WebSocket
 from bridge.security import as_address, family_of, new_token
 from neural_fx import __version__
 from neural_fx.errors import reason
@@ -29,9 +30,6 @@ from neural_fx.values import shown, suggestion
 
 SERVICE = "_oscjson._tcp.local."
 ATTRIBUTES = ("VALUE", "RANGE", "TYPE", "ACCESS", "DESCRIPTION", "UNIT", "FULL_PATH", "CONTENTS")
-MOST_LISTENED = 4096
-GOODBYE_SECONDS = 0.7
-"""How long closing waits for zeroconf, twice at most; it waits for the network."""
 
 
 @dataclass
@@ -71,11 +69,12 @@ class QueryServer:
         """Hang up and take the announcement back."""
         self.web.close()
         if self.announce:
-            self._announcing.join(GOODBYE_SECONDS)  # closing zeroconf while it announces leaves a task behind
+            # Closing zeroconf while it announces leaves a task behind.
+            self._announcing.join(limits.HTTP_GOODBYE_SECONDS)
         if self._zeroconf is not None:
             closing = threading.Thread(target=self._zeroconf.close, name="oscquery-goodbye", daemon=True)
             closing.start()
-            closing.join(GOODBYE_SECONDS)
+            closing.join(limits.HTTP_GOODBYE_SECONDS)
 
     @property
     def token(self) -> str:
@@ -196,7 +195,12 @@ def _command(text: str, listened: set[str]) -> None:
         command, path = value["COMMAND"], value["DATA"]
     except (ValueError, KeyError, TypeError, RecursionError):
         return
-    if command == "LISTEN" and isinstance(path, str) and len(path) <= LONGEST and len(listened) < MOST_LISTENED:
+    if (
+        command == "LISTEN"
+        and isinstance(path, str)
+        and len(path) <= limits.OSC_PATTERN_CHARACTERS
+        and len(listened) < limits.WEBSOCKET_LISTENED
+    ):
         listened.add(path)
     elif command == "IGNORE" and isinstance(path, str):
         listened.discard(path)

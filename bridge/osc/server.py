@@ -12,31 +12,23 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from bridge import limits
 from bridge.commands import ALL_COST, Asker, Call, find_command, worker_command
 from bridge.errors import BridgeError, ProtocolError
 from bridge.host import BoardHost, Observer
-from bridge.osc.packets import MOST_BYTES, Framing, Message, decode, encode, sized, too_far
+from bridge.osc.outbox import Datagrams, Outbox
+from bridge.osc.packets import Framing, Message, decode, encode, sized, too_far
 from bridge.osc.patterns import is_pattern
-from bridge.osc.peers import Allowance, Datagrams, Deadlines, Machines, Outbox, Peer, Subscriber
+from bridge.osc.peers import Allowance, Deadlines, Machines, Peer, Subscriber
 from bridge.osc.tree import Tree, wire
-from bridge.security import ConnectionLimit, GuessLimiter, Troubles, is_loopback, plain_address
-from bridge.sockets import TICK_SECONDS, accept_all, bind_datagrams, hang_up, listen
+from bridge.security import ConnectionLimit, GuessLimiter, is_loopback, plain_address
+from bridge.sockets import accept_all, bind_datagrams, hang_up, listen
+from bridge.throttle import Troubles
 from neural_fx.errors import NeuralFXError, reason
 from neural_fx.parameters import decibels
 from neural_fx.values import finite_number
 
-METER_SECONDS = 0.05
-MOST_CONNECTIONS = 64
-MOST_SUBSCRIBERS = 64
-MOST_SUBSCRIBERS_OF_A_MACHINE = 16
-SUBSCRIPTION_SECONDS = 3600.0
-"""A UDP subscription ends so long after the last packet from its machine."""
-FIRST_PACKET_SECONDS = 10.0
-PACKET_SECONDS = 10.0
-TOKEN_SECONDS = 30.0
-IDLE_SECONDS = 600.0
 SILENCE_DB = -120.0
-BIND_ATTEMPTS = 8
 
 
 @dataclass
@@ -78,7 +70,7 @@ class OscServer:
         self.listener, self.udp = _bind(self.host, self.port)
         self.port = self.listener.getsockname()[1]
         self.closing = threading.Event()
-        self.limit = ConnectionLimit(MOST_CONNECTIONS)
+        self.limit = ConnectionLimit(limits.OSC_CONNECTIONS)
         self.connections: dict[socket.socket, Outbox] = {}
         self.datagrams = Datagrams(self.udp, self.troubles)
         self.machines = Machines(lambda address: self._udp_peer(address, self.reply_port))
@@ -197,7 +189,7 @@ class OscServer:
         with self.lock:
             known = key in self.subscribers
             if not known and not self._make_room(str(key[0]) if isinstance(key, tuple) else ""):
-                raise BridgeError(f"{MOST_SUBSCRIBERS} subscribers already; end one with /unsubscribe")
+                raise BridgeError(f"{limits.OSC_SUBSCRIBERS} subscribers already; end one with /unsubscribe")
             self.subscribers[key] = peer
         self._send_all(peer)
 
@@ -213,9 +205,9 @@ class OscServer:
         """Forget the UDP subscriber that was quiet the longest, if there are too many. The lock is held."""
         udp = [(key, peer.renewed) for key, peer in self.subscribers.items() if isinstance(peer, Subscriber)]
         own = [item for item in udp if isinstance(item[0], tuple) and item[0][0] == machine]
-        if len(own) >= MOST_SUBSCRIBERS_OF_A_MACHINE:
+        if len(own) >= limits.OSC_SUBSCRIBERS_OF_A_MACHINE:
             udp = own
-        elif len(self.subscribers) < MOST_SUBSCRIBERS:
+        elif len(self.subscribers) < limits.OSC_SUBSCRIBERS:
             return True
         if not udp:
             return False
@@ -228,7 +220,7 @@ class OscServer:
         now = time.monotonic()
         with self.lock:
             for key, peer in list(self.subscribers.items()):
-                if isinstance(peer, Subscriber) and now > peer.renewed + SUBSCRIPTION_SECONDS:
+                if isinstance(peer, Subscriber) and now > peer.renewed + limits.OSC_SUBSCRIPTION_SECONDS:
                     del self.subscribers[key]
                     peer.reply("/error", "/subscribe", "the subscription ended; send /subscribe again")
 
@@ -246,8 +238,8 @@ class OscServer:
             waiting.register(self.udp, selectors.EVENT_READ)
             while not self.closing.is_set():
                 try:
-                    if waiting.select(TICK_SECONDS):
-                        data, address = self.udp.recvfrom(MOST_BYTES)
+                    if waiting.select(limits.SOCKET_TICK_SECONDS):
+                        data, address = self.udp.recvfrom(limits.OSC_PACKET_BYTES)
                         if data:
                             peer, allowance = self.machines.get(address), self.machines.allowance(address)
                             self.receive(data, peer, address, self.reply_port, allowance)
@@ -302,14 +294,19 @@ class OscServer:
 
     def _read(self, connection: socket.socket, peer: Peer, framing: Framing, outbox: Outbox) -> str:
         """Handle packets until the peer leaves, or return why it is disconnected."""
-        deadlines = Deadlines(FIRST_PACKET_SECONDS, PACKET_SECONDS, IDLE_SECONDS, TOKEN_SECONDS)
+        deadlines = Deadlines(
+            limits.OSC_FIRST_PACKET_SECONDS,
+            limits.OSC_PACKET_SECONDS,
+            limits.OSC_IDLE_SECONDS,
+            limits.OSC_TOKEN_SECONDS,
+        )
         while not self.closing.is_set():
-            busy = connection in self.subscribers or time.monotonic() < outbox.sent + IDLE_SECONDS
+            busy = connection in self.subscribers or time.monotonic() < outbox.sent + limits.OSC_IDLE_SECONDS
             problem = outbox.problem or deadlines.problem(peer.trusted, busy)
             if problem or outbox.ended:
                 return problem
             try:
-                data = connection.recv(MOST_BYTES)
+                data = connection.recv(limits.OSC_PACKET_BYTES)
             except TimeoutError:
                 continue
             if not data:
@@ -336,7 +333,7 @@ class OscServer:
                 peer.update(f"/{name}/{place}", wire(host.value(place)))
 
     def _meters(self) -> None:
-        while not self.closing.wait(METER_SECONDS):
+        while not self.closing.wait(limits.OSC_METER_SECONDS):
             try:
                 self._expire()
             except Exception as error:
@@ -371,13 +368,13 @@ class OscServer:
 
 def _bind(host: str, port: int) -> tuple[socket.socket, socket.socket]:
     """Return a TCP and a UDP socket with the same port; a free TCP port may be taken on UDP."""
-    for attempt in range(BIND_ATTEMPTS):
+    for attempt in range(limits.OSC_BIND_ATTEMPTS):
         listener = listen(host, port)
         try:
             return listener, bind_datagrams(host, listener.getsockname()[1])
         except OSError:
             listener.close()
-            if port or attempt == BIND_ATTEMPTS - 1:
+            if port or attempt == limits.OSC_BIND_ATTEMPTS - 1:
                 raise
     raise OSError("no free port for both UDP and TCP")
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from bridge import limits
 from bridge.commands import COMMANDS, Asker, Call, Reply, board_command, commands_of, worker_command
 from bridge.commands.registry import refused
 from bridge.errors import BridgeError
@@ -13,16 +14,12 @@ from bridge.host import BoardHost, InstrumentHost
 from bridge.media import Media
 from bridge.osc.packets import Message
 from bridge.osc.patterns import is_pattern, matching
+from bridge.protocol import shortened
 from bridge.rendering import Renders, never
 from neural_fx.errors import ParameterError, reason
 from neural_fx.inputs import printable
 from neural_fx.parameters import Parameter
 from neural_fx.values import finite_number, suggestion
-
-MOST_MATCHES = 1024
-"""Addresses that one pattern may stand for, and so replies to one message."""
-MOST_ERROR = 2000
-"""Characters of an error reply."""
 
 _RAW = Parameter("raw", 0, 1, 0)
 
@@ -77,14 +74,13 @@ class Tree:
         found = matching(address, self.addresses())
         if not found:
             raise ParameterError("matches no address; ask OSCQuery for all of them")
-        if len(found) > MOST_MATCHES:
-            raise ParameterError(f"matches {len(found)} addresses; a message may match {MOST_MATCHES}")
+        if len(found) > limits.OSC_MATCHES:
+            raise ParameterError(f"matches {len(found)} addresses; a message may match {limits.OSC_MATCHES}")
         return found
 
     def sentence(self, text: str) -> str:
         """Return an error as it may be sent: printable, of bounded length, and without the media folders' places."""
-        text = printable(self.media.without_folders(text))
-        return text if len(text) <= MOST_ERROR else text[: MOST_ERROR - 3] + "..."
+        return shortened(printable(self.media.without_folders(text)), limits.OSC_ERROR_CHARACTERS)
 
     def addresses(self) -> list[str]:
         """Every address that a pattern can match."""
@@ -123,25 +119,29 @@ class Tree:
         elif not arguments:
             asker.reply(address, wire(host.value(place)))
         else:
-            (value,) = _exactly(arguments, 1)
-            host.set(place, value, message.when)
+            host.set(place, _single(arguments), message.when)
 
     def _raw(self, host: BoardHost, place: str, message: Message, reply: Reply) -> None:
-        parameter = host.table().get(host.canonical(place))
+        parameter = host.parameter(place)
         if parameter is None:
             raise ParameterError(f"{place} has no known range, so no raw value; set it in its own unit")
         if not message.arguments:
             span = parameter.maximum - parameter.minimum
             reply(message.address, (finite_number(host.value(place), place) - parameter.minimum) / span)
             return
-        raw = _RAW.check(_exactly(message.arguments, 1)[0])
+        raw = _RAW.check(_single(message.arguments))
         host.set(place, parameter.at(raw), message.when)
 
 
-def _exactly(arguments: tuple[Any, ...], count: int) -> tuple[Any, ...]:
-    if len(arguments) != count:
-        raise BridgeError(f"expected {count} argument{'s' * (count != 1)}, found {len(arguments)}")
-    return arguments
+def _single(arguments: tuple[Any, ...]) -> Any:
+    """Return the only argument.
+
+    Raises:
+        BridgeError: there are more.
+    """
+    if len(arguments) != 1:
+        raise BridgeError(f"expected 1 argument, found {len(arguments)}")
+    return arguments[0]
 
 
 def wire(value: object) -> Any:

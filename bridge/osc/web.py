@@ -6,29 +6,26 @@ The number of connections is limited. A peer that does not read does not make ot
 
 from __future__ import annotations
 
-import contextlib
-import json
 import logging
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote, unquote
 
-from websockets.exceptions import InvalidState
-from websockets.frames import CloseCode, Frame, Opcode
+from websockets.frames import CloseCode
 from websockets.http11 import Request
 from websockets.server import ServerProtocol
 
-from bridge.osc.packets import MOST_BYTES
-from bridge.osc.peers import Outbox
+from bridge import limits
+from bridge.osc.http import RefusedError, asks_for_websocket, linger, read_request, response_bytes
+from bridge.osc.websocket import WebSocket
 from bridge.security import (
     ConnectionLimit,
     GuessLimiter,
-    Troubles,
     WebRequest,
     as_address,
     in_url,
@@ -37,129 +34,14 @@ from bridge.security import (
     web_refusal,
 )
 from bridge.sockets import accept_all, hang_up, listen, send_within
+from bridge.throttle import Troubles
 from neural_fx.errors import reason
-
-MOST_REQUESTS = 64
-MOST_WEBSOCKETS = 64
-MOST_REFUSED = 32
-"""Number of connections beyond `MOST_REQUESTS` that get an error. Further ones are closed without an answer."""
-MOST_HEAD_BYTES = 16384
-HEAD_SECONDS = 5.0
-ANSWER_SECONDS = 10.0
-LINGER_SECONDS = 1.0
-PING_SECONDS = 20.0
-SILENT_SECONDS = 60.0
-"""Seconds without any answer, to pings too, after which a websocket is closed."""
-
-_ALWAYS = {
-    "Content-Type": "application/json",
-    "Connection": "close",
-    "Cache-Control": "no-store",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-    "Cross-Origin-Resource-Policy": "same-origin",
-}
-"""Headers of every answer. The URL can have the token, so it must not get into a cache or a Referer."""
 
 _LOGGER = logging.getLogger(__name__)
 _LOGGER.addHandler(logging.NullHandler())  # otherwise Python prints text from peers to the terminal
 
 Answer = tuple[HTTPStatus, object]
 """A status and a value to send as JSON; None for an empty body."""
-
-
-class RefusedError(Exception):
-    """A request that is answered with an error.
-
-    Args:
-        status: status of the answer.
-        sentence: what is wrong and what to do.
-    """
-
-    def __init__(self, status: HTTPStatus, sentence: str) -> None:
-        self.status, self.sentence = status, sentence
-        super().__init__(sentence)
-
-
-class WebSocket:
-    """An open websocket. Any thread may call `send`, which never waits. The rest is for the thread that serves it.
-
-    Args:
-        connection: the socket, after the handshake.
-        protocol: the protocol's state.
-        machine: numeric address of the peer.
-    """
-
-    def __init__(self, connection: socket.socket, protocol: ServerProtocol, machine: str) -> None:
-        self.connection, self.protocol, self.machine = connection, protocol, machine
-        self.outbox = Outbox(connection)
-        self._lock = threading.Lock()
-
-    def send(self, packet: bytes, key: object = None) -> None:
-        """Queue a binary message. The arguments are those of `Outbox.put`."""
-        with contextlib.suppress(InvalidState):  # it is being closed
-            self._write(lambda: self.protocol.send_binary(packet), key)
-
-    def close(self, code: CloseCode) -> None:
-        """Queue a close frame."""
-        with contextlib.suppress(InvalidState):
-            self._write(lambda: self.protocol.send_close(code))
-
-    def messages(self, closing: threading.Event) -> Iterator[bytes | str]:
-        """Yield messages until the peer leaves, breaks the protocol, or does not answer pings.
-
-        Args:
-            closing: set when the server closes.
-        """
-        heard = pinged = time.monotonic()
-        parts = bytearray()
-        text = False
-        while not closing.is_set() and not self.outbox.ended:
-            now = time.monotonic()
-            if now > heard + SILENT_SECONDS:
-                return
-            if now > max(heard, pinged) + PING_SECONDS:
-                pinged = now
-                self._write(lambda: self.protocol.send_ping(b""))
-            try:
-                data = self.connection.recv(MOST_BYTES)
-            except TimeoutError:
-                continue
-            for frame in self._receive(data):
-                heard = now
-                if frame.opcode in (Opcode.TEXT, Opcode.BINARY):
-                    parts.clear()
-                    text = frame.opcode is Opcode.TEXT
-                elif frame.opcode is not Opcode.CONT:
-                    continue
-                parts += frame.data
-                if len(parts) > MOST_BYTES:
-                    return self.close(CloseCode.MESSAGE_TOO_BIG)
-                if frame.fin:
-                    yield parts.decode("utf-8", "replace") if text else bytes(parts)
-            if not data or self.protocol.close_expected():
-                return
-
-    def _receive(self, data: bytes) -> list[Frame]:
-        """Return the frames that the next bytes complete, and queue answers to pings and closes."""
-        with self._lock:
-            if data:
-                self.protocol.receive_data(data)
-            else:
-                self.protocol.receive_eof()
-            self._flush(None)
-            return [event for event in self.protocol.events_received() if isinstance(event, Frame)]
-
-    def _write(self, act: Callable[[], None], key: object = None) -> None:
-        with self._lock:
-            act()
-            self._flush(key)
-
-    def _flush(self, key: object) -> None:
-        """Queue the bytes that the protocol has to send. The caller holds the lock, so frames keep their order."""
-        data = b"".join(self.protocol.data_to_send())
-        if data:
-            self.outbox.put(data, key)
 
 
 @dataclass
@@ -194,9 +76,9 @@ class WebServer:
         self.port = self.listener.getsockname()[1]
         self.names = _names(self.host)
         self.closing = threading.Event()
-        self.requests = ConnectionLimit(MOST_REQUESTS)
-        self.refused = ConnectionLimit(MOST_REFUSED)
-        self.open = ConnectionLimit(MOST_WEBSOCKETS)
+        self.requests = ConnectionLimit(limits.HTTP_REQUESTS)
+        self.refused = ConnectionLimit(limits.HTTP_REFUSALS)
+        self.open = ConnectionLimit(limits.WEBSOCKETS)
         self.connections: set[socket.socket] = set()
         self.lock = threading.Lock()
         self.thread = threading.Thread(target=self._accept, name="oscquery", daemon=True)
@@ -266,20 +148,20 @@ class WebServer:
         Returns:
             The websocket, if the request opened one.
         """
-        protocol = ServerProtocol(max_size=MOST_BYTES, logger=_LOGGER)
+        protocol = ServerProtocol(max_size=limits.OSC_PACKET_BYTES, logger=_LOGGER)
         try:
             request = read_request(connection, protocol)
             if crowded:
                 raise RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, "too many connections are open; try again later")
             path, attribute = self._checked(request, connection, machine)
-            if _asks_for_websocket(request):
+            if asks_for_websocket(request):
                 return self._upgraded(request, connection, protocol, machine)
             status, value = self._asked(path, attribute)
         except RefusedError as refusal:
             self.troubles.note("web request refused", f"from {machine}: {refusal.sentence}")
             status, value = refusal.status, {"error": refusal.sentence}
-        send_within(connection, _response(status, value), ANSWER_SECONDS)
-        _linger(connection)
+        send_within(connection, response_bytes(status, value), limits.HTTP_ANSWER_SECONDS)
+        linger(connection)
         return None
 
     def _checked(self, request: Request, connection: socket.socket, machine: str) -> tuple[str, str]:
@@ -324,11 +206,11 @@ class WebServer:
             raise RefusedError(HTTPStatus(response.status_code), sentence)
         if not self.open.enter(machine):
             raise RefusedError(
-                HTTPStatus.SERVICE_UNAVAILABLE, f"{MOST_WEBSOCKETS} websockets are open; close one first"
+                HTTPStatus.SERVICE_UNAVAILABLE, f"{limits.WEBSOCKETS} websockets are open; close one first"
             )
         try:
             protocol.send_response(response)
-            send_within(connection, b"".join(protocol.data_to_send()), ANSWER_SECONDS)
+            send_within(connection, b"".join(protocol.data_to_send()), limits.HTTP_ANSWER_SECONDS)
             return WebSocket(connection, protocol, machine)
         except BaseException:
             self.open.leave(machine)
@@ -340,7 +222,7 @@ class WebServer:
         try:
             self.session(websocket)
             websocket.close(CloseCode.GOING_AWAY if self.closing.is_set() else CloseCode.NORMAL_CLOSURE)
-            websocket.outbox.flush(LINGER_SECONDS)
+            websocket.outbox.flush(limits.HTTP_LINGER_SECONDS)
             if websocket.outbox.problem:
                 self.troubles.note("websocket closed", f"of {websocket.machine}: {websocket.outbox.problem}")
         except OSError:
@@ -352,61 +234,6 @@ class WebServer:
                 self.websockets.discard(websocket)
             websocket.outbox.end()
             self.open.leave(websocket.machine)
-
-
-def read_request(connection: socket.socket, protocol: ServerProtocol) -> Request:
-    """Read the request of a new connection.
-
-    Raises:
-        RefusedError: the request is too large, malformed, or not complete in time.
-        OSError: the connection ended.
-    """
-    deadline, size = time.monotonic() + HEAD_SECONDS, 0
-    while True:
-        if time.monotonic() > deadline:
-            raise RefusedError(HTTPStatus.REQUEST_TIMEOUT, f"no complete request within {HEAD_SECONDS:g} s")
-        try:
-            data = connection.recv(MOST_HEAD_BYTES + 1 - size)
-        except TimeoutError:
-            continue
-        size += len(data)
-        if not data:
-            raise ConnectionAbortedError
-        if size > MOST_HEAD_BYTES:
-            raise RefusedError(
-                HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"a request of over {MOST_HEAD_BYTES} bytes, head included"
-            )
-        protocol.receive_data(data)
-        events = protocol.events_received()
-        if protocol.handshake_exc is not None or len(events) > 1:
-            raise RefusedError(HTTPStatus.BAD_REQUEST, "this is not an HTTP request without a body")
-        if events and isinstance(events[0], Request):
-            return events[0]
-
-
-def _asks_for_websocket(request: Request) -> bool:
-    return any("websocket" in value.lower() for value in request.headers.get_all("Upgrade"))
-
-
-def _response(status: HTTPStatus, value: object) -> bytes:
-    body = b"" if value is None else json.dumps(value).encode()
-    fields = {**_ALWAYS, "Content-Length": str(len(body))}
-    if status is HTTPStatus.METHOD_NOT_ALLOWED:
-        fields["Allow"] = "GET"
-    elif status is HTTPStatus.UNAUTHORIZED:
-        fields["WWW-Authenticate"] = "Bearer"
-    head = f"HTTP/1.1 {status.value} {status.phrase}\r\n" + "".join(f"{k}: {v}\r\n" for k, v in fields.items())
-    return head.encode() + b"\r\n" + body
-
-
-def _linger(connection: socket.socket) -> None:
-    """Close the sending side, and wait shortly for the peer to close. Unread bytes would reset the connection."""
-    deadline = time.monotonic() + LINGER_SECONDS
-    connection.shutdown(socket.SHUT_WR)
-    while time.monotonic() < deadline:
-        with contextlib.suppress(TimeoutError):
-            if not connection.recv(MOST_BYTES):
-                return
 
 
 def _names(host: str) -> set[str]:

@@ -18,9 +18,9 @@ from neural_fx.blocks import SEGMENT
 from neural_fx.engines import open_engine
 from neural_fx.errors import NeuralFXError
 from neural_fx.formats import read
-from neural_fx.formats.network import largest
+from neural_fx.networks import largest
 from neural_fx.pedals import PEDALS
-from neural_fx.training.architectures import ARCHITECTURES, untrained
+from neural_fx.training.architectures import architectures, untrained
 
 ROOT = Path(__file__).parents[2]
 TESTS = ("tests/neural_fx/test_batched.py", "tests/bridge/test_devices.py")
@@ -46,7 +46,7 @@ def measure(context: Context) -> None:
 def networks(context: Context) -> Iterator[Subject]:
     """Yield the subjects of the measurement, the architectures that can be trained, the pedals and gathered files."""
     yield from subjects(context.gathered).values()
-    for name in ("a1-nano", "lstm") if context.short else ARCHITECTURES:
+    for name in ("a1-nano", "lstm") if context.short else architectures():
         yield subject(f"untrained {name}", untrained(name), RATE // 2 if name == "lstm" else None)
     if context.short:
         return

@@ -18,7 +18,7 @@ from demos.gpu.traffic import TrafficCounter
 from neural_fx import blocks
 from neural_fx.bench import multiply_adds
 from neural_fx.engines.torch import TorchEngine
-from neural_fx.formats.network import Knobbed, Network, is_recurrent
+from neural_fx.networks import Network, runs_in_pieces
 
 
 def measure(context: Context) -> None:
@@ -37,7 +37,7 @@ def measure(context: Context) -> None:
 
 def streams_only(network: Network) -> bool:
     """Return whether a network runs sample after sample, as recurrent ones and those with knobs do."""
-    return is_recurrent(network) or isinstance(network, Knobbed)
+    return not runs_in_pieces(network)
 
 
 def in_pieces(context: Context, item: Subject) -> None:

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from neural_fx.formats.knobbed import fold
-from neural_fx.formats.network import Knobbed, Level, WaveNet, walk
 from neural_fx.formats.pedal import pedal_bytes
+from neural_fx.networks import Knobbed, Level, WaveNet, walk
+from neural_fx.networks.knobbed.folding import fold
 from neural_fx.training.architectures import knobbed, pedal, smc
 from neural_fx.training.circuits import CIRCUITS, Circuit, frequency_response, simulate
 from neural_fx.training.circuits.dataset import (
@@ -32,8 +32,9 @@ from neural_fx.training.circuits.dataset import (
     generate,
     load,
 )
+from neural_fx.training.evaluate import evaluate_network, play
 from neural_fx.training.export import loudness_and_gain
-from neural_fx.training.loop import Progress, Settings, Trainer, evaluate_network, play
+from neural_fx.training.loop import Progress, Settings, Trainer
 from neural_fx.training.losses import Loss
 from neural_fx.training.pairs import Pair
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import warnings
 from typing import Protocol
 
-from neural_fx.formats.network import Array, Network
+from neural_fx.networks import Array, Network
 from neural_fx.optional import need
 
 
@@ -50,7 +50,7 @@ def open_engine(network: Network, device: str = "auto", rate: float = 48000.0) -
 
     The devices are:
 
-    - ``cpu``: the compiled kernels. If they were not built or do not support the network, torch runs it;
+    - ``cpu``: compiled kernels. If they were not built or do not support the network, torch runs it;
     - ``cpu-fast``: the same, with tanh and sigmoid to four digits (ESR 1e-6 at most);
     - ``auto``: the same as ``cpu``. `neural_fx.placement` may choose a GPU before an engine is opened;
     - ``torch``: the reference, on the CPU;

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from neural_fx import blocks
-from neural_fx.formats.network import Array, Knobbed, Network, is_recurrent
-from neural_fx.models import Model, State, build
+from neural_fx.networks import Array, Network, build, runs_in_pieces
+from neural_fx.networks.model import Model, State
 
 
 class TorchEngine:
@@ -70,7 +70,7 @@ class TorchEngine:
         past = self.network.receptive_field - 1
         batch, _, samples = x.shape
         count = samples // segment - 1
-        if is_recurrent(self.network) or isinstance(self.network, Knobbed) or past >= segment or count < 1:
+        if not runs_in_pieces(self.network) or past >= segment or count < 1:
             return run(self.model, state, x, self.device)
         # The remainder comes first. All later segments are full, and the samples before them are their past.
         first = samples - count * segment

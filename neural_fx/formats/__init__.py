@@ -22,10 +22,10 @@ from pathlib import Path
 
 from neural_fx.errors import ModelError, reason
 from neural_fx.formats.capture import Capture, Metadata
-from neural_fx.formats.network import Network
 from neural_fx.formats.reader import MAX_BYTES
 from neural_fx.formats.registry import FORMATS, Content, Format
 from neural_fx.inputs import content_problem, special_problem, without_waiting
+from neural_fx.networks import Network
 
 __all__ = ["FORMATS", "Capture", "Content", "Format", "Metadata", "Network", "parse", "read"]
 

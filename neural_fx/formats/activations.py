@@ -1,4 +1,4 @@
-"""Convert the activation names of each file format to `neural_fx.formats.network.Activation`."""
+"""Convert the activation names of each file format to `neural_fx.networks.Activation`."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import NoReturn
 
 from neural_fx.errors import ModelError
-from neural_fx.formats.network import Activation
 from neural_fx.formats.reader import Node
+from neural_fx.networks import Activation
 
 _NAM = {
     "Tanh": "tanh",

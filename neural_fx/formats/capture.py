@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
-from neural_fx.formats.network import Array, Network
+from neural_fx.networks import Array, Network
 
 
 @dataclass(frozen=True)

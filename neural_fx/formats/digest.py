@@ -7,7 +7,7 @@ from dataclasses import fields, is_dataclass
 
 import numpy as np
 
-from neural_fx.formats.network import Network
+from neural_fx.networks import Network
 
 
 def digest(network: Network, weights: bool = True) -> bytes:
@@ -28,12 +28,18 @@ def _feed(found: hashlib._Hash, part: object, weights: bool) -> None:
         if weights:
             found.update(np.ascontiguousarray(part).tobytes())
     elif is_dataclass(part) and not isinstance(part, type):
-        found.update(type(part).__name__.encode())
+        found.update(_class_name(type(part)).encode())
         for item in fields(part):
             _feed(found, getattr(part, item.name), weights)
-    elif isinstance(part, (tuple, dict)):
+    elif isinstance(part, (tuple, list, dict)):
         found.update(f"{len(part)}:".encode())
         for value in part.items() if isinstance(part, dict) else part:
             _feed(found, value, weights)
     else:
         found.update(f"{part!r};".encode())
+
+
+def _class_name(kind: type) -> str:
+    """Return what tells a class of descriptions from all others. Two packages may use one name."""
+    ours = kind.__module__.startswith("neural_fx.")
+    return kind.__name__ if ours else f"{kind.__module__}.{kind.__qualname__}"

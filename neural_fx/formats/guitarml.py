@@ -11,9 +11,9 @@ import numpy as np
 
 from neural_fx.errors import ModelError
 from neural_fx.formats.capture import Capture, Metadata
-from neural_fx.formats.network import Conv, Recurrent, RecurrentLayer, Sequential
 from neural_fx.formats.reader import MAX_CHANNELS, Node, count_numbers
 from neural_fx.formats.registry import Content, Format
+from neural_fx.networks import Conv, Recurrent, RecurrentLayer, Sequential
 
 SAMPLE_RATE = 44100.0
 KNOBS = ("gain", "master")

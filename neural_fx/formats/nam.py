@@ -16,7 +16,9 @@ from neural_fx.errors import ModelError
 from neural_fx.formats import activations
 from neural_fx.formats.capture import Capture, Metadata
 from neural_fx.formats.nam_wavenet import read_wavenet
-from neural_fx.formats.network import (
+from neural_fx.formats.reader import MAX_BYTES, MAX_CHANNELS, MAX_DEPTH, MAX_DILATION, MAX_KERNEL, Node, Weights
+from neural_fx.formats.registry import Content, Format
+from neural_fx.networks import (
     Affine,
     Conv,
     Network,
@@ -27,8 +29,6 @@ from neural_fx.formats.network import (
     Stage,
     is_recurrent,
 )
-from neural_fx.formats.reader import MAX_BYTES, MAX_CHANNELS, MAX_DEPTH, MAX_DILATION, MAX_KERNEL, Node, Weights
-from neural_fx.formats.registry import Content, Format
 
 LATEST = (0, 7)
 DEFAULT_RATE = 48000.0

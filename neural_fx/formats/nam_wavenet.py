@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 
 from neural_fx.errors import ModelError
 from neural_fx.formats import activations
-from neural_fx.formats.network import (
+from neural_fx.formats.reader import MAX_DILATION, MAX_HISTORY, MAX_KERNEL, MAX_LAYERS, Node, Weights
+from neural_fx.networks import (
     FILM_SITES,
     Activation,
     Conv,
@@ -20,7 +21,6 @@ from neural_fx.formats.network import (
     Slimmable,
     WaveNet,
 )
-from neural_fx.formats.reader import MAX_DILATION, MAX_HISTORY, MAX_KERNEL, MAX_LAYERS, Node, Weights
 
 MAX_ARRAYS = 16
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from neural_fx.formats.network import (
+from neural_fx.networks import (
     FILM_SITES,
     Activation,
     Array,

@@ -16,7 +16,7 @@ Tensors are float32 in torch's shapes. Every stack I has these, for each of its 
 - ``stacks.I.layers.J.conv.weight`` and ``.bias``, ``.mixin.weight``, ``.residual.weight`` and ``.bias``;
 - ``stacks.I.head.weight`` and ``.bias``.
 
-`neural_fx.formats.network.Knobbed` explains what they mean. Layers are not gated.
+`neural_fx.networks.Knobbed` explains what they mean. Layers are not gated.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ from neural_fx.errors import ModelError
 from neural_fx.formats.archive import Tensors, archive_bytes, open_archive
 from neural_fx.formats.archive import matches as archive_matches
 from neural_fx.formats.capture import Capture, Metadata
-from neural_fx.formats.knobbed import modulation_sizes
-from neural_fx.formats.network import Activation, Array, Conv, Dense, Knobbed, Layer, LayerArray, Level, WaveNet
 from neural_fx.formats.reader import MAX_CHANNELS, MAX_DILATION, MAX_KERNEL, Node
 from neural_fx.formats.registry import Content, Format
+from neural_fx.networks import Activation, Array, Conv, Dense, Knobbed, Layer, LayerArray, Level, WaveNet
+from neural_fx.networks.knobbed.folding import modulation_sizes
 
 KIND = "neural-fx-pedal"
 MOST_KNOBS = 32

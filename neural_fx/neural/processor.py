@@ -11,7 +11,7 @@ from neural_fx import blocks
 from neural_fx.engines import open_engine
 from neural_fx.errors import ParameterError
 from neural_fx.formats import Capture
-from neural_fx.formats.network import Sequential, Slimmable
+from neural_fx.networks import Sequential, Slimmable
 from neural_fx.neural.levels import INTERFACE_DBU, level_gains
 from neural_fx.neural.player import Player
 from neural_fx.neural.sizes import Sizes

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neural_fx.engines import Engine, Stream, open_engine
-from neural_fx.formats.network import Network, Slimmable, largest
+from neural_fx.networks import Network, Slimmable, largest
 
 
 class Sizes:

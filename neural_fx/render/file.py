@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from neural_fx import blocks
 from neural_fx.audio import Audio, Reader, open_audio, writer
 from neural_fx.boards.files import board_files
 from neural_fx.errors import AudioError, NeuralFXError, reason
@@ -24,11 +25,6 @@ from neural_fx.processor import Spec
 from neural_fx.render.output import DEFAULT_OUTPUT, UNBOUNDED, Output, encoding
 from neural_fx.render.report import Interrupted, Report
 from neural_fx.render.writing import write_block
-
-BLOCK = 65536
-"""Samples read at a time; a multiple of the processors' buffer size, so the cuts are those of one long call."""
-GPU_BLOCK = 1 << 22
-"""The same for boards with captures on a GPU, which cut it up again and run the pieces as a batch."""
 
 
 def render_file(
@@ -114,10 +110,11 @@ def _processed(reader: Reader, board: Pedalboard, output: Output) -> Iterator[Au
     """
     rate, channels = reader.sample_rate, reader.channels
     tail = round(output.tail_seconds * rate)
-    size = GPU_BLOCK if in_batches(board) else BLOCK
+    on_gpu = in_batches(board)
+    size = blocks.GPU_RENDER_BLOCK if on_gpu else blocks.RENDER_BLOCK
     silence = (np.zeros((channels, min(size, tail - at)), np.float32) for at in range(0, tail, size))
     try:
-        board.open_stream(Spec(rate, channels, GPU_BLOCK) if size == GPU_BLOCK else Spec(rate, channels))
+        board.open_stream(Spec(rate, channels, size) if on_gpu else Spec(rate, channels))
         for block in chain(reader.blocks(size), silence):
             yield from board.push(block)
         yield from board.rest()
@@ -127,14 +124,14 @@ def _processed(reader: Reader, board: Pedalboard, output: Output) -> Iterator[Au
         raise AudioError(f"{reader.path}: cannot be processed: {' '.join(str(error).split())}") from None
 
 
-def _converted(blocks: Iterator[Audio], rate: float, to: float, channels: int) -> Iterator[Audio]:
+def _converted(audio: Iterator[Audio], rate: float, to: float, channels: int) -> Iterator[Audio]:
     """Yield blocks at another sample rate (soxr, very high quality)."""
     if rate == to:
-        yield from blocks
+        yield from audio
         return
     import soxr
 
     stream = soxr.ResampleStream(rate, to, channels, "float32", "VHQ")
-    for block in blocks:
+    for block in audio:
         yield stream.resample_chunk(np.ascontiguousarray(block.T)).reshape(-1, channels).T
     yield stream.resample_chunk(np.zeros((0, channels), np.float32), last=True).reshape(-1, channels).T

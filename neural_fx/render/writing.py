@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from neural_fx import blocks
 from neural_fx.audio import Audio, writer
 from neural_fx.errors import AudioError, reason
 from neural_fx.files import replacing
@@ -16,9 +17,6 @@ from neural_fx.values import whole_number
 
 if TYPE_CHECKING:
     import soundfile
-
-WRITE_FRAMES = 65536
-"""Samples written at a time. libsndfile's Vorbis encoder crashes when it is given some millions at once."""
 
 
 def write_audio(path: str | Path, audio: Audio, sample_rate: int, subtype: str | None = None) -> None:
@@ -64,8 +62,8 @@ def write_block(file: soundfile.SoundFile, block: Audio, target: Path) -> None:
         AudioError: it cannot be written.
     """
     try:
-        for start in range(0, block.shape[1], WRITE_FRAMES):
-            file.write(block[:, start : start + WRITE_FRAMES].T)
+        for start in range(0, block.shape[1], blocks.WRITE_FRAMES):
+            file.write(block[:, start : start + blocks.WRITE_FRAMES].T)
     except (OSError, RuntimeError, AssertionError) as error:  # what a full disk makes soundfile raise
         reason = getattr(error, "strerror", None) or " ".join(str(error).split()) or "the disk may be full"
         raise AudioError(f"{target}: cannot be written: {reason}") from None

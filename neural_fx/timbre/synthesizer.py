@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from neural_fx import blocks
 from neural_fx.engines import Stream, open_engine
-from neural_fx.formats.network import Conv, Sequential
+from neural_fx.networks import Conv, Sequential
 from neural_fx.parameters import Parameter, Ramp
 from neural_fx.timbre import synthesis
 from neural_fx.timbre.analysis import HOP, RATE, a_weight

@@ -16,7 +16,8 @@ from torch import Tensor
 from torch.autograd.function import FunctionCtx
 
 from neural_fx.engines import cpu
-from neural_fx.formats.network import Layer, WaveNet
+from neural_fx.networks import Layer, WaveNet
+from neural_fx.networks.wavenet.binding import compile_wavenet
 
 
 def supports(network: WaveNet) -> bool:
@@ -54,7 +55,7 @@ class Windows:
     """
 
     def __init__(self, network: WaveNet, length: int, batch: int, threads: int = 1) -> None:
-        described = cpu.describe_wavenet(network)
+        described = compile_wavenet(network)
         self.windows = [described.window(length) for _ in range(batch)]
         self.pool = ThreadPoolExecutor(threads) if threads > 1 else None
         self.parameters, self.outputs = int(self.windows[0].parameters), int(self.windows[0].outputs)

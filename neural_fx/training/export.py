@@ -11,11 +11,8 @@ import numpy as np
 
 from neural_fx.engines import open_engine
 from neural_fx.files import replacing
-from neural_fx.formats.knobbed import fold
-from neural_fx.formats.nam_writer import nam_bytes
-from neural_fx.formats.network import Knobbed, Network
-from neural_fx.formats.pedal import pedal_bytes
 from neural_fx.loudness import probe
+from neural_fx.networks import Network, kind_of
 from neural_fx.training.learners import MEMORY
 from neural_fx.training.loop import Trainer
 
@@ -34,12 +31,16 @@ def loudness_and_gain(network: Network, sample_rate: float) -> tuple[float, floa
     Returns:
         Loudness in dB, and gain from 0 (linear) to 1 (saturated).
     """
-    if isinstance(network, Knobbed):
-        network = fold(network, [0.5] * network.knobs)
+    hold = kind_of(network).hold
+    if hold is not None:
+        network = hold(network, [0.5] * (network.in_channels - 1))
+    middle = np.full(network.in_channels - 1, 0.5, np.float32)
     levels = np.linspace(0, 1, 11)
+    signals = (levels[:, None] * probe(sample_rate)).astype(np.float32)[:, None]
+    knobs = np.broadcast_to(middle[:, None], (len(levels), len(middle), signals.shape[2]))
     streams = open_engine(network).stream(len(levels))
-    streams.reset(max(network.receptive_field, MEMORY), np.zeros(0, np.float32))
-    out = streams.process((levels[:, None] * probe(sample_rate))[:, None].astype(np.float32))[:, 0]
+    streams.reset(max(network.receptive_field, MEMORY), middle)
+    out = streams.process(np.concatenate((signals, knobs), 1))[:, 0]
     powers = np.sqrt(np.mean(np.square(out, dtype=np.float64), axis=1)) + 1e-12
     mean = float(np.mean(powers) / powers[-1])
     return 20 * float(np.log10(powers[-1])), float(np.clip(2 * mean - 1, 0, 1))
@@ -85,9 +86,10 @@ def capture_bytes(
     Raises:
         ValueError: neither format can hold the network.
     """
-    if isinstance(network, Knobbed):
-        return pedal_bytes(network, knobs or {}, sample_rate, about)
-    return nam_bytes(network, sample_rate, about)
+    kind = kind_of(network)
+    if kind.export is None:
+        raise ValueError(f"a {kind.name} network cannot be written to a file")
+    return kind.export.write(network, sample_rate, about, knobs or {})
 
 
 def save_capture(

@@ -7,8 +7,9 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from neural_fx.errors import TrainingError
-from neural_fx.formats.network import Knobbed, Network, Slimmable, WaveNet, is_recurrent
-from neural_fx.models import KnobbedModel, Model, build
+from neural_fx.networks import Knobbed, Network, Slimmable, WaveNet, build, is_recurrent, kind_of
+from neural_fx.networks.knobbed.model import KnobbedModel
+from neural_fx.networks.model import Model
 from neural_fx.training import compiled
 
 MEMORY = 4096
@@ -31,8 +32,10 @@ class Learner(nn.Module):
 
     def __init__(self, network: Network, device: str, window: int, batch: int, threads: int) -> None:
         super().__init__()
-        if isinstance(network, Slimmable):
-            raise TrainingError("a slimmable network cannot be trained; train one of its sizes")
+        kind = kind_of(network)
+        if not kind.trains:
+            hint = "; train one of its sizes" if isinstance(network, Slimmable) else ""
+            raise TrainingError(f"a {kind.name} network cannot be trained{hint}")
         self.context = MEMORY if is_recurrent(network) else network.receptive_field - 1
         self.model: Model = build(network).to(torch.device(device))
         plain = network.network if isinstance(network, Knobbed) else network

@@ -1,45 +1,27 @@
-"""Train a network on random windows of recordings, keep the weights with the lowest validation ESR, and checkpoint."""
+"""Train a network on random windows of recordings, and keep the weights with the lowest validation ESR."""
 
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from neural_fx.engines import open_engine
 from neural_fx.errors import TrainingError
 from neural_fx.formats.digest import digest
-from neural_fx.formats.knobbed import fold
-from neural_fx.formats.network import Knobbed, Network
-from neural_fx.models import build
-from neural_fx.training.checkpoints import (
-    KEEPS_ITS_OWN,
-    TAKES_THE_NEW,
-    Checkpoint,
-    check_about,
-    fingerprint,
-    read_checkpoint,
-    set_rate,
-    write_checkpoint,
-)
-from neural_fx.training.course import VALIDATION_SECONDS, Course, Due
-from neural_fx.training.learners import MEMORY, Learner
+from neural_fx.networks import Network, build
+from neural_fx.training.checkpoints import Weights, fingerprint
+from neural_fx.training.evaluate import FEWEST, evaluate_all
+from neural_fx.training.learners import Learner
 from neural_fx.training.losses import Loss
 from neural_fx.training.pairs import Pair
+from neural_fx.training.trainer import BaseTrainer
 
 MANY = 20
 """Number of recordings from which on every tenth is for validation. With fewer, it is the last tenth of each."""
-FEWEST = 1e-3
-"""Smallest energy that a recording counts with, as a share of the median recording's energy."""
-
-
 ENOUGH = 1200
 """Steps that a training usually needs at the default settings.
 
@@ -95,7 +77,7 @@ class Progress:
     best_esr: float
 
 
-class Trainer:
+class Trainer(BaseTrainer[Network, Progress]):
     """Train a network on recordings. A training can be saved to a checkpoint and continued from it.
 
     Args:
@@ -105,13 +87,16 @@ class Trainer:
 
     Attributes:
         best: best network so far.
-        best_esr: its validation ESR, as a fraction.
-        course: steps, time and validation errors so far.
+        course: steps, time and validation ESRs so far.
 
     Raises:
         TrainingError: no part of a recording is long enough for a window, the knobs do not fit, or torch cannot use
             the device.
     """
+
+    WARM_UP_STEPS = 30
+    MOST_GRADIENT = 1.0
+    NEW_SETTING = "loss"
 
     def __init__(self, network: Network, pairs: Pair | Sequence[Pair], settings: Settings = Settings()) -> None:
         self.settings = settings
@@ -126,21 +111,13 @@ class Trainer:
         self.learner = Learner(network, settings.device, settings.window, settings.batch, settings.threads)
         self.training, self.validation = _split(self.recordings)
         self.windows = _Windows(self.training, settings.window, self.learner.context)
-        self.optimizer = torch.optim.Adam(self.learner.parameters(), settings.rate)
-        self.seed = settings.seed
-        self.course = Course()
-        self.best, self.best_esr = network, math.inf
         self._form = digest(network, weights=False).hex()[:32]
+        super().__init__(settings, self.learner.model, network)
 
     @property
-    def step(self) -> int:
-        """Steps done so far."""
-        return self.course.steps
-
-    @property
-    def elapsed(self) -> float:
-        """Seconds spent so far."""
-        return self.course.seconds
+    def best_esr(self) -> float:
+        """Validation ESR of the best network, as a fraction."""
+        return self.best_error
 
     @property
     def enough(self) -> float:
@@ -161,73 +138,25 @@ class Trainer:
         usable = sum(int(pair.usable.sum()) for pair in self.training)
         return math.ceil(self.settings.epochs * usable / (self.settings.window * self.settings.batch))
 
-    def run(
-        self,
-        report: Callable[[Progress], None] = lambda progress: None,
-        tick: Callable[[Progress], None] = lambda progress: None,
-    ) -> Network:
-        """Train until the time is up, and return the best network. An exception leaves it in `best`.
-
-        Every step draws its windows with a random generator of its own. So an interrupted training continues with the
-        same windows as an uninterrupted one.
-
-        Args:
-            report: called after every validation.
-            tick: called after every step and every validation.
-        """
-        began = time.monotonic() - self.elapsed
-        validation = Due(VALIDATION_SECONDS)
-        loss = math.nan
-        while self.fraction < 1:
-            loss = self._step(np.random.default_rng([self.seed, self.step]), self.fraction)
-            self.course.seconds = time.monotonic() - began
-            if self.step % self.settings.validate_every == 0 or validation():
-                before = time.monotonic()
-                report(self._validate(self.fraction, loss))
-                validation.done(time.monotonic() - before)
-            tick(self.progress(loss))
-        report(self._validate(1.0, loss))
-        tick(self.progress(loss))
-        return self.best
-
-    def validate(self) -> Progress:
-        """Validate the current weights, and keep them in `best` if they are the best so far."""
-        return self._validate(self.fraction, math.nan)
-
-    def progress(self, loss: float = math.nan) -> Progress:
-        """Return the progress as of the last validation.
-
-        Args:
-            loss: loss of the last step.
-        """
-        last = self.course.points[-1][2] if self.course.points else math.nan
-        return Progress(self.step, self.fraction, loss, last, self.best_esr)
-
-    def _step(self, rng: np.random.Generator, fraction: float) -> float:
-        set_rate(self.optimizer, self.settings.rate, self.step, 30, fraction)
+    def _loss(self, rng: np.random.Generator) -> Tensor:
         batch = self.windows.draw(rng, self.settings.batch)
         x, target, knobs, energy = (torch.from_numpy(part).to(self.learner.device) for part in batch)
         loss: Tensor = self.settings.loss(target, self.learner(x, knobs), energy)
-        self.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(self.learner.parameters(), 1.0)
-        self.optimizer.step()
-        self.course.steps += 1
-        return loss.item()
+        return loss
 
-    def _validate(self, fraction: float, loss: float) -> Progress:
-        network = self.learner.describe()
-        found = evaluate_all(network, self.validation, self.settings.device)
-        self.course.points.append((self.step, self.elapsed, found))
-        if found < self.best_esr:
-            self.best, self.best_esr = network, found
-        return Progress(self.step, fraction, loss, found, self.best_esr)
+    def _current(self) -> Network:
+        return self.learner.describe()
 
-    # -- checkpoints ---------------------------------------------------------------------------------------------
+    def _error(self, current: Network) -> float:
+        return evaluate_all(current, self.validation, self.settings.device)
 
-    @cached_property
-    def about(self) -> dict[str, object]:
-        """Description of this training, to compare with that of a checkpoint."""
+    def _best_weights(self) -> Weights:
+        return build(self.best).state_dict()
+
+    def _progress(self, fraction: float, loss: float, error: float) -> Progress:
+        return Progress(self.step, fraction, loss, error, self.best_esr)
+
+    def _describe(self) -> dict[str, object]:
         pairs = self.recordings
         return {
             "architecture": self._form,
@@ -238,52 +167,6 @@ class Trainer:
             "seed": self.settings.seed,
             "loss": str(self.settings.loss),
         }
-
-    def save(self, path: Path) -> None:
-        """Write a checkpoint, whole or not at all.
-
-        Raises:
-            OSError: the file cannot be written.
-        """
-        best = build(self.best).state_dict()
-        adam = self.optimizer.state_dict()["state"]
-        about = {**self.about, "seed": self.seed}
-        state = Checkpoint(self.learner.model.state_dict(), best, adam, self.course, self.best_esr, about)
-        write_checkpoint(path, state)
-
-    def load(self, path: Path, same_data: bool = True) -> list[str]:
-        """Continue from a checkpoint: its weights, best weights, optimiser state, time and random seed.
-
-        Args:
-            path: file that `save` wrote.
-            same_data: whether the checkpoint must be of the same recordings and settings.
-
-        Returns:
-            Remarks about settings that differ, each a sentence.
-
-        Raises:
-            TrainingError: the checkpoint is damaged or belongs to another training.
-        """
-        try:
-            state = read_checkpoint(path)
-            seed = int(state.about.get("seed", self.seed))
-        except Exception as error:  # safetensors, key and value errors all mean the same here
-            raise TrainingError(f"{path}: is not a checkpoint of this training: {error}") from None
-        remarks = (
-            check_about(path, state.about, self.about, {"seed": KEEPS_ITS_OWN, "loss": TAKES_THE_NEW})
-            if same_data
-            else []
-        )
-        try:
-            self.learner.model.load_state_dict(state.best)
-            self.best = self.learner.describe()
-            self.learner.model.load_state_dict(state.model)
-            self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state.adam})
-        except Exception as error:  # torch raises several kinds of errors for shapes and types
-            raise TrainingError(f"{path}: is not a checkpoint of this training: {error}") from None
-        self.seed = seed
-        self.course, self.best_esr = state.course, state.lowest
-        return remarks
 
 
 class _Windows:
@@ -319,63 +202,3 @@ def _split(pairs: list[Pair]) -> tuple[list[Pair], list[Pair]]:
         return [p for i, p in enumerate(pairs) if i % 10 != 9], pairs[9::10]
     halves = [pair.split() for pair in pairs]
     return [first for first, _ in halves], [second for _, second in halves]
-
-
-def measure_esr(pair: Pair, output: np.ndarray) -> float:
-    """Return the ESR of an output over the usable samples of a pair, as a fraction.
-
-    Args:
-        pair: the recording.
-        output: output of a network for the dry recording, (samples,).
-    """
-    target = pair.wet[pair.usable].astype(np.float64)
-    return float(np.sum((target - output[pair.usable]) ** 2) / max(np.sum(target**2), 1e-12))
-
-
-def evaluate_all(network: Network, pairs: Sequence[Pair], device: str = "cpu") -> float:
-    """Return the mean ESR of a network over recordings, as a fraction.
-
-    A nearly silent recording counts as if it had `FEWEST` of the median recording's energy.
-
-    Args:
-        network: the network.
-        pairs: the recordings.
-        device: torch device.
-    """
-    targets = [pair.wet[pair.usable].astype(np.float64) for pair in pairs]
-    energies = np.array([target @ target for target in targets])
-    errors = [np.sum((t - play(network, p, device)[p.usable]) ** 2) for t, p in zip(targets, pairs, strict=True)]
-    return float(np.mean(np.array(errors) / np.maximum(energies, max(FEWEST * float(np.median(energies)), 1e-12))))
-
-
-def evaluate_network(network: Network, pair: Pair, device: str = "cpu") -> float:
-    """Return the ESR of a network over a recording, as a fraction.
-
-    Args:
-        network: the network.
-        pair: the recording. Its knob positions are used.
-        device: torch device.
-    """
-    return measure_esr(pair, play(network, pair, device))
-
-
-def play(network: Network, pair: Pair, device: str = "cpu") -> np.ndarray:
-    """Return a network's output for a dry recording, after a prewarm with silence.
-
-    Args:
-        network: the network.
-        pair: the recording. Its knob positions are used.
-        device: torch device.
-
-    Returns:
-        (samples,).
-    """
-    if isinstance(network, Knobbed):
-        network, knobs = fold(network, pair.knobs, levels=False), np.zeros(0, np.float32)
-    else:
-        knobs = np.asarray(pair.knobs, np.float32)
-    stream = open_engine(network, device).stream(1)
-    stream.reset(max(network.receptive_field, MEMORY), knobs)
-    x = np.concatenate((pair.dry[None], np.repeat(knobs[:, None], len(pair.dry), 1)))
-    output: np.ndarray = stream.process(x[None])[0, 0]
-    return output

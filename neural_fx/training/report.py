@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neural_fx.files import replacing
-from neural_fx.formats.network import Network
+from neural_fx.networks import Network
 from neural_fx.optional import need
 from neural_fx.training.advice import advice
 from neural_fx.training.course import Course
+from neural_fx.training.evaluate import measure_esr, play
 from neural_fx.training.excerpts import frames, loudest_stretch
 from neural_fx.training.listening import common_gain, data_url, player
-from neural_fx.training.loop import measure_esr, play
 from neural_fx.training.pairs import Pair
 
 Audio = NDArray[np.float32]

@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 import threading
 import time
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -20,11 +22,18 @@ import numpy as np
 
 from bridge.host import BoardHost
 from bridge.live.native import LiveEngine
-from bridge.live.ring import Ring, ring_file
+from bridge.live.ring import Ring, ring_size
 from neural_fx.processor import Audio, Spec
 
 PATIENCE = 60.0
 """Seconds that an answer may take on a slow machine: it only ends a test that would hang."""
+
+
+def ring_file(channels: int, frames: int) -> Path:
+    """Return a new file for a ring, named like those of killed processes. The caller removes it."""
+    with tempfile.NamedTemporaryFile(prefix="neural-fx-ring-", delete=False) as file:
+        file.truncate(ring_size(channels, frames))
+        return Path(file.name)
 
 
 def answer(ring: Ring, block: Audio) -> bool:

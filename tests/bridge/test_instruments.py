@@ -75,9 +75,9 @@ def test_bend_cc_panic_and_parameters(host, tell, said):
     tell("/solo/bend", 1.0)
     tell("/solo/cc", 1, 127)
     played(stream, 50)
-    players = stream.voice.board.player._performance.players
-    assert players.channels[0].bend == 1
-    assert players.channels[0].controls[1] == 1
+    allocator = stream.voice.board.player._performance.allocator
+    assert allocator.channels[0].bend == 1
+    assert allocator.channels[0].controls[1] == 1
     tell("/solo/vibrato", 2.0)
     tell("/solo/breath/raw", 0.5)
     tell("/solo/vibrato")
@@ -122,9 +122,9 @@ def test_midi_reaches_instruments_by_channel(host):
     router.handle(mido.Message("note_on", note=60, channel=1))
     assert np.abs(played(streams[1])).max() > 0
     router.feed(bytes([0x90, 64, 90]), "other")  # its own port: whatever the channel
-    assert sum(v.down for v in streams[1].voice.board.player._performance.players.voices) <= 1
+    assert sum(v.key_down for v in streams[1].voice.board.player._performance.allocator.voices) <= 1
     played(streams[1])
-    assert sum(v.down for v in streams[1].voice.board.player._performance.players.voices) == 2
+    assert sum(v.key_down for v in streams[1].voice.board.player._performance.allocator.voices) == 2
 
 
 def test_streams_of_one_instrument_keep_their_own_notes(host):

@@ -13,15 +13,17 @@ import numpy as np
 import pytest
 
 import neural_fx
+from bridge import limits
 from bridge.errors import BridgeError
 from bridge.host import BoardHost
 from bridge.live.board import LiveBoard
-from bridge.live.ring import BLOCKS, Ring, ring_file
+from bridge.live.ring import Ring
 from bridge.midi import Binding, MidiMap, MidiRouter, open_port
 from bridge.worker import Options, Worker
 from neural_fx.pedalboard import Pedalboard
 from neural_fx.pedals import KlonGainStage
 from tests.bridge.jack_servers import jack_server
+from tests.bridge.live_rig import ring_file
 from tests.bridge.test_stream import settled
 from tests.conftest import noise
 
@@ -37,8 +39,9 @@ def test_rings_keep_order_and_refuse_when_full() -> None:
     path.unlink()
     block, out = np.ones((2, 4), np.float32), np.zeros((2, 4), np.float32)
     assert not other.take(out)
-    assert [ring.put(i * block) for i in range(BLOCKS + 1)] == [True] * BLOCKS + [False]
-    for i in range(BLOCKS):
+    size = limits.LIVE_RING_BLOCKS
+    assert [ring.put(i * block) for i in range(size + 1)] == [True] * size + [False]
+    for i in range(limits.LIVE_RING_BLOCKS):
         assert other.take(out)
         np.testing.assert_array_equal(out, i * block)
     assert (len(ring), len(other)) == (0, 0)

@@ -13,7 +13,7 @@ import pedalboard
 import pytest
 import soundfile
 
-from bridge import rendering
+from bridge import limits
 from bridge.errors import BridgeError
 from bridge.host import BoardHost, ForeignBoard, board_in
 from bridge.host.latest import Latest
@@ -22,7 +22,7 @@ from bridge.media import Media
 from bridge.midi import MidiMap, MidiRouter
 from bridge.osc import patterns
 from bridge.osc.packets import decode, encode
-from bridge.osc.tree import MOST_MATCHES, Tree
+from bridge.osc.tree import Tree
 from bridge.rendering import Renders
 from neural_fx.boards import load_board, plan, plan_board, stored_values
 from neural_fx.errors import BoardError
@@ -287,7 +287,7 @@ def test_patterns_cost_a_bounded_number_of_steps(pattern: str) -> None:
             search.fits(address)
     except BridgeError as error:
         assert "simpler pattern" in str(error)
-    assert search._steps <= patterns.MOST_STEPS + 100 * 512
+    assert search._steps <= limits.OSC_PATTERN_STEPS + 100 * 512
 
 
 def test_long_patterns_look_at_no_address() -> None:
@@ -300,10 +300,10 @@ def test_long_patterns_look_at_no_address() -> None:
 
 def test_a_pattern_stands_for_a_bounded_number_of_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
     tree = Tree({"lead": BoardHost("lead", Pedalboard)}, Media())
-    many = [f"/lead/slot/{i}" for i in range(MOST_MATCHES + 1)]
+    many = [f"/lead/slot/{i}" for i in range(limits.OSC_MATCHES + 1)]
     monkeypatch.setattr(tree, "addresses", lambda: many)
     (reply,) = asked(tree, "/lead/*/*")
-    assert reply == ("/error", "/lead/*/*", f"matches {len(many)} addresses; a message may match {MOST_MATCHES}")
+    assert reply == ("/error", "/lead/*/*", f"matches {len(many)} addresses; a message may match {limits.OSC_MATCHES}")
     (reply,) = asked(tree, HARD[0])
     assert "simpler pattern" in reply[2] or "matches no address" in reply[2]
 
@@ -411,12 +411,12 @@ def test_renders_are_cancelled_by_name_or_number(renders: Queue, media: Path) ->
 
 
 def test_one_peer_cannot_fill_the_queue(renders: Queue) -> None:
-    for i in range(rendering.MOST_OF_ONE_PEER):
+    for i in range(limits.RENDERS_OF_ONE_PEER):
         renders.start(f"{i}.wav", peer="one")
     with pytest.raises(BridgeError, match="renders of yours"):
         renders.start("more.wav", peer="one")
     renders.start("other.wav", peer="two")
-    for i in range(rendering.MOST_WAITING - rendering.MOST_OF_ONE_PEER - 1):
+    for i in range(limits.RENDERS_WAITING - limits.RENDERS_OF_ONE_PEER - 1):
         renders.start(f"more-{i}.wav", peer=i)
     with pytest.raises(BridgeError, match="renders are waiting already"):
         renders.start("last.wav", peer="three")
@@ -428,7 +428,7 @@ def test_one_peer_cannot_fill_the_queue(renders: Queue) -> None:
 
 
 def test_long_files_are_refused(renders: Queue, media: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rendering, "MOST_SECONDS", 5.0)
+    monkeypatch.setattr(limits, "RENDER_SECONDS", 5.0)
     renders.start("a.wav")
     until(lambda: bool(renders.ended()))
     ((address, _, sentence),) = renders.ended()
@@ -442,7 +442,7 @@ def test_plugins_that_keep_all_audio_get_less_of_it(media: Path, monkeypatch: py
     renders = Renders(Media([media]), {"lead": BoardHost("lead", lambda: Pedalboard([pedalboard.PitchShift(3)]))})
     for limit, end in ((1.0, "/render/error"), (2.0, "/render/done")):
         replies: list[tuple[Any, ...]] = []
-        monkeypatch.setattr(rendering, "MOST_SECONDS_AT_ONCE", limit)
+        monkeypatch.setattr(limits, "RENDER_SECONDS_AT_ONCE", limit)
         renders.start("in.wav", "a.wav", "lead", lambda *reply, replies=replies: replies.append(reply))
         until(lambda: not renders.renders)
         assert replies[-1][0] == end
@@ -476,7 +476,7 @@ def test_a_transport_says_whose_render_it_is(media: Path) -> None:
     tree.boards["lead"].copy = lambda spec=None: board  # type: ignore[method-assign]
     gone = threading.Event()
     replies: list[Any] = []
-    for i in range(rendering.MOST_OF_ONE_PEER + 1):
+    for i in range(limits.RENDERS_OF_ONE_PEER + 1):
         for message in decode(encode("/render", "in.wav", f"{i}.wav", "lead")):
             tree.handle(message, lambda *reply: replies.append(reply), gone.is_set, "peer")
     assert [reply[2] for reply in replies if reply[0] == "/error"] == ["16 renders of yours are waiting already"]

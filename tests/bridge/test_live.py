@@ -28,6 +28,7 @@ from pedalboard import Gain
 from rich.console import Console
 
 import neural_fx
+from bridge import limits
 from bridge.cli.serve import _table
 from bridge.errors import BridgeError
 from bridge.host import BoardHost
@@ -35,12 +36,13 @@ from bridge.live import board as live_board
 from bridge.live import portaudio_process
 from bridge.live.board import LiveBoard
 from bridge.live.exchange import CONNECTION, MIDI, Exchange
-from bridge.live.ring import BLOCKS, Counters, Ring, SharedFile, remove_leftovers, ring_file, ring_size
+from bridge.live.ring import Counters, Ring, SharedFile, remove_leftovers, ring_size
 from bridge.worker import Options, Worker
 from neural_fx.native_loop import available
 from neural_fx.pedalboard import Pedalboard
 from neural_fx.processor import Spec
 from tests.bridge.jack_servers import jack_server
+from tests.bridge.live_rig import ring_file
 from tests.conftest import linear_document, noise
 
 ROOT = Path(__file__).parents[2]
@@ -148,12 +150,13 @@ def test_the_callback_never_waits_for_the_worker(unread: Worked) -> None:
     counts = unread.counters.read()
     assert counts["periods"] == PERIODS
     assert counts["dropouts"] == PERIODS  # the worker gave nothing back
-    assert len(unread.incoming) == BLOCKS - 1  # with the block of silence, as many as the ring back can hold
+    # With the block of silence, as many as the ring back can hold.
+    assert len(unread.incoming) == limits.LIVE_RING_BLOCKS - 1
     data = os.read(unread.process.stdout.fileno(), 1 << 20)
     board, messages = heard()
     assert board._messages(data) == b""
     assert 0 < counts["midi_lost"] == 2 * PERIODS - len(messages)
-    assert len([message for _, message in messages if message[0] == 0x90]) == BLOCKS - 1
+    assert len([message for _, message in messages if message[0] == 0x90]) == limits.LIVE_RING_BLOCKS - 1
 
 
 def test_notes_are_released_when_messages_were_lost() -> None:
@@ -343,10 +346,10 @@ def test_an_interface_that_asks_for_no_more_audio_is_gone(monkeypatch: pytest.Mo
     watch = portaudio_process.Watch(exchange)
     for _ in range(100):
         periods["periods"] += 1
-        now[0] += portaudio_process.SILENT_SECONDS / 2
+        now[0] += limits.LIVE_SILENT_SECONDS / 2
         watch.tend()
     assert ended == []
-    now[0] += portaudio_process.SILENT_SECONDS + 1
+    now[0] += limits.LIVE_SILENT_SECONDS + 1
     watch.tend()
     assert ended == ["the audio interface asks for no more audio"]
 
@@ -400,7 +403,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> type[FakeProcess]:
 
 def test_a_board_connects_again_with_what_it_knew(fake: type[FakeProcess], monkeypatch: pytest.MonkeyPatch) -> None:
     """Counts go on, connections are remade, the stream is opened for the new rate, the attempt that fails is silent."""
-    monkeypatch.setattr(live_board, "FIRST_WAIT", 0.001)
+    monkeypatch.setattr(limits, "LIVE_FIRST_WAIT_SECONDS", 0.001)
     sentences: list[str] = []
     board = LiveBoard(BoardHost("fake", Pedalboard), "jack", 1, log=sentences.append)
     first = fake.made[0]
@@ -577,7 +580,7 @@ def test_a_worker_that_is_stopped_costs_nobody_else_a_period(native: bool, tmp_p
     assert in_native_loop == (native and available())
     assert delay in (1, 2)  # the order in which the server calls the two clients
     assert "wrong" not in verdicts
-    assert {verdict(player, k, delay) for k in range(stopped + BLOCKS, going)} == {"dry"}
+    assert {verdict(player, k, delay) for k in range(stopped + limits.LIVE_RING_BLOCKS, going)} == {"dry"}
     assert status["dropouts"] >= verdicts.count("dry") >= 700
     assert status["midi_lost"] > 0
     assert status["released"] > 0
@@ -586,7 +589,7 @@ def test_a_worker_that_is_stopped_costs_nobody_else_a_period(native: bool, tmp_p
 def delay_of(player: Player, start: int, end: int) -> int:
     """The periods by which the dry input comes back late."""
     for delay in range(4):
-        if all(verdict(player, k, delay) == "dry" for k in range(start + BLOCKS, end)):
+        if all(verdict(player, k, delay) == "dry" for k in range(start + limits.LIVE_RING_BLOCKS, end)):
             return delay
     raise AssertionError("the input does not come back while the worker is stopped")
 
@@ -753,7 +756,7 @@ def test_an_interface_that_went_away_comes_back(monkeypatch: pytest.MonkeyPatch)
 def test_a_board_closes_while_it_connects_again(moment: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also in the middle of an attempt that the server does not answer."""
     name, sentences = f"nfx-closing-{moment}", []
-    monkeypatch.setattr(live_board, "FIRST_WAIT", 1e6 if moment == "waiting" else 0.01)
+    monkeypatch.setattr(limits, "LIVE_FIRST_WAIT_SECONDS", 1e6 if moment == "waiting" else 0.01)
     with jack_server(name) as server:
         board = LiveBoard(BoardHost("closing", Pedalboard), "jack", 1, name, log=sentences.append)
         first = board.process.pid

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from bridge import memory
+from bridge import limits, memory
 
 needs_glibc = pytest.mark.skipif(memory._library() is None, reason="the C library gives memory back by itself")
 
@@ -59,7 +59,7 @@ def test_the_trimmer_trims_after_growth_only(monkeypatch: pytest.MonkeyPatch) ->
             time.sleep(0.01)
         time.sleep(0.3)
         assert trimmer.trims == 1
-        size += 2 * memory.GROWTH_BYTES
+        size += 2 * limits.MEMORY_GROWTH_BYTES
         while trimmer.trims < 2 and time.monotonic() < limit:
             time.sleep(0.01)
         assert trimmer.trims == 2

@@ -11,14 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bridge import limits
 from bridge.config import read_config, write_controls
 from bridge.errors import BridgeError
-from bridge.held import SILENCE_SECONDS, Held, Sensing
+from bridge.held import Held, Sensing
 from bridge.host import BoardHost, InstrumentHost, as_message
 from bridge.midi import Binding, MidiMap, MidiRouter, Parser, Program, open_port
 from bridge.protocol import Event
 from instruments import DDSP
-from instruments.base import Players
+from instruments.voices import VoiceAllocator
 from neural_fx.errors import NeuralFXError
 from neural_fx.pedalboard import Pedalboard
 from neural_fx.pedals import KlonGainStage
@@ -184,12 +185,12 @@ class Stage:
         self.stream = self.host.open(Spec(48000, 2, 480))
         self.router = MidiRouter({"solo": self.host}, MidiMap())
 
-    def feed(self, data: bytes, source: object = "keyboard") -> Players:
-        """Send bytes, play a block, and give the players."""
+    def feed(self, data: bytes, source: object = "keyboard") -> VoiceAllocator:
+        """Send bytes, play a block, and return the voices."""
         self.router.feed(data, source)
         self.stream.process(SILENCE)
-        players: Players = self.stream.voice.board.players[0]._performance.players  # type: ignore[union-attr]
-        return players
+        allocator: VoiceAllocator = self.stream.voice.board.players[0]._performance.allocator  # type: ignore[union-attr]
+        return allocator
 
     def held(self, data: bytes = bytes([0xF8]), source: object = "keyboard") -> list[int]:
         """The notes that are held after some bytes."""
@@ -207,9 +208,9 @@ def test_a_sender_that_goes_away_releases_what_it_holds(stage: Stage) -> None:
     assert stage.held(pedal + bend + bytes([0x90, 60, 90, 64, 90, 64, 0])) == [50, 60, 64]
     stage.router.release("keyboard")
     assert stage.held(b"", "clock") == [50], "the other sender's note goes on"
-    players = stage.feed(bytes([0xF8]))
-    assert players.channels[0].bend == 0
-    assert not players.channels[0].sustain
+    allocator = stage.feed(bytes([0xF8]))
+    assert allocator.channels[0].bend == 0
+    assert not allocator.channels[0].sustain
     assert stage.held(bytes([62, 90])) == [50], "what is left of running status is gone, too"
     for sender in ("another", "nobody"):
         stage.router.release(sender)
@@ -225,10 +226,10 @@ def test_senders_of_active_sensing_are_missed() -> None:
     sensing.hear("piano", mido.Message("active_sensing"))
     now[0] = 50.0
     sensing.hear("piano", note)
-    now[0] += 0.9 * SILENCE_SECONDS
+    now[0] += 0.9 * limits.MIDI_SILENCE_SECONDS
     assert sensing.check()
     assert gone == []
-    now[0] += 0.2 * SILENCE_SECONDS
+    now[0] += 0.2 * limits.MIDI_SILENCE_SECONDS
     assert not sensing.check()
     assert gone == ["piano"]
     sensing.hear("piano", note)
@@ -280,8 +281,8 @@ def _rpn(stage: Stage, way: str) -> None:
 @pytest.mark.parametrize("way", ["midi", "running status", "osc", "stream"])
 def test_a_bend_range_by_rpn(stage: Stage, way: str) -> None:
     _rpn(stage, way)
-    players = stage.feed(bytes([0x90, 60, 90, 0xE0, 127, 127]))
-    voice = next(voice for voice in players.voices if voice.note == 60)
+    allocator = stage.feed(bytes([0x90, 60, 90, 0xE0, 127, 127]))
+    voice = next(voice for voice in allocator.voices if voice.note == 60)
     assert voice.touch.pitch == pytest.approx(72)
 
 

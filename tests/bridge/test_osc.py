@@ -24,16 +24,18 @@ from hypothesis import strategies as st
 from pythonosc.osc_bundle_builder import OscBundleBuilder
 from pythonosc.osc_message_builder import OscMessageBuilder
 
+from bridge import limits
 from bridge.errors import BridgeError, ProtocolError
 from bridge.host import BoardHost
 from bridge.media import Media
-from bridge.osc import peers, server
-from bridge.osc.packets import HORIZON_SECONDS, MOST_MESSAGES, Framing, decode, encode, sized, slip
+from bridge.osc import peers
+from bridge.osc.outbox import Datagrams, Outbox
+from bridge.osc.packets import Framing, decode, encode, sized, slip
 from bridge.osc.patterns import matches
-from bridge.osc.peers import Allowance, Datagrams, Deadlines, Machines, Outbox, Peer
+from bridge.osc.peers import Allowance, Deadlines, Machines, Peer
 from bridge.osc.server import OscServer
 from bridge.osc.tree import Tree
-from bridge.security import GUESSES_AT_ONCE, Troubles
+from bridge.throttle import Troubles
 from neural_fx.pedalboard import Pedalboard
 from neural_fx.processor import Spec
 from tests.conftest import noise
@@ -504,10 +506,10 @@ def test_bundles_of_junk_are_refused(data: bytes) -> None:
 def test_bundles_are_bounded() -> None:
     element = struct.pack(">i", 4) + b"/a\0\0"
     head = b"#bundle\0" + bytes(8)
-    assert len(decode(head + element * MOST_MESSAGES)) == MOST_MESSAGES
+    assert len(decode(head + element * limits.OSC_MESSAGES)) == limits.OSC_MESSAGES
     with pytest.raises(ProtocolError, match="over 4096"):
-        decode(head + element * (MOST_MESSAGES + 1))
-    half = head + element * (MOST_MESSAGES // 2 + 1)
+        decode(head + element * (limits.OSC_MESSAGES + 1))
+    half = head + element * (limits.OSC_MESSAGES // 2 + 1)
     with pytest.raises(ProtocolError, match="over 4096"):
         decode(head + (struct.pack(">i", len(half)) + half) * 2)
     data = encode("/ping")
@@ -529,7 +531,7 @@ def test_packets_of_other_senders_are_read_as_before() -> None:
     assert decode(encode("/é", "ü"))[0].arguments == ("ü",)
 
 
-@pytest.mark.parametrize("ahead", [HORIZON_SECONDS + 60, 86400.0, 2.0**31 - 100])
+@pytest.mark.parametrize("ahead", [limits.OSC_HORIZON_SECONDS + 60, 86400.0, 2.0**31 - 100])
 def test_times_far_ahead_are_refused(osc: OscServer, ahead: float) -> None:
     tcp = Tcp(osc)
     when = min(time.time() + ahead, 2.0**32 - 2208988800 - 1)
@@ -538,7 +540,7 @@ def test_times_far_ahead_are_refused(osc: OscServer, ahead: float) -> None:
     assert address == "/lead/mix"
     assert "ahead; 3600 s at most" in sentence
     assert osc.tree.boards["lead"].value("mix") == 1.0
-    tcp.socket.sendall(sized(bundle(time.time() + HORIZON_SECONDS - 60, ("/lead/mix", 0.25))))
+    tcp.socket.sendall(sized(bundle(time.time() + limits.OSC_HORIZON_SECONDS - 60, ("/lead/mix", 0.25))))
     until(lambda: osc.tree.boards["lead"].value("mix") == 0.25)
     tcp.socket.close()
 
@@ -570,7 +572,7 @@ def test_a_peer_that_does_not_read_slows_nobody(osc: OscServer) -> None:
     osc.subscribers["deaf"] = peer
     for i in range(20000):
         peer.update("/lead/meter", float(i), "x" * 200)
-    assert outbox._cost <= peers.MOST_QUEUED
+    assert outbox._cost <= limits.OSC_QUEUE_BYTES
     assert not outbox.ended
     for _ in range(5):
         tcp.next("/lead/meter")
@@ -580,8 +582,8 @@ def test_a_peer_that_does_not_read_slows_nobody(osc: OscServer) -> None:
 
 
 def test_replies_that_nobody_reads_end_the_connection(osc: OscServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(peers, "SEND_SECONDS", 0.5)
-    monkeypatch.setattr(peers, "MOST_QUEUED", 1 << 14)
+    monkeypatch.setattr(limits, "OSC_SEND_SECONDS", 0.5)
+    monkeypatch.setattr(limits, "OSC_QUEUE_BYTES", 1 << 14)
     deaf, tcp = Tcp(osc), Tcp(osc)
     tcp.send("/ping")  # or it would be a connection that never says anything
     assert tcp.next("/pong")
@@ -633,7 +635,7 @@ def test_datagrams_are_bounded_for_each_peer() -> None:
         for i in range(50000):
             datagrams.put(("127.0.0.1", 1), b"x" * 1000)
             datagrams.put(("127.0.0.1", 2), b"y", i % 3)
-        assert datagrams._costs["127.0.0.1", 1] <= peers.MOST_QUEUED
+        assert datagrams._costs["127.0.0.1", 1] <= limits.OSC_QUEUE_BYTES
         assert sum(where[1] == 2 for _, where in datagrams._queue.values()) == 3
         assert datagrams.dropped > 40000
 
@@ -696,7 +698,7 @@ def test_udp_subscriptions_end_unless_they_are_renewed(osc: OscServer) -> None:
         subscriber = osc.subscribers["127.0.0.1", port]
         assert isinstance(subscriber, peers.Subscriber)
         assert subscriber.owner is not None
-        old = time.monotonic() - server.SUBSCRIPTION_SECONDS - 1
+        old = time.monotonic() - limits.OSC_SUBSCRIPTION_SECONDS - 1
         subscriber.heard = old
         osc._expire()
         assert osc.subscribers, "a packet of the machine renewed it"
@@ -713,7 +715,7 @@ def test_subscribers_are_bounded_and_the_quietest_is_forgotten(osc: OscServer) -
         for port in range(50000, 50040):
             peer.sendto(encode("/subscribe", port), ("127.0.0.1", osc.port))
         until(lambda: ("127.0.0.1", 50039) in osc.subscribers)
-    assert len(osc.subscribers) == server.MOST_SUBSCRIBERS_OF_A_MACHINE
+    assert len(osc.subscribers) == limits.OSC_SUBSCRIBERS_OF_A_MACHINE
 
 
 # -- limits and deadlines ----------------------------------------------------------------------------------------
@@ -738,7 +740,7 @@ def trickle(tcp: Tcp, data: bytes, seconds: float = 20) -> bool:
 
 @pytest.mark.parametrize("data", [b"", b"\0", b"\xc0", b"/"], ids=["nothing", "size", "slip ends", "slip"])
 def test_the_first_packet_has_a_total_deadline(osc: OscServer, monkeypatch: pytest.MonkeyPatch, data: bytes) -> None:
-    monkeypatch.setattr(server, "FIRST_PACKET_SECONDS", 0.5)
+    monkeypatch.setattr(limits, "OSC_FIRST_PACKET_SECONDS", 0.5)
     tcp = Tcp(osc)
     assert trickle(tcp, data)
     until(lambda: not osc.connections)
@@ -746,7 +748,7 @@ def test_the_first_packet_has_a_total_deadline(osc: OscServer, monkeypatch: pyte
 
 
 def test_later_packets_have_a_total_deadline(osc: OscServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "PACKET_SECONDS", 0.5)
+    monkeypatch.setattr(limits, "OSC_PACKET_SECONDS", 0.5)
     tcp = Tcp(osc)
     tcp.send("/ping")
     tcp.next("/pong")
@@ -756,7 +758,7 @@ def test_later_packets_have_a_total_deadline(osc: OscServer, monkeypatch: pytest
 
 
 def test_idle_connections_end_but_subscribers_stay(osc: OscServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "IDLE_SECONDS", 0.3)
+    monkeypatch.setattr(limits, "OSC_IDLE_SECONDS", 0.3)
     idle, subscriber = Tcp(osc), Tcp(osc)
     subscriber.send("/subscribe")
     idle.send("/ping")
@@ -769,7 +771,7 @@ def test_idle_connections_end_but_subscribers_stay(osc: OscServer, monkeypatch: 
 
 def test_a_peer_that_waits_for_replies_is_not_idle(osc: OscServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """A render may take longer than a peer may be silent; its progress keeps the connection open."""
-    monkeypatch.setattr(server, "IDLE_SECONDS", 0.1)
+    monkeypatch.setattr(limits, "OSC_IDLE_SECONDS", 0.1)
     found: list[Any] = []
     monkeypatch.setattr(osc.tree, "handle", lambda message, reply, *who: found.append(reply))
     tcp = Tcp(osc)
@@ -832,7 +834,7 @@ def test_deadlines_are_total() -> None:
 
 
 def test_too_many_connections_are_refused_and_places_come_back(osc: OscServer) -> None:
-    crowd = [Tcp(osc) for _ in range(server.MOST_CONNECTIONS)]
+    crowd = [Tcp(osc) for _ in range(limits.OSC_CONNECTIONS)]
     for tcp in crowd:
         tcp.send("/ping")
     for tcp in crowd:
@@ -841,7 +843,7 @@ def test_too_many_connections_are_refused_and_places_come_back(osc: OscServer) -
     assert "too many connections" in refused.next("/error")[1]
     assert refused.ended()
     crowd.pop().socket.close()
-    until(lambda: osc.limit.count < server.MOST_CONNECTIONS)
+    until(lambda: osc.limit.count < limits.OSC_CONNECTIONS)
     late = Tcp(osc)
     late.send("/ping")
     assert late.next("/pong")
@@ -853,7 +855,7 @@ def test_a_program_that_floods_uses_up_only_its_own_allowance(monkeypatch: pytes
     monkeypatch.setattr(peers.time, "monotonic", lambda: 100.0)
     machines = Machines(lambda address: Peer(lambda packet, key: None, address[0]))
     flood, quiet = machines.allowance(("127.0.0.1", 1)), machines.allowance(("127.0.0.1", 2))
-    assert not [flood.take(1) for _ in range(peers.MOST_PER_SECOND + 1)][-1][0]
+    assert not [flood.take(1) for _ in range(limits.OSC_MESSAGES_PER_SECOND + 1)][-1][0]
     assert quiet.take(1)[0]
     assert machines.get(("127.0.0.1", 1)) is machines.get(("127.0.0.1", 2)), "replies go to one port of a machine"
     monkeypatch.setattr(peers.time, "monotonic", lambda: 101.0)
@@ -869,8 +871,8 @@ def test_strangers_do_not_push_out_those_with_the_token() -> None:
         machines.get((f"11.0.{i >> 8}.{i & 255}", 1))
         machines.allowance((f"11.0.{i >> 8}.{i & 255}", 1))
     assert machines.get(("10.0.0.1", 2)) is friend
-    assert len(machines._strangers) <= peers.MOST_MACHINES
-    assert len(machines._allowances) <= peers.MOST_MACHINES
+    assert len(machines._strangers) <= limits.OSC_MACHINES
+    assert len(machines._allowances) <= limits.OSC_MACHINES
 
 
 def test_complaints_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -880,8 +882,8 @@ def test_complaints_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     peer = Peer(lambda packet, key: found.append(packet))
     for _ in range(1000):
         peer.complain("/x", "no")
-    assert len(found) == peers.COMPLAINTS_PER_SECOND
-    assert Allowance().take(peers.MOST_PER_SECOND) == (True, 0)
+    assert len(found) == limits.OSC_COMPLAINTS_PER_SECOND
+    assert Allowance().take(limits.OSC_MESSAGES_PER_SECOND) == (True, 0)
 
 
 def test_guesses_of_the_token_are_slowed_down(osc: OscServer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -892,9 +894,9 @@ def test_guesses_of_the_token_are_slowed_down(osc: OscServer, monkeypatch: pytes
     local.send("/ping")
     assert local.next("/pong")
     monkeypatch.setattr(OscServer, "trusts", lambda self, machine: False)
-    monkeypatch.setattr(peers, "COMPLAINTS_PER_SECOND", 10**6)
+    monkeypatch.setattr(limits, "OSC_COMPLAINTS_PER_SECOND", 10**6)
     tcp = Tcp(osc)
-    for _ in range(GUESSES_AT_ONCE):
+    for _ in range(limits.GUESSES_AT_ONCE):
         tcp.send("/token", "guess")
         assert tcp.next("/error")[1].startswith("wrong token")
     tcp.send("/token", "sécret")
@@ -914,7 +916,7 @@ def test_guesses_of_the_token_are_slowed_down(osc: OscServer, monkeypatch: pytes
 
 
 def test_strangers_do_not_keep_connections(osc: OscServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "TOKEN_SECONDS", 0.3)
+    monkeypatch.setattr(limits, "OSC_TOKEN_SECONDS", 0.3)
     monkeypatch.setattr(OscServer, "trusts", lambda self, machine: False)
     osc.token = "secret"
     tcp = Tcp(osc)

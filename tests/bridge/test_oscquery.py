@@ -18,14 +18,13 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 import neural_fx
+from bridge import limits
 from bridge.host import BoardHost
 from bridge.media import Media
-from bridge.osc import peers, web
 from bridge.osc.packets import decode, encode
 from bridge.osc.query import SERVICE, QueryServer
 from bridge.osc.server import OscServer
 from bridge.osc.tree import Tree
-from bridge.security import GUESSES_AT_ONCE
 from neural_fx.pedalboard import Pedalboard
 from tests.bridge.test_osc import until
 
@@ -197,8 +196,8 @@ def test_a_token_of_the_user_is_the_token_of_the_web(query: QueryServer) -> None
 def test_guesses_are_slowed_down_but_programs_of_this_machine_never_wait(query: QueryServer) -> None:
     now = time.monotonic()
     query.osc.guesses.clock = lambda: now
-    statuses = [ask(query, f"/?token=guess{i}", Sec_Fetch_Site="none") for i in range(GUESSES_AT_ONCE + 3)]
-    assert statuses == [401] * GUESSES_AT_ONCE + [429] * 3
+    statuses = [ask(query, f"/?token=guess{i}", Sec_Fetch_Site="none") for i in range(limits.GUESSES_AT_ONCE + 3)]
+    assert statuses == [401] * limits.GUESSES_AT_ONCE + [429] * 3
     assert ask(query, f"/?token={query.token}", Sec_Fetch_Site="none") == 429
     assert ask(query, "/?token=guess") == 200
     now += 2
@@ -269,7 +268,7 @@ def test_bodies_and_early_frames_are_refused(query: QueryServer) -> None:
 @pytest.mark.parametrize("data", [b"", b"G", b"GET / HTTP/1.1\r\nX: "], ids=["nothing", "line", "header"])
 def test_requests_have_a_total_deadline(query: QueryServer, monkeypatch: pytest.MonkeyPatch, data: bytes) -> None:
     """Single bytes do not extend it."""
-    monkeypatch.setattr(web, "HEAD_SECONDS", 0.5)
+    monkeypatch.setattr(limits, "HTTP_HEAD_SECONDS", 0.5)
     answer, end = b"", time.monotonic() + 30
     with (
         socket.create_connection(("127.0.0.1", query.port), 20) as peer,
@@ -286,8 +285,8 @@ def test_requests_have_a_total_deadline(query: QueryServer, monkeypatch: pytest.
 
 
 def test_too_many_connections_are_refused_with_a_sentence(query: QueryServer) -> None:
-    crowd = [socket.create_connection(("127.0.0.1", query.port), 20) for _ in range(web.MOST_REQUESTS)]
-    until(lambda: query.web.requests.count == web.MOST_REQUESTS)
+    crowd = [socket.create_connection(("127.0.0.1", query.port), 20) for _ in range(limits.HTTP_REQUESTS)]
+    until(lambda: query.web.requests.count == limits.HTTP_REQUESTS)
     status, body = exchange(query, f"GET / HTTP/1.1\r\nHost: {here(query)}\r\n\r\n".encode())
     assert (status, "try again later" in json.loads(body)["error"]) == (503, True)
     for peer in crowd:
@@ -297,7 +296,7 @@ def test_too_many_connections_are_refused_with_a_sentence(query: QueryServer) ->
 
 
 def test_too_many_websockets_are_refused_and_places_come_back(query: QueryServer) -> None:
-    crowd = [open_websocket(query) for _ in range(web.MOST_WEBSOCKETS)]
+    crowd = [open_websocket(query) for _ in range(limits.WEBSOCKETS)]
     with pytest.raises(InvalidStatus) as error:
         open_websocket(query)
     assert error.value.response.status_code == 503
@@ -396,8 +395,8 @@ def bare_websocket(query: QueryServer) -> socket.socket:
 
 
 def test_a_websocket_that_does_not_read_slows_nobody(query: QueryServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(peers, "SEND_SECONDS", 0.5)
-    monkeypatch.setattr(peers, "MOST_QUEUED", 1 << 14)
+    monkeypatch.setattr(limits, "OSC_SEND_SECONDS", 0.5)
+    monkeypatch.setattr(limits, "OSC_QUEUE_BYTES", 1 << 14)
     question = encode("/lead/reverb/room_size")
     frame = bytes([0x82, 0x80 | len(question)]) + bytes(4) + question
     with bare_websocket(query) as deaf, open_websocket(query) as peer:
@@ -414,8 +413,8 @@ def test_a_websocket_that_does_not_read_slows_nobody(query: QueryServer, monkeyp
 
 def test_silent_websockets_end(query: QueryServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """A peer that answers no pings is gone, even if it sends bytes of a frame."""
-    monkeypatch.setattr(web, "PING_SECONDS", 0.1)
-    monkeypatch.setattr(web, "SILENT_SECONDS", 0.6)
+    monkeypatch.setattr(limits, "WEBSOCKET_PING_SECONDS", 0.1)
+    monkeypatch.setattr(limits, "WEBSOCKET_SILENT_SECONDS", 0.6)
     with bare_websocket(query) as peer, contextlib.suppress(ConnectionError):
         peer.sendall(b"\x82\xfe\x40\x00abcd")
         while peer.recv(4096):

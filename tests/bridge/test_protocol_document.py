@@ -15,7 +15,7 @@ import pedalboard
 import pytest
 
 import bridge
-from bridge import protocol, stream_server, wire
+from bridge import limits, protocol
 from bridge.host import BoardHost
 from bridge.protocol import HEADER, Event, Hello, Kind, Refusal, limit, unpack_audio, unpack_header, unpack_hello
 from bridge.stream_server import StreamServer, receive
@@ -83,7 +83,7 @@ def test_a_client_from_the_document_hears_what_the_python_client_hears(worker: S
     wanted = []
     for i, part in enumerate(parts):
         for n, event in enumerate(events.get(i, [])):
-            remote._waiting[("test", i, n)] = event
+            remote._events._waiting["test", i, n] = event
         wanted.append(remote.process(part, rate, 512, reset=False))
     heard, told = by_node(worker.port, planned(parts, events, sample_rate=rate))
     blocks = np.split(heard, np.cumsum([part.size for part in parts])[:-1])
@@ -152,7 +152,7 @@ def test_the_block() -> None:
     block, event = tables("BLOCK and AUDIO")
     check_offsets(block, protocol._COUNTS.size)
     check_offsets(event, protocol._EVENT.size)
-    assert f"0 to {protocol.MOST_EVENTS}" in block[2]["field"]
+    assert f"0 to {limits.PROTOCOL_EVENTS}" in block[2]["field"]
     empty = protocol.pack_audio(np.zeros((1, 0), np.float32))
     assert f"byte {len(empty)} of an AUDIO's payload" in section("BLOCK and AUDIO")
 
@@ -161,8 +161,8 @@ def test_the_fields_of_hello() -> None:
     (table,) = tables("HELLO")
     assert set(names(table)) == set(Hello.__dataclass_fields__)
     ranges = {row["field"].strip("`"): row["meaning"] for row in table}
-    assert ranges["channels"].endswith(f"1 to {protocol.MOST_CHANNELS}")
-    assert ranges["block"].endswith(f"1 to {protocol.MOST_FRAMES}")
+    assert ranges["channels"].endswith(f"1 to {limits.PROTOCOL_CHANNELS}")
+    assert ranges["block"].endswith(f"1 to {limits.PROTOCOL_FRAMES}")
     assert ranges["version"] == str(protocol.VERSION)
     for row in table:
         if not row["meaning"].startswith("optional"):
@@ -191,21 +191,21 @@ def test_the_fields_of_the_answers(worker: StreamServer) -> None:
     assert set(names(fields)) == set(refusal)
     assert names(codes, "code") == [value for name, value in vars(Refusal).items() if name.isupper()]
     for title in ("REFUSE", "NOTICE"):
-        assert f"at most {protocol.MOST_REASON} characters" in section(title)
+        assert f"at most {limits.PROTOCOL_REASON_CHARACTERS} characters" in section(title)
 
 
 def test_the_limits() -> None:
     (table,) = tables("Limits and deadlines")
     assert [int(row["value"].removesuffix(" s")) for row in table] == [
-        stream_server.HANDSHAKE_SECONDS,
-        wire.MESSAGE_SECONDS,
-        stream_server.IDLE_SECONDS,
-        wire.SEND_SECONDS,
-        stream_server.MOST_CLIENTS,
-        stream_server.MOST_GREETING,
+        limits.STREAM_HANDSHAKE_SECONDS,
+        limits.STREAM_MESSAGE_SECONDS,
+        limits.STREAM_IDLE_SECONDS,
+        limits.STREAM_SEND_SECONDS,
+        limits.STREAM_CLIENTS,
+        limits.STREAM_GREETINGS,
     ]
     assert f"port {protocol.PORT}" in DOCUMENT
-    assert f"0 to {protocol.MOST_LATENCY}" in section("WELCOME")
+    assert f"0 to {limits.PROTOCOL_LATENCY_SAMPLES}" in section("WELCOME")
 
 
 def example(name: str) -> bytes:

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 import bridge
+from bridge import limits
 from bridge.host import BoardHost, Change
-from bridge.host.changes import MOST_PER_BLOCK, MOST_WAITING, Schedule
-from bridge.host.reports import MOST_WAITING as MOST_REPORTS
-from bridge.host.reports import REPEAT_SECONDS, Reports
+from bridge.host.changes import Schedule
+from bridge.host.reports import Reports
 from bridge.worker import Options, Worker
 from neural_fx.pedalboard import Pedalboard
 from neural_fx.processor import Processor, Spec
@@ -78,13 +78,13 @@ def test_changes_of_the_far_future_cost_later_blocks_nothing(schedule: Schedule,
             looked_at += 1
             return float(self) < other  # type: ignore[operator]
 
-    for i in range(MOST_WAITING + 100):
+    for i in range(limits.CHANGES_WAITING + 100):
         schedule.add(Change("a", i, when=Counting(1e6 + i)))
-        if i % MOST_PER_BLOCK == 0:
+        if i % limits.CHANGES_PER_BLOCK == 0:
             next_block(schedule, clock)
     while schedule._inbox:
         next_block(schedule, clock)
-    assert len(schedule) == MOST_WAITING
+    assert len(schedule) == limits.CHANGES_WAITING
     assert schedule.dropped == 100
     looked_at = 0
     assert next_block(schedule, clock) == []
@@ -92,26 +92,26 @@ def test_changes_of_the_far_future_cost_later_blocks_nothing(schedule: Schedule,
 
 
 def test_a_flood_is_spread_over_blocks_and_the_last_value_counts(schedule: Schedule, clock: Clock) -> None:
-    for i in range(20 * MOST_WAITING):
+    for i in range(20 * limits.CHANGES_WAITING):
         schedule.add(Change(f"{i % 7}", i))
-    assert len(schedule) <= MOST_WAITING
+    assert len(schedule) <= limits.CHANGES_WAITING
     values: dict[str, object] = {}
     while len(schedule):
         found = next_block(schedule, clock)
-        assert len(found) <= MOST_PER_BLOCK
+        assert len(found) <= limits.CHANGES_PER_BLOCK
         values |= {change.address: change.value for change in found}
-    last = 20 * MOST_WAITING
+    last = 20 * limits.CHANGES_WAITING
     assert values == {f"{i % 7}": i for i in range(last - 7, last)}
     assert schedule.dropped == 0
 
 
 def test_lost_notes_end(schedule: Schedule, clock: Clock) -> None:
     """Of a flood of notes some are dropped: perhaps the end of one that sounds, so all notes end."""
-    for i in range(MOST_WAITING + 5):
+    for i in range(limits.CHANGES_WAITING + 5):
         schedule.add(Change("", note(i % 128)))
     assert schedule.dropped == 5
     found = next_block(schedule, clock)
-    assert len(found) == MOST_PER_BLOCK + 48
+    assert len(found) == limits.CHANGES_PER_BLOCK + 48
     ended = {
         m.value.channel for m in found if m.is_note and m.value.type == "control_change" and m.value.control == 123
     }
@@ -122,7 +122,7 @@ def test_lost_notes_end(schedule: Schedule, clock: Clock) -> None:
 def test_adding_while_playing_loses_nothing(clock: Clock) -> None:
     """One thread adds, another plays: every note arrives once and in order, and last values are right."""
     schedule = Schedule(RATE, clock)
-    count = 3 * MOST_WAITING
+    count = 3 * limits.CHANGES_WAITING
     arrived: list[int] = []
     last: dict[str, object] = {}
     ended = threading.Event()
@@ -139,7 +139,7 @@ def test_adding_while_playing_loses_nothing(clock: Clock) -> None:
     player.start()
     for i in range(count):
         if i % 3 == 0:
-            while len(schedule) > MOST_WAITING // 2:  # notes alone never overflow here
+            while len(schedule) > limits.CHANGES_WAITING // 2:  # notes alone never overflow here
                 pass
             schedule.add(Change("", note(i // 3 % 128, i // 3 // 128)))
         schedule.add(Change(f"{i % 5}", i))
@@ -224,13 +224,13 @@ def test_a_listener_that_hangs_does_not_hold_up_who_reports() -> None:
     reports = Reports(deliver)
     reports("lead", "sentence 0")
     assert taken.wait(60)
-    for i in range(1, 2 * MOST_REPORTS):
+    for i in range(1, 2 * limits.REPORTS_WAITING):
         reports("lead", f"sentence {i}")
-    assert reports.dropped >= MOST_REPORTS - 1
+    assert reports.dropped >= limits.REPORTS_WAITING - 1
     release.set()
     reports.close(60)
     assert delivered == [f"sentence {i}" for i in range(len(delivered))]
-    assert len(delivered) == 2 * MOST_REPORTS - reports.dropped
+    assert len(delivered) == 2 * limits.REPORTS_WAITING - reports.dropped
 
 
 def test_repetitions_are_counted(clock: Clock) -> None:
@@ -242,7 +242,7 @@ def test_repetitions_are_counted(clock: Clock) -> None:
     reports.close(60)
     assert delivered[:2] == ["the same", "the same"]
     assert delivered[2:] == ["the same (49 more times)"]
-    assert REPEAT_SECONDS > 0
+    assert limits.REPORT_REPEAT_SECONDS > 0
 
 
 def test_a_listener_that_raises_does_not_end_the_reports() -> None:
@@ -286,11 +286,11 @@ def test_a_flood_of_what_cannot_be_merged_costs_each_message_little(schedule: Sc
         merge()
 
     schedule._merge_inbox = counted  # type: ignore[method-assign]
-    for i in range(4 * MOST_WAITING):
+    for i in range(4 * limits.CHANGES_WAITING):
         schedule.add(Change("a", i, when=1e6 + i))
         schedule.add(Change(f"{i % 9}", i))
     assert merges <= 16
-    assert len(schedule) <= 1.5 * MOST_WAITING
+    assert len(schedule) <= 1.5 * limits.CHANGES_WAITING
 
 
 def test_a_log_that_takes_nothing_does_not_hold_up_a_worker() -> None:

@@ -13,12 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from websockets.datastructures import Headers
 
-from bridge import connect, security
+from bridge import connect, limits
 from bridge.errors import BridgeError
 from bridge.security import (
     ConnectionLimit,
     GuessLimiter,
-    Troubles,
     WebRequest,
     clean,
     cleaned,
@@ -31,6 +30,7 @@ from bridge.security import (
     web_refusal,
 )
 from bridge.sockets import accept_all, listen, send_within
+from bridge.throttle import Troubles
 from bridge.worker import Options, Worker
 
 TOKEN = "s3cret-ü"
@@ -79,7 +79,7 @@ def test_text_from_the_network_is_cleaned(text: str, line: str) -> None:
 
 def test_escapes_that_do_not_end_take_no_time() -> None:
     """Work is bounded by the length that is shown: text of any length is cut before it is searched."""
-    assert len(clean("\x1b]" * 500_000)) <= security.LONGEST_LINE
+    assert len(clean("\x1b]" * 500_000)) <= limits.LOG_LINE_CHARACTERS
 
 
 def test_troubles_are_counted_and_logged_once_a_minute() -> None:
@@ -94,7 +94,7 @@ def test_troubles_are_counted_and_logged_once_a_minute() -> None:
     assert troubles.counts["bad packet"] == 1001
     for i in range(1000):
         troubles.note(f"kind {i}")
-    assert len(troubles.counts) <= security.MOST_KINDS + 1
+    assert len(troubles.counts) <= limits.TROUBLE_KINDS + 1
 
 
 def test_a_log_that_fails_harms_nobody() -> None:
@@ -164,28 +164,28 @@ def test_guesses_of_a_machine_are_slowed_down() -> None:
     clock = Clock()
     guesses = GuessLimiter(clock)
     answers = [guesses.problem("10.0.0.1", f"guess {i}", TOKEN) for i in range(1000)]
-    assert answers.count("wrong token") == security.GUESSES_AT_ONCE
+    assert answers.count("wrong token") == limits.GUESSES_AT_ONCE
     assert "too many wrong tokens; wait 1.0 seconds" in answers[-1]
     assert guesses.problem("10.0.0.1", TOKEN, TOKEN).startswith("too many"), "the right one is not found out either"
     assert guesses.problem("10.0.0.2", TOKEN, TOKEN) == "", "nobody else waits"
-    clock.now += 1.01 / security.GUESSES_PER_SECOND
+    clock.now += 1.01 / limits.GUESSES_PER_SECOND
     assert guesses.problem("10.0.0.1", TOKEN, TOKEN) == ""
     assert guesses.problem("10.0.0.1", TOKEN, TOKEN) == "", "a right token costs nothing"
     clock.now += 1e6
     again = [guesses.problem("10.0.0.1", "guess", TOKEN) for _ in range(100)]
-    assert again.count("wrong token") == security.GUESSES_AT_ONCE, "patience is not saved up"
+    assert again.count("wrong token") == limits.GUESSES_AT_ONCE, "patience is not saved up"
 
 
 def test_guesses_from_many_addresses_are_slowed_down_with_constant_memory() -> None:
     clock = Clock()
     guesses = GuessLimiter(clock)
     answers = [guesses.problem(f"10.{i >> 16}.{i >> 8 & 255}.{i & 255}", "guess", TOKEN) for i in range(5000)]
-    assert answers.count("wrong token") == security.ALL_GUESSES_AT_ONCE
-    assert len(guesses._machines) <= security.MOST_MACHINES
+    assert answers.count("wrong token") == limits.ALL_GUESSES_AT_ONCE
+    assert len(guesses._machines) <= limits.GUESSING_MACHINES
     assert guesses.problem("127.0.0.1", TOKEN, TOKEN) == "", "other machines cannot slow this one"
     clock.now += 1
     more = [guesses.problem(f"11.0.{i >> 8}.{i & 255}", "guess", TOKEN) for i in range(500)]
-    assert more.count("wrong token") == security.ALL_GUESSES_PER_SECOND
+    assert more.count("wrong token") == limits.ALL_GUESSES_PER_SECOND
     networks = [guesses.problem(f"2001:db8::{i:x}", "guess", "x") for i in range(1, 50)]
     assert "wrong token" not in networks, "one network of IPv6 is one machine"
 
@@ -208,7 +208,7 @@ def test_guesses_from_many_threads_are_all_counted() -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert found.count("wrong token") == security.GUESSES_AT_ONCE
+    assert found.count("wrong token") == limits.GUESSES_AT_ONCE
 
 
 def test_guesses_of_audio_clients_are_slowed_down() -> None:
@@ -219,7 +219,7 @@ def test_guesses_of_audio_clients_are_slowed_down() -> None:
         guesses.clock = lambda: now
         assert worker.streams.guesses is guesses
         address = f"127.0.0.1:{worker.streams.port}"
-        for _ in range(security.GUESSES_AT_ONCE):
+        for _ in range(limits.GUESSES_AT_ONCE):
             with pytest.raises(BridgeError, match="wrong token"):
                 connect(address, "board", token="guess")
         with pytest.raises(BridgeError, match="too many wrong tokens; wait 1"):
@@ -243,6 +243,12 @@ def test_other_machines_leave_room_for_this_one() -> None:
     for _ in range(4):
         limit.leave("127.0.0.1")
     assert limit.enter("::1")
+
+
+def test_accepting_ends_with_a_server_that_closed_at_once() -> None:
+    listener = listen("127.0.0.1", 0)
+    listener.close()
+    accept_all(listener, threading.Event(), lambda connection, address: None, Troubles())
 
 
 def test_accepting_goes_on_after_errors() -> None:
@@ -466,7 +472,7 @@ def test_guesses_over_the_web_are_slowed_down_but_foreign_pages_use_up_none() ->
         assert refused(HERE, ("Sec-Fetch-Site", "cross-site"), query="token=x", guesses=guesses) == HTTPStatus.FORBIDDEN
         assert refused(HERE, OWN, guesses=guesses) == HTTPStatus.UNAUTHORIZED
     assert refused(HERE, OWN, BEARER, guesses=guesses) is None
-    for _ in range(security.GUESSES_AT_ONCE):
+    for _ in range(limits.GUESSES_AT_ONCE):
         assert refused(HERE, OWN, query="token=x", guesses=guesses) == HTTPStatus.UNAUTHORIZED
     assert refused(HERE, OWN, BEARER, guesses=guesses) == HTTPStatus.TOO_MANY_REQUESTS
     assert refused(HERE, guesses=guesses) is None, "programs of this machine need no token, so they never wait"

@@ -10,9 +10,10 @@ import numpy as np
 import pedalboard
 import pytest
 
+from bridge import limits
 from bridge.errors import BridgeError
 from bridge.host import BoardHost, board_from
-from bridge.media import MOST_NAMES, Media
+from bridge.media import Media
 from bridge.osc.tree import Tree
 from neural_fx.pedalboard import Pedalboard
 from neural_fx.processor import Spec
@@ -163,10 +164,10 @@ def test_files_are_listed(tmp_path: Path) -> None:
 
 
 def test_a_list_of_files_has_an_end(tmp_path: Path) -> None:
-    for i in range(MOST_NAMES + 10):
+    for i in range(limits.MEDIA_NAMES + 10):
         (tmp_path / f"{i:04}.wav").write_text("")
     names = Media([tmp_path]).names()
-    assert names == [f"{i:04}.wav" for i in range(MOST_NAMES)]
+    assert names == [f"{i:04}.wav" for i in range(limits.MEDIA_NAMES)]
     for i in range(200):
         (tmp_path / f"{i:04}{'x' * 240}").write_text("")
     assert len(Media([tmp_path]).names()) < 400

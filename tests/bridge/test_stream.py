@@ -38,14 +38,11 @@ from hypothesis import strategies as st
 
 import bridge
 import neural_fx
-from bridge import client as client_module
-from bridge import stream_server, wire
+from bridge import limits, stream_server, stream_session, wire
 from bridge.errors import BridgeError, ProtocolError
 from bridge.host import BoardHost, BoardStream, Change, last_ones
 from bridge.protocol import (
     HEADER,
-    MOST_BYTES,
-    MOST_LATENCY,
     Event,
     Kind,
     pack,
@@ -56,8 +53,9 @@ from bridge.protocol import (
     unpack_hello,
     unpack_json,
 )
-from bridge.stream_server import MOST_GREETING, StreamServer, receive
-from bridge.throttle import Throttle
+from bridge.sockets import listen
+from bridge.stream_server import StreamServer, receive
+from bridge.throttle import Throttle, Troubles
 from bridge.welcome import fitted
 from neural_fx.boards import SLOTS
 from neural_fx.pedalboard import Pedalboard
@@ -184,13 +182,16 @@ def test_of_many_changes_at_a_frame_the_last_counts(model: Path, monkeypatch: py
     host = BoardHost("amp", lambda: Pedalboard([neural_fx.load(model)]))
     stream = host.open(Spec(48000, 1, 256))
     done: list[tuple[str, object]] = []
-    monkeypatch.setattr(stream.voice.board, "apply", lambda address, value: done.append((address, value)))
+    do = stream._do
+    monkeypatch.setattr(stream, "_do", lambda change: (done.append((change.address, change.value)), do(change)))
     for i in range(1000):
         host.set("mix", i / 999)
         host.set("model/input_gain_db", i / 100)
     events = [Event(0, "mix", 0.1), Event(7, "mix", 0.2), Event(7, "mix", 0.3)]
     stream.process(np.zeros((1, 256), np.float32), events)
     assert done == [("mix", 1.0), ("model/input_gain_db", 9.99), ("mix", 0.3)]
+    assert stream.voice.board.values()["mix"] == 0.3
+    assert stream.voice.board.values()["model/input_gain_db"] == 9.99
     notes = [mido.Message("note_on", note=60), mido.Message("note_on", note=60)]
     assert [c.value for c in last_ones([Change("", note) for note in notes])] == notes
     host.close(stream)
@@ -294,7 +295,9 @@ def test_a_client_survives_a_restart(model: Path) -> None:
 
 
 def raw(worker: StreamServer) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", worker.port), 5)
+    connection = socket.create_connection(("127.0.0.1", worker.port), 60)  # many at once wait for the backlog
+    connection.settimeout(5)
+    return connection
 
 
 def hello(**changes: object) -> bytes:
@@ -442,9 +445,8 @@ def test_refusals_of_any_length_arrive(worker: StreamServer) -> None:
 @pytest.fixture
 def in_one_second(worker: StreamServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """All that happens counts as happening in one second, on the slowest machine."""
-    still = functools.partial(Throttle, clock=lambda: 0.0)
-    monkeypatch.setattr(stream_server, "Throttle", still)
-    worker._throttle = still()
+    monkeypatch.setattr(stream_session, "Throttle", functools.partial(Throttle, clock=lambda: 0.0))
+    worker.troubles = Troubles(worker._say, clock=lambda: 0.0)
 
 
 @pytest.mark.usefixtures("in_one_second")
@@ -511,31 +513,43 @@ def test_throttle() -> None:
     assert [throttle.passes(key) for key in "acb"] == [True, True, False]
 
 
+def test_a_throttle_counts_what_it_holds_back() -> None:
+    now = [0.0]
+    throttle = Throttle[str](1.0, most=3, clock=lambda: now[0])
+    assert [throttle.take(key) for key in "aaabab"] == [1, 0, 0, 1, 0, 0]
+    now[0] = 1.0
+    assert throttle.take("a") == 4
+    assert throttle.flush() == {"b": 1}
+    assert [throttle.take(key) for key in "abcd"] == [1, 1, 1, 0]
+    assert throttle.full_for("d")
+    assert not throttle.full_for("a")
+
+
 # -- one client costs no other ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.usefixtures("in_one_second")
-def test_no_error_of_accept_ends_listening(worker: StreamServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_error_of_accept_ends_listening(monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
-    worker.log = said.append
     numbers = [errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ECONNABORTED, errno.EPERM, errno.EPROTO]
     errors: list[Exception] = [OSError(number, os.strerror(number)) for number in numbers]
     errors += [RuntimeError("a bug"), MemoryError()]
-    listener = worker.listener
 
     class Failing:
+        def __init__(self, *where: object) -> None:
+            self.listener = listen(*where)  # type: ignore[arg-type]
+
         def accept(self) -> object:
             if errors:
                 raise errors.pop(0)
-            return listener.accept()
+            return self.listener.accept()
 
         def __getattr__(self, name: str) -> object:
-            return getattr(listener, name)
+            return getattr(self.listener, name)
 
-    monkeypatch.setattr(worker, "listener", Failing())
-    raw(worker).close()  # ends the wait in the real one
-    x = noise(64)[None]
-    np.testing.assert_array_equal(client(worker, "empty", timeout=60.0)(x, 48000), x)
+    monkeypatch.setattr(stream_server, "listen", Failing)
+    with contextlib.closing(StreamServer({"empty": BoardHost("empty", Pedalboard)}, log=said.append)) as worker:
+        x = noise(64)[None]
+        np.testing.assert_array_equal(client(worker, "empty", timeout=60.0)(x, 48000), x)
     assert not errors
     assert sum("ulimit" in line for line in said) == 1
 
@@ -589,7 +603,7 @@ def test_a_thread_that_cannot_start_costs_one_client(worker: StreamServer, monke
         client(worker, "empty", timeout=60.0)
     assert refused.value.code == "busy"
     assert client(worker, "empty", timeout=60.0).latency_samples == 0
-    assert settled(lambda: not worker.connections and not worker._threads)
+    assert settled(lambda: not worker.connections and not worker.connections.running())
 
 
 @pytest.mark.usefixtures("in_one_second")
@@ -712,7 +726,7 @@ def test_closing_says_goodbye_and_ends_all_threads(model: Path) -> None:
     assert settled(lambda: len(server.connections) == 3)
     server.close()
     assert receive(playing)[0] is Kind.BYE
-    assert settled(lambda: not server.connections and not server._threads and not server.sessions)
+    assert settled(lambda: not server.connections and not server.connections.running() and not server.sessions)
     for connection in (playing, silent, half):
         connection.close()
 
@@ -736,7 +750,7 @@ def hung_up_on(connection: socket.socket, drip: bytes) -> bool:
 
 
 def test_a_handshake_has_one_deadline(worker: StreamServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream_server, "HANDSHAKE_SECONDS", 0.3)
+    monkeypatch.setattr(limits, "STREAM_HANDSHAKE_SECONDS", 0.3)
     with raw(worker) as connection:
         assert hung_up_on(connection, hello(text="x" * 5000))
     assert settled(lambda: not worker.connections)
@@ -744,7 +758,7 @@ def test_a_handshake_has_one_deadline(worker: StreamServer, monkeypatch: pytest.
 
 @pytest.mark.parametrize("message", [pack(Kind.BLOCK, bytes(5000)), pack(Kind.PING, bytes(5000)), bytes([4]) * 16])
 def test_every_message_has_one_deadline(worker: StreamServer, monkeypatch: pytest.MonkeyPatch, message: bytes) -> None:
-    monkeypatch.setattr(wire, "MESSAGE_SECONDS", 0.3)
+    monkeypatch.setattr(limits, "STREAM_MESSAGE_SECONDS", 0.3)
     with raw(worker) as connection:
         connection.sendall(hello())
         receive(connection)
@@ -753,7 +767,7 @@ def test_every_message_has_one_deadline(worker: StreamServer, monkeypatch: pytes
 
 
 def test_a_client_that_says_nothing_is_hung_up_on(worker: StreamServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream_server, "IDLE_SECONDS", 0.3)
+    monkeypatch.setattr(limits, "STREAM_IDLE_SECONDS", 0.3)
     with raw(worker) as connection:
         connection.settimeout(60)
         connection.sendall(hello())
@@ -788,7 +802,7 @@ def keep_sending(connection: socket.socket, message: bytes) -> None:
 
 
 def test_a_client_that_does_not_read_is_hung_up_on(worker: StreamServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wire, "SEND_SECONDS", 0.3)
+    monkeypatch.setattr(limits, "STREAM_SEND_SECONDS", 0.3)
     with raw(worker) as connection:
         connection.sendall(hello(block=65536))
         receive(connection)
@@ -814,22 +828,22 @@ def test_memory_grows_with_what_arrives() -> None:
     """Not with what a header announces."""
     here, there = socket.socketpair()
     with here, there:
-        there.sendall(HEADER.pack(Kind.BLOCK, MOST_BYTES, 0) + bytes(1000))
+        there.sendall(HEADER.pack(Kind.BLOCK, limits.PROTOCOL_MESSAGE_BYTES, 0) + bytes(1000))
         there.shutdown(socket.SHUT_WR)
         tracemalloc.start()
         with pytest.raises(EOFError):
             receive(here)
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
-    assert peak < 8 * wire.CHUNK
+    assert peak < 8 * limits.STREAM_READ_BYTES
 
 
 def test_connections_without_a_hello_keep_nobody_out(worker: StreamServer) -> None:
     x = noise(64)[None]
     playing = client(worker, "empty", timeout=60.0)
     playing.process(x, 48000, reset=False)
-    silent = [raw(worker) for _ in range(MOST_GREETING + 40)]
-    assert settled(lambda: len(worker._greeting) <= MOST_GREETING)
+    silent = [raw(worker) for _ in range(limits.STREAM_GREETINGS + 40)]
+    assert settled(lambda: len(worker.connections._greeting) <= limits.STREAM_GREETINGS)
     np.testing.assert_array_equal(client(worker, "empty", timeout=60.0)(x, 48000), x)
     np.testing.assert_array_equal(playing.process(x, 48000, reset=False), x)
     silent[0].settimeout(60)
@@ -844,19 +858,20 @@ def test_connections_without_a_hello_keep_nobody_out(worker: StreamServer) -> No
 def test_the_oldest_of_the_greediest_has_to_go(worker: StreamServer) -> None:
     """A host that opens many connections pushes out its own."""
     one = socket.socket()
-    worker._greeting = {one: "10.0.0.1"}
-    many = [socket.socket() for _ in range(MOST_GREETING)]
-    worker._greeting |= dict.fromkeys(many, "10.0.0.2")
-    assert worker._crowding() is many[0]
-    assert one in worker._greeting
-    worker._greeting.clear()
+    worker.connections._greeting = {one: "10.0.0.1"}
+    many = [socket.socket() for _ in range(limits.STREAM_GREETINGS)]
+    worker.connections._greeting |= dict.fromkeys(many, "10.0.0.2")
+    assert worker.connections._crowding(limits.STREAM_GREETINGS) is many[0]
+    assert one in worker.connections._greeting
+    worker.connections._greeting.clear()
     for connection in (one, *many):
         connection.close()
 
 
 def test_places_for_clients_are_limited(worker: StreamServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream_server, "MOST_CLIENTS", 2)
+    monkeypatch.setattr(limits, "STREAM_CLIENTS", 2)
     clients = [client(worker, "empty", timeout=60.0) for _ in range(2)]
+    assert settled(lambda: not worker.connections), "the first handshake of each has ended"
     for remote in clients:
         remote.process(noise(64)[None], 48000, reset=False)
     with pytest.raises(BridgeError, match="2 clients are connected already") as refused:
@@ -882,7 +897,7 @@ class Waits(Processor):
         if Waits.blocks == 3:
             Waits.reached.set()
             Waits.go.wait(60)
-            time.sleep(2 * wire.LOOK_SECONDS)
+            time.sleep(2 * limits.STREAM_PRESENCE_SECONDS)
         return block
 
 
@@ -944,7 +959,7 @@ def test_a_board_stops_being_built_when_its_client_leaves(worker: StreamServer, 
         if len(built) == 3:
             reached.set()
             go.wait(60)
-            time.sleep(2 * wire.LOOK_SECONDS)
+            time.sleep(2 * limits.STREAM_PRESENCE_SECONDS)
         return kind.fill(slot, folder)
 
     SLOTS.replace(replace(kind, fill=slowly))
@@ -962,7 +977,7 @@ def test_a_board_stops_being_built_when_its_client_leaves(worker: StreamServer, 
 def test_presence(system: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if system == "other":
         monkeypatch.delattr(select, "POLLRDHUP", raising=False)
-    monkeypatch.setattr(wire, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(limits, "STREAM_PRESENCE_SECONDS", 0.0)
     here, there = socket.socketpair()
     with here, there:
         presence = wire.Presence(here)
@@ -1022,7 +1037,7 @@ def test_a_worker_that_is_killed_is_not_connected(tmp_path: Path) -> None:
         x = noise(64)[None]
         try:
             remote.process(x, 48000, reset=False)
-            remote._heard -= client_module.ALIVE_SECONDS
+            remote._connection.heard -= limits.CLIENT_ALIVE_SECONDS
             assert remote.connected, "it was asked, and answers"
             process.send_signal(signal.SIGSTOP)
             assert settled(lambda: not remote.connected)
@@ -1084,7 +1099,7 @@ def welcome_text(text: str) -> bytes:
 
 def for_ever(connection: socket.socket) -> None:
     receive(connection)
-    connection.sendall(HEADER.pack(Kind.WELCOME, MOST_BYTES, 0))
+    connection.sendall(HEADER.pack(Kind.WELCOME, limits.PROTOCOL_MESSAGE_BYTES, 0))
     while True:
         connection.sendall(b" ")
         time.sleep(0.01)
@@ -1104,7 +1119,7 @@ HOSTILE: dict[str, Callable[[socket.socket], None]] = {
     "junk": lambda connection: connection.sendall(RANDOM.randbytes(5000)),
     "http": lambda connection: connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n" * 20),
     "endless": for_ever,
-    "too long": sends(HEADER.pack(Kind.WELCOME, MOST_BYTES + 1, 0)),
+    "too long": sends(HEADER.pack(Kind.WELCOME, limits.PROTOCOL_MESSAGE_BYTES + 1, 0)),
     "cut short": sends(greeted()[:-1], close=True),
     **{f"answers {kind.name}": sends(pack(kind, b"{}")) for kind in Kind if kind is not Kind.WELCOME},
     "refuses with junk": sends(pack_json(Kind.REFUSE, {"code": ["x"], "reason": {"a": 1}})),
@@ -1115,7 +1130,18 @@ HOSTILE: dict[str, Callable[[socket.socket], None]] = {
     "another version": sends(greeted(version=99)),
     **{
         f"latency {latency}": sends(welcome_text(f'{{"latency": {latency}, "parameters": {{}}}}'))
-        for latency in ("1e18", "NaN", "-1", "1e999", "null", "true", '"9"', "9" * 5000, str(MOST_LATENCY + 1), "[]")
+        for latency in (
+            "1e18",
+            "NaN",
+            "-1",
+            "1e999",
+            "null",
+            "true",
+            '"9"',
+            "9" * 5000,
+            str(limits.PROTOCOL_LATENCY_SAMPLES + 1),
+            "[]",
+        )
     },
     **{
         f"parameters {parameters[:60]}": sends(welcome_text(f'{{"latency": 0, "parameters": {parameters}}}'))
@@ -1223,7 +1249,7 @@ def test_hostile_answers_to_blocks_are_bridge_errors(answers: Callable[[socket.s
             remote.process(noise(64)[None], 48000, reset=False)
         assert str(refused.value).isprintable()
         assert not remote.connected
-        assert len(remote.problems) <= client_module.MOST_PROBLEMS
+        assert len(remote.problems) <= limits.CLIENT_PROBLEMS
 
 
 def test_parameters_with_the_same_name_are_kept_apart() -> None:
@@ -1238,13 +1264,21 @@ def test_parameters_with_the_same_name_are_kept_apart() -> None:
         assert remote.close_ == 3
         assert callable(remote.close)
         remote.a_b_c_2 = 7
-        assert [event.address for event in remote._waiting.values()] == ["a_b/c"]
+        assert [event.address for event in remote._events] == ["a_b/c"]
 
 
 @pytest.mark.parametrize("address", ["[", "x:0", "x:65536", "x:99999999", "x:-1", "x:", "a:b:", ":x", "x:²"])
 def test_wrong_addresses_say_what_is_expected(address: str) -> None:
     with pytest.raises(BridgeError, match=r"HOST:PORT|no worker at"):
         bridge.connect(address, timeout=0.5)
+
+
+def test_the_client_imports_no_server() -> None:
+    program = "import bridge, sys; bridge.connect; print(*(name for name in sys.modules if name.startswith('bridge')))"
+    found = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, check=True).stdout
+    shared = {"bridge", "bridge.client", "bridge.errors", "bridge.limits", "bridge.protocol", "bridge.wire"}
+    assert shared <= set(found.split())
+    assert {name for name in found.split() if not name.startswith("bridge.client.")} == shared
 
 
 @pytest.mark.parametrize("host", ["a" * 70, "\0", ".", "é" * 300, "a..b"])

@@ -8,8 +8,9 @@ import numpy as np
 import pedalboard
 import pytest
 
+from bridge import limits
 from bridge.host import BoardHost, BoardStream, Observer
-from bridge.host.telemetry import KEPT, Peaks
+from bridge.host.telemetry import Peaks
 from neural_fx.pedalboard import Pedalboard
 from neural_fx.processor import Spec
 
@@ -64,7 +65,7 @@ def test_an_observer_keeps_no_stream_alive(host: BoardHost) -> None:
 def test_peaks_are_those_of_the_latest_blocks() -> None:
     peaks = Peaks()
     peaks.add(1.0, 1.0)
-    for _ in range(KEPT):
+    for _ in range(limits.TELEMETRY_BLOCKS):
         peaks.add(0.5, 0.25)
     assert peaks.since(0) == (0.5, 0.25)
     assert peaks.since(peaks.count) == (0.0, 0.0)

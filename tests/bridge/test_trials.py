@@ -16,6 +16,7 @@ import psutil
 import pytest
 import soundfile
 
+from bridge import limits
 from bridge.host import BoardHost, ForeignBoard, board_from, board_in, trials
 from bridge.media import Media
 from bridge.osc.tree import Tree
@@ -125,7 +126,7 @@ def test_a_plugin_that_ends_its_process_is_refused(does: Callable[[str], None], 
 
 
 def test_a_plugin_that_hangs_is_refused(does: Callable[[str], None], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trials, "SECONDS", 3.0)
+    monkeypatch.setattr(limits, "TRIAL_SECONDS", 3.0)
     does("hang")
     with pytest.raises(BoardError, match="took over 3 s; a plugin in it hangs, or the board is too large"):
         board_in(GAIN, Media())
@@ -268,10 +269,10 @@ def test_refusals_are_remembered(does: Callable[[str], None], started: list[list
 
 
 def test_no_more_verdicts_than_some_are_kept() -> None:
-    for i in range(3 * trials.MOST_KEPT):
+    for i in range(3 * limits.TRIAL_RESULTS):
         trials._keep(str(i), "")
-    assert len(trials._verdicts) == trials.MOST_KEPT
-    assert trials._known(str(3 * trials.MOST_KEPT - 1)) == ""
+    assert len(trials._verdicts) == limits.TRIAL_RESULTS
+    assert trials._known(str(3 * limits.TRIAL_RESULTS - 1)) == ""
 
 
 def test_a_load_is_tried_at_the_rates_of_its_streams(
@@ -298,8 +299,8 @@ def test_a_board_is_never_built_untried(started: list[list[str]]) -> None:
 
 
 def test_too_many_trials_at_once(monkeypatch: pytest.MonkeyPatch, started: list[list[str]]) -> None:
-    monkeypatch.setattr(trials, "PATIENCE_SECONDS", 0.01)
-    turns = [trials._turns.acquire() for _ in range(trials.MOST_AT_ONCE)]
+    monkeypatch.setattr(limits, "TRIAL_WAIT_SECONDS", 0.01)
+    turns = [trials._turns.acquire() for _ in range(limits.TRIALS_AT_ONCE)]
     try:
         with pytest.raises(BoardError, match="busy with trying out other boards"):
             board_in(GAIN, Media())
@@ -327,7 +328,7 @@ def test_no_process_is_left_behind(does: Callable[[str], None], monkeypatch: pyt
         return found[-1]
 
     monkeypatch.setattr(trials.subprocess, "Popen", kept)
-    monkeypatch.setattr(trials, "SECONDS", 2.0)
+    monkeypatch.setattr(limits, "TRIAL_SECONDS", 2.0)
     does("hang")
     with pytest.raises(BoardError, match="hangs"):
         board_in(GAIN, Media())

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from bridge.client import PORT
+from bridge.protocol import PORT
 from tests.conftest import noise, wavenet_document
 from tests.docs.markdown import ROOT, blocks, commands
 from tests.extending.pages import command, python

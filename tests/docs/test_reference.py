@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import typer
 
+from bridge import limits
 from bridge.cli import app
 from bridge.host import BoardHost, InstrumentHost
 from bridge.media import Media
@@ -77,3 +78,12 @@ def test_every_kind_of_slot_is_in_the_reference() -> None:
         (row,) = re.findall(rf"^\| `{kind.name}` \| [^|]+ \| ([^|]*)\|", page, re.MULTILINE)
         for field in set(kind.model.model_fields) - set(Slot.model_fields) - {kind.name}:
             assert f"`{field}`" in row
+
+
+def test_every_limit_is_in_the_reference_with_its_reason() -> None:
+    page = runpy.run_path(str(ROOT / "docs" / "generate.py"))["limit_tables"]()
+    rows = dict(re.findall(r"^\| `(\w+)` \| [\d,.]+ \| (.*) \|$", page, re.MULTILINE))
+    assert set(rows) == {name for name in vars(limits) if name.isupper()}
+    assert all(reason.endswith(".") for reason in rows.values())
+    assert page.startswith("## Streaming protocol\n")
+    assert page.count("\n## ") == len(re.findall(r"^# -- ", Path(limits.__file__).read_text(), re.MULTILINE)) - 1

@@ -6,8 +6,9 @@ import os
 import re
 import subprocess
 import sys
+import textwrap
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 DOCS = Path(__file__).parents[2] / "docs" / "extending"
@@ -29,6 +30,45 @@ class Page:
     files: dict[str, str] = field(default_factory=dict)
     examples: list[str] = field(default_factory=list)
     commands: list[str] = field(default_factory=list)
+
+    def changed(self, name: str, text: str) -> Page:
+        """Return a copy of the page in which a file has another text."""
+        return replace(self, files={**self.files, name: text})
+
+
+@dataclass(frozen=True)
+class Installed:
+    """A page's package, installed, and a folder to work in.
+
+    Attributes:
+        packages: folder with the installed package.
+        work: the working directory, with the other files of the page.
+    """
+
+    packages: Path
+    work: Path
+
+    def python(self, code: str) -> subprocess.CompletedProcess[str]:
+        """Run Python code in a process of its own, as `python`."""
+        return python(code, self.packages, self.work)
+
+    def command(self, arguments: list[str]) -> subprocess.CompletedProcess[str]:
+        """Run `neural-fx` with arguments, as `command`."""
+        return command(arguments, self.packages, self.work)
+
+
+def install_page(page: Page, work: Path) -> Installed:
+    """Install a page's package, and write the other files of the page to a folder.
+
+    Args:
+        page: the page.
+        work: the folder. The package goes to its folder `packages`.
+    """
+    install(page, work / "packages")
+    for name, text in page.files.items():
+        if not name.endswith((".py", ".toml")):
+            (work / name).write_text(text, encoding="utf-8")
+    return Installed(work / "packages", work)
 
 
 def read_page(name: str) -> Page:
@@ -86,4 +126,16 @@ def command(arguments: list[str], packages: Path, work: Path) -> subprocess.Comp
     """Run `neural-fx` with arguments; otherwise as `python`."""
     return python(
         f"import sys; sys.argv = {['neural-fx', *arguments]!r}; from bridge.cli import main; main()", packages, work
+    )
+
+
+def printing_warnings(code: str) -> str:
+    """Return Python code that runs other code, and then prints each warning of it on a line."""
+    body = textwrap.indent(code, "    ")
+    return (
+        "import warnings\n"
+        "with warnings.catch_warnings(record=True) as caught:\n"
+        "    warnings.simplefilter('always')\n"
+        f"{body}\n"
+        "for warning in caught: print(warning.message)\n"
     )

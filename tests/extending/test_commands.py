@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from bridge.commands import COMMANDS, Command
-from tests.extending.pages import Page, command, install, python, read_page
+from tests.extending.pages import Installed, Page, install_page
+
+PAGE = "commands.md"
 
 ROOT = Path(__file__).parents[2]
 
@@ -36,35 +38,23 @@ print(runpy.run_path({str(ROOT / "docs" / "generate.py")!r})["osc_commands"]("bo
 """
 
 
-@pytest.fixture(scope="module")
-def page() -> Page:
-    return read_page("commands.md")
-
-
-@pytest.fixture
-def packages(page: Page, tmp_path: Path) -> Path:
-    install(page, tmp_path / "packages")
-    (tmp_path / "echo.yaml").write_text(page.files["echo.yaml"])
-    return tmp_path / "packages"
-
-
-def test_the_example_works_as_the_page_says(page: Page, packages: Path, tmp_path: Path) -> None:
+def test_the_example_works_as_the_page_says(page: Page, installed: Installed) -> None:
     (example,) = page.examples
-    done = python(example, packages, tmp_path)
+    done = installed.python(example)
     assert (done.returncode, done.stderr) == (0, "")
     assert page.commands == ["neural-fx serve --board lead=echo.yaml"]
 
 
-def test_a_worker_has_the_command_with_its_range(packages: Path, tmp_path: Path) -> None:
-    done = python(WORKER, packages, tmp_path)
+def test_a_worker_has_the_command_with_its_range(installed: Installed) -> None:
+    done = installed.python(WORKER)
     assert done.returncode == 0, done.stderr
     assert "('/lead/tempo', 0.25)" in done.stdout
     assert "beats a minute: 20 is outside 40 to 300" in done.stdout
     assert "beats a minute: expected a number, found 'fast'" in done.stdout
 
 
-def test_the_command_is_in_the_table_of_the_documentation(packages: Path, tmp_path: Path) -> None:
-    done = python(GENERATE, packages, tmp_path)
+def test_the_command_is_in_the_table_of_the_documentation(installed: Installed) -> None:
+    done = installed.python(GENERATE)
     assert done.returncode == 0, done.stderr
     row = "| `/BOARD/tempo` | beats a minute (40 to 300) | sets every delay of the board to one beat; answers with"
     assert row in done.stdout
@@ -73,9 +63,8 @@ def test_the_command_is_in_the_table_of_the_documentation(packages: Path, tmp_pa
 
 def test_names_of_new_commands_are_reserved(page: Page, tmp_path: Path) -> None:
     module = page.files["tempo_command.py"].replace("/BOARD/tempo", "/tempo").replace('"board"', '"worker"')
-    install(Page({**page.files, "tempo_command.py": module}), tmp_path / "packages")
-    (tmp_path / "echo.yaml").write_text(page.files["echo.yaml"])
-    done = command(["serve", "--board", "tempo=echo.yaml"], tmp_path / "packages", tmp_path)
+    broken = install_page(page.changed("tempo_command.py", module), tmp_path)
+    done = broken.command(["serve", "--board", "tempo=echo.yaml"])
     assert done.returncode == 2
     assert "name 'tempo'" in done.stderr
 
@@ -95,15 +84,16 @@ def test_names_of_new_commands_are_reserved(page: Page, tmp_path: Path) -> None:
     ],
 )
 def test_a_broken_package_is_left_out(page: Page, tmp_path: Path, module: str, words: str) -> None:
-    install(Page({**page.files, "tempo_command.py": module}), tmp_path / "packages")
+    broken = install_page(page.changed("tempo_command.py", module), tmp_path)
     code = "from bridge.commands import COMMANDS; print('/ping' in COMMANDS, '/BOARD/tempo' in COMMANDS)"
-    done = python(code, tmp_path / "packages", tmp_path)
+    done = broken.python(code)
     assert done.stdout == "True False\n"
     assert "tempo-command: its neural_fx.commands entry point 'tempo' is left out" in done.stderr
     assert words in done.stderr
 
 
 def test_a_script_can_add_a_command() -> None:
+    assert "/ping" in COMMANDS, "a registry finds its members at the first use"
     with pytest.raises(TypeError, match="expected a Command, found str"):
         COMMANDS.add("/tempo")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="another member called '/ping'"):

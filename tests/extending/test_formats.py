@@ -9,32 +9,28 @@ import pytest
 import neural_fx
 from neural_fx.errors import ModelError
 from neural_fx.formats import FORMATS, Content, Format, parse
-from tests.extending.pages import Page, command, install, python, read_page
+from tests.extending.pages import Installed, Page, install_page, printing_warnings
+
+PAGE = "formats.md"
 
 
-@pytest.fixture(scope="module")
-def page() -> Page:
-    return read_page("formats.md")
-
-
-def test_the_example_works_as_the_page_says(page: Page, tmp_path: Path) -> None:
-    install(page, tmp_path / "packages")
+def test_the_example_works_as_the_page_says(page: Page, installed: Installed, tmp_path: Path) -> None:
     (example,) = page.examples
-    done = python(example, tmp_path / "packages", tmp_path)
+    done = installed.python(example)
     assert (done.returncode, done.stderr) == (0, "")
-    told = command(["info", "bright.json"], tmp_path / "packages", tmp_path)
-    assert told.returncode == 0, told.stderr
-    assert "2 taps" in told.stdout + told.stderr
+    info = installed.command(["info", "bright.json"])
+    assert info.returncode == 0, info.stderr
+    assert "2 taps" in info.stdout + info.stderr
     (tmp_path / "board.yaml").write_text("board: 1\nslots:\n  - model: bright.json\n")
     (tmp_path / "wrong.json").write_text('{"filter": "x", "rate": 1, "taps": [1.0]}')
-    wrong = command(["info", "wrong.json"], tmp_path / "packages", tmp_path)
+    wrong = installed.command(["info", "wrong.json"])
     assert wrong.returncode == 2
     assert "rate: expected a number from 8000 to 192000, found 1" in wrong.stderr
     code = "import neural_fx; print(len(neural_fx.Pedalboard.from_file('board.yaml')))"
-    assert python(code, tmp_path / "packages", tmp_path).stdout == "1\n"
+    assert installed.python(code).stdout == "1\n"
 
 
-def test_without_the_package_the_file_is_refused_with_a_list(page: Page, tmp_path: Path) -> None:
+def test_without_the_package_the_file_is_refused_with_a_list(tmp_path: Path) -> None:
     (tmp_path / "bright.json").write_text('{"filter": "bright", "rate": 48000, "taps": [1.0]}')
     with pytest.raises(ModelError, match=r"none of the known models: pedal, \.nam, GuitarML, RTNeural / AIDA-X, SMC"):
         neural_fx.load(tmp_path / "bright.json")
@@ -54,29 +50,21 @@ def test_without_the_package_the_file_is_refused_with_a_list(page: Page, tmp_pat
     ],
 )
 def test_a_broken_package_is_reported_and_left_out(page: Page, tmp_path: Path, module: str, words: str) -> None:
-    page = Page({**page.files, "filter_format.py": module})
-    install(page, tmp_path / "packages")
-    code = (
-        "import json, warnings\n"
-        "from neural_fx.formats import FORMATS\n"
-        "with warnings.catch_warnings(record=True) as caught:\n"
-        "    warnings.simplefilter('always')\n"
-        "    print(json.dumps(FORMATS.names()))\n"
-        "for warning in caught: print(warning.message)\n"
-    )
-    done = python(code, tmp_path / "packages", tmp_path)
-    names, *told = done.stdout.splitlines()
+    broken = install_page(page.changed("filter_format.py", module), tmp_path)
+    code = "import json\nfrom neural_fx.formats import FORMATS\nprint(json.dumps(FORMATS.names()))"
+    done = broken.python(printing_warnings(code))
+    names, *warnings = done.stdout.splitlines()
     assert names == '["pedal", ".nam", "GuitarML", "RTNeural / AIDA-X", "SMC-2019 WaveNet"]'
-    (sentence,) = told
+    (sentence,) = warnings
     assert sentence.startswith("filter-format: its neural_fx.formats entry point 'filter' is left out: ")
     assert words in sentence
 
 
 def test_a_format_that_raises_when_asked_costs_the_others_nothing(page: Page, tmp_path: Path) -> None:
     module = page.files["filter_format.py"].replace('return content.has_keys("filter", "taps")', "return 1 / 0")
-    install(Page({**page.files, "filter_format.py": module}), tmp_path / "packages")
+    broken = install_page(page.changed("filter_format.py", module), tmp_path)
     (tmp_path / "x.json").write_text("{}")
-    done = command(["info", "x.json"], tmp_path / "packages", tmp_path)
+    done = broken.command(["info", "x.json"])
     assert done.returncode == 2
     assert "format filter failed to look at a file: ZeroDivisionError" in done.stderr
     assert "none of the known models" in done.stderr
@@ -85,11 +73,11 @@ def test_a_format_that_raises_when_asked_costs_the_others_nothing(page: Page, tm
 
 def test_a_script_can_add_a_format() -> None:
     """`FORMATS.add`; a name that is taken, and what is no format, are refused."""
+    assert ".nam" in FORMATS, "a registry finds its members at the first use"
     with pytest.raises(TypeError, match="expected a Format, found str"):
         FORMATS.add("filter")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"another member called '\.nam'"):
         FORMATS.add(Format(".nam", lambda content: False, lambda content: parse(b"")))
-    assert ".nam" in FORMATS
     assert FORMATS[".nam"] is next(format for format in FORMATS if format.suffixes == (".nam",))
     assert len(FORMATS) == len(FORMATS.names())
 

@@ -11,7 +11,9 @@ import soundfile
 
 from instruments import DDSP, FAMILIES, open_instrument, sound_names
 from neural_fx.errors import NeuralFXError
-from tests.extending.pages import Page, command, install, python, read_page
+from tests.extending.pages import Installed, Page
+
+PAGE = "instruments.md"
 
 WORKER = """
 import time
@@ -45,47 +47,34 @@ finally:
 """
 
 
-@pytest.fixture(scope="module")
-def page() -> Page:
-    return read_page("instruments.md")
-
-
-@pytest.fixture
-def packages(page: Page, tmp_path: Path) -> Path:
-    install(page, tmp_path / "packages")
-    return tmp_path / "packages"
-
-
-def test_the_example_plays_from_python(page: Page, packages: Path, tmp_path: Path) -> None:
+def test_the_example_plays_from_python(page: Page, installed: Installed) -> None:
     (example,) = page.examples
-    done = python(example, packages, tmp_path)
+    done = installed.python(example)
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_the_example_plays_from_the_command_line(page: Page, packages: Path, tmp_path: Path) -> None:
+def test_the_example_plays_from_the_command_line(page: Page, installed: Installed, tmp_path: Path) -> None:
     song = mido.MidiFile()
     song.tracks.append(mido.MidiTrack([mido.Message("note_on", note=69), mido.Message("note_off", note=69, time=480)]))
     song.save(tmp_path / "song.mid")
     soundfile.write(tmp_path / "stem.wav", np.zeros(4800, np.float32), 48000)
-    (tmp_path / "lead.yaml").write_text(page.files["lead.yaml"])
-    said = []
+    outputs = []
     for line in page.commands:
         program, *arguments = line.split()
         assert program == "neural-fx"
         if arguments[0] == "serve":
             continue
-        done = command(arguments, packages, tmp_path)
+        done = installed.command(arguments)
         assert done.returncode == 0, (line, done.stderr)
-        said.append(done.stdout + done.stderr)
-    assert "sine-wave, square-wave" in said[0]
+        outputs.append(done.stdout + done.stderr)
+    assert "sine-wave, square-wave" in outputs[0]
     played, rate = soundfile.read(tmp_path / "song.wav")
     assert rate == 48000
     assert np.abs(played).max() > 0.05
     assert len(soundfile.read(tmp_path / "out.wav")[0]) == 4800
 
 
-def test_the_example_is_written_back_to_a_board_file(page: Page, packages: Path, tmp_path: Path) -> None:
-    (tmp_path / "lead.yaml").write_text(page.files["lead.yaml"])
+def test_the_example_is_written_back_to_a_board_file(installed: Installed) -> None:
     code = (
         "import instruments, neural_fx\n"
         "board = neural_fx.Pedalboard.from_file('lead.yaml')\n"
@@ -93,14 +82,14 @@ def test_the_example_is_written_back_to_a_board_file(page: Page, packages: Path,
         "again = neural_fx.Pedalboard.from_file('again.yaml')\n"
         "print(again[0].instrument.sound, again[0].drive)"
     )
-    done = python(code, packages, tmp_path)
+    done = installed.python(code)
     assert (done.stdout, done.stderr) == ("sine-wave 12.0\n", "")
 
 
-def test_a_worker_hosts_the_example(page: Page, packages: Path, tmp_path: Path) -> None:
+def test_a_worker_hosts_the_example(page: Page, installed: Installed) -> None:
     """Streams with notes, values over OSC, ranges in OSCQuery, notes from a MIDI port."""
     assert "neural-fx serve --instrument lead=sine-wave" in page.commands
-    done = python(WORKER, packages, tmp_path)
+    done = installed.python(WORKER)
     assert (done.returncode, done.stdout) == (0, "played\n"), done.stderr
 
 

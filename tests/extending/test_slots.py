@@ -25,7 +25,9 @@ from neural_fx.boards import (
 from neural_fx.errors import BoardError
 from neural_fx.foreign import Rules
 from neural_fx.processor import Audio, Processor
-from tests.extending.pages import Page, command, install, python, read_page
+from tests.extending.pages import Installed, Page, install_page, printing_warnings, python
+
+PAGE = "slots.md"
 
 WORKER = """
 import socket
@@ -75,23 +77,9 @@ except BoardError as error:
 """
 
 
-@pytest.fixture(scope="module")
-def page() -> Page:
-    return read_page("slots.md")
-
-
-@pytest.fixture
-def packages(page: Page, tmp_path: Path) -> Path:
-    """Install the example, and put its board where it is used."""
-    install(page, tmp_path / "packages")
-    for name in ("effects.yaml", "taps.txt"):
-        (tmp_path / name).write_text(page.files[name])
-    return tmp_path / "packages"
-
-
-def test_the_example_plays_from_python_and_is_written_back(page: Page, packages: Path, tmp_path: Path) -> None:
+def test_the_example_plays_from_python_and_is_written_back(page: Page, installed: Installed, tmp_path: Path) -> None:
     (example,) = page.examples
-    done = python(example, packages, tmp_path)
+    done = installed.python(example)
     assert (done.returncode, done.stderr) == (0, "")
     written = (tmp_path / "again.yaml").read_text()
     assert "processor: tremolo" in written
@@ -99,38 +87,38 @@ def test_the_example_plays_from_python_and_is_written_back(page: Page, packages:
     assert "name: slapback" in written
 
 
-def test_the_example_plays_from_the_command_line(page: Page, packages: Path, tmp_path: Path) -> None:
+def test_the_example_plays_from_the_command_line(page: Page, installed: Installed, tmp_path: Path) -> None:
     click = np.zeros(12000, np.float32)
     click[0] = 0.5
     soundfile.write(tmp_path / "stem.wav", click, 48000, subtype="FLOAT")
     render, serve = page.commands
-    done = command(render.split()[1:], packages, tmp_path)
+    done = installed.command(render.split()[1:])
     assert done.returncode == 0, done.stderr
     played, _ = soundfile.read(tmp_path / "out.wav")
     assert played[4800] / played[0] == pytest.approx(0.5 * 0.8, rel=0.2), "the tremolo moves it a little"
     assert serve == "neural-fx serve --board lead=effects.yaml"
 
 
-def test_the_files_of_the_example_are_not_replaced(packages: Path, tmp_path: Path) -> None:
+def test_the_files_of_the_example_are_not_replaced(installed: Installed, tmp_path: Path) -> None:
     code = (
         "import neural_fx\n"
         "try: neural_fx.Pedalboard.from_file('effects.yaml').save('taps.txt', overwrite=True)\n"
         "except neural_fx.BoardError as error: print(error)\n"
     )
-    assert "is a file that the board itself uses" in python(code, packages, tmp_path).stdout
+    assert "is a file that the board itself uses" in installed.python(code).stdout
     render = "render stem.wav --board effects.yaml --overwrite -o taps.txt"
     soundfile.write(tmp_path / "stem.wav", np.zeros(100), 48000)
-    assert command(render.split(), packages, tmp_path).returncode != 0
+    assert installed.command(render.split()).returncode != 0
     assert (tmp_path / "taps.txt").read_text().startswith("0.1 0.8")
 
 
-def test_a_worker_hosts_the_example(packages: Path, tmp_path: Path) -> None:
+def test_a_worker_hosts_the_example(installed: Installed) -> None:
     """Streams, values over OSC, units in OSCQuery."""
-    done = python(WORKER, packages, tmp_path)
+    done = installed.python(WORKER)
     assert (done.returncode, done.stdout) == (0, "played\n"), done.stderr
 
 
-def test_blocks_of_any_size_give_the_same(packages: Path, tmp_path: Path) -> None:
+def test_blocks_of_any_size_give_the_same(installed: Installed) -> None:
     code = (
         "import numpy as np, neural_fx\n"
         "board = neural_fx.Pedalboard.from_file('effects.yaml')\n"
@@ -141,7 +129,7 @@ def test_blocks_of_any_size_give_the_same(packages: Path, tmp_path: Path) -> Non
         "joined = np.concatenate([board(part, 44100, reset=False) for part in parts], axis=1)\n"
         "np.testing.assert_allclose(joined, whole, atol=1e-5)\n"
     )
-    done = python(code, packages, tmp_path)
+    done = installed.python(code)
     assert done.returncode == 0, done.stderr
 
 
@@ -159,11 +147,11 @@ def test_blocks_of_any_size_give_the_same(packages: Path, tmp_path: Path) -> Non
     ],
 )
 def test_boards_from_the_network(
-    page: Page, packages: Path, tmp_path: Path, text: str, plugins: bool, words: str
+    page: Page, installed: Installed, tmp_path: Path, text: str, plugins: bool, words: str
 ) -> None:
     (tmp_path / "media").mkdir()
     (tmp_path / "media" / "inside.txt").write_text(page.files["taps.txt"])
-    done = python(NETWORK.replace("TEXT", repr(text)).replace("PLUGINS", repr(plugins)), packages, tmp_path)
+    done = installed.python(NETWORK.replace("TEXT", repr(text)).replace("PLUGINS", repr(plugins)))
     assert words in done.stdout, (done.stdout, done.stderr)
 
 
@@ -183,17 +171,13 @@ def test_boards_from_the_network(
     ],
 )
 def test_a_broken_package_is_reported_and_left_out(page: Page, tmp_path: Path, module: str, words: str) -> None:
-    install(Page({**page.files, "echo_slot.py": module}), tmp_path / "packages")
+    broken = install_page(page.changed("echo_slot.py", module), tmp_path)
     code = (
-        "import warnings\n"
         "import neural_fx.boards\n"
-        "with warnings.catch_warnings(record=True) as caught:\n"
-        "    warnings.simplefilter('always')\n"
-        "    board = neural_fx.boards.plan_board('x.yaml', b'slots: [{plugin: Gain}, {processor: tremolo}]').build()\n"
+        "board = neural_fx.boards.plan_board('x.yaml', b'slots: [{plugin: Gain}, {processor: tremolo}]').build()\n"
         "print(len(board))\n"
-        "for warning in caught: print(warning.message)\n"
     )
-    done = python(code, tmp_path / "packages", tmp_path)
+    done = broken.python(printing_warnings(code))
     assert done.returncode == 0, done.stderr
     count, sentence = done.stdout.splitlines()
     assert count == "2"

@@ -41,7 +41,7 @@ def test_notes_equal_numpy(seed, rate, block, parameters, monkeypatch):
         return np.concatenate((first, second), 1)
 
     ours = play()
-    monkeypatch.setattr(ddsp, "_CompiledVoices", ddsp._Voices)
+    monkeypatch.setattr(ddsp, "CompiledVoices", ddsp.DDSPVoices)
     reference = play()
     assert np.abs(reference).max() > 0.01
     assert np.abs(ours - reference).max() < 1e-5 * np.abs(reference).max()

@@ -8,6 +8,7 @@ from instruments import DDSP
 from neural_fx.errors import NeuralFXError, ParameterError
 from neural_fx.timbre import analyze
 from neural_fx.timbre.files import Habits
+from tests.instruments.makers import control, off
 from tests.neural_fx.timbre.makers import timbre
 
 RATE = 48000
@@ -16,14 +17,6 @@ EVEN = timbre(spread=0, habits=Habits(60, 2500, attack_seconds=0.02, release_db_
 
 def on(note, at, velocity=90, channel=0):
     return mido.Message("note_on", note=note, velocity=velocity, time=at, channel=channel)
-
-
-def off(note, at, channel=0):
-    return mido.Message("note_off", note=note, time=at, channel=channel)
-
-
-def cc(number, value, at):
-    return mido.Message("control_change", control=number, value=value, time=at)
 
 
 def heard(audio):
@@ -72,7 +65,7 @@ def test_vibrato_begins_late_and_follows_its_knob_and_controller():
     assert swing(plain, early) < 3
     assert swing(plain, late) == pytest.approx(15, abs=4)
     assert swing(heard(DDSP(EVEN, vibrato=0)([on(69, 0)], 2, RATE)), late) < 2
-    assert swing(heard(DDSP(EVEN)([cc(1, 127, 0), on(69, 0)], 2, RATE)), late) > 40
+    assert swing(heard(DDSP(EVEN)([control(1, 127, 0), on(69, 0)], 2, RATE)), late) > 40
 
 
 def test_bend_range_tuning_and_octave():
@@ -89,14 +82,14 @@ def test_bend_range_tuning_and_octave():
 @pytest.mark.parametrize(("number", "louder"), [(11, True), (2, True), (7, True)])
 def test_dynamics(number, louder):
     quiet, loud = (
-        heard(DDSP(EVEN)([cc(number, value, 0), on(60, 0)], 0.6, RATE)).loudness_db[100] for value in (40, 120)
+        heard(DDSP(EVEN)([control(number, value, 0), on(60, 0)], 0.6, RATE)).loudness_db[100] for value in (40, 120)
     )
     assert loud - quiet > 6
 
 
 def test_brightness_controller():
     def centroid(value):
-        audio = DDSP(EVEN)([cc(74, value, 0), on(57, 0)], 0.6, RATE)[0]
+        audio = DDSP(EVEN)([control(74, value, 0), on(57, 0)], 0.6, RATE)[0]
         spectrum = np.abs(np.fft.rfft(audio)) ** 2
         return np.sum(spectrum * np.arange(len(spectrum))) / spectrum.sum()
 
@@ -112,7 +105,7 @@ def test_aftertouch_swells():
 def test_sustain_pedal_holds():
     notes = [on(60, 0), off(60, 0.3)]
     dry = DDSP(EVEN)(notes, 1.5, RATE)[0]
-    held = DDSP(EVEN)([cc(64, 127, 0), *notes, cc(64, 0, 1.0)], 1.5, RATE)[0]
+    held = DDSP(EVEN)([control(64, 127, 0), *notes, control(64, 0, 1.0)], 1.5, RATE)[0]
     assert np.abs(dry[40000:46000]).max() < 1e-3
     assert np.abs(held[40000:46000]).max() > 1e-2
     assert np.abs(held[70000:]).max() < 1e-3
@@ -123,7 +116,7 @@ def test_chords_voices_and_stealing():
     instrument = DDSP(EVEN)
     audio = instrument(notes, 1.0, RATE)[0]
     assert np.isfinite(audio).all()
-    assert len([v for v in instrument._stream.players.voices if v.down]) <= 8
+    assert len([v for v in instrument._performance.allocator.voices if v.key_down]) <= 8
     steps = np.abs(np.diff(audio))
     assert steps.max() < 0.5 * np.abs(audio).max()
     chord = DDSP(EVEN, vibrato=0)([on(57, 0), on(64, 0)], 1.0, RATE)[0][12000:]
@@ -146,7 +139,7 @@ def test_one_voice_plays_legato():
 @example([1, 1, 167], 44100)
 @given(st.lists(st.integers(1, 9000), min_size=1, max_size=5), st.sampled_from([48000, 44100]))
 def test_streaming_equals_one_call(sizes, rate):
-    messages = [on(60, 0.01), on(67, 0.1003), cc(1, 80, 0.2), off(60, 0.3), on(72, 0.31), off(67, 0.4)]
+    messages = [on(60, 0.01), on(67, 0.1003), control(1, 80, 0.2), off(60, 0.3), on(72, 0.31), off(67, 0.4)]
     total = round(0.6 * rate)
     instrument = DDSP(timbre())
     whole = instrument(messages, 0.6, rate)
@@ -187,5 +180,5 @@ def test_wrong_calls():
 
 
 def test_panic_and_all_notes_off():
-    audio = DDSP(EVEN)([on(60, 0), on(64, 0), cc(123, 0, 0.3)], 1.5, RATE)[0]
+    audio = DDSP(EVEN)([on(60, 0), on(64, 0), control(123, 0, 0.3)], 1.5, RATE)[0]
     assert np.abs(audio[60000:]).max() < 1e-3

@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from instruments.base import Instrument, Players
+from instruments.base import Instrument
 from instruments.keys import KeyFollower, overlaps_resolved, releases, starts, stops
+from instruments.voices import VoiceAllocator
 
 
 def notes(text):
@@ -104,19 +105,19 @@ KEYS = st.one_of(
 
 
 @given(st.lists(st.tuples(KEYS, st.integers(0, 2)), max_size=30))
-def test_players_and_files_agree_on_what_is_held(steps):
+def test_voices_and_files_agree_on_what_is_held(steps):
     """Two readings of the rules: voices that are played, and the follower that finds the end of a song."""
     if any(m.type == "control_change" and m.control == 66 for m, _ in steps):
         return  # the follower takes sostenuto for sustain, which is only longer
-    players = Players(Silent(), Keyboard())
+    allocator = VoiceAllocator(Silent(), Keyboard())
     follower, now = KeyFollower(), 0
     for message, wait in steps:
         now += wait
-        players.now = now
-        players.receive(message)
+        allocator.position = now
+        allocator.receive(message)
         follower.follow(message.copy(time=float(now)))
-        assert follower.held == any(players.family.held.values())
-    players.now = now
+        assert follower.held == any(allocator.family.held.values())
+    allocator.position = now
     for message in releases(0, now):
-        players.receive(message)
-    assert not any(players.family.held.values())
+        allocator.receive(message)
+    assert not any(allocator.family.held.values())

@@ -19,7 +19,7 @@ from neural_fx.engines.batched import BatchedEngine, Pool, Scheduler, scheduler
 from neural_fx.engines.torch import TorchEngine, use_float32_on_cuda
 from neural_fx.formats import parse
 from neural_fx.formats.digest import digest
-from neural_fx.formats.network import Network
+from neural_fx.networks import Network
 from neural_fx.training.architectures import knobbed, pedal, untrained
 from tests.conftest import DOCUMENTS, noise, wavenet_document
 

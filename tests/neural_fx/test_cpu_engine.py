@@ -21,7 +21,7 @@ import neural_fx
 from neural_fx.engines import Stream, cpu, open_engine
 from neural_fx.engines.torch import TorchEngine
 from neural_fx.formats import parse
-from neural_fx.formats.network import (
+from neural_fx.networks import (
     FILM_SITES,
     Activation,
     Affine,

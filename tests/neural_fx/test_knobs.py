@@ -18,9 +18,9 @@ from neural_fx.engines import Engine, cpu
 from neural_fx.engines.torch import TorchEngine
 from neural_fx.errors import ModelError, ParameterError
 from neural_fx.formats import parse, read
-from neural_fx.formats.knobbed import fold
-from neural_fx.formats.network import Dense, Knobbed, Level, WaveNet
 from neural_fx.formats.pedal import pedal_bytes
+from neural_fx.networks import Dense, Knobbed, Level, WaveNet
+from neural_fx.networks.knobbed.folding import fold
 from neural_fx.snapshot import snapshot
 from neural_fx.training.architectures import a1, a2, knobbed, pedal
 from tests.conftest import Run, noise

@@ -23,9 +23,9 @@ from neural_fx.cache import cache_folder, cached_number, keep_number
 from neural_fx.errors import BoardError, ModelError
 from neural_fx.formats import Capture, parse, read
 from neural_fx.formats.capture import Metadata
-from neural_fx.formats.network import Knobbed, Sequential
 from neural_fx.info import describe
 from neural_fx.loudness import PROBE_RMS_DB, find_loudness, measure_loudness, normalizing_gain_db, probe
+from neural_fx.networks import Knobbed, Sequential
 from neural_fx.pedals import PEDALS, TubeScreamer
 from neural_fx.processor import Spec
 from neural_fx.training.export import loudness_and_gain

@@ -11,7 +11,7 @@ import pytest
 import neural_fx
 from neural_fx.audio import read_audio
 from neural_fx.errors import ParameterError
-from neural_fx.formats.network import Knobbed
+from neural_fx.networks import Knobbed
 from neural_fx.pedals import DATA, PEDALS, Pedal, TubeScreamer
 from neural_fx.snapshot import snapshot
 from neural_fx.training.circuits import CIRCUITS, simulate

@@ -1,4 +1,4 @@
-// What the framework wants to know of the three plugins; NFX_INPUTS and NFX_OUTPUTS say which one is built.
+// The framework's settings of the three plugins. NFX_INPUTS and NFX_OUTPUTS say which one is built.
 #pragma once
 
 #define DISTRHO_PLUGIN_BRAND "Neural FX"

@@ -6,16 +6,27 @@
 #include <pthread.h>
 #endif
 
-#include "peer.hpp"
+#include "connection.hpp"
 
 namespace nfx {
 
+namespace {
+
+// The audio thread makes no system calls, so nothing wakes this thread when a block is there: it looks by itself.
+constexpr int kBusyPollMs = 1;
+constexpr int kIdlePollMs = 10;
+
+}  // namespace
+
 std::shared_ptr<Connections> Connections::shared() {
     static std::mutex guard;
-    static std::weak_ptr<Connections> one;
+    static std::weak_ptr<Connections> existing;
     const std::lock_guard<std::mutex> lock(guard);
-    std::shared_ptr<Connections> found = one.lock();
-    if (!found) one = found = std::shared_ptr<Connections>(new Connections);
+    std::shared_ptr<Connections> found = existing.lock();
+    if (!found) {
+        found = std::shared_ptr<Connections>(new Connections);
+        existing = found;
+    }
     return found;
 }
 
@@ -41,40 +52,43 @@ void Connections::remove(const std::shared_ptr<Link>& link) {
     wake();
 }
 
+void Connections::update_list() {
+    const std::lock_guard<std::mutex> lock(mutex);
+    for (const auto& link : added) connections.push_back(std::make_unique<Connection>(link));
+    added.clear();
+    const auto is_removed = [this](const std::unique_ptr<Connection>& connection) {
+        return std::find(removed.begin(), removed.end(), connection->link) != removed.end();
+    };
+    for (const auto& connection : connections)
+        if (is_removed(connection)) connection->send_bye();
+    connections.erase(std::remove_if(connections.begin(), connections.end(), is_removed), connections.end());
+    removed.clear();
+}
+
 void Connections::loop() {
 #ifdef __linux__
     ::pthread_setname_np(::pthread_self(), "neural-fx");
 #endif
     std::vector<net::PollEntry> entries;
     while (!ending.load()) {
-        {
-            const std::lock_guard<std::mutex> lock(mutex);
-            for (const auto& link : added) peers.push_back(std::make_unique<Peer>(link));
-            for (const auto& link : removed) {
-                const auto gone = [&](const std::unique_ptr<Peer>& peer) {
-                    if (peer->link == link) peer->say_goodbye();
-                    return peer->link == link;
-                };
-                peers.erase(std::remove_if(peers.begin(), peers.end(), gone), peers.end());
-            }
-            added.clear(), removed.clear();
-        }
+        update_list();
         const Clock::time_point now = Clock::now();
-        bool streaming = false;
-        entries.clear();
+        bool busy = false;
         net::PollEntry entry{};
-        entry.fd = bell.get();
+        entry.fd = waker.get();
         entry.events = POLLIN;
+        entries.clear();
         entries.push_back(entry);
-        for (const auto& peer : peers) {
-            peer->step(now);
-            streaming = streaming || peer->streams(now);
-            if (peer->awaits(entry)) entries.push_back(entry);
+        for (const auto& connection : connections) {
+            connection->step(now);
+            busy = busy || connection->is_busy(now);
+            if (connection->fill_poll_entry(entry)) entries.push_back(entry);
         }
-        net::poll_all(entries.data(), static_cast<unsigned long>(entries.size()), streaming ? 1 : 10);
-        bell.hush();
+        const int timeout_ms = busy ? kBusyPollMs : kIdlePollMs;
+        net::poll_all(entries.data(), static_cast<unsigned long>(entries.size()), timeout_ms);
+        waker.clear();
     }
-    for (const auto& peer : peers) peer->say_goodbye();
+    for (const auto& connection : connections) connection->send_bye();
 }
 
 }  // namespace nfx

@@ -1,4 +1,4 @@
-// One thread for the connections of all instances in a process: it alone touches sockets.
+// One thread for the connections of all instances in a process. No other thread touches their sockets.
 #pragma once
 
 #include <atomic>
@@ -12,28 +12,31 @@
 
 namespace nfx {
 
-class Peer;
+class Connection;
 
 class Connections {
 public:
-    // The one of this process; it ends with the last instance that holds it.
+    // Returns this process's object. It ends with the last instance that holds it.
     static std::shared_ptr<Connections> shared();
     ~Connections();
 
     void add(const std::shared_ptr<Link>& link);
     void remove(const std::shared_ptr<Link>& link);
-    // Look at the links at once. Not for the audio thread, but that of an offline bounce.
-    void wake() { bell.ring(); }
+    // Makes the thread look at the links at once. This is a system call: not for the audio thread, unless it waits
+    // anyway.
+    void wake() { waker.wake(); }
 
 private:
     Connections();
     void loop();
+    void update_list();
 
-    net::Library library;
-    net::Bell bell;
-    std::mutex mutex;  // guards the lists that wait for the thread
-    std::vector<std::shared_ptr<Link>> added, removed;
-    std::vector<std::unique_ptr<Peer>> peers;
+    [[maybe_unused]] net::SocketLibrary library;  // starts and ends the socket library of Windows
+    net::Waker waker;
+    std::mutex mutex;  // guards `added` and `removed`
+    std::vector<std::shared_ptr<Link>> added;
+    std::vector<std::shared_ptr<Link>> removed;
+    std::vector<std::unique_ptr<Connection>> connections;  // the thread's own
     std::atomic<bool> ending{false};
     std::thread thread;
 };

@@ -10,53 +10,62 @@ using nlohmann::json;
 
 namespace {
 
-// An object, whatever the bytes are; values of the wrong type count as missing.
-json object(const std::string& text) {
+constexpr double kMaxLatency = 1 << 20;  // samples, as in bridge/PROTOCOL.md
+
+// Returns an object, whatever the bytes are. Values of the wrong type count as missing: a later worker may send others.
+json object_from(const std::string& text) {
     json found = json::parse(text, nullptr, false);
     return found.is_object() ? found : json::object();
 }
+
 std::string text_at(const json& from, const char* key) {
     const auto found = from.find(key);
     return found != from.end() && found->is_string() ? found->get<std::string>() : std::string();
 }
-double number_at(const json& from, const char* key, double otherwise) {
+
+double number_at(const json& from, const char* key, double fallback) {
     const auto found = from.find(key);
-    return found != from.end() && found->is_number() ? found->get<double>() : otherwise;
+    return found != from.end() && found->is_number() ? found->get<double>() : fallback;
 }
-json list_at(const json& from, const char* key, json otherwise) {
+
+// Returns an object or an array: the value if it has the type of `fallback`.
+json container_at(const json& from, const char* key, json fallback) {
     const auto found = from.find(key);
-    return found != from.end() && found->type() == otherwise.type() ? *found : otherwise;
+    return found != from.end() && found->type() == fallback.type() ? *found : fallback;
 }
-constexpr double kMostLatency = 1 << 20;
+
+// ASCII only, and invalid UTF-8 from a session is replaced: `dump` would throw.
+std::string to_text(const json& object) { return object.dump(-1, ' ', true, json::error_handler_t::replace); }
 
 }  // namespace
 
-std::string hello_json(const Wish& wish) {
+std::string hello_json(const StreamRequest& request) {
     json hello = {{"version", 1},
-                  {"board", wish.board},
-                  {"sample_rate", wish.rate},
-                  {"channels", wish.channels},
-                  {"block", kMostFrames},
-                  {"token", wish.token},
-                  {"text", wish.text.size() > kMostText ? "" : wish.text},
-                  {"notes", wish.notes}};
-    const auto written = [&hello] { return hello.dump(-1, ' ', true, json::error_handler_t::replace); };
-    const std::string whole = written();
-    if (whole.size() <= kMostJson) return whole;
-    hello["text"] = "";  // letters beyond ASCII take more room as JSON than in the text
-    return written();
+                  {"board", request.board},
+                  {"sample_rate", request.rate},
+                  {"channels", request.channels},
+                  {"block", kMaxBlockFrames},
+                  {"token", request.token},
+                  {"text", request.text.size() > kMaxBoardText ? "" : request.text},
+                  {"notes", request.notes}};
+    std::string text = to_text(hello);
+    if (text.size() > kMaxJson) {  // letters beyond ASCII take more room as JSON
+        hello["text"] = "";
+        text = to_text(hello);
+    }
+    return text;
 }
 
 bool read_welcome(const std::string& text, bool notes, Welcome& welcome, std::uint32_t& latency) {
-    const json found = object(text);
+    const json found = object_from(text);
     if (!read_latency(text, latency)) return false;
     welcome = Welcome{};
     welcome.board = text_at(found, "board");
     welcome.text = text_at(found, "text");
-    const json boards = list_at(found, "boards", json::object());
+    const json boards = container_at(found, "boards", json::object());
     for (const auto& [name, takes_notes] : boards.items())
         if (takes_notes.is_boolean() && takes_notes.get<bool>() == notes) welcome.boards.push_back(name);
-    const json macros = list_at(found, "macros", json::array());
+    const json macros = container_at(found, "macros", json::array());
     for (const json& macro : macros) {
         if (!macro.is_object() || welcome.macros.size() == kMacros) continue;
         welcome.macros.push_back({text_at(macro, "name"), text_at(macro, "unit"),
@@ -67,13 +76,13 @@ bool read_welcome(const std::string& text, bool notes, Welcome& welcome, std::ui
 }
 
 std::string read_reason(const std::string& text) {
-    const std::string reason = text_at(object(text), "reason");
+    const std::string reason = text_at(object_from(text), "reason");
     return reason.empty() ? "the worker refuses" : reason;
 }
 
 bool read_latency(const std::string& text, std::uint32_t& latency) {
-    const double found = number_at(object(text), "latency", -1);
-    if (!(found >= 0 && found <= kMostLatency)) return false;
+    const double found = number_at(object_from(text), "latency", -1);
+    if (!(found >= 0 && found <= kMaxLatency)) return false;
     latency = std::uint32_t(found);
     return true;
 }

@@ -1,4 +1,4 @@
-// The worker's streaming protocol, version 1: bridge/PROTOCOL.md as code. Little-endian machines only.
+// Messages of the worker's streaming protocol, version 1: see bridge/PROTOCOL.md. For little-endian machines only.
 #pragma once
 
 #include <cstdint>
@@ -6,13 +6,16 @@
 #include <string>
 #include <vector>
 
-#include "link.hpp"
+#include "chunk.hpp"
+#include "stream_request.hpp"
 
 namespace nfx::messages {
 
-constexpr std::size_t kHeader = 16, kMostBytes = 4 << 20, kMostJson = 1 << 16;
-constexpr std::uint32_t kMostFrames = 4096;  // in one BLOCK of ours
-constexpr std::size_t kMostText = 40000;     // of a board, in a HELLO
+constexpr std::size_t kHeaderBytes = 16;
+constexpr std::size_t kMaxPayload = 4 << 20;
+constexpr std::size_t kMaxJson = 1 << 16;
+constexpr std::uint32_t kMaxBlockFrames = 4096;  // of our BLOCKs, as HELLO says
+constexpr std::size_t kMaxBoardText = 40000;     // bytes in a HELLO
 
 enum Kind : std::uint8_t { hello = 1, welcome, refuse, block, audio, reset, ping, pong, notice, bye };
 
@@ -40,7 +43,7 @@ T read(const std::uint8_t* from) {
     return value;
 }
 
-// Whether so many little-endian float32 samples can be played.
+// Whether `count` float32 samples are neither NaN nor infinite. Looks at the bits, as the bytes need not be aligned.
 inline bool all_finite(const std::uint8_t* samples, std::size_t count) {
     for (std::size_t i = 0; i < count; ++i)
         if ((read<std::uint32_t>(samples + 4 * i) & 0x7f800000u) == 0x7f800000u) return false;
@@ -56,25 +59,20 @@ inline Header read_header(const std::uint8_t* from) {
     return {Kind(from[0]), read<std::uint32_t>(from + 4), read<std::uint64_t>(from + 8)};
 }
 
-inline void append_event(Bytes& to, std::uint32_t offset, double value, const std::string& address,
-                         const std::uint8_t* midi, std::size_t size) {
-    append<std::uint32_t>(to, offset);
-    append<double>(to, value);
+inline void append_event(Bytes& to, const Event& event) {
+    const std::string address = event.macro ? "macro/" + std::to_string(event.macro) : "";
+    const std::size_t midi_size = event.macro ? 0 : event.midi_size;
+    append<std::uint32_t>(to, event.offset);
+    append<double>(to, event.macro ? event.value : 0.0);
     append<std::uint16_t>(to, std::uint16_t(address.size()));
-    append<std::uint16_t>(to, std::uint16_t(size));
+    append<std::uint16_t>(to, std::uint16_t(midi_size));
     append(to, address.data(), address.size());
-    append(to, midi, size);
-}
-inline void append_event(Bytes& to, const Happening& happening, std::uint32_t offset) {
-    if (happening.macro)
-        append_event(to, offset, happening.value, "macro/" + std::to_string(happening.macro), nullptr, 0);
-    else
-        append_event(to, offset, 0, "", happening.midi, happening.size);
+    append(to, event.midi, midi_size);
 }
 
-// JSON, in messages.cpp; they throw nothing.
-std::string hello_json(const Wish& wish);
-// False for what is no WELCOME; `latency` in samples.
+// ---- the JSON of messages: these throw nothing, whatever the worker sends
+std::string hello_json(const StreamRequest& request);
+// Return false if the JSON lacks a valid latency, which is in samples. `notes` chooses boards that take notes.
 bool read_welcome(const std::string& json, bool notes, Welcome& welcome, std::uint32_t& latency);
 std::string read_reason(const std::string& json);
 bool read_latency(const std::string& json, std::uint32_t& latency);

@@ -30,38 +30,40 @@ namespace nfx::net {
 
 #ifdef _WIN32
 using Handle = SOCKET;
-constexpr Handle kNone = INVALID_SOCKET;
+constexpr Handle kInvalidHandle = INVALID_SOCKET;
 using PollEntry = WSAPOLLFD;
 inline int poll_all(PollEntry* entries, unsigned long count, int ms) { return ::WSAPoll(entries, count, ms); }
-inline void close_handle(Handle h) { ::closesocket(h); }
+inline void close_handle(Handle handle) { ::closesocket(handle); }
 inline bool would_block() {
-    const int e = ::WSAGetLastError();
-    return e == WSAEWOULDBLOCK || e == WSAEINPROGRESS;
+    const int error = ::WSAGetLastError();
+    return error == WSAEWOULDBLOCK || error == WSAEINPROGRESS;
 }
-inline bool make_non_blocking(Handle h) {
+inline bool make_non_blocking(Handle handle) {
     u_long on = 1;
-    return ::ioctlsocket(h, FIONBIO, &on) == 0;
+    return ::ioctlsocket(handle, FIONBIO, &on) == 0;
 }
-struct Library {
-    Library() {
+struct SocketLibrary {
+    SocketLibrary() {
         WSADATA data;
         ::WSAStartup(MAKEWORD(2, 2), &data);
     }
-    ~Library() { ::WSACleanup(); }
+    ~SocketLibrary() { ::WSACleanup(); }
 };
 #else
 using Handle = int;
-constexpr Handle kNone = -1;
+constexpr Handle kInvalidHandle = -1;
 using PollEntry = pollfd;
 inline int poll_all(PollEntry* entries, unsigned long count, int ms) { return ::poll(entries, count, ms); }
-inline void close_handle(Handle h) { ::close(h); }
+inline void close_handle(Handle handle) { ::close(handle); }
 inline bool would_block() { return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINPROGRESS; }
-inline bool make_non_blocking(Handle h) { return ::fcntl(h, F_SETFL, ::fcntl(h, F_GETFL, 0) | O_NONBLOCK) == 0; }
-struct Library {};
+inline bool make_non_blocking(Handle handle) {
+    return ::fcntl(handle, F_SETFL, ::fcntl(handle, F_GETFL, 0) | O_NONBLOCK) == 0;
+}
+struct SocketLibrary {};
 #endif
 
 #ifdef MSG_NOSIGNAL
-constexpr int kSendFlags = MSG_NOSIGNAL;  // a worker that went away is no reason to end the host
+constexpr int kSendFlags = MSG_NOSIGNAL;  // a worker that closes its socket must not end the host by SIGPIPE
 #else
 constexpr int kSendFlags = 0;
 #endif
@@ -69,12 +71,14 @@ constexpr int kSendFlags = 0;
 struct Address {
     sockaddr_storage bytes{};
     socklen_t size = 0;
-    bool known() const { return size != 0; }
+    bool is_known() const { return size != 0; }
 };
 
-// Numbers and "localhost" are found at once; other names may take the name server's time.
+// Looks up an address. With `numbers_only` it never waits, and knows only IP addresses and "localhost". Other names may
+// take the name server seconds.
 inline Address resolve(const std::string& host, const std::string& port, bool numbers_only) {
-    addrinfo hints{}, *found = nullptr;
+    addrinfo hints{};
+    addrinfo* found = nullptr;
     hints.ai_socktype = SOCK_STREAM;
     if (numbers_only) hints.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV;
     Address address;
@@ -88,26 +92,28 @@ inline Address resolve(const std::string& host, const std::string& port, bool nu
 }
 
 class Socket {
-    Handle handle = kNone;
+    Handle handle = kInvalidHandle;
 
 public:
     Socket() = default;
-    explicit Socket(Handle h) : handle(h) {}
+    explicit Socket(Handle owned) : handle(owned) {}
     Socket(const Socket&) = delete;
     Socket& operator=(const Socket&) = delete;
     ~Socket() { close(); }
 
     Handle get() const { return handle; }
-    bool open() const { return handle != kNone; }
+    bool is_open() const { return handle != kInvalidHandle; }
     void close() {
-        if (open()) close_handle(handle);
-        handle = kNone;
+        if (is_open()) close_handle(handle);
+        handle = kInvalidHandle;
     }
-    // Begins to connect; false where that fails at once.
-    bool dial(const Address& to) {
+    // Returns false if it fails at once. Otherwise the socket becomes writable when the connection is made or has
+    // failed.
+    bool begin_connect(const Address& to) {
         close();
         handle = ::socket(to.bytes.ss_family, SOCK_STREAM, 0);
-        if (!open() || !make_non_blocking(handle)) return false;
+        if (!is_open() || !make_non_blocking(handle)) return false;
+        // Blocks are small and late ones are lost, so none may wait for the next.
         const int on = 1;
         ::setsockopt(handle, IPPROTO_TCP, TCP_NODELAY, reinterpret_cast<const char*>(&on), sizeof on);
 #ifdef SO_NOSIGPIPE
@@ -115,46 +121,49 @@ public:
 #endif
         return ::connect(handle, reinterpret_cast<const sockaddr*>(&to.bytes), to.size) == 0 || would_block();
     }
-    // Whether the connection that was begun came about.
-    bool connected() const {
+    // Whether the connection that was begun has been made.
+    bool is_connected() const {
         int error = 1;
         socklen_t size = sizeof error;
         return ::getsockopt(handle, SOL_SOCKET, SO_ERROR, reinterpret_cast<char*>(&error), &size) == 0 && error == 0;
     }
-    // Bytes moved; 0 where it would block; -1 where the connection is over.
+    // Both return the number of bytes, 0 if they would block, and -1 if the connection is over.
     long send(const std::uint8_t* from, std::size_t count) {
-        const auto n = ::send(handle, reinterpret_cast<const char*>(from), int(count), kSendFlags);
-        return n >= 0 ? long(n) : would_block() ? 0 : -1;
+        const auto sent = ::send(handle, reinterpret_cast<const char*>(from), int(count), kSendFlags);
+        if (sent >= 0) return long(sent);
+        return would_block() ? 0 : -1;
     }
     long receive(std::uint8_t* to, std::size_t count) {
-        const auto n = ::recv(handle, reinterpret_cast<char*>(to), int(count), 0);
-        return n > 0 ? long(n) : n < 0 && would_block() ? 0 : -1;
+        const auto received = ::recv(handle, reinterpret_cast<char*>(to), int(count), 0);
+        if (received > 0) return long(received);
+        return received < 0 && would_block() ? 0 : -1;  // 0 bytes: the other side has closed
     }
 };
 
-// A datagram socket that is connected to itself: a byte sent to it ends the wait of `poll_all`.
-class Bell {
+// Ends the wait of `poll_all` from another thread: a datagram socket that is connected to itself. Windows can poll only
+// sockets, so a pipe won't do.
+class Waker {
     Socket socket;
 
 public:
-    Bell() : socket(::socket(AF_INET, SOCK_DGRAM, 0)) {
+    Waker() : socket(::socket(AF_INET, SOCK_DGRAM, 0)) {
         sockaddr_in self{};
         self.sin_family = AF_INET;
         self.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
         socklen_t size = sizeof self;
-        if (!socket.open() || ::bind(socket.get(), reinterpret_cast<sockaddr*>(&self), size) != 0 ||
+        if (!socket.is_open() || ::bind(socket.get(), reinterpret_cast<sockaddr*>(&self), size) != 0 ||
             ::getsockname(socket.get(), reinterpret_cast<sockaddr*>(&self), &size) != 0 ||
             ::connect(socket.get(), reinterpret_cast<sockaddr*>(&self), size) != 0 || !make_non_blocking(socket.get()))
             socket.close();
     }
     Handle get() const { return socket.get(); }
-    void ring() {
+    void wake() {
         const std::uint8_t byte = 1;
-        if (socket.open()) socket.send(&byte, 1);
+        if (socket.is_open()) socket.send(&byte, 1);
     }
-    void hush() {
+    void clear() {
         std::uint8_t bytes[64];
-        while (socket.open() && socket.receive(bytes, sizeof bytes) > 0) {
+        while (socket.is_open() && socket.receive(bytes, sizeof bytes) > 0) {
         }
     }
 };

@@ -1,4 +1,5 @@
-// The plugin's parameters and what they are called.
+// The plugin's parameters: names, ranges and units, and macros as text. Hosts store indices, symbols and values in
+// sessions, so all of them stay as they are.
 #pragma once
 
 #include "DistrhoPlugin.hpp"
@@ -9,85 +10,98 @@
 #include <cstdlib>
 #include <string>
 
+#include "chunk.hpp"
 #include "extra/ScopedSafeLocale.hpp"
-#include "link.hpp"
+#include "stream_request.hpp"
 
 namespace nfx {
 
-// The framework's VST3 wrapper takes a synthesizer's first parameter for a MIDI controller (1.6: one too many), so the
-// first is one that no host sets.
+// DPF 1.6's VST3 wrapper takes the first parameter of an instrument for a MIDI controller. So the first is an output,
+// which no host sets.
 enum ParameterIndex : std::uint32_t {
     kConnected,
-    kMacro,
-    kMix = kMacro + kMacros,
+    kFirstMacro,
+    kMix = kFirstMacro + kMacros,
     kBypass,
     kInputGain,
     kOutputGain,
     kBoardNumber,
-    kLatency,
-    kWaiting,
+    kLatencyBudget,
+    kWaitForWorker,
     kRoundTrip,
     kDropouts,
     kParameterCount
 };
 
-enum StateIndex : std::uint32_t { kWorker, kToken, kBoard, kText, kTurned, kNumber, kStateCount };
+enum StateIndex : std::uint32_t { kWorker, kToken, kBoard, kBoardText, kMovedMacros, kStateBoardNumber, kStateCount };
 
-inline bool is_macro(std::uint32_t index) { return index >= kMacro && index < kMacro + kMacros; }
+inline bool is_macro(std::uint32_t index) { return index >= kFirstMacro && index < kFirstMacro + kMacros; }
 
-constexpr float kMostRoundTrip = 1000, kMostDropouts = 1000, kMostBoards = 32;
+constexpr float kMaxRoundTripMs = 1000;
+constexpr float kMaxDropouts = 1000;
+constexpr float kMaxBoards = 32;
 
-inline void describe(std::uint32_t index, const Welcome& welcome, DISTRHO_NAMESPACE::Parameter& p) {
+inline void describe(std::uint32_t index, const Welcome& welcome, DISTRHO_NAMESPACE::Parameter& parameter) {
     using namespace DISTRHO_NAMESPACE;
-    const auto set = [&p](const char* name, const char* symbol, float low, float high, float otherwise,
-                          const char* unit = "", uint32_t hints = kParameterIsAutomatable) {
-        p.name = name, p.symbol = symbol, p.unit = unit, p.hints = hints;
-        p.ranges.min = low, p.ranges.max = high, p.ranges.def = otherwise;
+    constexpr std::uint32_t kInteger = kParameterIsAutomatable | kParameterIsInteger;
+    const auto set = [&parameter](const char* name, const char* symbol, float low, float high, float initial,
+                                  const char* unit = "", std::uint32_t hints = kParameterIsAutomatable) {
+        parameter.name = name;
+        parameter.symbol = symbol;
+        parameter.unit = unit;
+        parameter.hints = hints;
+        parameter.ranges.min = low;
+        parameter.ranges.max = high;
+        parameter.ranges.def = initial;
     };
     switch (index) {
         case kMix: return set("Mix", "mix", 0, 1, 1);
-        case kBypass: return p.initDesignation(kParameterDesignationBypass);
+        case kBypass: return parameter.initDesignation(kParameterDesignationBypass);
         case kInputGain: return set("Input Gain", "input_gain", -24, 24, 0, "dB");
         case kOutputGain: return set("Output Gain", "output_gain", -24, 24, 0, "dB");
-        case kBoardNumber:  // of those that the worker has; 0: the one that the session or the settings name
-            return set("Board", "board", 0, kMostBoards, 0, "", kParameterIsAutomatable | kParameterIsInteger);
-        case kLatency:
-            return set("Latency Budget", "latency_budget", 64, 16384, 1024, "frames",
-                       kParameterIsAutomatable | kParameterIsInteger);
-        case kWaiting: {
-            set("Wait For Worker", "waiting", 0, 2, 0, "", kParameterIsAutomatable | kParameterIsInteger);
-            auto* values = new ParameterEnumerationValue[3];
-            values[0] = {0, "When offline"}, values[1] = {1, "Never"}, values[2] = {2, "Always"};
-            p.enumValues.values = values, p.enumValues.count = 3, p.enumValues.restrictedMode = true;
+        // Among the worker's boards, from 1. With 0 it is the board that the session or the settings name.
+        case kBoardNumber: return set("Board", "board", 0, kMaxBoards, 0, "", kInteger);
+        case kLatencyBudget: return set("Latency Budget", "latency_budget", 64, 16384, 1024, "frames", kInteger);
+        case kWaitForWorker: {
+            set("Wait For Worker", "waiting", 0, 2, 0, "", kInteger);
+            auto* values = new ParameterEnumerationValue[3];  // the framework deletes it
+            values[0] = {0, "When offline"};
+            values[1] = {1, "Never"};
+            values[2] = {2, "Always"};
+            parameter.enumValues.values = values;
+            parameter.enumValues.count = 3;
+            parameter.enumValues.restrictedMode = true;
             return;
         }
         case kConnected: return set("Connected", "connected", 0, 1, 0, "", kParameterIsOutput | kParameterIsBoolean);
-        case kRoundTrip: return set("Round Trip", "round_trip", 0, kMostRoundTrip, 0, "ms", kParameterIsOutput);
+        case kRoundTrip: return set("Round Trip", "round_trip", 0, kMaxRoundTripMs, 0, "ms", kParameterIsOutput);
         case kDropouts:
-            return set("Dropouts", "dropouts", 0, kMostDropouts, 0, "", kParameterIsOutput | kParameterIsInteger);
+            return set("Dropouts", "dropouts", 0, kMaxDropouts, 0, "", kParameterIsOutput | kParameterIsInteger);
         default: break;
     }
-    const std::uint32_t macro = index - kMacro;
+    const std::uint32_t macro = index - kFirstMacro;
     const std::string number = std::to_string(macro + 1);
     const bool known = macro < welcome.macros.size();
     const std::string name = "Macro " + number + (known ? ": " + welcome.macros[macro].name : "");
     set(name.c_str(), ("macro_" + number).c_str(), 0, 1, known ? float(welcome.macros[macro].value) : 0.5f);
-    p.shortName = ("Macro " + number).c_str();
+    parameter.shortName = ("Macro " + number).c_str();
 }
 
-// A macro's position as what it turns, such as "-12.0 dB", in four digits; false if there is no range to speak of.
-inline bool show(const MacroInfo& macro, double position, char* text, std::size_t size) {
+// Writes what a macro's position, 0 to 1, stands for, such as "-12.0 dB". Shows the range with four digits. Returns
+// false if the macro has no range.
+inline bool format_macro(const MacroInfo& macro, double position, char* text, std::size_t size) {
     const double span = std::abs(macro.maximum - macro.minimum);
     if (!(span > 0) || !std::isfinite(span)) return false;
     const int decimals = std::max(0, 3 - int(std::floor(std::log10(std::max(span, 0.001)))));
-    const DISTRHO_NAMESPACE::ScopedSafeLocale locale;
+    const DISTRHO_NAMESPACE::ScopedSafeLocale locale;  // hosts set locales with a decimal comma
     const double value = macro.minimum + position * (macro.maximum - macro.minimum);
     std::snprintf(text, size, "%.*f%s%s", decimals, value, macro.unit.empty() ? "" : " ", macro.unit.c_str());
     return true;
 }
 
-// The other way round: the position, 0..1, of a value that somebody typed, with its unit or without.
-inline bool read(const MacroInfo& macro, const char* text, double& position) {
+// Reads a value that a user has typed, with its unit or without. Sets the position, 0 to 1. Returns false if it is no
+// number.
+inline bool parse_macro(const MacroInfo& macro, const char* text, double& position) {
     const double span = macro.maximum - macro.minimum;
     if (span == 0 || !std::isfinite(span)) return false;
     const DISTRHO_NAMESPACE::ScopedSafeLocale locale;

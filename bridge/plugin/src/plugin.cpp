@@ -1,9 +1,12 @@
-// The plugin as its framework sees it: parameters, state, and an `Engine` that does the rest.
+// The plugin for the DISTRHO Plugin Framework: parameters, state, and an `Engine` that does the rest.
 #include "DistrhoPlugin.hpp"
 #include "DistrhoPluginUtils.hpp"
 
+#include <algorithm>
+#include <chrono>
 #include <cstdlib>
 #include <cstring>
+#include <string>
 
 #include "engine.hpp"
 #include "parameters.hpp"
@@ -14,29 +17,34 @@ START_NAMESPACE_DISTRHO
 class NeuralPlugin : public Plugin {
     nfx::Engine engine{NFX_INPUTS, NFX_OUTPUTS};
     std::string worker = nfx::setting("worker", "127.0.0.1:9010");
-    std::string board = nfx::setting("board"), token = nfx::setting("token"), text;
+    std::string token = nfx::setting("token");
+    std::string board = nfx::setting("board");
+    std::string text;
 
 public:
     NeuralPlugin() : Plugin(nfx::kParameterCount, 0, nfx::kStateCount) {
         if (!isDummyInstance()) {
-            engine.wish(worker, token, board, text);
-            engine.wait_for_worker(std::chrono::milliseconds(300));  // so that the host can show the macros' names
+            engine.request_stream(worker, token, board, text);
+            engine.wait_for_worker(kNamesTimeout);
         }
         setLatency(engine.latency());
     }
 
-    bool turns(uint32_t index, int32_t frame, double value) {
+    // ---- for the wrappers of VST3 and CLAP, see below. They return false for other parameters than macros.
+    bool set_macro_at(uint32_t index, int32_t frame, double value) {
         if (!nfx::is_macro(index)) return false;
-        engine.turn_macro_at(int(index - nfx::kMacro), float(value), uint32_t(std::max(frame, 0)));
+        engine.macros.set_at(macro_index(index), float(value), uint32_t(std::max(frame, 0)));
         return true;
     }
-    bool shows(uint32_t index, double value, char* text, uint32_t size) const {
-        return nfx::is_macro(index) && nfx::show(engine.macro_info(int(index - nfx::kMacro)), value, text, size);
+    bool macro_to_text(uint32_t index, double value, char* shown, uint32_t size) const {
+        return nfx::is_macro(index) && nfx::format_macro(engine.macro_info(macro_index(index)), value, shown, size);
     }
-    bool reads(uint32_t index, const char* text, double* value) const {
-        return nfx::is_macro(index) && nfx::read(engine.macro_info(int(index - nfx::kMacro)), text, *value);
+    bool macro_from_text(uint32_t index, const char* typed, double* value) const {
+        return nfx::is_macro(index) && nfx::parse_macro(engine.macro_info(macro_index(index)), typed, *value);
     }
-    void bounces(bool offline) { engine.knobs.host.store(offline ? nfx::Host::bounces : nfx::Host::live); }
+    void set_offline(bool offline) {
+        engine.controls.host_mode.store(offline ? nfx::HostMode::offline : nfx::HostMode::live);
+    }
 
 protected:
     const char* getLabel() const override { return NFX_LABEL; }
@@ -47,44 +55,46 @@ protected:
     int64_t getUniqueId() const override { return d_cconst('N', 'f', 'x', '0' + 2 * NFX_INPUTS + NFX_OUTPUTS); }
 
     // ---- parameters
-    void initParameter(uint32_t index, Parameter& p) override {
+    void initParameter(uint32_t index, Parameter& parameter) override {
         // An LV2 host reads names and defaults from a file that was written when the plugin was built.
         const bool fixed = !std::strcmp(getPluginFormatName(), "LV2");
-        nfx::describe(index, fixed ? nfx::Welcome{} : engine.welcome(), p);
-        if (nfx::is_macro(index)) engine.host_knows_macro(int(index - nfx::kMacro), p.ranges.def);
+        nfx::describe(index, fixed ? nfx::Welcome{} : engine.welcome(), parameter);
+        if (nfx::is_macro(index)) engine.macros.set_host_value(macro_index(index), parameter.ranges.def);
     }
     float getParameterValue(uint32_t index) const override {
-        const nfx::Knobs& knobs = engine.knobs;
+        const nfx::Controls& controls = engine.controls;
         switch (index) {
-            case nfx::kMix: return knobs.mix.load();
-            case nfx::kBypass: return knobs.bypass.load() ? 1.0f : 0.0f;
-            case nfx::kInputGain: return knobs.input_db.load();
-            case nfx::kOutputGain: return knobs.output_db.load();
-            case nfx::kBoardNumber: return float(engine.chosen_board());
-            case nfx::kLatency: return float(knobs.latency.load());
-            case nfx::kWaiting: return float(int(knobs.patience.load()));
+            case nfx::kMix: return controls.mix.load();
+            case nfx::kBypass: return controls.bypass.load() ? 1.0f : 0.0f;
+            case nfx::kInputGain: return controls.input_db.load();
+            case nfx::kOutputGain: return controls.output_db.load();
+            case nfx::kBoardNumber: return float(engine.board_number());
+            case nfx::kLatencyBudget: return float(controls.latency_budget.load());
+            case nfx::kWaitForWorker: return float(int(controls.wait_policy.load()));
             case nfx::kConnected: return engine.connected() ? 1.0f : 0.0f;
-            case nfx::kRoundTrip: return std::min(engine.round_trip_ms(), nfx::kMostRoundTrip);
-            case nfx::kDropouts: return std::min(float(engine.dropouts()), nfx::kMostDropouts);
-            default: return nfx::is_macro(index) ? engine.macro(int(index - nfx::kMacro)) : 0.0f;
+            case nfx::kRoundTrip: return std::min(engine.round_trip_ms(), nfx::kMaxRoundTripMs);
+            case nfx::kDropouts: return std::min(float(engine.dropouts()), nfx::kMaxDropouts);
+            default: return nfx::is_macro(index) ? engine.macros.get(macro_index(index)) : 0.0f;
         }
     }
     void setParameterValue(uint32_t index, float value) override {
-        nfx::Knobs& knobs = engine.knobs;
+        nfx::Controls& controls = engine.controls;
         switch (index) {
-            case nfx::kMix: knobs.mix.store(value); break;
-            case nfx::kBypass: knobs.bypass.store(value > 0.5f); break;
-            case nfx::kInputGain: knobs.input_db.store(value); break;
-            case nfx::kOutputGain: knobs.output_db.store(value); break;
+            case nfx::kMix: controls.mix.store(value); break;
+            case nfx::kBypass: controls.bypass.store(value > 0.5f); break;
+            case nfx::kInputGain: controls.input_db.store(value); break;
+            case nfx::kOutputGain: controls.output_db.store(value); break;
             case nfx::kBoardNumber: engine.choose_board(uint32_t(value + 0.5f)); break;
-            case nfx::kLatency: knobs.latency.store(uint32_t(value + 0.5f)); break;
-            case nfx::kWaiting: knobs.patience.store(nfx::Patience(int(value + 0.5f))); break;
+            case nfx::kLatencyBudget: controls.latency_budget.store(uint32_t(value + 0.5f)); break;
+            case nfx::kWaitForWorker: controls.wait_policy.store(nfx::WaitPolicy(int(value + 0.5f))); break;
             default:
-                if (nfx::is_macro(index)) engine.turn_macro(int(index - nfx::kMacro), value);
+                if (nfx::is_macro(index)) engine.macros.set(macro_index(index), value);
         }
     }
 
-    // ---- state: where the worker is and which board it plays, so that a project opens elsewhere
+    // ---- state: where the worker is and which board it plays
+    // The board's YAML is stored, too, so that a session opens with another worker. The keys are in users' sessions and
+    // must not change.
     void initState(uint32_t index, State& state) override {
         static const char* const kKeys[nfx::kStateCount] = {"worker", "token", "board", "text", "turned", "number"};
         static const char* const kLabels[nfx::kStateCount] = {"Worker",     "Token",  "Board",
@@ -100,13 +110,13 @@ protected:
         if (!std::strcmp(key, "token")) return String(token.c_str());
         if (!std::strcmp(key, "board")) return String((welcome.board.empty() ? board : welcome.board).c_str());
         if (!std::strcmp(key, "text")) return String((welcome.text.empty() ? text : welcome.text).c_str());
-        if (!std::strcmp(key, "turned")) return String(engine.turned().c_str());
-        if (!std::strcmp(key, "number")) return String(std::to_string(engine.chosen_board()).c_str());
+        if (!std::strcmp(key, "turned")) return String(engine.macros.moved().c_str());
+        if (!std::strcmp(key, "number")) return String(std::to_string(engine.board_number()).c_str());
         return String();
     }
     void setState(const char* key, const char* value) override {
-        if (!std::strcmp(key, "turned")) return engine.turn_again(value);
-        if (!std::strcmp(key, "number")) return engine.session_chose(uint32_t(std::atoi(value)));
+        if (!std::strcmp(key, "turned")) return engine.macros.restore_moved(value);
+        if (!std::strcmp(key, "number")) return engine.restore_board_number(uint32_t(std::atoi(value)));
         if (!std::strcmp(key, "worker"))
             worker = value;
         else if (!std::strcmp(key, "token"))
@@ -117,11 +127,11 @@ protected:
             text = value;
         else
             return;
-        if (!isDummyInstance()) engine.wish(worker, token, board, text);
+        if (!isDummyInstance()) engine.request_stream(worker, token, board, text);
     }
 
     // ---- audio
-    // Hosts may ask for the latency before they activate, so it has to be known from these two on.
+    // Hosts may ask for the latency before they activate, so these two update it.
     void sampleRateChanged(double rate) override {
         engine.prepare(rate, getBufferSize());
         setLatency(engine.latency());
@@ -136,27 +146,31 @@ protected:
     }
 #if DISTRHO_PLUGIN_WANT_MIDI_INPUT
     void run(const float** in, float** out, uint32_t frames, const MidiEvent* events, uint32_t count) override {
-        nfx::Midi notes[kMostNotes];
+        nfx::Midi messages[kMaxMidi];
         uint32_t kept = 0;
-        const bool dump = count > kDump && controls(events, count) > kDump;
-        for (uint32_t i = 0; i < count && kept < kMostNotes; ++i) {
-            if (events[i].size > MidiEvent::kDataSize) continue;  // no instrument of ours takes system exclusive
-            if (dump && events[i].frame == 0 && is_control(events[i])) continue;
-            notes[kept] = {events[i].frame, uint8_t(events[i].size), {}};
-            std::memcpy(notes[kept++].bytes, events[i].data, events[i].size);
+        const bool resets = sets_all_controllers(events, count);
+        for (uint32_t i = 0; i < count && kept < kMaxMidi; ++i) {
+            const MidiEvent& event = events[i];
+            if (event.size > MidiEvent::kDataSize) continue;  // system exclusive, which no instrument takes
+            if (resets && is_first_controller(event)) continue;
+            messages[kept] = {event.frame, uint8_t(event.size), {}};
+            std::memcpy(messages[kept].bytes, event.data, event.size);
+            ++kept;
         }
-        engine.run(in, out, frames, notes, kept);
+        engine.run(in, out, frames, messages, kept);
         setLatency(engine.latency());
     }
-    static constexpr uint32_t kMostNotes = 512;
-    // A VST3 host sees MIDI controllers as parameters, and Ardour begins by setting all of them to zero: the volume,
-    // and the bend to its lowest. Nobody turns this many at the same sample.
-    static constexpr uint32_t kDump = 64;
-    static bool is_control(const MidiEvent& event) { return (event.data[0] & 0xf0) >= 0xb0; }
-    static uint32_t controls(const MidiEvent* events, uint32_t count) {
+    static constexpr uint32_t kMaxMidi = 512;
+    // VST3 hosts see MIDI controllers as parameters. Ardour begins by setting all of them to 0: the volume to silence,
+    // the pitch bend to its lowest. No player moves this many at the same frame.
+    static constexpr uint32_t kMaxControllers = 64;
+    static bool is_first_controller(const MidiEvent& event) {
+        return event.frame == 0 && (event.data[0] & 0xf0) >= 0xb0;
+    }
+    static bool sets_all_controllers(const MidiEvent* events, uint32_t count) {
         uint32_t found = 0;
-        for (uint32_t i = 0; i < count; ++i) found += events[i].frame == 0 && is_control(events[i]);
-        return found;
+        for (uint32_t i = 0; i < count; ++i) found += is_first_controller(events[i]);
+        return found > kMaxControllers;
     }
 #else
     void run(const float** in, float** out, uint32_t frames) override {
@@ -165,21 +179,27 @@ protected:
     }
 #endif
 
+private:
+    // The host shows the macros' names as they are when it has made the instance. It is not kept longer for them.
+    static constexpr std::chrono::milliseconds kNamesTimeout{300};
+
+    static int macro_index(uint32_t index) { return int(index - nfx::kFirstMacro); }
+
     DISTRHO_DECLARE_NON_COPYABLE_WITH_LEAK_DETECTOR(NeuralPlugin)
 };
 
-// Called by the wrappers of VST3 and CLAP; see CMakeLists.txt. Macros go from 0 to 1, as the host's values do.
-static NeuralPlugin& ours(void* plugin) { return *static_cast<NeuralPlugin*>(static_cast<Plugin*>(plugin)); }
-bool hostTurns(void* plugin, uint32_t index, int32_t frame, double value) {
-    return ours(plugin).turns(index, frame, value);
+// The wrappers of VST3 and CLAP call these; see CMakeLists.txt. Macros go from 0 to 1, and so do the host's values.
+static NeuralPlugin& instance(void* plugin) { return *static_cast<NeuralPlugin*>(static_cast<Plugin*>(plugin)); }
+bool host_sets_macro(void* plugin, uint32_t index, int32_t frame, double value) {
+    return instance(plugin).set_macro_at(index, frame, value);
 }
-bool hostShows(void* plugin, uint32_t index, double value, char* text, uint32_t size) {
-    return ours(plugin).shows(index, value, text, size);
+bool host_formats_macro(void* plugin, uint32_t index, double value, char* text, uint32_t size) {
+    return instance(plugin).macro_to_text(index, value, text, size);
 }
-bool hostReads(void* plugin, uint32_t index, const char* text, double* value) {
-    return ours(plugin).reads(index, text, value);
+bool host_parses_macro(void* plugin, uint32_t index, const char* text, double* value) {
+    return instance(plugin).macro_from_text(index, text, value);
 }
-void hostBounces(void* plugin, bool offline) { ours(plugin).bounces(offline); }
+void host_sets_offline(void* plugin, bool offline) { instance(plugin).set_offline(offline); }
 
 Plugin* createPlugin() { return new NeuralPlugin(); }
 

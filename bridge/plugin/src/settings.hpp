@@ -1,5 +1,5 @@
-// What a new instance starts with: NEURAL_FX_WORKER, _BOARD and _TOKEN, or the file that `neural-fx plugin connect`
-// writes.
+// The settings of a new instance: NEURAL_FX_WORKER, NEURAL_FX_BOARD and NEURAL_FX_TOKEN, or else the file that
+// `neural-fx plugin connect` writes.
 #pragma once
 
 #include <cctype>
@@ -20,7 +20,7 @@ inline std::string settings_file() {
 }
 
 // The file has lines such as `worker=192.168.0.7:9010`.
-inline std::string setting(const std::string& name, const char* otherwise = "") {
+inline std::string setting(const std::string& name, const char* fallback = "") {
     std::string variable = "NEURAL_FX_";
     for (const char c : name) variable += char(std::toupper(static_cast<unsigned char>(c)));
     const char* const found = std::getenv(variable.c_str());
@@ -28,7 +28,7 @@ inline std::string setting(const std::string& name, const char* otherwise = "") 
     std::ifstream file(settings_file());
     for (std::string line; std::getline(file, line);)
         if (line.compare(0, name.size() + 1, name + "=") == 0) return line.substr(name.size() + 1);
-    return otherwise;
+    return fallback;
 }
 
 }  // namespace nfx

@@ -8,8 +8,8 @@ from typing import Any, Literal
 from neural_fx.boards.paths import placed, relative
 from neural_fx.boards.registry import SlotKind
 from neural_fx.boards.schema import FileName, Slot
-from neural_fx.foreign import array_values
-from neural_fx.formats.network import Conv, walk
+from neural_fx.networks import kind_of
+from neural_fx.networks.registry import count_arrays
 from neural_fx.neural import NeuralProcessor, load
 from neural_fx.pedalboard import Plugin
 from neural_fx.pedals import Pedal, make_pedal
@@ -67,10 +67,8 @@ def network_values(plugin: object) -> int | None:
     """Return how many numbers a capture stores: its weights, and the past signal that its network keeps."""
     if not isinstance(plugin, NeuralProcessor):
         return None
-    parts = list(walk(plugin.capture.network))
-    weights = sum(array_values(vars(part)) for part in parts)
-    past = sum(part.history * part.in_channels for part in parts if isinstance(part, Conv))
-    return weights + past * plugin.oversample
+    network = plugin.capture.network
+    return count_arrays(network) + kind_of(network).state_size(network) * plugin.oversample
 
 
 PEDAL = SlotKind("pedal", PedalSlot, _fill_pedal, _describe_pedal, stored=network_values)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from neural_fx.models import State
+from neural_fx.networks.model import State
 
 
 class Graph:

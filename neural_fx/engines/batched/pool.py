@@ -12,9 +12,9 @@ from torch import Tensor
 from neural_fx import blocks
 from neural_fx.engines.batched.graph import Graph
 from neural_fx.engines.torch import TorchEngine
-from neural_fx.formats.network import Array
-from neural_fx.models import State
-from neural_fx.models.knobbed import KnobbedModel
+from neural_fx.networks import Array
+from neural_fx.networks.knobbed.model import KnobbedModel
+from neural_fx.networks.model import State
 
 
 class Pool:

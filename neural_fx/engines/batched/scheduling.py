@@ -14,7 +14,7 @@ from neural_fx import blocks
 from neural_fx.engines.batched.pool import Pool
 from neural_fx.engines.torch import TorchEngine
 from neural_fx.formats.digest import digest
-from neural_fx.formats.network import Array, Network
+from neural_fx.networks import Array, Network
 
 
 @dataclass(eq=False)

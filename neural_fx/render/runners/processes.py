@@ -12,13 +12,12 @@ from multiprocessing import resource_tracker
 from multiprocessing.process import BaseProcess
 from typing import Any
 
+from neural_fx import blocks
 from neural_fx.render.jobs import Job
 from neural_fx.render.report import Interrupted, Report
 from neural_fx.render.runners.registry import Callbacks, Runner
 from neural_fx.render.workers import Ending, Progress
 
-PATIENCE_SECONDS = 30.0
-"""Time for a worker process to end. It looks between blocks, and may still be loading a model."""
 _POLL_SECONDS = 0.2
 
 
@@ -87,7 +86,7 @@ def _start_resource_tracker() -> None:
 
 def _end(processes: Iterable[BaseProcess]) -> None:
     """Wait until all processes have ended, as they were asked to. Kill those that do not."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + blocks.RENDER_STOP_SECONDS
     for process in processes:
         if process.pid is not None:
             process.join(timeout=max(0.1, deadline - time.monotonic()))

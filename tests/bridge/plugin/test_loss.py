@@ -207,6 +207,21 @@ def test_a_board_of_160_compressors_reaches_the_plugin(load: Load) -> None:
     server.close()
 
 
+def test_a_gap_in_the_stream_does_not_hold_a_bounce(load: Load, server: StreamServer) -> None:
+    """With a larger latency the plugin needs frames again that it has already discarded."""
+    plugin = load(server.port, "lead")
+    plugin.wait_for_worker, plugin.latency_budget_frames = "Always", 1024
+    audio = np.full((2, RATE), 0.1, np.float32)
+    plugin.process(audio, RATE, buffer_size=BLOCK, reset=False)
+    before = reading(plugin, "dropouts")
+    plugin.latency_budget_frames = 4096
+    bounce = threading.Thread(target=plugin.process, args=(audio, RATE, BLOCK, False), daemon=True)
+    bounce.start()
+    bounce.join(60)
+    assert not bounce.is_alive()
+    assert reading(plugin, "dropouts") == before + 1
+
+
 @pytest.mark.parametrize("sample", [np.nan, np.inf, -np.inf])
 def test_audio_that_is_none_is_not_played(load: Load, sample: float) -> None:
     """A server that answers with NaN loses the plugin, and nobody hears it."""

@@ -10,7 +10,7 @@ import pytest
 from neural_fx.engines.torch import TorchEngine
 from neural_fx.formats import parse, read
 from neural_fx.formats.nam_writer import nam_bytes
-from neural_fx.formats.network import Network, Slimmable, WaveNet, walk
+from neural_fx.networks import Network, Slimmable, WaveNet, walk
 from tests.conftest import SHARED, esr, noise
 from tests.neural_fx.formats.test_references import model_path
 
@@ -82,7 +82,7 @@ def test_the_pypi_package_reads_what_is_written(name: str, shared: object) -> No
 def test_what_the_format_cannot_say_is_refused() -> None:
     from dataclasses import replace
 
-    from neural_fx.formats.network import Activation
+    from neural_fx.networks import Activation
     from neural_fx.training.architectures import untrained
 
     network = untrained("a1-nano")

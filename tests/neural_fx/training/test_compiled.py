@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neural_fx.engines import cpu
-from neural_fx.formats.network import Network
+from neural_fx.networks import Network
+from neural_fx.networks.wavenet.binding import compile_wavenet
 from neural_fx.training import compiled
 from neural_fx.training.architectures import a1, a2, knobbed, pedal, smc, untrained
 from neural_fx.training.learners import Learner
@@ -66,7 +67,7 @@ def test_what_the_kernels_do_not_train_goes_to_torch() -> None:
 
 
 def test_windows_refuse_wrong_shapes() -> None:
-    described = cpu.describe(untrained("a1-nano"))
+    described = compile_wavenet(untrained("a1-nano"))
     window = described.window(5000)
     assert compiled.Windows(untrained("a1-nano"), 5000, 1).parameters == window.parameters
     with pytest.raises(ValueError, match="expected"):

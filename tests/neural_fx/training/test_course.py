@@ -15,10 +15,11 @@ from neural_fx.errors import TrainingError
 from neural_fx.training.advice import advice
 from neural_fx.training.architectures import untrained
 from neural_fx.training.course import Course, Due
+from neural_fx.training.evaluate import play
 from neural_fx.training.excerpts import lively_frames, loudest_stretch, stuck
 from neural_fx.training.keeping import Keeper
 from neural_fx.training.listening import common_gain, file_url, player
-from neural_fx.training.loop import ENOUGH, Settings, Trainer, play
+from neural_fx.training.loop import ENOUGH, Settings, Trainer
 from neural_fx.training.pairs import Pair
 from tests.neural_fx.training.test_training import device, guitarish, pair
 

@@ -17,12 +17,12 @@ from neural_fx.audio import resample
 from neural_fx.errors import TrainingError
 from neural_fx.formats import parse
 from neural_fx.formats.nam_writer import nam_bytes
-from neural_fx.formats.network import WaveNet
-from neural_fx.models import build
+from neural_fx.networks import WaveNet, build
 from neural_fx.training.alignment import align
-from neural_fx.training.architectures import ARCHITECTURES, untrained
+from neural_fx.training.architectures import architectures, untrained
 from neural_fx.training.checks import level_remarks, remarks
-from neural_fx.training.loop import Settings, Trainer, evaluate_network
+from neural_fx.training.evaluate import evaluate_network
+from neural_fx.training.loop import Settings, Trainer
 from neural_fx.training.losses import Loss, esr, pre_emphasis
 from neural_fx.training.pairs import Mask, Pair, load_pair
 from tests.conftest import DOCUMENTS, Run, noise, wavenet_document
@@ -121,7 +121,7 @@ def test_architectures_have_the_known_sizes(name: str, count: int) -> None:
         untrained("a9")
 
 
-@pytest.mark.parametrize("name", list(ARCHITECTURES))
+@pytest.mark.parametrize("name", list(architectures()))
 def test_written_files_are_the_network(name: str) -> None:
     network = untrained(name, seed=3)
     x = torch.from_numpy(noise(6000))[None, None]

@@ -1,0 +1,1 @@
+"""WaveNets: description, torch module, binding of the compiled kernels."""
