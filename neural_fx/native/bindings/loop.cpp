@@ -3,7 +3,7 @@
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/vector.h>
 
-#include "loop.hpp"
+#include "live/loop.hpp"
 
 #include <cstdint>
 #include <optional>

@@ -181,7 +181,7 @@ public:
     // knobbed: `modulation` will be set; layers have no FiLM.
     explicit WaveNetStream(const nfx::WaveNet& description, bool knobbed = false) : net(description) {
         int widest = net.in;
-        if (TiledArrays::run(net)) tiled = std::make_unique<TiledArrays>(net, knobbed);
+        if (TiledArrays::supports(net)) tiled = std::make_unique<TiledArrays>(net, knobbed);
         for (const auto& a : net.arrays) {
             std::vector<Layer> layers;
             for (const auto& l : a.layers) {
