@@ -10,6 +10,7 @@
 // blocks on its diagonal.
 #pragma once
 
+#include "modulation.hpp"
 #include "rows.hpp"
 
 #if defined(NFX_AMX)

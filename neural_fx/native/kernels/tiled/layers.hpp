@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <vector>
 
+#include "../activations.hpp"
+#include "../modulation.hpp"
 #include "matrices.hpp"
 #include "past.hpp"
 
