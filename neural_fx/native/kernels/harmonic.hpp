@@ -1,4 +1,5 @@
-// A bank of harmonics (DDSP): all sines of a note by rotating the fundamental, amplitudes linear between frames.
+// A bank of harmonics, as in DDSP. Each harmonic is the one below, rotated by the fundamental, so only the fundamental
+// needs a sine. Amplitudes are linear between frames.
 #pragma once
 
 #include <algorithm>
@@ -21,7 +22,7 @@ inline vec sine_of_turn(vec x) {
     return x + x * (s * p);
 }
 
-// W samples of the fundamental as a point on the unit circle, from phases in turns; the last ones may be missing.
+// Return W samples of the fundamental as a point (c, s) on the unit circle, from n <= W phases in turns.
 inline void point(const double* turns, int n, vec& c, vec& s) {
     alignas(64) float x[W] = {};
     for (int i = 0; i < n; ++i) x[i] = float(turns[i] - std::floor(turns[i] + 0.5));
@@ -30,8 +31,8 @@ inline void point(const double* turns, int n, vec& c, vec& s) {
     c = sine_of_turn(pick(quarter > all(0.5f), quarter - 1.0f, quarter));
 }
 
-// How far each of W samples is on the way from one frame to the next.
-inline vec way(int at, int hop) {
+// Return the position of W samples between one frame and the next, 0 to 1.
+inline vec between_frames(int at, int hop) {
     alignas(64) float x[W];
     for (int i = 0; i < W; ++i) x[i] = float(at + i) / float(hop);
     return load(x);
@@ -45,7 +46,7 @@ inline void harmonics(const double* turns, const float* amplitudes, int hops, in
             const int n = std::min(W, hop - at);
             vec c, s, sum{};
             point(turns + size_t(h) * hop + at, n, c, s);
-            const vec t = way(at, hop);
+            const vec t = between_frames(at, hop);
             vec zc = c, zs = s;
             for (int k = 0; k < count; ++k) {
                 sum += (from[k] + (to[k] - from[k]) * t) * zs;
@@ -60,7 +61,7 @@ inline void harmonics(const double* turns, const float* amplitudes, int hops, in
     }
 }
 
-// The gradient of a loss by the amplitudes, from its gradient by the audio; `gradients` (hops + 1, count) is written.
+// Write the gradient of the amplitudes, (hops + 1, count), from the gradient of the audio.
 inline void harmonics_adjoint(const double* turns, const float* d_out, int hops, int hop, int count, float* gradients) {
     std::vector<float> sums(size_t(2) * count * W + W);
     float* at64 = reinterpret_cast<float*>((reinterpret_cast<size_t>(sums.data()) + W * 4 - 1) / (W * 4) * (W * 4));
@@ -73,12 +74,12 @@ inline void harmonics_adjoint(const double* turns, const float* d_out, int hops,
             std::copy(d_out + size_t(h) * hop + at, d_out + size_t(h) * hop + at + n, g);
             vec c, s;
             point(turns + size_t(h) * hop + at, n, c, s);
-            const vec d = load(g), later = d * way(at, hop), sooner = d - later;
+            const vec d = load(g), to_next = d * between_frames(at, hop), to_this = d - to_next;
             vec zc = c, zs = s;
             for (int k = 0; k < count; ++k) {
                 float* sum = at64 + size_t(2) * k * W;
-                store(sum, load(sum) + sooner * zs);
-                store(sum + W, load(sum + W) + later * zs);
+                store(sum, load(sum) + to_this * zs);
+                store(sum + W, load(sum + W) + to_next * zs);
                 const vec next = zc * c - zs * s;
                 zs = zc * s + zs * c;
                 zc = next;

@@ -1,5 +1,7 @@
-// A board as a flat list of steps, for the native loop. The arithmetic is that of the Python classes `Ramp`, `Player`
-// and `Pedalboard`, operation by operation, so that a stream may move between the two at any block.
+// A board as a flat list of steps, for the native loop.
+//
+// The arithmetic is that of the Python classes `Ramp`, `Player` and `Pedalboard`, operation by operation. So a stream
+// can move between Python and the loop at any block.
 #pragma once
 
 #include <algorithm>
@@ -27,7 +29,7 @@ struct Ramp {
         step = (target - value) / double(samples);
     }
 
-    // Write the next n values if they move; otherwise return false, and `held` is all of them.
+    // Write the next n values if the ramp moves. Otherwise return false, and all of them are `held()`.
     bool next(float* values, int n) {
         if (!left) return false;
         const int moving = int(std::min<int64_t>(left, n));
@@ -43,7 +45,7 @@ struct Ramp {
 
 class Program;
 
-// A new aim of a ramp, `offset` frames into the next block or at the time `when` (Unix seconds).
+// A new target of a ramp: `offset` frames into the next block, or at Unix time `when`.
 struct Change {
     const Program* program = nullptr;
     int ramp = 0, offset = 0;
@@ -138,13 +140,13 @@ public:
     }
     bool known(int index) const { return index >= 0 && index < int(ramps.size()); }
 
-    // Set where a ramp goes from the next `play` on: of several changes at one place the last one counts.
+    // Set where a ramp goes from the next `play` on. Of several changes the last one counts.
     void set(const Change& change) {
         aimed[size_t(change.ramp)] = change.target;
         ramps[size_t(change.ramp)].setting = change.setting;
     }
 
-    // The next n frames; rows of `in` and `out` are `frames` apart. Allocates nothing.
+    // Play the next n frames. Channels of `in` and `out` are `frames` apart. Allocates nothing.
     void play(const float* in, float* out, int n) {
         for (size_t i = 0; i < ramps.size(); ++i) ramps[i].aim(aimed[i]);
         copy(in, now.get(), n);
@@ -190,7 +192,7 @@ private:
             for (int t = 0; t < n; ++t) place[size_t(c) * frames + t] += now.get()[size_t(c) * frames + t];
     }
 
-    // The dry block that was kept, and this one.
+    // Mix the dry block that was kept with this one: dry + value * (wet - dry).
     void blend(const float* place, Ramp& ramp, int n) {
         const bool moves = ramp.next(values.get(), n);
         if (!moves) {

@@ -1,17 +1,19 @@
-// Compiled once per instruction set; NFX_ARCH is its name.
+// All kernels of one instruction set. This file is compiled once for each, and NFX_ARCH is its name.
 #include <algorithm>
 #include <chrono>
 #include <utility>
 
+#include "decoder.hpp"
 #include "gradient.hpp"
 #include "harmonic.hpp"
 #include "knobbed.hpp"
+#include "noise.hpp"
+#include "pitch.hpp"
 #include "recurrent.hpp"
 #include "sequential.hpp"
-#include "timbre.hpp"
 #include "wavenet.hpp"
 
-// Tells the compiler that a vector register is used, so that a measurement is not optimised away.
+// Make the compiler believe that a vector register is used, so that it does not remove a measurement.
 #if defined(__AVX512F__)
 #define NFX_KEEP(v) asm volatile("" : "+v"(v))
 #elif defined(__x86_64__)
@@ -43,11 +45,13 @@ static std::unique_ptr<nfx::Decoder> decoder(int hidden, int harmonics, int band
     return std::make_unique<Decoder>(hidden, harmonics, bands, with, weights);
 }
 static double fma_peak() {
-    constexpr int chains = W == 16 ? 24 : 12;  // enough to hide the latency, few enough for the registers
+    // Enough chains to hide the latency of a multiply-add, and few enough to stay in registers.
+    constexpr int chains = W == 16 ? 24 : 12;
     vec acc[chains];
 #pragma GCC unroll 24
     for (int i = 0; i < chains; ++i) acc[i] = all(0.5f + i);
-    const vec a = all(0.999f), b = all(0.001f);
+    const vec a = all(0.999f);
+    const vec b = all(0.001f);
     const long rounds = 400000;
     const auto began = std::chrono::steady_clock::now();
     for (long r = 0; r < rounds; ++r) {

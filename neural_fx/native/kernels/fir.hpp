@@ -1,11 +1,11 @@
-// Long filters without latency: the first PART taps directly, the rest by the FFT in parts of PART (overlap-save,
-// uniformly partitioned; Stockham 1966, Kulp 1988). A part's work falls at the end of every PART samples.
+// Long filters without latency. The first PART taps are a convolution, and the rest is a uniformly partitioned
+// overlap-save (Stockham 1966, Kulp 1988). The FFTs run at the end of every PART samples.
 #pragma once
 
 #include <cmath>
 #include <vector>
 
-#include "wavenet.hpp"
+#include "packed_conv.hpp"
 
 namespace NFX_ARCH {
 
@@ -28,10 +28,13 @@ public:
             sine[i] = float(std::sin(angle));
         }
     }
-    // In place; sign +1 forward, -1 backward (without the division by the size).
+    // Transform in place. sign: 1 forward, -1 backward, without the division by the size.
     void run(float* re, float* im, float sign) const {
         for (int i = 0; i < size; ++i)
-            if (i < order[i]) std::swap(re[i], re[order[i]]), std::swap(im[i], im[order[i]]);
+            if (i < order[i]) {
+                std::swap(re[i], re[order[i]]);
+                std::swap(im[i], im[order[i]]);
+            }
         for (int half = 1; half < size; half *= 2) {
             const int step = size / (2 * half);
             for (int start = 0; start < size; start += 2 * half)
@@ -39,8 +42,10 @@ public:
                     const float c = cosine[k * step], s = sign * sine[k * step];
                     float *ar = re + start + k, *ai = im + start + k, *br = ar + half, *bi = ai + half;
                     const float tr = *br * c - *bi * s, ti = *br * s + *bi * c;
-                    *br = *ar - tr, *bi = *ai - ti;
-                    *ar += tr, *ai += ti;
+                    *br = *ar - tr;
+                    *bi = *ai - ti;
+                    *ar += tr;
+                    *ai += ti;
                 }
         }
     }
@@ -54,8 +59,11 @@ class LongFir {
     Line line;
     Fft fft{SIZE};
     int parts = 0, at = 0, newest = 0;
-    nfx::Buffer response, spectra, sum;  // (parts, 2, SIZE); a ring of the same; (2, SIZE)
-    nfx::Buffer recent, tail;            // the block before and this one; what the far taps add to this one
+    nfx::Buffer response;  // spectra of the filter's parts, (parts, 2, SIZE)
+    nfx::Buffer spectra;   // spectra of the last inputs, a ring of (parts, 2, SIZE)
+    nfx::Buffer sum;       // (2, SIZE)
+    nfx::Buffer recent;    // the last PART samples, then the present ones
+    nfx::Buffer tail;      // what the far taps add to the present samples
 
     static nfx::Conv first(const nfx::Conv& c) {
         nfx::Conv near{1, 1, PART, 1, {}, c.bias};
@@ -95,14 +103,15 @@ public:
             conv(direct, now, {out, 0}, m);
             for (int t = 0; t < m; ++t) x[done + t] = out[t] + tail.get()[at + t];
             line.advance(m);
-            at += m, done += m;
-            if (at == PART) far();
+            at += m;
+            done += m;
+            if (at == PART) convolve_far_taps();
         }
     }
 
 private:
-    // At the end of a block: what the far taps will add to the next one.
-    void far() {
+    // Compute what the taps after the first PART add to the next PART samples.
+    void convolve_far_taps() {
         newest = (newest + parts - 1) % parts;
         float* re = spectra.get() + size_t(newest) * 2 * SIZE;
         std::memcpy(re, recent.get(), SIZE * sizeof(float));

@@ -1,135 +1,39 @@
-// LSTM and GRU over a stream, sample by sample: gates padded to vectors, one column of weights at a time.
+// LSTM and GRU over a stream, sample by sample.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
+#include <vector>
 
+#include "matrix.hpp"
 #include "memory.hpp"
 #include "nets.hpp"
+#include "pieces.hpp"
 #include "simd.hpp"
 
 namespace NFX_ARCH {
 
-// y = bias + M x for a matrix of `rows` (a multiple of W) x `columns`, stored by column.
-struct Matrix {
-    int rows, columns;
-    nfx::Buffer weight, bias;
-
-    // From torch's (gates * hidden, columns) with each gate padded to `padded` rows.
-    Matrix(const std::vector<float>& w, const std::vector<float>& b, int gates, int hidden, int padded, int columns)
-        : rows(gates * padded), columns(columns), weight(size_t(gates) * padded * columns),
-          bias(size_t(gates) * padded) {
-        for (int g = 0; g < gates; ++g)
-            for (int h = 0; h < hidden; ++h) {
-                const int row = g * hidden + h;
-                bias.get()[g * padded + h] = b[row];
-                for (int c = 0; c < columns; ++c)
-                    weight.get()[size_t(c) * rows + g * padded + h] = w[size_t(row) * columns + c];
-            }
-    }
-
-    // R vectors of rows, with four sums each so that additions need not wait for each other.
-    template <int R>
-    void chunk(const float* x, float* y, int r0) const {
-        vec sum[4][R];
-#pragma GCC unroll 4
-        for (int r = 0; r < R; ++r) {
-            sum[0][r] = load(bias.get() + r0 + r * W);
-            sum[1][r] = sum[2][r] = sum[3][r] = vec{};
-        }
-        const float* w = weight.get() + r0;
-        int c = 0;
-        for (; c + 3 < columns; c += 4)
-#pragma GCC unroll 4
-            for (int k = 0; k < 4; ++k, w += rows)
-#pragma GCC unroll 4
-                for (int r = 0; r < R; ++r) sum[k][r] += x[c + k] * load(w + r * W);
-        for (; c < columns; ++c, w += rows)
-#pragma GCC unroll 4
-            for (int r = 0; r < R; ++r) sum[0][r] += x[c] * load(w + r * W);
-#pragma GCC unroll 4
-        for (int r = 0; r < R; ++r) store(y + r0 + r * W, (sum[0][r] + sum[1][r]) + (sum[2][r] + sum[3][r]));
-    }
-
-    void multiply(const float* x, float* y) const {
-        int r = 0;
-        for (; r + 4 * W <= rows; r += 4 * W) chunk<4>(x, y, r);
-        for (; r < rows; r += W) chunk<1>(x, y, r);
-    }
-};
-
-#if defined(__AVX512DQ__)
-// tanh and sigmoid as 32 polynomials, each for a quarter (sigmoid: a half) of a unit of |x| around its middle, through
-// the zeros of a Chebyshev polynomial; coefficients come from tables in registers. Recurrent networks wait for the
-// result, and it is there in two thirds of the time of a rational function. Degree 4: within 3e-7; degree 3: within
-// 6e-6.
-template <int DEGREE>
-class Pieces {
-    static constexpr float TOP = 7.874f;  // where the last piece ends, all but a rounding
-    struct alignas(64) Table {
-        float c[DEGREE + 1][32];
-    };
-    Table of_tanh, of_sigmoid;  // of_sigmoid: sigmoid - 1/2
-
-    // The function of a table, odd, in pieces 2^-BITS wide.
-    template <int BITS>
-    [[gnu::always_inline]] static vec pieces(const Table& table, vec x) {
-        constexpr float wide = 4.0f / (1 << BITS);
-        const __m512 a =
-            _mm512_range_ps((__m512)x, _mm512_set1_ps(TOP * wide), 0b1010);  // |x|, or the top if that is less
-        const __m512 which = _mm512_fmadd_ps(a, _mm512_set1_ps(4 / wide), _mm512_set1_ps(12582912.0f));  // + 1.5 * 2^23
-        const vec d = (vec)_mm512_reduce_ps(a, BITS << 4);  // from the middle of the piece
-        const auto c = [&](int j) {
-            const float* of = table.c[j];
-            return (vec)_mm512_permutex2var_ps(_mm512_load_ps(of), (__m512i)which, _mm512_load_ps(of + 16));
-        };
-        const vec d2 = d * d, low = c(1) * d + c(0);
-        vec high = c(3) * d + c(2);
-        if constexpr (DEGREE == 4) high = c(4) * d2 + high;
-        const __m512i sign = _mm512_set1_epi32(int(0x80000000u));
-        return (vec)_mm512_ternarylogic_epi32((__m512i)(high * d2 + low), (__m512i)x, sign,
-                                              0xf8);  // with the sign of x
-    }
-
-public:
-    Pieces() {
-        constexpr int n = DEGREE + 1;
-        for (int k = 0; k < 32; ++k) {
-            double at[n], value[n], c[n] = {};
-            for (int i = 0; i < n; ++i) {
-                at[i] = 0.125 * std::cos((2 * i + 1) * 3.14159265358979323846 / (2 * n));
-                value[i] = std::tanh(0.25 * k + at[i]);
-            }
-            for (int j = 1; j < n; ++j)  // Newton's divided differences
-                for (int i = n - 1; i >= j; --i) value[i] = (value[i] - value[i - 1]) / (at[i] - at[i - j]);
-            for (int i = n - 1; i >= 0; --i) {  // c = c * (d - at[i]) + value[i]
-                for (int j = n - 1; j > 0; --j) c[j] = c[j - 1] - at[i] * c[j];
-                c[0] = value[i] - at[i] * c[0];
-            }
-            for (int j = 0; j < n; ++j) {
-                of_tanh.c[j][k] = float(c[j]);
-                of_sigmoid.c[j][k] = float(std::ldexp(c[j], -j - 1));  // tanh(x / 2) / 2
-            }
-        }
-    }
-    vec tanh(vec x) const { return pieces<2>(of_tanh, x); }
-    vec sigmoid(vec x) const { return 0.5f + pieces<1>(of_sigmoid, x); }
-};
-#endif
-
 class RecurrentStream final : public nfx::Stream {
     struct Layer {
-        int in, hidden, padded;
-        Matrix ih, hh;   // LSTM: ih reads h and the input together, hh is empty
+        int in;
+        int hidden;
+        int padded;      // `hidden`, rounded up to whole vectors
+        Matrix ih;       // of an LSTM, this reads h and the input together
+        Matrix hh;       // of a GRU
         nfx::Buffer hx;  // h, then the input
-        nfx::Buffer c, gates, other;
-        std::vector<float> h0, c0;
+        nfx::Buffer c;
+        nfx::Buffer gates;
+        nfx::Buffer other;  // gates of a GRU from h
+        std::vector<float> h0;
+        std::vector<float> c0;
+
         float* h() { return hx.get(); }
         float* x() { return hx.get() + fours(hidden); }
     };
     bool lstm, skip, fast;
     float input_gain, output_gain, head_bias;
     int inputs;
-    int narrow = 0;  // LSTM: columns of h, if every layer has as many and a gate is one vector
+    int narrow = 0;  // columns of h, if all layers of an LSTM have as many and a gate is one vector
     std::vector<Layer> layers;
     nfx::Buffer head, x;
 
@@ -176,7 +80,10 @@ public:
     }
 
     void process(const float* in, size_t in_stride, float* out, size_t, int n) override {
-        fast ? run(fast_, in, in_stride, out, n) : run(exact_, in, in_stride, out, n);
+        if (fast)
+            run(fast_functions, in, in_stride, out, n);
+        else
+            run(exact_functions, in, in_stride, out, n);
     }
 
 private:
@@ -193,8 +100,8 @@ private:
         static vec sigmoid(vec x) { return 0.5f + 0.5f * tanh(0.5f * x); }
     };
 #endif
-    Exact exact_;
-    Fast fast_;
+    Exact exact_functions;
+    Fast fast_functions;
 
     template <class F>
     void run(const F& f, const float* in, size_t in_stride, float* out, int n) {
@@ -251,8 +158,8 @@ private:
         }
     }
 
-    // The same with one vector to a gate, all of them in registers. Each sample waits for the one before, so what
-    // matters is how soon h is there: the last gate comes last, because it is needed last.
+    // The same if a gate is one vector, with all of them in registers. Each sample waits for the h of the one before,
+    // so latency matters most. The output gate is computed last, because it is needed last.
     template <int HIDDEN, class F>
     [[gnu::always_inline]] static void narrow_lstm_step(Layer& l, const F& f) {
         const float *w = l.ih.weight.get(), *bias = l.ih.bias.get(), *from = l.h();
@@ -260,7 +167,10 @@ private:
         const auto gates = [&](int first, int last) NFX_BODY {
             vec sum[2][4];
 #pragma GCC unroll 4
-            for (int r = first; r <= last; ++r) sum[0][r] = load(bias + r * W), sum[1][r] = vec{};
+            for (int r = first; r <= last; ++r) {
+                sum[0][r] = load(bias + r * W);
+                sum[1][r] = vec{};
+            }
             for (int c = HIDDEN; c < HIDDEN + l.in; ++c)
 #pragma GCC unroll 4
                 for (int r = first; r <= last; ++r) sum[0][r] += from[c] * load(w + (4 * c + r) * W);

@@ -12,7 +12,7 @@
 #define NFX_ARCH generic
 #endif
 
-// What loops are made of: a call there costs more than the work.
+// For functions in inner loops, where a call costs more than its work.
 #define NFX_INLINE [[gnu::always_inline]] inline
 #define NFX_BODY __attribute__((always_inline))  // of a lambda
 
@@ -43,7 +43,8 @@ NFX_INLINE vec load(const float* p) {
 NFX_INLINE void store(float* p, vec v) { std::memcpy(p, &v, sizeof v); }
 NFX_INLINE vec all(float x) { return x - vec{}; }
 NFX_INLINE vec pick(mask m, vec a, vec b) { return m ? a : b; }
-// One instruction where compilers make a comparison and a blend; the second operand where one is no number.
+// One instruction, for which compilers make a comparison and a blend. If an operand is NaN, the result is the second
+// one.
 #if defined(__AVX512F__)
 NFX_INLINE vec vmin(vec a, vec b) { return (vec)_mm512_min_ps((__m512)a, (__m512)b); }
 NFX_INLINE vec vmax(vec a, vec b) { return (vec)_mm512_max_ps((__m512)a, (__m512)b); }
@@ -55,7 +56,7 @@ NFX_INLINE vec vmin(vec a, vec b) { return pick(a < b, a, b); }
 NFX_INLINE vec vmax(vec a, vec b) { return pick(a > b, a, b); }
 #endif
 
-// Into [-limit, limit].
+// Limit to [-limit, limit].
 NFX_INLINE vec clamp(vec x, float limit) {
 #if defined(__AVX512DQ__)
     return (vec)_mm512_range_ps((__m512)x, _mm512_set1_ps(limit), 2);  // the smaller magnitude, with the sign of x
@@ -90,11 +91,11 @@ NFX_INLINE vec vtanh(vec x) {
     q = q * s + 2.373787601e-02f;
     q = q * s + 4.624118024e-01f;
     q = q * s + 1.0f;
-    return x * p / q;  // the divider works beside the multipliers, where the estimate of `divide` would take their time
+    return x * p / q;  // the divider is idle here, and the estimate of `divide` would keep the multipliers busy
 }
-// tanh as a rational of degrees 13 and 6 on [-9, 9] (the minimax fit that Eigen uses), within 4e-7 and six times closer
-// on average, for recurrent networks, in which errors go round; in pairs, which is more multiplications and half the
-// waiting, because each step waits for the one before.
+// tanh for recurrent networks, in which errors feed back: a rational of degrees 13 and 6 on [-9, 9], the minimax fit
+// that Eigen uses. It is within 4e-7, and six times closer than `vtanh` on average. Terms are summed in pairs. That
+// takes more multiplications and half the latency, and latency matters because each step waits for the one before.
 NFX_INLINE vec quick_tanh(vec x) {
     x = clamp(x, 9.0f);
     const vec s = x * x, s2 = s * s, s4 = s2 * s2;
@@ -108,8 +109,8 @@ NFX_INLINE vec quick_tanh(vec x) {
 }
 NFX_INLINE vec quick_sigmoid(vec x) { return 0.5f + 0.5f * quick_tanh(0.5f * x); }
 
-// For those who ask for speed: tanh as a rational of degrees 7 and 6 on [-7.5, 7.5] (1.5e-6). ROUGH: with an estimate
-// of 14 bits instead of a division, where there is one; too rough for what goes round in a recurrent network.
+// tanh for "cpu-fast": a rational of degrees 7 and 6 on [-7.5, 7.5], within 1.5e-6. ROUGH replaces the division by an
+// estimate of 14 bits where the processor has one. That is too rough for recurrent networks, in which errors feed back.
 template <bool ROUGH>
 NFX_INLINE vec faster_tanh(vec x) {
     x = clamp(x, 7.5f);

@@ -1,8 +1,13 @@
-// Convolutions, activations and scalings one after another.
+// Convolutions, activations and scalings, one after another.
 #pragma once
 
+#include <algorithm>
+#include <memory>
+#include <vector>
+
+#include "activations.hpp"
 #include "fir.hpp"
-#include "wavenet.hpp"
+#include "packed_conv.hpp"
 
 namespace NFX_ARCH {
 
@@ -11,11 +16,11 @@ class SequentialStream final : public nfx::Stream {
         const nfx::Stage* spec;
         Packed conv;
         Line input;
-        std::unique_ptr<LongFir> fir;  // instead of the two, for a long filter
+        std::unique_ptr<LongFir> fir;  // replaces `conv` and `input` for a long filter
     };
     nfx::Sequential net;
     std::vector<Stage> stages;
-    nfx::Buffer scratch_;
+    nfx::Buffer scratch;
     Rows input, signal;
 
 public:
@@ -31,13 +36,16 @@ public:
             stages.push_back({&s, conv, Line(conv.in, conv.out ? conv.history() : 0), nullptr});
         }
         const size_t stride = BLOCK + SLACK;
-        scratch_ = nfx::Buffer(2 * widest * stride);
-        input = {scratch_.get(), stride};
-        signal = {scratch_.get() + widest * stride, stride};
+        scratch = nfx::Buffer(2 * widest * stride);
+        input = {scratch.get(), stride};
+        signal = {scratch.get() + widest * stride, stride};
     }
 
     void reset() override {
-        for (auto& s : stages) s.fir ? s.fir->clear() : s.input.clear();
+        for (auto& s : stages) {
+            if (s.fir) s.fir->clear();
+            s.input.clear();
+        }
     }
 
     void process(const float* in, size_t in_stride, float* out, size_t out_stride, int n) override {
@@ -59,6 +67,7 @@ public:
     }
 
 private:
+    // Run a stage on `signal`. Return the number of its output channels.
     int stage(Stage& s, int channels, int n) {
         if (s.fir) {
             s.fir->process(signal.row(0), n);

@@ -1,147 +1,18 @@
-// WaveNet over a stream, in blocks of up to BLOCK samples: time is contiguous, a tile of 4 outputs x V vectors of
-// time stays in registers while the loop runs over taps and inputs.
+// WaveNet over a stream, in blocks of up to BLOCK samples.
 #pragma once
 
-#include "rows.hpp"
+#include <algorithm>
+#include <cstring>
+#include <memory>
+#include <vector>
+
+#include "activations.hpp"
+#include "film.hpp"
+#include "modulation.hpp"
+#include "packed_conv.hpp"
 #include "tiled.hpp"
 
 namespace NFX_ARCH {
-
-// Weights in the order the kernel reads them: for each group of up to 4 outputs, for each tap and input, the outputs;
-// then, if the convolution is joined with a 1x1 of another signal (the condition), that one's.
-struct Packed {
-    int out = 0, in = 0, taps = 1, dilation = 1, joined = 0;
-    std::vector<float> weight, bias;
-
-    explicit Packed(const nfx::Conv& c, const nfx::Conv* other = nullptr)
-        : out(c.out), in(c.in), taps(c.taps), dilation(c.dilation), joined(other ? other->in : 0), bias(c.bias) {
-        if (out == 0) return;
-        bias.resize(out, 0.0f);
-        for (int g = 0; g < out; g += width(g)) {
-            for (int k = 0; k < taps; ++k)
-                for (int i = 0; i < in; ++i)
-                    for (int o = g; o < g + width(g); ++o) weight.push_back(c.weight[(size_t(o) * in + i) * taps + k]);
-            for (int i = 0; i < joined; ++i)
-                for (int o = g; o < g + width(g); ++o) weight.push_back(other->weight[size_t(o) * joined + i]);
-        }
-    }
-    // How many outputs the group that begins at `g` has: fours, and a rest of 3 + 3 rather than 4 + 2.
-    int width(int g) const {
-        const int left = out - g;
-        return left == 6 ? 3 : left >= 4 ? 4 : left;
-    }
-    int history() const { return (taps - 1) * dilation; }
-
-    // Become `base` with outputs scaled and shifted.
-    void scale_outputs(const Packed& base, const float* scale, const float* shift) {
-        float* w = weight.data();
-        const float* from = base.weight.data();
-        for (int g = 0; g < out; g += width(g))
-            for (int i = 0; i < taps * in + joined; ++i)
-                for (int o = 0; o < width(g); ++o) *w++ = *from++ * scale[g + o];
-        for (int o = 0; o < out; ++o) bias[o] = base.bias[o] * scale[o] + shift[o];
-    }
-};
-
-// sum[o] = bias[o] + conv(in)[o] [+ joined(other)[o]], for O outputs from `g` on and T vectors of time from `t0` on.
-// One loop nest, so that the sums never leave the registers; `end` takes them from there.
-template <int O, int T, class End>
-inline void tile(const Packed& c, const float* w, int g, Rows in, Rows other, int t0, End end) {
-    vec sum[O][T];
-#pragma GCC unroll 4
-    for (int o = 0; o < O; ++o)
-#pragma GCC unroll 4
-        for (int t = 0; t < T; ++t) sum[o][t] = all(c.bias[g + o]);
-    const float* past = in.p + t0 - ptrdiff_t(c.taps - 1) * c.dilation;
-    const int parts = c.taps + (c.joined > 0);
-    for (int k = 0; k < parts; ++k, past += c.dilation) {
-        const bool own = k < c.taps;
-        const float* x = own ? past : other.p + t0;
-        const size_t stride = own ? in.stride : other.stride;
-        const int count = own ? c.in : c.joined;
-#pragma GCC unroll 8
-        for (int i = 0; i < count; ++i, x += stride, w += O) {
-            vec now[T];
-#pragma GCC unroll 4
-            for (int t = 0; t < T; ++t) now[t] = load(x + t * W);
-#pragma GCC unroll 4
-            for (int o = 0; o < O; ++o)
-#pragma GCC unroll 4
-                for (int t = 0; t < T; ++t) sum[o][t] += w[o] * now[t];
-        }
-    }
-    end(sum, g, t0);
-}
-
-template <int O, class End>
-inline void group(const Packed& c, const float* w, int g, Rows in, Rows other, int n, End end) {
-    int t = 0;
-    for (; n - t > (V - 1) * W; t += V * W) tile<O, V>(c, w, g, in, other, t, end);
-    for (; t < n; t += W) tile<O, 1>(c, w, g, in, other, t, end);
-}
-
-template <class End>
-inline void conv_to(const Packed& c, Rows in, Rows other, int n, End end) {
-    const float* w = c.weight.data();
-    for (int g = 0, o = 0; g < c.out; g += o) {
-        o = c.width(g);
-        switch (o) {
-            case 1: group<1>(c, w, g, in, other, n, end); break;
-            case 2: group<2>(c, w, g, in, other, n, end); break;
-            case 3: group<3>(c, w, g, in, other, n, end); break;
-            default: group<4>(c, w, g, in, other, n, end);
-        }
-        w += size_t(o) * (size_t(c.taps) * c.in + c.joined);
-    }
-}
-
-// For each of the O x T vectors of a tile: f(output, offset in time, vector).
-template <int O, int T, class F>
-NFX_INLINE void each_of(const vec (&sum)[O][T], F f) {
-#pragma GCC unroll 4
-    for (int o = 0; o < O; ++o)
-#pragma GCC unroll 4
-        for (int t = 0; t < T; ++t) f(o, t * W, sum[o][t]);
-}
-
-// out = [add +] conv(in) [+ joined(other)]
-inline void conv(const Packed& c, Rows in, Rows out, int n, const Rows* add = nullptr, Rows other = {}) {
-    if (add)
-        conv_to(c, in, other, n, [out, &add = *add](const auto& sum, int g, int t0) NFX_BODY {
-            each_of(sum, [&](int o, int t, vec v)
-                             NFX_BODY { store(out.row(g + o) + t0 + t, v + load(add.row(g + o) + t0 + t)); });
-        });
-    else
-        conv_to(c, in, other, n, [out](const auto& sum, int g, int t0) NFX_BODY {
-            each_of(sum, [&](int o, int t, vec v) NFX_BODY { store(out.row(g + o) + t0 + t, v); });
-        });
-}
-
-inline void activate(const nfx::Activation& act, float* row, int channel, int n) {
-    const vec slopes = act.kind == nfx::Act::prelu ? all(act.params[channel]) : vec{};
-    with_function(act.kind, [&](auto function) { each(row, n, typename decltype(function)::type(act, slopes)); });
-}
-inline void activate(const nfx::Activation& act, Rows x, int channels, int n) {
-    for (int c = 0; c < channels; ++c) activate(act, x.row(c), c, n);
-}
-
-// Feature-wise linear modulation of rows in place.
-struct Film {
-    Packed conv;
-    bool shift;
-    explicit operator bool() const { return conv.out > 0; }
-
-    void apply(Rows x, Rows cond, Rows scratch, int n) const {
-        const int channels = conv.out / (shift ? 2 : 1);
-        NFX_ARCH::conv(conv, cond, scratch, n);
-        for (int c = 0; c < channels; ++c)
-            for (int t = 0; t < n; t += W) {
-                vec v = load(x.row(c) + t) * load(scratch.row(c) + t);
-                if (shift) v += load(scratch.row(channels + c) + t);
-                store(x.row(c) + t, v);
-            }
-    }
-};
 
 class WaveNetStream final : public nfx::Stream {
     struct Layer {
@@ -149,9 +20,9 @@ class WaveNetStream final : public nfx::Stream {
         Packed unmodulated;  // the convolution without modulation, if the weights follow knobs
 
         const nfx::Layer* spec;
-        int bottleneck;
-        Line input;   // what came in: the convolution reads its past, the residual its present
-        Line filmed;  // what the convolution reads instead, if a FiLM stands before it
+        int bottleneck;  // channels after the gate
+        Line input;      // the convolution reads its past, and the residual its present
+        Line filmed;     // the convolution reads this instead if there is a FiLM before it
         std::vector<Film> films;
         bool plain;  // no gate, no head convolution, and tanh or leaky ReLU
     };
@@ -161,27 +32,29 @@ class WaveNetStream final : public nfx::Stream {
         Line input;
     };
     struct Array {
-        Packed rechannel, head;
+        Packed rechannel;
+        Packed head;
         std::vector<Layer> layers;
-        Line accumulated;
-        int width, channels;
+        Line accumulated;  // the sum of the layers' outputs, which the head reads
+        int width;         // channels of `accumulated`
+        int channels;
     };
 
     nfx::WaveNet net;                    // activations are read from here
-    std::unique_ptr<TiledArrays> tiled;  // runs the arrays, if they are of its kind; then their layers are not here
+    std::unique_ptr<TiledArrays> tiled;  // runs the arrays if it supports them; then `arrays` have no layers
     std::vector<Array> arrays;
     std::vector<Post> post;
     std::unique_ptr<WaveNetStream> condition;
     int condition_out = 0;
-    nfx::Buffer scratch_;
+    nfx::Buffer scratch;
     Rows input, z, residual, head, cond, mixed, modulation, free;
-    int step = BLOCK;  // samples at a time: as many as leave the rows of a layer in the nearest cache
+    int step = BLOCK;  // samples at a time, so that the rows of a layer fit the L1 cache
 
 public:
-    // knobbed: `modulation` will be set; layers have no FiLM.
+    // knobbed: whether modulations will be set. Layers must have no FiLM then.
     explicit WaveNetStream(const nfx::WaveNet& description, bool knobbed = false) : net(description) {
         int widest = net.in;
-        if (TiledArrays::run(net)) tiled = std::make_unique<TiledArrays>(net, knobbed);
+        if (TiledArrays::supports(net)) tiled = std::make_unique<TiledArrays>(net, knobbed);
         for (const auto& a : net.arrays) {
             std::vector<Layer> layers;
             for (const auto& l : a.layers) {
@@ -198,7 +71,8 @@ public:
                 const bool known = act == nfx::Act::tanh || act == nfx::Act::tanh_fast || act == nfx::Act::leaky_relu;
                 const bool plain = l.gating == nfx::Gating::none && !l.head.out && known;
                 const bool before = !films.empty() && films[nfx::conv_pre];
-                const nfx::Conv* mixin = l.films.empty() ? &l.mixin : nullptr;  // joined, unless FiLM comes between
+                // The convolutions of the signal and the condition are one loop, unless a FiLM comes between them.
+                const nfx::Conv* mixin = l.films.empty() ? &l.mixin : nullptr;
                 layers.push_back({Packed(l.conv, mixin), Packed(l.mixin), Packed(l.residual), Packed(l.head),
                                   knobbed ? Packed(l.conv, mixin) : Packed(nfx::Conv{}), &l, bottleneck,
                                   Line(l.conv.in, before ? 0 : history), Line(before ? l.conv.in : 0, history),
@@ -219,16 +93,20 @@ public:
         }
         if (widest > 8) step = 128;
         if (tiled) step = tiled->step();
-        const size_t stride = BLOCK + SLACK, rows = widest * stride;
-        scratch_ = nfx::Buffer(8 * rows);
+        const size_t stride = BLOCK + SLACK;
+        const size_t rows = widest * stride;
+        scratch = nfx::Buffer(8 * rows);
         Rows* const parts[] = {&input, &z, &residual, &head, &cond, &mixed, &modulation, &free};
-        for (int i = 0; i < 8; ++i) *parts[i] = {scratch_.get() + i * rows, stride};
+        for (int i = 0; i < 8; ++i) *parts[i] = {scratch.get() + i * rows, stride};
     }
 
     void reset() override {
         for (auto& a : arrays) {
             a.accumulated.clear();
-            for (auto& l : a.layers) l.input.clear(), l.filmed.clear();
+            for (auto& l : a.layers) {
+                l.input.clear();
+                l.filmed.clear();
+            }
         }
         for (auto& stage : post) stage.input.clear();
         if (condition) condition->reset();
@@ -259,13 +137,14 @@ public:
                 std::memcpy(row, in + c * in_stride + start, m * sizeof(float));
                 std::fill(row + m, row + padded(m), 0.0f);
             }
-            block(m);
+            process_step(m);
             for (int c = 0; c < outputs; ++c) std::memcpy(out + c * out_stride + start, head.row(c), m * sizeof(float));
         }
     }
 
 private:
-    void block(int n) {
+    // Process up to `step` samples, from `input` to `head`.
+    void process_step(int n) {
         if (tiled) {
             Array& a = arrays.back();
             const Rows sum = a.accumulated.now();
@@ -274,7 +153,8 @@ private:
             a.accumulated.advance(n);
             return finish(n);
         }
-        Rows x = input, c0 = input;
+        Rows x = input;
+        Rows c0 = input;  // the condition
         if (condition) {
             condition->process(input.p, input.stride, cond.p, cond.stride, n);
             for (int c = 0; c < condition_out; ++c) std::fill(cond.row(c) + n, cond.row(c) + padded(n), 0.0f);
@@ -307,12 +187,15 @@ private:
             conv(a.head, sum, head, n);
             x = residual;
             a.accumulated.advance(n);
-            for (auto& l : a.layers) l.input.advance(n), l.filmed.advance(n);
+            for (auto& l : a.layers) {
+                l.input.advance(n);
+                l.filmed.advance(n);
+            }
         }
         finish(n);
     }
 
-    // From the last head to the output.
+    // Scale the output of the last head, and run the stages after it.
     void finish(int n) {
         const int channels = arrays.back().head.out;
         for (int c = 0; c < channels; ++c)
@@ -326,6 +209,7 @@ private:
         }
     }
 
+    // Run a layer without FiLM. c: the condition. next: the residual output. sum: the head's input so far.
     void layer(Layer& l, Rows c, Rows next, Rows sum, int n, const Modulation& m) {
         const Rows now = l.input.now();
         if (l.plain && !m.moving) {
@@ -344,6 +228,7 @@ private:
         add_residual(l, next, n);
     }
 
+    // next = input + residual(z)
     void add_residual(Layer& l, Rows next, int n) {
         const Rows now = l.input.now();
         if (l.residual.out)
@@ -352,8 +237,8 @@ private:
             copy(now, next, l.conv.in, n);
     }
 
-    // The commonest layers: the activation and the sum take what they need from the registers of the convolution; where
-    // these hold all channels, so does the residual.
+    // Run a layer of the commonest kind. The activation and the sum take the convolution's output from its registers.
+    // Up to 4 channels are all in registers, so the residual can do the same.
     template <class F>
     void plain_layer(Layer& l, Rows c, Rows next, Rows sum, int n, F f) {
         const Rows now = l.input.now();
@@ -377,7 +262,8 @@ private:
     template <int O, class F>
     void narrow_layer(Layer& l, Rows c, Rows next, Rows sum, int n, F f) {
         const Rows now = l.input.now();
-        const float *weight = l.residual.weight.data(), *bias = l.residual.bias.data();
+        const float* weight = l.residual.weight.data();
+        const float* bias = l.residual.bias.data();
         group<O>(l.conv, l.conv.weight.data(), 0, now, c, n, [=]<int T>(vec(&x)[O][T], int, int t0) NFX_BODY {
             each_of(x, [&](int o, int t, vec v) NFX_BODY {
                 float* to = sum.row(o) + t0 + t;
@@ -392,7 +278,7 @@ private:
         });
     }
 
-    // A layer with FiLM at any of its sites: the same steps one at a time.
+    // Run a layer with FiLM at any of its sites. The steps are the same, but one at a time.
     void modulated(Layer& l, Rows c, Rows next, Rows sum, int n) {
         const Rows now = l.input.now();
         const auto film = [&](nfx::Site site, Rows x) {
@@ -433,9 +319,10 @@ private:
         }
     }
 
-    // z through the activation and, if the layer has one, its gate.
+    // Apply the activation to z, and the gate if the layer has one.
     void shape(Layer& l, int n) {
-        const int b = l.bottleneck, end = padded(n);
+        const int b = l.bottleneck;
+        const int end = padded(n);
         if (l.spec->gating == nfx::Gating::none) {
             activate(l.spec->activation, z, b, n);
         } else {

@@ -1,5 +1,7 @@
-// A WaveNet whose weights follow knobs. Every GRID samples the knobs are looked at; where one has moved, the modulation
-// glides to its new place over the next GRID samples; where all stand, it is folded into the weights and costs nothing.
+// A WaveNet whose weights follow knobs.
+//
+// The knobs are read every GRID samples. If one has moved, the modulation moves to its new values over the next GRID
+// samples. While all stand still, it is folded into the weights and costs nothing.
 #pragma once
 
 #include <cmath>
@@ -35,7 +37,7 @@ public:
     void process(const float* in, size_t in_stride, float* out, size_t out_stride, int n) override {
         const float* knobs = in + spec.net.in * in_stride;
         for (int start = 0, end = 0; start < n; at += end - start, start = end) {
-            if (at % GRID == 0) look(knobs + start, in_stride);
+            if (at % GRID == 0) read_knobs(knobs + start, in_stride);
             Modulation& m = stream.modulation_of_knobs;
             m.at = int(at % GRID);
             end = start + GRID - m.at;
@@ -58,8 +60,8 @@ private:
         return false;
     }
 
-    // A line of the grid: set off for the knobs' new place, or stand still.
-    void look(const float* knobs, size_t stride) {
+    // Start to move to the modulation of the knobs, or stand still if none has moved.
+    void read_knobs(const float* knobs, size_t stride) {
         const bool moving = begun && moved(knobs, stride);
         std::swap(from, to);
         if (moving || !begun) {
@@ -77,7 +79,7 @@ private:
         stream.modulation_of_knobs = {from.data(), to.data(), 0, moving};
     }
 
-    // The dense layers, from the held knobs to `to`.
+    // Compute the modulation `to` from the held knobs, by the dense layers.
     void modulate() {
         for (size_t i = 0; i < spec.learned.size(); ++i) hidden[i] = 2 * held[spec.learned[i]] - 1;
         for (size_t d = 0; d < spec.dense.size(); ++d) {
