@@ -1,8 +1,8 @@
 """Measure how fast captures run on this machine.
 
-It measures the speed in multiples of real time, the time of a block, the allocations, and the fraction of the core's
-multiply-add peak. All engines take turns in one process, round by round, so that changes of the machine's load affect
-all of them equally.
+It measures the speed in multiples of real time, the time of a block, and the fraction of the core's multiply-add peak.
+Where a test counts allocations, it reports them, too. All engines take turns in one process, round by round, so that
+changes of the machine's load affect all of them equally.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Measurement:
         sample_rate: Hz at which the model runs.
         realtime: median, minimum and maximum speed of the rounds, in multiples of real time, on one thread.
         block_us: p50, p99 and longest time of a block, in microseconds.
-        allocations: inside the compiled kernels; None for other engines.
+        allocations: inside the compiled kernels where a test counts them; otherwise None.
         peak_share: fraction of the core's measured multiply-add peak; None for other engines than the compiled one.
         streams: how many streams of the model one core can play at the median speed.
     """

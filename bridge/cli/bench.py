@@ -33,8 +33,8 @@ def bench(
 ) -> None:
     """Measure how fast captures run on this machine.
 
-    Reports times real time, block times, allocations and the share of this core's peak. Engines run in turns, so that
-    a change of the machine's load affects all of them.
+    Reports times real time, block times and the share of this core's peak. Engines run in turns, so that a change of
+    the machine's load affects all of them.
     """
     from neural_fx.bench import bench as measure
     from neural_fx.bench import markdown

@@ -105,9 +105,10 @@ def _loads(python: Path) -> bool:
 def native_digest(root: Path) -> str:
     """Return the SHA-256 of the names and contents of the compiled engine's sources."""
     found = hashlib.sha256()
-    for file in sorted((root / "neural_fx" / "native").glob("*")):
+    native = root / "neural_fx" / "native"
+    for file in sorted(native.rglob("*")):
         if file.suffix in (".cpp", ".hpp", ".txt"):
-            found.update(file.name.encode() + b"\0" + file.read_bytes())
+            found.update(file.relative_to(native).as_posix().encode() + b"\0" + file.read_bytes())
     return found.hexdigest()
 
 

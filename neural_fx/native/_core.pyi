@@ -19,16 +19,16 @@ def instruction_set() -> str:
     """Return the instruction set that streams use on this machine."""
 
 def instruction_sets() -> list[str]:
-    """Return the instruction sets that can be used on this machine, the best first."""
+    """Return the instruction sets that can be used on this machine, fastest first."""
 
 def fma_peak(instruction_set: str = "") -> float:
-    """Measure for about 20 ms how many GFLOP/s of fused multiply-adds one core reaches; "" is the best set."""
+    """Measure for about 20 ms how many GFLOP/s of fused multiply-adds one core reaches; "" is the fastest set."""
 
-def allocations() -> int:
-    """Return the number of C++ allocations of this module on the calling thread so far."""
+def allocations() -> int | None:
+    """Return the number of C++ allocations of the calling thread so far. None unless a test counts them."""
 
-def blocks_held() -> int:
-    """Return the number of memory blocks that C++ code of this module holds. Tests find leaks with it."""
+def blocks_held() -> int | None:
+    """Return the number of C++ memory blocks in use. None unless a test counts them."""
 
 # -- descriptions of networks --------------------------------------------------------------------------------------
 
@@ -228,8 +228,8 @@ class Batch:
     """Streams of one network, which are processed in one call."""
 
     @property
-    def allocations(self) -> int:
-        """Number of C++ allocations inside `process` so far. It stays 0."""
+    def allocations(self) -> int | None:
+        """Number of C++ allocations inside `process` so far. None unless a test counts them."""
 
     def reset(self) -> None:
         """Forget the past of all streams."""
@@ -601,8 +601,8 @@ if sys.platform != "win32":
             """Whether the thread runs at a realtime priority."""
 
         @property
-        def allocations(self) -> int:
-            """Number of C++ allocations of the thread so far. It stays 0."""
+        def allocations(self) -> int | None:
+            """Number of C++ allocations of the thread so far. None unless a test counts them."""
 
 # -- voices --------------------------------------------------------------------------------------------------------
 
@@ -715,6 +715,7 @@ class NoteSettings:
         vibrato_full: seconds into a note at which the vibrato has its full depth.
         slowest_attack: seconds.
         slowest_release: dB per second.
+        fastest_attack: seconds.
         least_vibrato: cents.
         fade: samples in which a stolen voice fades out.
     """
@@ -725,6 +726,7 @@ class NoteSettings:
     vibrato_full: float
     slowest_attack: float
     slowest_release: float
+    fastest_attack: float
     least_vibrato: float
     fade: int
 

@@ -1,4 +1,5 @@
-// What the Python side describes and the kernels run. Shapes are torch's: weight (out, in, taps), last tap = now.
+// Descriptions of networks, which Python fills in, and what the kernels make of them.
+// Shapes are as in torch: weights are (out, in, taps), and the last tap is the present sample.
 #pragma once
 
 #include <cstddef>
@@ -32,8 +33,8 @@ enum class Act {
 
 struct Activation {
     Act kind = Act::linear;
-    std::vector<float>
-        params;  // leaky_relu: slope; leaky_hardtanh: min, max, slope below, above; prelu: slope per channel
+    // leaky_relu: slope. leaky_hardtanh: minimum, maximum, slopes below and above. prelu: the slope of each channel.
+    std::vector<float> params;
 };
 
 enum class Gating { none, gated, blended };
@@ -43,7 +44,7 @@ struct Film {
     bool shift = true;
 };
 
-// Where a FiLM can stand in a layer, in the order of the file format.
+// Places of a FiLM in a layer, in the order of the file format.
 enum Site {
     conv_pre,
     conv_post,
@@ -120,7 +121,7 @@ struct Recurrent {
 
 // Convolutions, activations and scalings one after another.
 struct Stage {
-    Conv conv;                        // out == 0 if this stage is none
+    Conv conv;                        // out == 0 if the stage has none
     std::vector<float> scale, shift;  // per channel, or empty
     Activation activation;
 };
@@ -140,9 +141,10 @@ struct Stream {
     virtual void process(const float* in, size_t in_stride, float* out, size_t out_stride, int n) = 0;
 };
 
-// A training window of a network: forward, then backward. Weights are one flat list, convolution by convolution in the
-// order rechannel, (conv, mixin, residual, head if any) of each layer, head, each its weight (out, in, taps) and then
-// its bias.
+// A training window of a network: forward, then backward.
+//
+// Weights are one flat list. For each array it has the rechannel, then conv, mixin, residual and head (if any) of each
+// layer, then the head. Each convolution is its weight (out, in, taps), then its bias.
 struct Tape {
     virtual ~Tape() = default;
     virtual size_t parameters() const = 0;
@@ -157,8 +159,8 @@ using MakeKnobbed = std::unique_ptr<Stream> (*)(const Knobbed&);
 using MakeSequential = std::unique_ptr<Stream> (*)(const Sequential&);
 using MakeRecurrent = std::unique_ptr<Stream> (*)(const Recurrent&);
 
-// How pitch is looked for: in `window` samples every `hop`, at periods of `first` to `lags` samples, at `rate` Hz; and
-// what a leap between candidates costs.
+// Settings of the pitch tracker. It looks at `window` samples every `hop`, for periods of `first` to `lags` samples at
+// `rate` Hz. A jump between candidates costs `jump` per octave, and `cap` octaves at most.
 struct Pitch {
     int window, hop, first, lags, candidates;
     double rate, bias, jump, cap, memory;

@@ -97,7 +97,8 @@ struct NoteKnobs {
 
 // How notes begin and end.
 struct NoteSettings {
-    double confidence, silent_db, vibrato_begins, vibrato_full, slowest_attack, slowest_release, least_vibrato;
+    double confidence, silent_db, vibrato_begins, vibrato_full, slowest_attack, slowest_release, fastest_attack,
+        least_vibrato;
     int fade;  // samples in which a stolen voice fades out
 };
 

@@ -20,8 +20,8 @@ class Batch(Protocol):
     """Streams of one network in compiled kernels, which are processed in one call."""
 
     @property
-    def allocations(self) -> int:
-        """Number of allocations inside `process` since the start. 0 in kernels for real time."""
+    def allocations(self) -> int | None:
+        """Number of allocations inside `process` since the start: 0 in kernels for real time. None if not counted."""
 
     def reset(self) -> None:
         """Forget the past of all streams."""

@@ -24,6 +24,7 @@ from neural_fx.pedals import DS1
 from neural_fx.render import write_audio
 from neural_fx.training.architectures import untrained
 from tests.conftest import Run, container_document, guitarml_document, noise, wavenet_document
+from tests.counting import NO_ALLOCATIONS
 
 
 @pytest.fixture
@@ -216,7 +217,7 @@ def test_bench(run: Run, model: Path, write: Callable[..., Path]) -> None:
         low, high = m["realtime"][1], m["realtime"][2]
         assert 0 < low <= m["realtime"][0] <= high
         assert m["block_us"][0] <= m["block_us"][1] <= m["block_us"][2]
-        assert m["allocations"] in (0, None)
+        assert m["allocations"] == NO_ALLOCATIONS
         assert m["peak_share"] is None or 0 < m["peak_share"] < 1.5
         assert m["cpu"]
         assert m["revision"]

@@ -27,6 +27,7 @@ from neural_fx.pedals import KlonGainStage
 from neural_fx.processor import Spec
 from tests.bridge.test_serve import start
 from tests.conftest import noise, wavenet_document
+from tests.counting import needs_counts
 
 pytestmark = pytest.mark.skipif(not available(), reason="the compiled kernels are not built")
 
@@ -88,6 +89,8 @@ def run_threads(path: Path) -> None:
         thread.join()
 
 
+@pytest.mark.counting
+@needs_counts
 @pytest.mark.parametrize(
     "act",
     [play_capture, play_board, play_instrument, host_streams, host_instrument, fail, make_cycles, run_threads],
@@ -103,6 +106,8 @@ def test_memory_comes_back(act: Callable[[Path], None], tmp_path: Path) -> None:
     assert held[1:] == [held[1]] * 3  # the first time may fill caches
 
 
+@pytest.mark.counting
+@needs_counts
 def test_memory_is_counted_while_it_is_held(tmp_path: Path) -> None:
     path = tmp_path / "amp.nam"
     path.write_text(json.dumps(wavenet_document()))

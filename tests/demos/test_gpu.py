@@ -302,15 +302,15 @@ def test_what_cannot_be_gathered_is_named(tmp_path: Path) -> None:
 
 def test_the_digest_tells_other_sources_of_the_compiled_engine(tmp_path: Path) -> None:
     native = tmp_path / "neural_fx/native"
-    native.mkdir(parents=True)
-    for file in (ROOT / "neural_fx/native").glob("*.[ch]pp"):
-        shutil.copy(file, native)
+    shutil.copytree(ROOT / "neural_fx/native", native, ignore=shutil.ignore_patterns("*.so", "__pycache__"))
     before = prepare.native_digest(tmp_path)
     (native / "_core.so").write_bytes(b"built")
     assert prepare.native_digest(tmp_path) == before
-    with (native / "module.cpp").open("a") as file:
-        file.write("\n")
-    assert prepare.native_digest(tmp_path) != before
+    for name in ("module.cpp", "bindings/loop.cpp"):
+        before = prepare.native_digest(tmp_path)
+        with (native / name).open("a") as file:
+            file.write("\n")
+        assert prepare.native_digest(tmp_path) != before
 
 
 def test_an_environment_sees_the_packages_of_the_python_that_made_it(tmp_path: Path) -> None:

@@ -25,7 +25,8 @@ def played(folder: Path, compiler: str, *runner: str) -> np.ndarray:
             pytest.skip(f"no {command} (Debian: apt-get install {PACKAGES})")
     headers = Path(neural_fx.__file__).parent / "native"
     source, program = Path(__file__).with_name("kernels_probe.cpp"), folder / f"{compiler}.exe"
-    command = [compiler, *FLAGS, "-DNFX_ARCH=generic", f"-I{headers}", str(source), "-o", str(program)]
+    folders = [f"-I{headers}", f"-I{headers / 'kernels'}"]
+    command = [compiler, *FLAGS, "-DNFX_ARCH=generic", *folders, str(source), "-o", str(program)]
     built = subprocess.run(command, capture_output=True, text=True, check=False)
     assert built.returncode == 0, built.stderr
     wine = {"WINEPREFIX": str(folder / "wine"), "WINEDEBUG": "-all"}

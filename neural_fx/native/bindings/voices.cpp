@@ -14,7 +14,7 @@
 #include "bindings.hpp"
 #include "denormals.hpp"
 #include "instruction_sets.hpp"
-#include "timbre.hpp"
+#include "timbre_decoder.hpp"
 #include "voice_interfaces.hpp"
 
 namespace nb = nanobind;
@@ -180,6 +180,7 @@ void register_voices(nb::module_& m) {
         .def_rw("vibrato_full", &nfx::NoteSettings::vibrato_full)
         .def_rw("slowest_attack", &nfx::NoteSettings::slowest_attack)
         .def_rw("slowest_release", &nfx::NoteSettings::slowest_release)
+        .def_rw("fastest_attack", &nfx::NoteSettings::fastest_attack)
         .def_rw("least_vibrato", &nfx::NoteSettings::least_vibrato)
         .def_rw("fade", &nfx::NoteSettings::fade);
     nb::class_<TransferStream>(m, "Transfer", "One voice that follows the pitch and the loudness of its input.")

@@ -11,8 +11,9 @@ import pytest
 from neural_fx.engines import cpu
 from neural_fx.timbre import TimbreTransfer, effect
 from neural_fx.timbre.analysis import HOP, RATE
-from neural_fx.timbre.compiled import CompiledNotes, CompiledTransfer
+from neural_fx.timbre.compiled import NOTE_KNOBS, TRANSFER_KNOBS, CompiledNotes, CompiledTransfer
 from neural_fx.timbre.effect import FIT
+from tests.counting import needs_counts
 from tests.neural_fx.timbre.makers import timbre, tone
 
 pytestmark = pytest.mark.skipif(not cpu.available(), reason="the compiled kernels were not built")
@@ -102,6 +103,35 @@ def test_two_threads_play_at_once():
     for thread in threads:
         thread.join()
     assert np.array_equal(results[0], results[1])
+
+
+@needs_counts
+@pytest.mark.counting
+def test_processing_allocates_nothing():
+    voice, knobs = open_transfer()
+    values = tuple(knobs[name] for name in TRANSFER_KNOBS)
+    out = np.zeros(len(PHRASE) + 2 * HOP, np.float32)
+    before = cpu.core.allocations()
+    for block in (PHRASE, PHRASE[:100], PHRASE[:HOP]):
+        voice._native.process(block, values, out)
+    assert cpu.core.allocations() == before
+
+
+@needs_counts
+@pytest.mark.counting
+def test_notes_allocate_nothing():
+    knobs = dict.fromkeys(NOTE_KNOBS, 0.5)
+    notes = CompiledNotes((timbre(), timbre(3)), 8, {"fade": 96, "vibrato_full": 1.0}, knobs)
+    values = tuple(knobs.values())
+    outs = [np.zeros(count, np.float32) for count in (100, 192, 500)]
+    touch = (69.0, 0.7, 0.1, 0.2, 0.7, 1.0, 1.0, 0.5)
+    before = cpu.core.allocations()
+    for out in outs:
+        for voice in range(8):  # stolen twice
+            notes.start(voice, touch, True)
+        notes._native.render(values, out)
+        notes.change(3, touch, False)
+    assert cpu.core.allocations() == before
 
 
 def test_sizes_that_do_not_fit_are_refused():

@@ -1,0 +1,84 @@
+// All kernels of one instruction set. This file is compiled once for each, and NFX_ARCH is its name.
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+#include "decoder.hpp"
+#include "gradient.hpp"
+#include "harmonic.hpp"
+#include "knobbed.hpp"
+#include "noise.hpp"
+#include "pitch.hpp"
+#include "recurrent.hpp"
+#include "sequential.hpp"
+#include "voices/notes.hpp"
+#include "voices/transfer.hpp"
+#include "wavenet.hpp"
+
+// Make the compiler believe that a vector register is used, so that it does not remove a measurement.
+#if defined(__AVX512F__)
+#define NFX_KEEP(v) asm volatile("" : "+v"(v))
+#elif defined(__x86_64__)
+#define NFX_KEEP(v) asm volatile("" : "+x"(v))
+#elif defined(__aarch64__)
+#define NFX_KEEP(v) asm volatile("" : "+w"(v))
+#else
+#define NFX_KEEP(v) asm volatile("" : "+m"(v))
+#endif
+
+#define NFX_STRING2(x) #x
+#define NFX_STRING(x) NFX_STRING2(x)
+
+namespace NFX_ARCH {
+static std::unique_ptr<nfx::Stream> wavenet(const nfx::WaveNet& net) { return std::make_unique<WaveNetStream>(net); }
+static std::unique_ptr<nfx::Stream> knobbed(const nfx::Knobbed& net) { return std::make_unique<KnobbedStream>(net); }
+static std::unique_ptr<nfx::Stream> sequential(const nfx::Sequential& net) {
+    return std::make_unique<SequentialStream>(net);
+}
+static std::unique_ptr<nfx::Stream> recurrent(const nfx::Recurrent& net) {
+    return std::make_unique<RecurrentStream>(net);
+}
+static std::unique_ptr<nfx::Tape> tape(const nfx::WaveNet& net, int length) {
+    return std::make_unique<WaveNetTape>(net, length);
+}
+static std::unique_ptr<nfx::Tracker> tracker(const nfx::Pitch& settings) { return std::make_unique<Tracker>(settings); }
+static std::unique_ptr<nfx::Decoder> decoder(int hidden, int harmonics, int bands, const nfx::TimbreConstants& with,
+                                             const float* weights) {
+    return std::make_unique<Decoder>(hidden, harmonics, bands, with, weights);
+}
+static std::unique_ptr<nfx::Transfer> transfer(const nfx::VoiceSettings& settings,
+                                               const std::vector<nfx::VoiceModel>& models,
+                                               const nfx::AnalysisSettings& analysis, const nfx::FitSettings& fit,
+                                               const nfx::PlayingHabits& first, const nfx::PlayingHabits& second,
+                                               const nfx::TransferKnobs& knobs) {
+    return std::make_unique<Transfer>(settings, models, analysis, fit, first, second, knobs);
+}
+static std::unique_ptr<nfx::Notes> notes(const nfx::VoiceSettings& settings, const std::vector<nfx::VoiceModel>& models,
+                                         const nfx::NoteSettings& playing, const nfx::PlayingHabits& first,
+                                         const nfx::PlayingHabits& second, const nfx::NoteKnobs& knobs) {
+    return std::make_unique<Notes>(settings, playing, models, first, second, knobs);
+}
+static double fma_peak() {
+    // Enough chains to hide the latency of a multiply-add, and few enough to stay in registers.
+    constexpr int chains = W == 16 ? 24 : 12;
+    vec acc[chains];
+#pragma GCC unroll 24
+    for (int i = 0; i < chains; ++i) acc[i] = all(0.5f + i);
+    const vec a = all(0.999f);
+    const vec b = all(0.001f);
+    const long rounds = 400000;
+    const auto began = std::chrono::steady_clock::now();
+    for (long r = 0; r < rounds; ++r) {
+#pragma GCC unroll 24
+        for (int i = 0; i < chains; ++i) {
+            acc[i] = acc[i] * a + b;
+            NFX_KEEP(acc[i]);
+        }
+    }
+    const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - began;
+    return 2e-9 * W * chains * rounds / spent.count();
+}
+extern const nfx::Kernels kernels;
+const nfx::Kernels kernels{NFX_STRING(NFX_ARCH), &wavenet, &knobbed, &sequential,     &recurrent, &tape,  &harmonics,
+                           &harmonics_adjoint,   &tracker, &decoder, &filtered_noise, &transfer,  &notes, &fma_peak};
+}  // namespace NFX_ARCH
