@@ -11,11 +11,11 @@ import torch
 
 import neural_fx
 from neural_fx import placement
+from neural_fx.blocks import GPU_RENDER_BLOCK
 from neural_fx.pedals import DS1, TubeScreamer, make_pedal
 from neural_fx.placement import DeviceError, LivePlacement, captures, check_device, cost, offline_device, place
 from neural_fx.processor import Spec
 from neural_fx.render import render_file, write_audio
-from neural_fx.render.file import GPU_BLOCK
 from tests.conftest import noise
 
 
@@ -93,7 +93,7 @@ def test_native_plugins_are_spared_the_long_blocks_of_a_gpu() -> None:
     x = 0.3 * noise(30000)[None]
     for native in (pedalboard.Gain(-3), pedalboard.PitchShift(2)):
         parts = []
-        for buffer in (8192, GPU_BLOCK):
+        for buffer in (8192, GPU_RENDER_BLOCK):
             made = neural_fx.Pedalboard([native])
             made.open_stream(Spec(48000, 1, buffer))
             parts.append(np.concatenate([*made.push(x), *made.rest()], 1))
