@@ -6,8 +6,8 @@ using messages::append;
 
 namespace {
 
-constexpr std::size_t kMaxEvents = 4000;  // the protocol allows 4096; the first block adds one for each macro
-constexpr float kRoundTripSmoothing = 0.05f;
+constexpr std::size_t MAX_EVENTS = 4000;  // the protocol allows 4096; the first block adds one for each macro
+constexpr float ROUND_TRIP_SMOOTHING = 0.05f;
 
 std::size_t bytes_of(const ChunkHeader& header, std::size_t channels) {
     return sizeof header + header.events * sizeof(Event) + sizeof(float) * channels * header.frames;
@@ -53,7 +53,7 @@ bool BlockStream::collect_chunks(std::size_t channels) {
         const bool follows = header.position == next_position && header.activation == activation;
         if (started && !follows) return block_frames > 0;
         const bool fits =
-            block_frames + header.frames <= messages::kMaxBlockFrames && events.size() + header.events <= kMaxEvents;
+            block_frames + header.frames <= messages::MAX_BLOCK_FRAMES && events.size() + header.events <= MAX_EVENTS;
         if (!fits) break;
         take_chunk(header, channels);
     }
@@ -96,7 +96,7 @@ void BlockStream::write_block(messages::Bytes& out, std::size_t channels) {
     std::size_t event_count = events.size();
     // A new stream has the board's own values. The macros that the host has moved are set again with its first block.
     const bool first = link.unplayed.exchange(false);
-    for (std::size_t i = 0; first && i < kMacros; ++i) {
+    for (std::size_t i = 0; first && i < MACROS; ++i) {
         if (!link.macro_moved[i].load()) continue;
         messages::append_event(event_bytes, {0, std::uint8_t(i + 1), 0, {}, double(link.macro[i].load())});
         ++event_count;
@@ -134,7 +134,7 @@ bool BlockStream::receive_audio(const messages::Header& header, const std::uint8
     unanswered.pop_front();
     const float spent = std::chrono::duration<float, std::milli>(now - block.sent_at).count();
     const float known = link.round_trip_ms.load();
-    link.round_trip_ms.store(known > 0 ? known + kRoundTripSmoothing * (spent - known) : spent);
+    link.round_trip_ms.store(known > 0 ? known + ROUND_TRIP_SMOOTHING * (spent - known) : spent);
     const ChunkHeader chunk{block.position, activation, block.frames, 0};
     if (!link.from_worker.has_room(sizeof chunk + sample_bytes)) return true;  // the host has stopped taking audio
     link.from_worker.put(&chunk, sizeof chunk);

@@ -9,9 +9,9 @@
 
 namespace nfx {
 
-constexpr int kMacros = 8;
-constexpr int kMaxChannels = 2;
-constexpr std::uint32_t kMaxChunkFrames = 2048;
+constexpr int MACROS = 8;
+constexpr int MAX_CHANNELS = 2;
+constexpr std::uint32_t MAX_CHUNK_FRAMES = 2048;
 
 // A macro's new value or a MIDI message, `offset` frames into its chunk.
 struct Event {

@@ -13,7 +13,7 @@ std::uint32_t at_most(std::uint32_t frames, std::int64_t available) {
 }  // namespace
 
 ChunkReader::ChunkReader(Link& shared_link, int output_count) : link(shared_link), outputs(output_count) {
-    for (int c = 0; c < outputs; ++c) channels[c].assign(kMaxChunkFrames, 0.0f);
+    for (int c = 0; c < outputs; ++c) channels[c].assign(MAX_CHUNK_FRAMES, 0.0f);
 }
 
 ChunkReader::Result ChunkReader::read(std::int64_t first, std::uint32_t frames) {

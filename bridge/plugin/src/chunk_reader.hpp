@@ -31,7 +31,7 @@ public:
 private:
     Link& link;
     const int outputs;
-    std::vector<float> channels[kMaxChannels];
+    std::vector<float> channels[MAX_CHANNELS];
 };
 
 }  // namespace nfx

@@ -13,7 +13,7 @@ float finite(float sample) { return std::isfinite(sample) ? sample : 0.0f; }
 }  // namespace
 
 ChunkWriter::ChunkWriter(Link& shared_link, MacroChanges& macro_changes, int input_count, int output_count)
-    : link(shared_link), macros(macro_changes), inputs(input_count), outputs(output_count), samples(kMaxChunkFrames) {}
+    : link(shared_link), macros(macro_changes), inputs(input_count), outputs(output_count), samples(MAX_CHUNK_FRAMES) {}
 
 void ChunkWriter::reset(float input_gain_now, std::uint32_t frames_of_fade) {
     input_gain.jump(input_gain_now);
@@ -23,8 +23,8 @@ void ChunkWriter::reset(float input_gain_now, std::uint32_t frames_of_fade) {
 void ChunkWriter::write_block(const float* const* in, std::uint32_t frames, std::int64_t position, const Midi* midi,
                               std::uint32_t midi_count) {
     macros.start_block(frames);
-    for (std::uint32_t start = 0; start < frames; start += kMaxChunkFrames) {
-        const std::uint32_t chunk_frames = std::min(kMaxChunkFrames, frames - start);
+    for (std::uint32_t start = 0; start < frames; start += MAX_CHUNK_FRAMES) {
+        const std::uint32_t chunk_frames = std::min(MAX_CHUNK_FRAMES, frames - start);
         const std::uint32_t end = start + chunk_frames;
         std::uint32_t in_chunk = 0;
         while (in_chunk < midi_count && (end == frames || midi[in_chunk].frame < end)) ++in_chunk;
@@ -37,7 +37,7 @@ void ChunkWriter::write_block(const float* const* in, std::uint32_t frames, std:
 
 void ChunkWriter::write_chunk(const float* const* in, std::uint32_t start, std::uint32_t frames, std::int64_t position,
                               const Midi* midi, std::uint32_t midi_count) {
-    Event events[MacroChanges::kMaxEvents];
+    Event events[MacroChanges::MAX_EVENTS];
     const std::uint32_t macro_count = macros.collect(start, frames, events);
     const ChunkHeader header{position, link.activation.load(), frames, macro_count + midi_count};
     Ring& ring = link.to_worker;

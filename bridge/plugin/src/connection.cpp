@@ -8,24 +8,24 @@ using messages::append;
 namespace {
 
 // Hosts restore address, board and text of a session one after the other. One connection is enough for all of them.
-constexpr auto kSettleTime = 5ms;
-constexpr auto kConnectTimeout = 1s;
-constexpr auto kWelcomeTimeout = 15s;  // the worker may have to build the board first
-constexpr auto kRetry = 250ms;
-constexpr auto kRetryAfterRefusal = 1000ms;
-constexpr auto kAnswerTimeout = 10s;  // for a BLOCK or a PING
-constexpr auto kQuietTime = 1s;       // after this long without a message, a PING asks for one
-constexpr auto kPongTime = 2s;        // without an answer for this long, "Connected" goes off
-constexpr auto kBusyTime = 2s;        // since the host's last block
-constexpr std::size_t kMaxUnsent = 1 << 21;
-constexpr std::size_t kMaxReceived = 4 * messages::kMaxPayload;  // in one step: other instances have their turn, too
+constexpr auto SETTLE_TIME = 5ms;
+constexpr auto CONNECT_TIMEOUT = 1s;
+constexpr auto WELCOME_TIMEOUT = 15s;  // the worker may have to build the board first
+constexpr auto RETRY = 250ms;
+constexpr auto RETRY_AFTER_REFUSAL = 1000ms;
+constexpr auto ANSWER_TIMEOUT = 10s;  // for a BLOCK or a PING
+constexpr auto QUIET_TIME = 1s;       // after this long without a message, a PING asks for one
+constexpr auto PONG_TIME = 2s;        // without an answer for this long, "Connected" goes off
+constexpr auto BUSY_TIME = 2s;        // since the host's last block
+constexpr std::size_t MAX_UNSENT = 1 << 21;
+constexpr std::size_t MAX_RECEIVED = 4 * messages::MAX_PAYLOAD;  // in one step: other instances have their turn, too
 
 }  // namespace
 
 void Connection::step(Clock::time_point now) {
     if (link->request_number.load() != request_number) {
         if (new_request_seen == Clock::time_point{}) new_request_seen = now;
-        if (now - new_request_seen < kSettleTime) return;
+        if (now - new_request_seen < SETTLE_TIME) return;
         adopt_new_request(now);
     }
     new_request_seen = {};
@@ -34,11 +34,11 @@ void Connection::step(Clock::time_point now) {
     if (state == State::resolving) finish_resolving(now);
     if (state == State::connecting) finish_connecting(now);
     if (state == State::greeting || state == State::connected) receive(now);
-    if (state == State::greeting && now - state_began > kWelcomeTimeout) disconnect(now, kRetryAfterRefusal);
+    if (state == State::greeting && now - state_began > WELCOME_TIMEOUT) disconnect(now, RETRY_AFTER_REFUSAL);
     if (state == State::connected) send_blocks(now);
     if (state == State::connected) check_presence(now);
     const bool open = state == State::greeting || state == State::connected;
-    if (open && !socket.flush()) disconnect(now, kRetry);
+    if (open && !socket.flush()) disconnect(now, RETRY);
 }
 
 bool Connection::fill_poll_entry(net::PollEntry& entry) const {
@@ -47,7 +47,7 @@ bool Connection::fill_poll_entry(net::PollEntry& entry) const {
 
 bool Connection::is_busy(Clock::time_point now) const {
     const Clock::time_point last_run{Clock::duration(link->last_run_ticks.load())};
-    return now - last_run < kBusyTime || new_request_seen != Clock::time_point{};
+    return now - last_run < BUSY_TIME || new_request_seen != Clock::time_point{};
 }
 
 // ---- from a request to a stream ----------------------------------------------------------------------------------
@@ -92,7 +92,7 @@ void Connection::begin_connecting(Clock::time_point now) {
         return;
     }
     if (!socket.begin_connect(address)) {
-        disconnect(now, kRetry);
+        disconnect(now, RETRY);
         return;
     }
     state = State::connecting;
@@ -104,16 +104,16 @@ void Connection::finish_resolving(Clock::time_point now) {
     if (address.is_known())
         begin_connecting(now);
     else
-        disconnect(now, kRetryAfterRefusal);
+        disconnect(now, RETRY_AFTER_REFUSAL);
 }
 
 void Connection::finish_connecting(Clock::time_point now) {
     const MessageSocket::Connecting result = socket.finish_connect();
-    const bool timed_out = result == MessageSocket::Connecting::pending && now - state_began > kConnectTimeout;
+    const bool timed_out = result == MessageSocket::Connecting::pending && now - state_began > CONNECT_TIMEOUT;
     if (result == MessageSocket::Connecting::done)
         send_hello(now);
     else if (result == MessageSocket::Connecting::failed || timed_out)
-        disconnect(now, kRetry);
+        disconnect(now, RETRY);
 }
 
 void Connection::send_hello(Clock::time_point now) {
@@ -130,11 +130,11 @@ void Connection::send_hello(Clock::time_point now) {
 
 void Connection::receive(Clock::time_point now) {
     std::size_t total = 0;
-    while (total < kMaxReceived) {
+    while (total < MAX_RECEIVED) {
         const long count = socket.receive();
         if (count == 0) return;
         if (count < 0) {
-            disconnect(now, kRetry);
+            disconnect(now, RETRY);
             return;
         }
         total += std::size_t(count);
@@ -150,13 +150,13 @@ bool Connection::handle_received(Clock::time_point now) {
     MessageSocket::Received received = socket.next_message(header, payload);
     while (received == MessageSocket::Received::message) {
         if (!handle_message(header, payload, now)) {
-            disconnect(now, header.kind == messages::bye ? Clock::duration(kRetry) : kRetryAfterRefusal);
+            disconnect(now, header.kind == messages::bye ? Clock::duration(RETRY) : RETRY_AFTER_REFUSAL);
             return false;
         }
         received = socket.next_message(header, payload);
     }
     if (received == MessageSocket::Received::incomplete) return true;
-    disconnect(now, kRetryAfterRefusal);
+    disconnect(now, RETRY_AFTER_REFUSAL);
     return false;
 }
 
@@ -216,28 +216,28 @@ void Connection::handle_refusal(const std::string& json) {
 
 void Connection::send_blocks(Clock::time_point now) {
     BlockStream::Next next = BlockStream::Next::block;
-    while (next == BlockStream::Next::block && socket.unsent() < kMaxUnsent)
+    while (next == BlockStream::Next::block && socket.unsent() < MAX_UNSENT)
         next = stream.append_block(socket.out, request.channels, now);
     if (next == BlockStream::Next::gap)
         disconnect(now, 0s);
-    else if (stream.unanswered_for(now) > kAnswerTimeout)
-        disconnect(now, kRetry);
+    else if (stream.unanswered_for(now) > ANSWER_TIMEOUT)
+        disconnect(now, RETRY);
 }
 
 // A worker that is stopped or out of reach does not hang up. The time counts from our PING, not from the worker's last
 // message: this process may have been stopped itself.
 void Connection::check_presence(Clock::time_point now) {
-    if (last_ping <= last_received && now - last_received > kQuietTime) {
+    if (last_ping <= last_received && now - last_received > QUIET_TIME) {
         messages::append_header(socket.out, messages::ping, 0);
         last_ping = now;
     }
     const bool asked = last_ping > last_received;
     const Clock::duration silence = asked ? now - last_ping : Clock::duration::zero();
-    if (silence > kAnswerTimeout) {
-        disconnect(now, kRetry);
+    if (silence > ANSWER_TIMEOUT) {
+        disconnect(now, RETRY);
         return;
     }
-    link->answering.store(silence <= kPongTime);
+    link->answering.store(silence <= PONG_TIME);
 }
 
 void Connection::send_bye() {

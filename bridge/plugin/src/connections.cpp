@@ -13,8 +13,8 @@ namespace nfx {
 namespace {
 
 // The audio thread makes no system calls, so nothing wakes this thread when a block is there: it looks by itself.
-constexpr int kBusyPollMs = 1;
-constexpr int kIdlePollMs = 10;
+constexpr int BUSY_POLL_MS = 1;
+constexpr int IDLE_POLL_MS = 10;
 
 }  // namespace
 
@@ -84,7 +84,7 @@ void Connections::loop() {
             busy = busy || connection->is_busy(now);
             if (connection->fill_poll_entry(entry)) entries.push_back(entry);
         }
-        const int timeout_ms = busy ? kBusyPollMs : kIdlePollMs;
+        const int timeout_ms = busy ? BUSY_POLL_MS : IDLE_POLL_MS;
         net::poll_all(entries.data(), static_cast<unsigned long>(entries.size()), timeout_ms);
         waker.clear();
     }

@@ -6,12 +6,12 @@ namespace nfx {
 
 namespace {
 
-std::size_t index_of(std::int64_t position) { return std::size_t(position) & (DryDelay::kFrames - 1); }
+std::size_t index_of(std::int64_t position) { return std::size_t(position) & (DryDelay::FRAMES - 1); }
 
 }  // namespace
 
 DryDelay::DryDelay(int channel_count) : channels(channel_count) {
-    for (int c = 0; c < channels; ++c) lines[c].assign(kFrames, 0.0f);
+    for (int c = 0; c < channels; ++c) lines[c].assign(FRAMES, 0.0f);
 }
 
 void DryDelay::reset(std::uint32_t delay_frames, std::uint32_t frames_of_fade) {

@@ -10,7 +10,7 @@ namespace nfx {
 
 class DryDelay {
 public:
-    static constexpr std::uint32_t kFrames = 1 << 19;  // that are kept; a power of two
+    static constexpr std::uint32_t FRAMES = 1 << 19;  // that are kept; a power of two
 
     // An instrument has no dry signal: `channels` is 0, and `read` returns silence.
     explicit DryDelay(int channels);
@@ -27,7 +27,7 @@ public:
 
 private:
     const int channels;
-    std::vector<float> lines[kMaxChannels];
+    std::vector<float> lines[MAX_CHANNELS];
     std::uint32_t delay = 0;
     std::uint32_t delay_before = 0;
     std::uint32_t fade_frames = 1;

@@ -8,8 +8,8 @@ using namespace std::chrono_literals;
 
 namespace {
 
-constexpr double kFadeSeconds = 0.01;
-constexpr auto kActivationTimeout = 3000ms;  // activation waits this long for the worker to make a stream
+constexpr double FADE_SECONDS = 0.01;
+constexpr auto ACTIVATION_TIMEOUT = 3000ms;  // activation waits this long for the worker to make a stream
 
 bool same_target(const StreamRequest& a, const StreamRequest& b) {
     return a.host == b.host && a.port == b.port && a.token == b.token && a.board == b.board && a.text == b.text;
@@ -87,7 +87,7 @@ void Engine::request_again() {
     link->last_run_ticks.store(Clock::now().time_since_epoch().count());
     if (!link->request_number.load()) return;
     ++link->request_number;
-    wait_for_worker(kActivationTimeout);
+    wait_for_worker(ACTIVATION_TIMEOUT);
 }
 
 void Engine::activate(double new_rate, std::uint32_t new_largest_block) {
@@ -96,7 +96,7 @@ void Engine::activate(double new_rate, std::uint32_t new_largest_block) {
     ++link->activation;
     position = 0;
     link->needed_position.store(-std::int64_t(controls.latency_budget.load()));
-    const std::uint32_t fade_frames = std::max(1u, std::uint32_t(kFadeSeconds * rate));
+    const std::uint32_t fade_frames = std::max(1u, std::uint32_t(FADE_SECONDS * rate));
     writer.reset(gain_from_db(controls.input_db.load()), fade_frames);
     mixer.reset(controls, latency(), fade_frames);
     macros.reset();
@@ -108,9 +108,7 @@ void Engine::activate(double new_rate, std::uint32_t new_largest_block) {
 // A block cannot be back before the host has handed over all of it.
 std::uint32_t Engine::budget_frames() const { return std::max(controls.latency_budget.load(), largest_block.load()); }
 
-std::uint32_t Engine::latency() const {
-    return std::min(budget_frames() + link->latency.load(), DryDelay::kFrames / 2);
-}
+std::uint32_t Engine::latency() const { return std::min(budget_frames() + link->latency.load(), DryDelay::FRAMES / 2); }
 
 // ---- the audio thread --------------------------------------------------------------------------------------------
 
@@ -134,7 +132,7 @@ void Engine::run(const float* const* in, float* const* out, std::uint32_t frames
 void Engine::play_block(float* const* out, std::uint32_t frames, std::int64_t first_wet) {
     std::uint32_t done = 0;
     while (done < frames) {
-        const std::uint32_t wanted = std::min(kMaxChunkFrames, frames - done);
+        const std::uint32_t wanted = std::min(MAX_CHUNK_FRAMES, frames - done);
         const ChunkReader::Result result = reader.read(first_wet + done, wanted);
         if (result.worker_delivers) offline_wait.chunk_arrived();
         if (result.found == ChunkReader::Found::nothing && offline_wait.wait_for_chunk()) continue;

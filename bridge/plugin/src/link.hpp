@@ -19,9 +19,9 @@ using Clock = std::chrono::steady_clock;
 enum class Phase { idle, connected, unreachable };
 
 struct Link {
-    static constexpr std::size_t kRingBytes = 1 << 20;
-    Ring to_worker{kRingBytes};
-    Ring from_worker{kRingBytes};
+    static constexpr std::size_t RING_BYTES = 1 << 20;
+    Ring to_worker{RING_BYTES};
+    Ring from_worker{RING_BYTES};
 
     // ---- written by the instance
     // Counts the host's activations. Chunks of an earlier one are discarded on both sides.
@@ -29,9 +29,9 @@ struct Link {
     // Position of the next frame that the host will play. A chunk that ends before it is not worth sending.
     std::atomic<std::int64_t> needed_position{0};
     std::atomic<std::int64_t> last_run_ticks{0};  // of `Clock`
-    std::array<std::atomic<float>, kMacros> macro{};
+    std::array<std::atomic<float>, MACROS> macro{};
     // Whether the host or the user has moved a macro. The others follow the board.
-    std::array<std::atomic<bool>, kMacros> macro_moved{};
+    std::array<std::atomic<bool>, MACROS> macro_moved{};
     // The host's "Board" parameter: from 1, among the worker's boards that fit; 0 for the requested one.
     std::atomic<std::uint32_t> board_number{0};
     // That number as a saved session has it. It counted another worker's list, so the request's name takes precedence.

@@ -29,13 +29,13 @@ void MacroChanges::set(int index, float value) { move(index, value); }
 
 std::string MacroChanges::moved() const {
     std::string numbers;
-    for (std::size_t i = 0; i < kMacros; ++i)
+    for (std::size_t i = 0; i < MACROS; ++i)
         if (link.macro_moved[i].load()) numbers += (numbers.empty() ? "" : " ") + std::to_string(i + 1);
     return numbers;
 }
 
 void MacroChanges::restore_moved(const std::string& numbers) {
-    for (std::size_t i = 0; i < kMacros; ++i) {
+    for (std::size_t i = 0; i < MACROS; ++i) {
         if (numbers.find(char('1' + i)) == std::string::npos) continue;
         link.macro[i].store(host_value[i].load());
         link.macro_moved[i].store(true);
@@ -43,12 +43,12 @@ void MacroChanges::restore_moved(const std::string& numbers) {
 }
 
 void MacroChanges::reset() {
-    for (int i = 0; i < kMacros; ++i) sent[std::size_t(i)] = get(i);
+    for (int i = 0; i < MACROS; ++i) sent[std::size_t(i)] = get(i);
     timed_count = 0;
 }
 
 void MacroChanges::set_at(int index, float value, std::uint32_t frame) {
-    if (!move(index, value) || timed_count == kMaxTimed) return;
+    if (!move(index, value) || timed_count == MAX_TIMED) return;
     std::uint32_t place = timed_count++;
     for (; place > 0 && timed[place - 1].offset > frame; --place) timed[place] = timed[place - 1];
     timed[place] = macro_event(frame, index, value);
@@ -60,7 +60,7 @@ void MacroChanges::start_block(std::uint32_t frames) {
 
 std::uint32_t MacroChanges::collect(std::uint32_t start, std::uint32_t frames, Event* events) {
     std::uint32_t count = 0;
-    bool has_frame[kMacros] = {};
+    bool has_frame[MACROS] = {};
     for (std::uint32_t i = 0; i < timed_count; ++i) {
         Event event = timed[i];
         has_frame[event.macro - 1] = true;
@@ -70,7 +70,7 @@ std::uint32_t MacroChanges::collect(std::uint32_t start, std::uint32_t frames, E
         events[count++] = event;
     }
     if (start) return count;
-    for (int i = 0; i < kMacros; ++i) {
+    for (int i = 0; i < MACROS; ++i) {
         const std::size_t index = std::size_t(i);
         const float value = get(i);
         if (has_frame[i] || value == sent[index] || !link.macro_moved[index].load()) continue;

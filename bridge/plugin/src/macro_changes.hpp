@@ -14,8 +14,8 @@ namespace nfx {
 // to the value that it already has. That is no move, so the host's last value of each macro is kept.
 class MacroChanges {
 public:
-    static constexpr std::uint32_t kMaxTimed = 256;  // changes in one block; further ones lose their frame
-    static constexpr std::uint32_t kMaxEvents = kMacros + kMaxTimed;
+    static constexpr std::uint32_t MAX_TIMED = 256;  // changes in one block; further ones lose their frame
+    static constexpr std::uint32_t MAX_EVENTS = MACROS + MAX_TIMED;
 
     explicit MacroChanges(Link& shared_link);
 
@@ -38,9 +38,9 @@ public:
 
 private:
     Link& link;
-    std::array<std::atomic<float>, kMacros> host_value{};
-    std::array<float, kMacros> sent{};
-    std::array<Event, kMaxTimed> timed{};  // of the next block, in the order of their frames
+    std::array<std::atomic<float>, MACROS> host_value{};
+    std::array<float, MACROS> sent{};
+    std::array<Event, MAX_TIMED> timed{};  // of the next block, in the order of their frames
     std::uint32_t timed_count = 0;
 
     bool move(int index, float value);

@@ -4,7 +4,7 @@
 
 namespace nfx {
 
-namespace { constexpr std::size_t kReceiveBytes = 65536; }  // namespace
+namespace { constexpr std::size_t RECEIVE_BYTES = 65536; }  // namespace
 
 MessageSocket::Connecting MessageSocket::finish_connect() const {
     net::PollEntry entry{};
@@ -27,21 +27,21 @@ long MessageSocket::receive() {
     in.erase(in.begin(), in.begin() + std::ptrdiff_t(in_handled));
     in_handled = 0;
     const std::size_t before = in.size();
-    in.resize(before + kReceiveBytes);
-    const long count = socket.receive(in.data() + before, kReceiveBytes);
+    in.resize(before + RECEIVE_BYTES);
+    const long count = socket.receive(in.data() + before, RECEIVE_BYTES);
     in.resize(before + std::size_t(std::max(count, 0L)));
     return count;
 }
 
 MessageSocket::Received MessageSocket::next_message(messages::Header& header, const std::uint8_t*& payload) {
     const std::size_t available = in.size() - in_handled;
-    if (available < messages::kHeaderBytes) return Received::incomplete;
+    if (available < messages::HEADER_BYTES) return Received::incomplete;
     header = messages::read_header(in.data() + in_handled);
     // Checked before the payload has come: a broken length must not fill the memory.
-    if (header.length > messages::kMaxPayload) return Received::too_long;
-    if (available - messages::kHeaderBytes < header.length) return Received::incomplete;
-    payload = in.data() + in_handled + messages::kHeaderBytes;
-    in_handled += messages::kHeaderBytes + header.length;
+    if (header.length > messages::MAX_PAYLOAD) return Received::too_long;
+    if (available - messages::HEADER_BYTES < header.length) return Received::incomplete;
+    payload = in.data() + in_handled + messages::HEADER_BYTES;
+    in_handled += messages::HEADER_BYTES + header.length;
     return Received::message;
 }
 

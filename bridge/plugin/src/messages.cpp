@@ -10,7 +10,7 @@ using nlohmann::json;
 
 namespace {
 
-constexpr double kMaxLatency = 1 << 20;  // samples, as in bridge/PROTOCOL.md
+constexpr double MAX_LATENCY = 1 << 20;  // samples, as in bridge/PROTOCOL.md
 
 // Returns an object, whatever the bytes are. Values of the wrong type count as missing: a later worker may send others.
 json object_from(const std::string& text) {
@@ -44,12 +44,12 @@ std::string hello_json(const StreamRequest& request) {
                   {"board", request.board},
                   {"sample_rate", request.rate},
                   {"channels", request.channels},
-                  {"block", kMaxBlockFrames},
+                  {"block", MAX_BLOCK_FRAMES},
                   {"token", request.token},
-                  {"text", request.text.size() > kMaxBoardText ? "" : request.text},
+                  {"text", request.text.size() > MAX_BOARD_TEXT ? "" : request.text},
                   {"notes", request.notes}};
     std::string text = to_text(hello);
-    if (text.size() > kMaxJson) {  // letters beyond ASCII take more room as JSON
+    if (text.size() > MAX_JSON) {  // letters beyond ASCII take more room as JSON
         hello["text"] = "";
         text = to_text(hello);
     }
@@ -67,7 +67,7 @@ bool read_welcome(const std::string& text, bool notes, Welcome& welcome, std::ui
         if (takes_notes.is_boolean() && takes_notes.get<bool>() == notes) welcome.boards.push_back(name);
     const json macros = container_at(found, "macros", json::array());
     for (const json& macro : macros) {
-        if (!macro.is_object() || welcome.macros.size() == kMacros) continue;
+        if (!macro.is_object() || welcome.macros.size() == MACROS) continue;
         welcome.macros.push_back({text_at(macro, "name"), text_at(macro, "unit"),
                                   std::min(std::max(number_at(macro, "value", 0.5), 0.0), 1.0),
                                   number_at(macro, "min", 0), number_at(macro, "max", 1)});
@@ -82,7 +82,7 @@ std::string read_reason(const std::string& text) {
 
 bool read_latency(const std::string& text, std::uint32_t& latency) {
     const double found = number_at(object_from(text), "latency", -1);
-    if (!(found >= 0 && found <= kMaxLatency)) return false;
+    if (!(found >= 0 && found <= MAX_LATENCY)) return false;
     latency = std::uint32_t(found);
     return true;
 }

@@ -11,11 +11,11 @@
 
 namespace nfx::messages {
 
-constexpr std::size_t kHeaderBytes = 16;
-constexpr std::size_t kMaxPayload = 4 << 20;
-constexpr std::size_t kMaxJson = 1 << 16;
-constexpr std::uint32_t kMaxBlockFrames = 4096;  // of our BLOCKs, as HELLO says
-constexpr std::size_t kMaxBoardText = 40000;     // bytes in a HELLO
+constexpr std::size_t HEADER_BYTES = 16;
+constexpr std::size_t MAX_PAYLOAD = 4 << 20;
+constexpr std::size_t MAX_JSON = 1 << 16;
+constexpr std::uint32_t MAX_BLOCK_FRAMES = 4096;  // of our BLOCKs, as HELLO says
+constexpr std::size_t MAX_BOARD_TEXT = 40000;     // bytes in a HELLO
 
 enum Kind : std::uint8_t { hello = 1, welcome, refuse, block, audio, reset, ping, pong, notice, bye };
 

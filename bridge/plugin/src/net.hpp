@@ -30,7 +30,7 @@ namespace nfx::net {
 
 #ifdef _WIN32
 using Handle = SOCKET;
-constexpr Handle kInvalidHandle = INVALID_SOCKET;
+constexpr Handle INVALID_HANDLE = INVALID_SOCKET;
 using PollEntry = WSAPOLLFD;
 inline int poll_all(PollEntry* entries, unsigned long count, int ms) { return ::WSAPoll(entries, count, ms); }
 inline void close_handle(Handle handle) { ::closesocket(handle); }
@@ -51,7 +51,7 @@ struct SocketLibrary {
 };
 #else
 using Handle = int;
-constexpr Handle kInvalidHandle = -1;
+constexpr Handle INVALID_HANDLE = -1;
 using PollEntry = pollfd;
 inline int poll_all(PollEntry* entries, unsigned long count, int ms) { return ::poll(entries, count, ms); }
 inline void close_handle(Handle handle) { ::close(handle); }
@@ -63,9 +63,9 @@ struct SocketLibrary {};
 #endif
 
 #ifdef MSG_NOSIGNAL
-constexpr int kSendFlags = MSG_NOSIGNAL;  // a worker that closes its socket must not end the host by SIGPIPE
+constexpr int SEND_FLAGS = MSG_NOSIGNAL;  // a worker that closes its socket must not end the host by SIGPIPE
 #else
-constexpr int kSendFlags = 0;
+constexpr int SEND_FLAGS = 0;
 #endif
 
 struct Address {
@@ -92,7 +92,7 @@ inline Address resolve(const std::string& host, const std::string& port, bool nu
 }
 
 class Socket {
-    Handle handle = kInvalidHandle;
+    Handle handle = INVALID_HANDLE;
 
 public:
     Socket() = default;
@@ -102,10 +102,10 @@ public:
     ~Socket() { close(); }
 
     Handle get() const { return handle; }
-    bool is_open() const { return handle != kInvalidHandle; }
+    bool is_open() const { return handle != INVALID_HANDLE; }
     void close() {
         if (is_open()) close_handle(handle);
-        handle = kInvalidHandle;
+        handle = INVALID_HANDLE;
     }
     // Returns false if it fails at once. Otherwise the socket becomes writable when the connection is made or has
     // failed.
@@ -129,7 +129,7 @@ public:
     }
     // Both return the number of bytes, 0 if they would block, and -1 if the connection is over.
     long send(const std::uint8_t* from, std::size_t count) {
-        const auto sent = ::send(handle, reinterpret_cast<const char*>(from), int(count), kSendFlags);
+        const auto sent = ::send(handle, reinterpret_cast<const char*>(from), int(count), SEND_FLAGS);
         if (sent >= 0) return long(sent);
         return would_block() ? 0 : -1;
     }

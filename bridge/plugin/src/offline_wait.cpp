@@ -8,8 +8,8 @@ using namespace std::chrono_literals;
 
 namespace {
 
-constexpr auto kOfflineTimeout = 10000ms;  // a bounce waits this long for a worker that was connected
-constexpr auto kGiveUpAfter = 1000ms;      // a longer wait in vain is not repeated until the worker delivers again
+constexpr auto OFFLINE_TIMEOUT = 10000ms;  // a bounce waits this long for a worker that was connected
+constexpr auto GIVE_UP_AFTER = 1000ms;     // a longer wait in vain is not repeated until the worker delivers again
 
 }  // namespace
 
@@ -23,11 +23,11 @@ std::chrono::milliseconds OfflineWait::timeout() const {
     if (gave_up || never_connected) return 0ms;
     switch (controls.wait_policy.load()) {
         case WaitPolicy::never: return 0ms;
-        case WaitPolicy::always: return kOfflineTimeout;
+        case WaitPolicy::always: return OFFLINE_TIMEOUT;
         case WaitPolicy::when_offline: break;
     }
     const HostMode mode = controls.host_mode.load();
-    if (mode == HostMode::offline || clock.runs_offline()) return kOfflineTimeout;
+    if (mode == HostMode::offline || clock.runs_offline()) return OFFLINE_TIMEOUT;
     if (mode == HostMode::live) return 0ms;
     // The host has not said what it does. It may be live, so it is never kept longer than it is ahead of real time.
     return std::chrono::milliseconds(std::max(int(1000 * clock.spare_seconds()) - 1, 0));
@@ -48,7 +48,7 @@ bool OfflineWait::wait_for_chunk() {
     }
     link.has_waiter.store(false);
     clock.add_wait(Clock::now() - began);
-    gave_up = !ended_early && limit > kGiveUpAfter;
+    gave_up = !ended_early && limit > GIVE_UP_AFTER;
     return link.from_worker.available() > 0;
 }
 

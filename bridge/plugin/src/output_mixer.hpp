@@ -37,8 +37,8 @@ private:
     std::uint32_t fade_in_left = 0;
     // Where the processed signal breaks off, its distance from the dry one fades out. So there is no click.
     std::uint32_t tail_left = 0;
-    float last_distance[kMaxChannels] = {};
-    float tail[kMaxChannels] = {};
+    float last_distance[MAX_CHANNELS] = {};
+    float tail[MAX_CHANNELS] = {};
     std::atomic<std::uint32_t> dropout_count{0};
 
     void fade_over(bool is_wet);

@@ -19,31 +19,31 @@ namespace nfx {
 // DPF 1.6's VST3 wrapper takes the first parameter of an instrument for a MIDI controller. So the first is an output,
 // which no host sets.
 enum ParameterIndex : std::uint32_t {
-    kConnected,
-    kFirstMacro,
-    kMix = kFirstMacro + kMacros,
-    kBypass,
-    kInputGain,
-    kOutputGain,
-    kBoardNumber,
-    kLatencyBudget,
-    kWaitForWorker,
-    kRoundTrip,
-    kDropouts,
-    kParameterCount
+    CONNECTED,
+    FIRST_MACRO,
+    MIX = FIRST_MACRO + MACROS,
+    BYPASS,
+    INPUT_GAIN,
+    OUTPUT_GAIN,
+    BOARD_NUMBER,
+    LATENCY_BUDGET,
+    WAIT_FOR_WORKER,
+    ROUND_TRIP,
+    DROPOUTS,
+    PARAMETER_COUNT
 };
 
-enum StateIndex : std::uint32_t { kWorker, kToken, kBoard, kBoardText, kMovedMacros, kStateBoardNumber, kStateCount };
+enum StateIndex : std::uint32_t { WORKER, TOKEN, BOARD, BOARD_TEXT, MOVED_MACROS, STATE_BOARD_NUMBER, STATE_COUNT };
 
-inline bool is_macro(std::uint32_t index) { return index >= kFirstMacro && index < kFirstMacro + kMacros; }
+inline bool is_macro(std::uint32_t index) { return index >= FIRST_MACRO && index < FIRST_MACRO + MACROS; }
 
-constexpr float kMaxRoundTripMs = 1000;
-constexpr float kMaxDropouts = 1000;
-constexpr float kMaxBoards = 32;
+constexpr float MAX_ROUND_TRIP_MS = 1000;
+constexpr float MAX_DROPOUTS = 1000;
+constexpr float MAX_BOARDS = 32;
 
 inline void describe(std::uint32_t index, const Welcome& welcome, DISTRHO_NAMESPACE::Parameter& parameter) {
     using namespace DISTRHO_NAMESPACE;
-    constexpr std::uint32_t kInteger = kParameterIsAutomatable | kParameterIsInteger;
+    constexpr std::uint32_t INTEGER = kParameterIsAutomatable | kParameterIsInteger;
     const auto set = [&parameter](const char* name, const char* symbol, float low, float high, float initial,
                                   const char* unit = "", std::uint32_t hints = kParameterIsAutomatable) {
         parameter.name = name;
@@ -55,15 +55,15 @@ inline void describe(std::uint32_t index, const Welcome& welcome, DISTRHO_NAMESP
         parameter.ranges.def = initial;
     };
     switch (index) {
-        case kMix: return set("Mix", "mix", 0, 1, 1);
-        case kBypass: return parameter.initDesignation(kParameterDesignationBypass);
-        case kInputGain: return set("Input Gain", "input_gain", -24, 24, 0, "dB");
-        case kOutputGain: return set("Output Gain", "output_gain", -24, 24, 0, "dB");
+        case MIX: return set("Mix", "mix", 0, 1, 1);
+        case BYPASS: return parameter.initDesignation(kParameterDesignationBypass);
+        case INPUT_GAIN: return set("Input Gain", "input_gain", -24, 24, 0, "dB");
+        case OUTPUT_GAIN: return set("Output Gain", "output_gain", -24, 24, 0, "dB");
         // Among the worker's boards, from 1. With 0 it is the board that the session or the settings name.
-        case kBoardNumber: return set("Board", "board", 0, kMaxBoards, 0, "", kInteger);
-        case kLatencyBudget: return set("Latency Budget", "latency_budget", 64, 16384, 1024, "frames", kInteger);
-        case kWaitForWorker: {
-            set("Wait For Worker", "waiting", 0, 2, 0, "", kInteger);
+        case BOARD_NUMBER: return set("Board", "board", 0, MAX_BOARDS, 0, "", INTEGER);
+        case LATENCY_BUDGET: return set("Latency Budget", "latency_budget", 64, 16384, 1024, "frames", INTEGER);
+        case WAIT_FOR_WORKER: {
+            set("Wait For Worker", "waiting", 0, 2, 0, "", INTEGER);
             auto* values = new ParameterEnumerationValue[3];  // the framework deletes it
             values[0] = {0, "When offline"};
             values[1] = {1, "Never"};
@@ -73,13 +73,13 @@ inline void describe(std::uint32_t index, const Welcome& welcome, DISTRHO_NAMESP
             parameter.enumValues.restrictedMode = true;
             return;
         }
-        case kConnected: return set("Connected", "connected", 0, 1, 0, "", kParameterIsOutput | kParameterIsBoolean);
-        case kRoundTrip: return set("Round Trip", "round_trip", 0, kMaxRoundTripMs, 0, "ms", kParameterIsOutput);
-        case kDropouts:
-            return set("Dropouts", "dropouts", 0, kMaxDropouts, 0, "", kParameterIsOutput | kParameterIsInteger);
+        case CONNECTED: return set("Connected", "connected", 0, 1, 0, "", kParameterIsOutput | kParameterIsBoolean);
+        case ROUND_TRIP: return set("Round Trip", "round_trip", 0, MAX_ROUND_TRIP_MS, 0, "ms", kParameterIsOutput);
+        case DROPOUTS:
+            return set("Dropouts", "dropouts", 0, MAX_DROPOUTS, 0, "", kParameterIsOutput | kParameterIsInteger);
         default: break;
     }
-    const std::uint32_t macro = index - kFirstMacro;
+    const std::uint32_t macro = index - FIRST_MACRO;
     const std::string number = std::to_string(macro + 1);
     const bool known = macro < welcome.macros.size();
     const std::string name = "Macro " + number + (known ? ": " + welcome.macros[macro].name : "");

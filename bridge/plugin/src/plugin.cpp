@@ -22,10 +22,10 @@ class NeuralPlugin : public Plugin {
     std::string text;
 
 public:
-    NeuralPlugin() : Plugin(nfx::kParameterCount, 0, nfx::kStateCount) {
+    NeuralPlugin() : Plugin(nfx::PARAMETER_COUNT, 0, nfx::STATE_COUNT) {
         if (!isDummyInstance()) {
             engine.request_stream(worker, token, board, text);
-            engine.wait_for_worker(kNamesTimeout);
+            engine.wait_for_worker(NAMES_TIMEOUT);
         }
         setLatency(engine.latency());
     }
@@ -64,29 +64,29 @@ protected:
     float getParameterValue(uint32_t index) const override {
         const nfx::Controls& controls = engine.controls;
         switch (index) {
-            case nfx::kMix: return controls.mix.load();
-            case nfx::kBypass: return controls.bypass.load() ? 1.0f : 0.0f;
-            case nfx::kInputGain: return controls.input_db.load();
-            case nfx::kOutputGain: return controls.output_db.load();
-            case nfx::kBoardNumber: return float(engine.board_number());
-            case nfx::kLatencyBudget: return float(controls.latency_budget.load());
-            case nfx::kWaitForWorker: return float(int(controls.wait_policy.load()));
-            case nfx::kConnected: return engine.connected() ? 1.0f : 0.0f;
-            case nfx::kRoundTrip: return std::min(engine.round_trip_ms(), nfx::kMaxRoundTripMs);
-            case nfx::kDropouts: return std::min(float(engine.dropouts()), nfx::kMaxDropouts);
+            case nfx::MIX: return controls.mix.load();
+            case nfx::BYPASS: return controls.bypass.load() ? 1.0f : 0.0f;
+            case nfx::INPUT_GAIN: return controls.input_db.load();
+            case nfx::OUTPUT_GAIN: return controls.output_db.load();
+            case nfx::BOARD_NUMBER: return float(engine.board_number());
+            case nfx::LATENCY_BUDGET: return float(controls.latency_budget.load());
+            case nfx::WAIT_FOR_WORKER: return float(int(controls.wait_policy.load()));
+            case nfx::CONNECTED: return engine.connected() ? 1.0f : 0.0f;
+            case nfx::ROUND_TRIP: return std::min(engine.round_trip_ms(), nfx::MAX_ROUND_TRIP_MS);
+            case nfx::DROPOUTS: return std::min(float(engine.dropouts()), nfx::MAX_DROPOUTS);
             default: return nfx::is_macro(index) ? engine.macros.get(macro_index(index)) : 0.0f;
         }
     }
     void setParameterValue(uint32_t index, float value) override {
         nfx::Controls& controls = engine.controls;
         switch (index) {
-            case nfx::kMix: controls.mix.store(value); break;
-            case nfx::kBypass: controls.bypass.store(value > 0.5f); break;
-            case nfx::kInputGain: controls.input_db.store(value); break;
-            case nfx::kOutputGain: controls.output_db.store(value); break;
-            case nfx::kBoardNumber: engine.choose_board(uint32_t(value + 0.5f)); break;
-            case nfx::kLatencyBudget: controls.latency_budget.store(uint32_t(value + 0.5f)); break;
-            case nfx::kWaitForWorker: controls.wait_policy.store(nfx::WaitPolicy(int(value + 0.5f))); break;
+            case nfx::MIX: controls.mix.store(value); break;
+            case nfx::BYPASS: controls.bypass.store(value > 0.5f); break;
+            case nfx::INPUT_GAIN: controls.input_db.store(value); break;
+            case nfx::OUTPUT_GAIN: controls.output_db.store(value); break;
+            case nfx::BOARD_NUMBER: engine.choose_board(uint32_t(value + 0.5f)); break;
+            case nfx::LATENCY_BUDGET: controls.latency_budget.store(uint32_t(value + 0.5f)); break;
+            case nfx::WAIT_FOR_WORKER: controls.wait_policy.store(nfx::WaitPolicy(int(value + 0.5f))); break;
             default:
                 if (nfx::is_macro(index)) engine.macros.set(macro_index(index), value);
         }
@@ -96,13 +96,13 @@ protected:
     // The board's YAML is stored, too, so that a session opens with another worker. The keys are in users' sessions and
     // must not change.
     void initState(uint32_t index, State& state) override {
-        static const char* const kKeys[nfx::kStateCount] = {"worker", "token", "board", "text", "turned", "number"};
-        static const char* const kLabels[nfx::kStateCount] = {"Worker",     "Token",  "Board",
-                                                              "Board text", "Turned", "Board number"};
-        state.key = kKeys[index];
-        state.label = kLabels[index];
-        state.hints = index == nfx::kWorker || index == nfx::kToken || index == nfx::kBoard ? kStateIsHostWritable : 0;
-        state.defaultValue = index == nfx::kWorker ? worker.c_str() : "";
+        static const char* const KEYS[nfx::STATE_COUNT] = {"worker", "token", "board", "text", "turned", "number"};
+        static const char* const LABELS[nfx::STATE_COUNT] = {"Worker",     "Token",  "Board",
+                                                             "Board text", "Turned", "Board number"};
+        state.key = KEYS[index];
+        state.label = LABELS[index];
+        state.hints = index == nfx::WORKER || index == nfx::TOKEN || index == nfx::BOARD ? kStateIsHostWritable : 0;
+        state.defaultValue = index == nfx::WORKER ? worker.c_str() : "";
     }
     String getState(const char* key) const override {
         const nfx::Welcome welcome = engine.welcome();
@@ -146,10 +146,10 @@ protected:
     }
 #if DISTRHO_PLUGIN_WANT_MIDI_INPUT
     void run(const float** in, float** out, uint32_t frames, const MidiEvent* events, uint32_t count) override {
-        nfx::Midi messages[kMaxMidi];
+        nfx::Midi messages[MAX_MIDI];
         uint32_t kept = 0;
         const bool resets = sets_all_controllers(events, count);
-        for (uint32_t i = 0; i < count && kept < kMaxMidi; ++i) {
+        for (uint32_t i = 0; i < count && kept < MAX_MIDI; ++i) {
             const MidiEvent& event = events[i];
             if (event.size > MidiEvent::kDataSize) continue;  // system exclusive, which no instrument takes
             if (resets && is_first_controller(event)) continue;
@@ -160,17 +160,17 @@ protected:
         engine.run(in, out, frames, messages, kept);
         setLatency(engine.latency());
     }
-    static constexpr uint32_t kMaxMidi = 512;
+    static constexpr uint32_t MAX_MIDI = 512;
     // VST3 hosts see MIDI controllers as parameters. Ardour begins by setting all of them to 0: the volume to silence,
     // the pitch bend to its lowest. No player moves this many at the same frame.
-    static constexpr uint32_t kMaxControllers = 64;
+    static constexpr uint32_t MAX_CONTROLLERS = 64;
     static bool is_first_controller(const MidiEvent& event) {
         return event.frame == 0 && (event.data[0] & 0xf0) >= 0xb0;
     }
     static bool sets_all_controllers(const MidiEvent* events, uint32_t count) {
         uint32_t found = 0;
         for (uint32_t i = 0; i < count; ++i) found += is_first_controller(events[i]);
-        return found > kMaxControllers;
+        return found > MAX_CONTROLLERS;
     }
 #else
     void run(const float** in, float** out, uint32_t frames) override {
@@ -181,9 +181,9 @@ protected:
 
 private:
     // The host shows the macros' names as they are when it has made the instance. It is not kept longer for them.
-    static constexpr std::chrono::milliseconds kNamesTimeout{300};
+    static constexpr std::chrono::milliseconds NAMES_TIMEOUT{300};
 
-    static int macro_index(uint32_t index) { return int(index - nfx::kFirstMacro); }
+    static int macro_index(uint32_t index) { return int(index - nfx::FIRST_MACRO); }
 
     DISTRHO_DECLARE_NON_COPYABLE_WITH_LEAK_DETECTOR(NeuralPlugin)
 };

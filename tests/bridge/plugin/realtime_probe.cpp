@@ -45,17 +45,17 @@ static double micros(clockid_t clock) {
 }
 
 int main(int, char** arguments) {
-    constexpr std::uint32_t kFrames = 256;
-    constexpr double kRate = 48000;
+    constexpr std::uint32_t FRAMES = 256;
+    constexpr double RATE = 48000;
     nfx::Engine engine(2, 2);
     engine.request_stream(std::string("127.0.0.1:") + arguments[1], "", "lead", "");
     engine.controls.host_mode.store(nfx::HostMode::live);
-    engine.activate(kRate, kFrames);
+    engine.activate(RATE, FRAMES);
     std::vector<float> buffers[4];
-    for (auto& buffer : buffers) buffer.assign(kFrames, 0.0f);
+    for (auto& buffer : buffers) buffer.assign(FRAMES, 0.0f);
     const float* in[2] = {buffers[0].data(), buffers[1].data()};
     float* out[2] = {buffers[2].data(), buffers[3].data()};
-    const int blocks = int(std::atof(arguments[2]) * kRate / kFrames);
+    const int blocks = int(std::atof(arguments[2]) * RATE / FRAMES);
     std::vector<double> wall_us;
     std::vector<double> cpu_us;
     wall_us.reserve(std::size_t(blocks));
@@ -63,19 +63,19 @@ int main(int, char** arguments) {
     long waited = 0;
     auto next = nfx::Clock::now();
     for (int block = 0; block < blocks; ++block) {
-        for (std::uint32_t i = 0; i < kFrames; ++i) buffers[0][i] = float(0.3 * std::sin(0.01 * (block * kFrames + i)));
+        for (std::uint32_t i = 0; i < FRAMES; ++i) buffers[0][i] = float(0.3 * std::sin(0.01 * (block * FRAMES + i)));
         buffers[1] = buffers[0];
         engine.macros.set(0, float(block % 100) / 100);
         const long before = waits();
         const double wall_before = micros(CLOCK_MONOTONIC);
         const double cpu_before = micros(CLOCK_THREAD_CPUTIME_ID);
         counting = true;
-        engine.run(in, out, kFrames, nullptr, 0);
+        engine.run(in, out, FRAMES, nullptr, 0);
         counting = false;
         cpu_us.push_back(micros(CLOCK_THREAD_CPUTIME_ID) - cpu_before);
         wall_us.push_back(micros(CLOCK_MONOTONIC) - wall_before);
         waited += waits() - before;
-        next += std::chrono::nanoseconds(std::int64_t(1e9 * kFrames / kRate));
+        next += std::chrono::nanoseconds(std::int64_t(1e9 * FRAMES / RATE));
         std::this_thread::sleep_until(next);
     }
     std::printf(
