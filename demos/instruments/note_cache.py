@@ -19,11 +19,13 @@ RATE = 48000
 DEFAULT_FOLDER = Path("~/.cache/neural-fx/notes").expanduser()
 LEAD_SECONDS = 0.02
 """Silence before each note, so that an onset is never at the first sample."""
+GAP_SECONDS = 0.005
+"""Silence at the end of each slot. The synthesiser acts up to 2 ms late."""
 FADE_SECONDS = 0.01
 """Fade at the end of a slot, for releases that are longer."""
 
 GROUPS = {
-    "pianos": (*range(0, 8),),
+    "pianos": (*range(8),),
     "bells and mallets": (*range(8, 16), 47, *range(112, 119)),
     "organs": (*range(16, 24),),
     "guitars and basses": (*range(24, 40), *range(104, 109)),
@@ -114,8 +116,10 @@ class ProgramFiles:
         first = round(RATE * note.slot_start)
         count = round(RATE * note.slot_seconds)
         audio, _ = soundfile.read(self.audio, start=first, frames=count, dtype="float32")
+        end = count - round(RATE * GAP_SECONDS)
         fade = round(RATE * FADE_SECONDS)
-        audio[-fade:] *= np.linspace(1, 0, fade, dtype=np.float32)
+        audio[end - fade : end] *= np.linspace(1, 0, fade, dtype=np.float32)
+        audio[end:] = 0
         return audio * np.float32(self.scale)
 
 

@@ -25,7 +25,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from demos.instruments.note_cache import DEFAULT_FOLDER, LEAD_SECONDS, RATE, Plan, ProgramFiles
+from demos.instruments.note_cache import DEFAULT_FOLDER, GAP_SECONDS, LEAD_SECONDS, RATE, Plan, ProgramFiles
 from neural_fx.files import replacing
 
 SOUNDFONTS = {
@@ -87,7 +87,10 @@ def midi_file(program: int, plan: Plan) -> mido.MidiFile:
             (start, mido.Message("note_on", note=note.pitch, velocity=note.velocity)),
             (start + round(1000 * note.hold_seconds), mido.Message("note_off", note=note.pitch)),
             # All sound off: releases longer than the slot must not reach into the next one.
-            (round(1000 * (note.slot_start + note.slot_seconds)) - 1, mido.Message("control_change", control=120)),
+            (
+                round(1000 * (note.slot_start + note.slot_seconds - GAP_SECONDS)),
+                mido.Message("control_change", control=120),
+            ),
         ]
     track = mido.MidiTrack()
     now = 0
