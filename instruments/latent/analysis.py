@@ -1,0 +1,165 @@
+"""Measure one note: find its onset, pitch, harmonics, free partials, and the noise that is left."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from instruments.latent import pitch as pitches
+from instruments.latent.noise import BANDS, BandTransforms
+from instruments.latent.parameters import HARMONICS, HIGHEST_HZ, PARTIALS, NoteParameters, stretched
+from instruments.latent.subbands import HOP, RATE, ComplexArray, Subbands
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class NoteAnalyzer:
+    """Settings of the analysis.
+
+    Attributes:
+        silence_db: the note starts and ends at this level below its peak.
+        window_seconds: shortest window of the sinusoids; low notes take longer ones.
+        periods: shortest window of the sinusoids, in periods.
+        noise_seconds: window of the noise levels.
+        onset_noise_seconds: the same at the onset.
+        prominence_db: how far a free partial must stand out from its surroundings.
+        gate: amount of noise to take from the sinusoids.
+    """
+
+    silence_db: float = -80.0
+    window_seconds: float = 0.04
+    periods: float = 2.2
+    noise_seconds: float = 0.04
+    onset_noise_seconds: float = 0.004
+    prominence_db: float = 12.0
+    use_phases: bool = True
+    partial_count: int = PARTIALS
+
+    def analyze(self, note: NDArray[np.floating], pitch: float) -> NoteParameters:
+        """Return the parameters of a note at 48 kHz.
+
+        Args:
+            note: (samples,), one channel.
+            pitch: its MIDI note.
+        """
+        note = np.asarray(note, np.float64)
+        loud = np.flatnonzero(np.abs(note) > np.abs(note).max(initial=0.0) * 10 ** (self.silence_db / 20))
+        if len(loud) < 2 * HOP:
+            return silent(len(note))
+        onset, end = int(loud[0]), int(loud[-1]) + 1
+        signal = note[onset:end]
+        subbands = Subbands(len(signal))
+        spectrum = subbands.spectrum(signal)
+
+        f0, inharmonicity = pitches.estimate(signal, pitch)
+        window = max(self.window_seconds, self.periods / f0)
+        for _ in range(3):
+            f0, inharmonicity = pitches.refine(subbands, spectrum, f0, inharmonicity, window)
+        track = pitches.track(subbands, spectrum, f0, inharmonicity, window)
+
+        inside = subbands.inside(window)
+        ratios = stretched(inharmonicity)
+        harmonic_hz = f0 * ratios[ratios * f0 < HIGHEST_HZ]
+        partial_hz = self._pick(subbands, spectrum, harmonic_hz, f0)
+        partial_centres = subbands.centres(partial_hz)
+        partial_env = subbands.envelopes(spectrum, partial_centres, window) / inside
+        rest = signal - subbands.place(partial_env, partial_centres)
+        spectrum = subbands.spectrum(rest)
+
+        centres = subbands.centres(harmonic_hz)
+        env = subbands.envelopes(spectrum, centres, window) / inside
+        rest = rest - subbands.place(env, centres)
+
+        noise = self._noise(subbands, rest, np.concatenate((harmonic_hz, partial_hz)), window)
+        frames = subbands.frames
+        harmonics = np.zeros((frames, HARMONICS))
+        harmonics[:, : len(env)] = np.abs(env).T
+        partials = np.zeros((frames, PARTIALS))
+        partials[:, : len(partial_env)] = np.abs(partial_env).T
+        phases = np.zeros(HARMONICS)
+        partial_phases = np.zeros(PARTIALS)
+        if self.use_phases:
+            phases[: len(env)] = initial_phases(env, centres * subbands.bin_hz, harmonic_hz)
+            partial_phases[: len(partial_env)] = initial_phases(partial_env, partial_centres * subbands.bin_hz, partial_hz)
+        padded = np.zeros(PARTIALS)
+        padded[: len(partial_hz)] = partial_hz
+        return NoteParameters(
+            len(note), onset, end, track, inharmonicity, harmonics, phases, padded, partials, partial_phases, noise
+        )
+
+    def _pick(self, subbands: Subbands, spectrum: ComplexArray, harmonic_hz: Array, f0: float) -> Array:
+        """Return the frequencies of the strongest sinusoids that are not harmonics, in Hz."""
+        signal = subbands.signal(spectrum)[: int(1.0 * RATE)]
+        size = 1 << 17
+        magnitudes = np.abs(np.fft.rfft(signal * np.hanning(len(signal) + 2)[1:-1], size))
+        level = 20 * np.log10(magnitudes + 1e-12)
+        hz = RATE / size
+        floor = _moving_median(level, round(150 / hz))
+        peak = (level[1:-1] > level[:-2]) & (level[1:-1] >= level[2:]) & (level[1:-1] > floor[1:-1] + self.prominence_db)
+        peaks = np.flatnonzero(peak) + 1
+        peaks = peaks[level[peaks] > level.max() - 70]
+        peaks = peaks[(peaks * hz > 25) & (peaks * hz < HIGHEST_HZ)]
+        clear = 8.0
+        found: list[float] = []
+        for i in peaks[np.argsort(-level[peaks])]:
+            if len(found) == self.partial_count:
+                break
+            left, middle, right = level[i - 1 : i + 2]
+            f = (i + 0.5 * (left - right) / (left - 2 * middle + right)) * hz
+            near_harmonic = len(harmonic_hz) and np.abs(harmonic_hz - f).min() < clear
+            near_partial = found and np.abs(np.array(found) - f).min() < 2 * clear
+            if not near_harmonic and not near_partial:
+                found.append(float(f))
+        return np.array(found)
+
+    def _noise(self, subbands: Subbands, rest: Array, taken_hz: Array, window: float) -> Array:
+        """Return the noise levels of the rest, made up for what the sinusoids took with them."""
+        bands = BandTransforms(subbands)
+        times = np.arange(subbands.frames) * HOP / RATE
+        grown = np.clip(times / 0.1, 0, 1)
+        smoothing = self.onset_noise_seconds + (self.noise_seconds - self.onset_noise_seconds) * grown
+        levels = bands.levels(subbands.spectrum(rest), smoothing)
+        from instruments.latent.subbands import hann_response
+
+        frequencies = subbands.frequencies()
+        kept = np.ones(len(frequencies))
+        for f in taken_hz:
+            first, last = np.searchsorted(frequencies, [f - 2 / window, f + 2 / window])
+            kept[first:last] -= hann_response(frequencies[first:last] - f, window)
+        kept = np.clip(kept, 0, 1) ** 2
+        share = np.array([
+            (kept[b] * w**2).sum() / (w**2).sum() for b, w in zip(bands.bins, bands.weights)
+        ])
+        return levels / np.sqrt(np.maximum(share, 0.15))
+
+
+def initial_phases(envelopes: ComplexArray, centre_hz: Array, frequencies: Array) -> Array:
+    """Return the phase at the first frame of the cosines that fit envelopes best, (bands,).
+
+    Args:
+        envelopes: (bands, frames), around the centres.
+        centre_hz: of the bands, (bands,).
+        frequencies: of the cosines, (bands,).
+    """
+    times = np.arange(envelopes.shape[1]) * HOP / RATE
+    turned = envelopes * np.exp(-2j * np.pi * np.outer(frequencies - centre_hz, times))
+    weighted = turned * np.exp(-times / 0.3)
+    return np.asarray(np.angle(weighted.sum(axis=1)))
+
+
+def silent(samples: int) -> NoteParameters:
+    """Return the parameters of silence."""
+    return NoteParameters(
+        samples, 0, 0, np.zeros(0), 0.0, np.zeros((0, HARMONICS)), np.zeros(HARMONICS), np.zeros(PARTIALS),
+        np.zeros((0, PARTIALS)), np.zeros(PARTIALS), np.zeros((0, BANDS)),
+    )
+
+
+def _moving_median(values: Array, width: int) -> Array:
+    """Return a coarse moving median: medians of blocks, joined by lines."""
+    half = max(1, width // 2)
+    blocks = [np.median(values[i : i + width]) for i in range(0, len(values), half)]
+    return np.interp(np.arange(len(values)), np.arange(len(blocks)) * half + half, blocks)

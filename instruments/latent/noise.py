@@ -1,0 +1,140 @@
+"""Measure and play noise in bands: power-complementary bands of about half an ERB, at least 80 Hz wide."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from instruments.latent.subbands import HOP, RATE, ComplexArray, Subbands
+
+Array = NDArray[np.float64]
+
+_NARROWEST_HZ = 80.0
+_ERB_SHARE = 0.6
+_HIGHEST_HZ = 20000.0
+
+
+def band_centres() -> Array:
+    """Return the centres of the noise bands in Hz, (bands,), from 0 Hz up."""
+    centres = [0.0]
+    while centres[-1] < _HIGHEST_HZ:
+        erb = 24.7 * (4.37e-3 * centres[-1] + 1)
+        centres.append(centres[-1] + max(_NARROWEST_HZ, _ERB_SHARE * erb))
+    return np.array(centres)
+
+
+CENTRES = band_centres()
+BANDS = len(CENTRES)
+
+
+class BandTransforms:
+    """Band signals of signals of one length: which bins each band takes, with which weights."""
+
+    def __init__(self, subbands: Subbands) -> None:
+        self.subbands = subbands
+        self._frequencies = subbands.frequencies()
+        self.bins: list[slice] = []
+        self.weights: list[Array] = []
+        for i in range(BANDS):
+            low = CENTRES[i - 1] if i else -1.0
+            high = CENTRES[i + 1] if i + 1 < BANDS else CENTRES[i] + (CENTRES[i] - CENTRES[i - 1])
+            first, last = np.searchsorted(self._frequencies, [low, high])
+            f = self._frequencies[first:last]
+            position = np.where(f < CENTRES[i], (f - CENTRES[i]) / (CENTRES[i] - low), (f - CENTRES[i]) / (high - CENTRES[i]))
+            self.bins.append(slice(int(first), int(last)))
+            self.weights.append(np.cos(np.pi / 2 * position))
+
+    def powers(self, spectrum: ComplexArray) -> list[Array]:
+        """Return the momentary power density of every band at its own rate, a list of (values,)."""
+        found = []
+        for bins, weights in zip(self.bins, self.weights):
+            part = spectrum[bins] * weights
+            size = _fast(2 * len(part))
+            envelope = np.fft.ifft(part, size) * (size / self._size)
+            # The mean square of a real band is half the analytic envelope's square; bandwidth makes it a density.
+            width = float((weights**2).sum()) * self.subbands.bin_hz
+            found.append(2 * np.abs(envelope) ** 2 / width)
+        return found
+
+    @property
+    def _size(self) -> int:
+        return 2 * (len(self._frequencies) - 1)
+
+    def levels(self, spectrum: ComplexArray, smoothing_seconds: Array) -> Array:
+        """Return amplitude densities of a spectrum's bands, smoothed in time, (frames, BANDS).
+
+        Args:
+            spectrum: of the signal, (bins,).
+            smoothing_seconds: length of the Hann window around each frame, (frames,).
+        """
+        frames = self.subbands.frames
+        levels = np.zeros((frames, BANDS))
+        for i, power in enumerate(self.powers(spectrum)):
+            levels[:, i] = smoothed_at_frames(power, self._size, frames, smoothing_seconds, self.subbands.samples)
+        return np.sqrt(levels)
+
+    def play(self, levels: Array, seed: int = 0) -> Array:
+        """Return noise with these levels, (samples,).
+
+        Args:
+            levels: amplitude densities, (frames, BANDS).
+            seed: of the random phases.
+        """
+        rng = np.random.default_rng(seed)
+        total = np.zeros(len(self._frequencies), np.complex128)
+        frame_positions = np.arange(len(levels)) * HOP
+        for i, (bins, weights) in enumerate(zip(self.bins, self.weights)):
+            count = len(weights)
+            random = rng.standard_normal((2, count))
+            if not levels[:, i].any():
+                continue
+            size = _fast(2 * count)
+            noise = np.fft.ifft((random[0] + 1j * random[1]) * weights, size)
+            positions = np.arange(size) * (self._size / size)
+            gain = np.interp(positions, frame_positions, levels[:, i], right=0.0)
+            part = np.fft.fft(noise * gain)
+            # One-sided density D over bins of width b: E|X|^2 = D b size^2 / 2; the two normals have a variance of 2.
+            scale = np.sqrt(self.subbands.bin_hz) * self._size / 2
+            total[bins] += part[:count] * scale
+        return self.subbands.signal(total)
+
+
+def smoothed_at_frames(power: Array, size: int, frames: int, smoothing_seconds: Array, samples: int) -> Array:
+    """Return the mean of a power curve around each frame, over the part of the window inside the signal.
+
+    Args:
+        power: equally spaced over the long transform.
+        size: samples of the long transform.
+        frames: number of frames.
+        smoothing_seconds: full length of the window at each frame.
+        samples: length of the signal.
+    """
+    step = size / len(power)
+    total = np.concatenate(([0.0], np.cumsum(power) * step))
+    edges = np.arange(len(total)) * step - step / 2
+
+    def mean(half: Array) -> Array:
+        centre = np.arange(frames) * float(HOP)
+        low = np.clip(centre - half, 0, samples)
+        high = np.clip(centre + half, 0, samples)
+        # Windows shorter than the curve's own step would read noise between two values.
+        wide = np.maximum(high - low, step)
+        return np.asarray((np.interp(low + wide, edges, total) - np.interp(low, edges, total)) / wide)
+
+    half = smoothing_seconds * RATE / 2
+    return np.maximum(0.5 * (mean(half) + mean(half / 2)), 0)
+
+
+@lru_cache(maxsize=4096)
+def _fast(count: int) -> int:
+    """Return the next number with no prime factor above 5."""
+    while True:
+        rest = count
+        for prime in (2, 3, 5):
+            while rest % prime == 0:
+                rest //= prime
+        if rest == 1:
+            return count
+        count += 1
