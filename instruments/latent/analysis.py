@@ -35,6 +35,7 @@ class NoteAnalyzer:
     noise_seconds: float = 0.04
     onset_noise_seconds: float = 0.004
     prominence_db: float = 12.0
+    passes: int = 2
     use_phases: bool = True
     partial_count: int = PARTIALS
 
@@ -60,18 +61,14 @@ class NoteAnalyzer:
             f0, inharmonicity = pitches.refine(subbands, spectrum, f0, inharmonicity, window)
         track = pitches.track(subbands, spectrum, f0, inharmonicity, window)
 
-        inside = subbands.inside(window)
         ratios = stretched(inharmonicity)
         harmonic_hz = f0 * ratios[ratios * f0 < HIGHEST_HZ]
         partial_hz = self._pick(subbands, spectrum, harmonic_hz, f0)
         partial_centres = subbands.centres(partial_hz)
-        partial_env = subbands.envelopes(spectrum, partial_centres, window) / inside
-        rest = signal - subbands.place(partial_env, partial_centres)
-        spectrum = subbands.spectrum(rest)
-
         centres = subbands.centres(harmonic_hz)
-        env = subbands.envelopes(spectrum, centres, window) / inside
-        rest = rest - subbands.place(env, centres)
+        env, spectrum = pursue(subbands, spectrum, np.concatenate((centres, partial_centres)), window, self.passes)
+        env, partial_env = env[: len(centres)], env[len(centres) :]
+        rest = subbands.signal(spectrum)
 
         noise = self._noise(subbands, rest, np.concatenate((harmonic_hz, partial_hz)), window)
         frames = subbands.frames
@@ -134,6 +131,33 @@ class NoteAnalyzer:
             (kept[b] * w**2).sum() / (w**2).sum() for b, w in zip(bands.bins, bands.weights)
         ])
         return levels / np.sqrt(np.maximum(share, 0.15))
+
+
+def pursue(
+    subbands: Subbands, spectrum: ComplexArray, centres: NDArray[np.int64], window_seconds: float, passes: int
+) -> tuple[ComplexArray, ComplexArray]:
+    """Return the envelopes of sinusoids, (sinusoids, frames), and the spectrum of the rest.
+
+    The loudest is taken out first. Sinusoids closer than the window can tell apart share what they have in common by
+    taking turns: each is measured again in the rest plus itself.
+
+    Args:
+        subbands: of the note's length.
+        spectrum: of the note.
+        centres: bin of each sinusoid, (sinusoids,).
+        window_seconds: of the analysis.
+        passes: turns of each sinusoid.
+    """
+    rest = spectrum.copy()
+    inside = subbands.inside(window_seconds)
+    found = np.zeros((len(centres), subbands.frames), np.complex128)
+    energies = (np.abs(subbands.envelopes(spectrum, centres, window_seconds)) ** 2).sum(axis=1)
+    for _ in range(passes):
+        for i in np.argsort(-energies):
+            more = subbands.envelopes(rest, centres[i : i + 1], window_seconds)[0] / inside
+            found[i] += more
+            subbands.add(rest, -more, int(centres[i]))
+    return found, rest
 
 
 def initial_phases(envelopes: ComplexArray, centre_hz: Array, frequencies: Array) -> Array:

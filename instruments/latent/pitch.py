@@ -125,7 +125,8 @@ def track(
     quiet = loudness < 1e-4 * loudness.max()
     relative = np.where(quiet, 0, relative)
     spread = np.sqrt((loudness * relative**2).sum() / max(loudness.sum(), 1e-30))
-    if spread < f0 * (2 ** (_STEADY_CENTS / 1200) - 1):
+    unexplained = (weights * (offset / ratios[:, None] - relative[:-1]) ** 2).sum() / max((weights * relative[:-1] ** 2).sum(), 1e-30)
+    if spread < f0 * (2 ** (_STEADY_CENTS / 1200) - 1) or unexplained > 1:
         return np.full(subbands.frames, f0)
     return np.asarray(f0 + relative)
 

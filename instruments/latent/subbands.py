@@ -71,20 +71,18 @@ class Subbands:
         part *= 2 / HOP
         return np.asarray(np.fft.ifft(np.fft.ifftshift(part, axes=1), axis=1)[:, : self.frames])
 
-    def place(self, envelopes: ComplexArray, centres: NDArray[np.int64]) -> Array:
-        """Return the signal whose bands have these envelopes, (samples,).
+    def add(self, spectrum: ComplexArray, envelope: ComplexArray, centre: int) -> None:
+        """Add a band with this envelope to a spectrum, in place.
 
         Args:
-            envelopes: (bands, frames).
-            centres: bin of each band's centre, (bands,).
+            spectrum: (bins,).
+            envelope: (frames,).
+            centre: bin of the band's centre.
         """
-        total = np.zeros(self._size // 2 + 1, np.complex128)
-        parts = np.fft.fftshift(np.fft.fft(envelopes, self._span, axis=1), axes=1) * (HOP / 2)
-        for centre, part in zip(centres, parts):
-            index = centre + self._offsets
-            inside = (index > 0) & (index < len(total))
-            total[index[inside]] += part[inside]
-        return self.signal(total)
+        part = np.fft.fftshift(np.fft.fft(envelope, self._span)) * (HOP / 2)
+        low = centre - self._span // 2
+        first, last = max(low, 1), min(low + self._span, len(spectrum))
+        spectrum[first:last] += part[first - low : last - low]
 
     def inside(self, window_seconds: float) -> Array:
         """Return how much of a window centred at each frame lies inside the signal, 0.5 to 1, (frames,)."""
