@@ -36,6 +36,8 @@ class NoteAnalyzer:
     onset_noise_seconds: float = 0.004
     prominence_db: float = 12.0
     passes: int = 2
+    onset_seconds: float = 0.0
+    onset_window_seconds: float = 0.012
     use_phases: bool = True
     partial_count: int = PARTIALS
 
@@ -66,9 +68,13 @@ class NoteAnalyzer:
         partial_hz = self._pick(subbands, spectrum, harmonic_hz, f0)
         partial_centres = subbands.centres(partial_hz)
         centres = subbands.centres(harmonic_hz)
-        env, spectrum = pursue(subbands, spectrum, np.concatenate((centres, partial_centres)), window, self.passes)
-        env, partial_env = env[: len(centres)], env[len(centres) :]
+        all_centres = np.concatenate((centres, partial_centres))
+        env, spectrum = pursue(subbands, spectrum, all_centres, window, self.passes)
+        env, spectrum = self._sharpen(subbands, env, spectrum, all_centres, f0)
         rest = subbands.signal(spectrum)
+        # A note starts from silence: a cosine that starts at full level would click.
+        env[:, 0] = 0
+        env, partial_env = env[: len(centres)], env[len(centres) :]
 
         noise = self._noise(subbands, rest, np.concatenate((harmonic_hz, partial_hz)), window)
         frames = subbands.frames
@@ -86,6 +92,21 @@ class NoteAnalyzer:
         return NoteParameters(
             len(note), onset, end, track, inharmonicity, harmonics, phases, padded, partials, partial_phases, noise
         )
+
+    def _sharpen(
+        self, subbands: Subbands, env: ComplexArray, spectrum: ComplexArray, centres: NDArray[np.int64], f0: float
+    ) -> tuple[ComplexArray, ComplexArray]:
+        """Return envelopes, and the spectrum of the rest, with the onset measured through a shorter window."""
+        window = max(self.onset_window_seconds, self.periods / f0)
+        if window >= self.window_seconds or self.onset_seconds == 0:
+            return env, spectrum
+        times = np.arange(subbands.samples) / RATE
+        mask = np.clip(2 - times / self.onset_seconds, 0, 1)
+        rest = subbands.signal(spectrum)
+        near = subbands.spectrum(rest * mask)
+        far = subbands.spectrum(rest * (1 - mask))
+        more, near = pursue(subbands, near, centres, window, self.passes)
+        return env + more, near + far
 
     def _pick(self, subbands: Subbands, spectrum: ComplexArray, harmonic_hz: Array, f0: float) -> Array:
         """Return the frequencies of the strongest sinusoids that are not harmonics, in Hz."""

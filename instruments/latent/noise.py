@@ -11,14 +11,17 @@ from instruments.latent.subbands import HOP, RATE, ComplexArray, Subbands
 
 Array = NDArray[np.float64]
 
+_LOW_CENTRES = (0.0, 20.0, 40.0, 70.0, 110.0, 170.0, 240.0)
+"""The lowest bands are narrow: samples have offsets and rumble, which must not fill the bass."""
 _NARROWEST_HZ = 80.0
+_RAMP_SECONDS = 0.04
 _ERB_SHARE = 0.6
 _HIGHEST_HZ = 20000.0
 
 
 def band_centres() -> Array:
     """Return the centres of the noise bands in Hz, (bands,), from 0 Hz up."""
-    centres = [0.0]
+    centres = list(_LOW_CENTRES)
     while centres[-1] < _HIGHEST_HZ:
         erb = 24.7 * (4.37e-3 * centres[-1] + 1)
         centres.append(centres[-1] + max(_NARROWEST_HZ, _ERB_SHARE * erb))
@@ -85,20 +88,28 @@ class BandTransforms:
         """
         rng = np.random.default_rng(seed)
         total = np.zeros(len(self._frequencies), np.complex128)
-        frame_positions = np.arange(len(levels)) * HOP
+        # The transform is circular. Ramps around the note keep its ends from being jumps, which would ring.
+        ramp = round(_RAMP_SECONDS * RATE)
+        last = (len(levels) - 1) * HOP
+        positions = np.concatenate((np.arange(len(levels)) * HOP, [last + ramp, self._size - ramp, self._size]))
+        silence = np.zeros((2, BANDS))
+        extended = np.concatenate((levels, silence, levels[:1]))
         for i, (bins, weights) in enumerate(zip(self.bins, self.weights)):
             count = len(weights)
             random = rng.standard_normal((2, count))
             if not levels[:, i].any():
                 continue
             size = _fast(2 * count)
-            noise = np.fft.ifft((random[0] + 1j * random[1]) * weights, size)
-            positions = np.arange(size) * (self._size / size)
-            gain = np.interp(positions, frame_positions, levels[:, i], right=0.0)
-            part = np.fft.fft(noise * gain)
+            # The band lies in the middle of its bins, with room for the sidebands of a gain that changes fast.
+            margin = (size - count) // 2
+            noise = np.zeros(size, np.complex128)
+            noise[margin : margin + count] = (random[0] + 1j * random[1]) * weights
+            gain = np.interp(np.arange(size) * (self._size / size), positions, extended[:, i])
+            part = np.fft.fft(np.fft.ifft(noise) * gain)
+            first = bins.start - margin
+            low, high = max(first, 1), min(first + size, len(total))
             # One-sided density D over bins of width b: E|X|^2 = D b size^2 / 2; the two normals have a variance of 2.
-            scale = np.sqrt(self.subbands.bin_hz) * self._size / 2
-            total[bins] += part[:count] * scale
+            total[low:high] += part[low - first : high - first] * np.sqrt(self.subbands.bin_hz) * self._size / 2
         return self.subbands.signal(total)
 
 
