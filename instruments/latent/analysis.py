@@ -72,6 +72,7 @@ class NoteAnalyzer:
         env, spectrum = pursue(subbands, spectrum, all_centres, window, self.passes)
         env, spectrum = self._sharpen(subbands, env, spectrum, all_centres, f0)
         rest = subbands.signal(spectrum)
+        rest[-HOP:] *= np.linspace(1, 0, HOP)
         # A note starts from silence: a cosine that starts at full level would click.
         env[:, 0] = 0
         env, partial_env = env[: len(centres)], env[len(centres) :]

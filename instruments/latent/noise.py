@@ -7,7 +7,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from instruments.latent.subbands import HOP, RATE, ComplexArray, Subbands
+from instruments.latent.subbands import HOP, RATE, ComplexArray, Subbands, soft_edges
 
 Array = NDArray[np.float64]
 
@@ -105,7 +105,7 @@ class BandTransforms:
             noise = np.zeros(size, np.complex128)
             noise[margin : margin + count] = (random[0] + 1j * random[1]) * weights
             gain = np.interp(np.arange(size) * (self._size / size), positions, extended[:, i])
-            part = np.fft.fft(np.fft.ifft(noise) * gain)
+            part = np.fft.fft(np.fft.ifft(noise) * gain) * soft_edges(size, margin)
             first = bins.start - margin
             low, high = max(first, 1), min(first + size, len(total))
             # One-sided density D over bins of width b: E|X|^2 = D b size^2 / 2; the two normals have a variance of 2.

@@ -34,6 +34,8 @@ class Subbands:
         self._span = _fast_even(self.frames + round(_PADDING_SECONDS * RATE / HOP))
         self._size = self._span * HOP
         self._offsets = np.arange(self._span) - self._span // 2
+        # Without soft edges, an onset would ring through the whole note.
+        self._soft = soft_edges(self._span, self._span // 4)
 
     @property
     def bin_hz(self) -> float:
@@ -79,7 +81,7 @@ class Subbands:
             envelope: (frames,).
             centre: bin of the band's centre.
         """
-        part = np.fft.fftshift(np.fft.fft(envelope, self._span)) * (HOP / 2)
+        part = np.fft.fftshift(np.fft.fft(envelope, self._span)) * self._soft * (HOP / 2)
         low = centre - self._span // 2
         first, last = max(low, 1), min(low + self._span, len(spectrum))
         spectrum[first:last] += part[first - low : last - low]
@@ -113,6 +115,13 @@ def hann_integral(times: Array, seconds: float) -> Array:
     """
     u = np.clip(times / seconds, -0.5, 0.5)
     return np.asarray(u + 0.5 + np.sin(2 * np.pi * u) / (2 * np.pi))
+
+
+def soft_edges(count: int, width: int) -> Array:
+    """Return a window that is 1 in the middle and falls smoothly to 0 within `width` values of both ends, (count,)."""
+    distance = np.minimum(np.arange(count) + 0.5, count - 0.5 - np.arange(count))
+    position = np.clip(distance / max(width, 1), 0, 1)
+    return np.asarray(np.sin(np.pi / 2 * np.sin(np.pi / 2 * position) ** 2))
 
 
 def _fast_even(count: int) -> int:
