@@ -30,12 +30,16 @@ class NoteAnalyzer:
     """
 
     silence_db: float = -80.0
-    window_seconds: float = 0.04
+    window_seconds: float = 0.022
     periods: float = 2.2
-    noise_seconds: float = 0.04
+    noise_seconds: float = 0.03
     onset_noise_seconds: float = 0.004
     prominence_db: float = 12.0
     passes: int = 2
+    notch_inner: float = 0.5
+    notch_outer: float = 1.5
+    clear_hz: float = 15.0
+    taken_db: float = -60.0
     onset_seconds: float = 0.0
     onset_window_seconds: float = 0.012
     use_phases: bool = True
@@ -77,7 +81,9 @@ class NoteAnalyzer:
         env[:, 0] = 0
         env, partial_env = env[: len(centres)], env[len(centres) :]
 
-        noise = self._noise(subbands, rest, np.concatenate((harmonic_hz, partial_hz)), window)
+        strength = np.abs(np.concatenate((env, partial_env))).max(axis=1)
+        strong = strength > strength.max() * 10 ** (self.taken_db / 20)
+        noise = self._noise(subbands, rest, np.concatenate((harmonic_hz, partial_hz))[strong], window)
         frames = subbands.frames
         harmonics = np.zeros((frames, HARMONICS))
         harmonics[:, : len(env)] = np.abs(env).T
@@ -121,7 +127,7 @@ class NoteAnalyzer:
         peaks = np.flatnonzero(peak) + 1
         peaks = peaks[level[peaks] > level.max() - 70]
         peaks = peaks[(peaks * hz > 25) & (peaks * hz < HIGHEST_HZ)]
-        clear = 8.0
+        clear = min(self.clear_hz, 0.3 * f0)
         found: list[float] = []
         for i in peaks[np.argsort(-level[peaks])]:
             if len(found) == self.partial_count:
@@ -140,19 +146,19 @@ class NoteAnalyzer:
         times = np.arange(subbands.frames) * HOP / RATE
         grown = np.clip(times / 0.1, 0, 1)
         smoothing = self.onset_noise_seconds + (self.noise_seconds - self.onset_noise_seconds) * grown
-        levels = bands.levels(subbands.spectrum(rest), smoothing)
-        from instruments.latent.subbands import hann_response
-
+        spectrum = subbands.spectrum(rest)
         frequencies = subbands.frequencies()
         kept = np.ones(len(frequencies))
+        inner, outer = self.notch_inner / window, self.notch_outer / window
         for f in taken_hz:
-            first, last = np.searchsorted(frequencies, [f - 2 / window, f + 2 / window])
-            kept[first:last] -= hann_response(frequencies[first:last] - f, window)
-        kept = np.clip(kept, 0, 1) ** 2
-        share = np.array([
-            (kept[b] * w**2).sum() / (w**2).sum() for b, w in zip(bands.bins, bands.weights)
-        ])
-        return levels / np.sqrt(np.maximum(share, 0.15))
+            first, last = np.searchsorted(frequencies, [f - outer, f + outer])
+            distance = np.abs(frequencies[first:last] - f)
+            kept[first:last] *= np.sin(np.pi / 2 * np.clip((distance - inner) / (outer - inner), 0, 1)) ** 2
+        share = np.array([(kept[b] ** 2 * w**2).sum() / (w**2).sum() for b, w in zip(bands.bins, bands.weights)])
+        between = bands.levels(spectrum * kept, smoothing) / np.sqrt(np.maximum(share, 1e-6))
+        everything = bands.levels(spectrum, smoothing)
+        usable = np.clip((share - 0.1) / 0.2, 0, 1)
+        return everything + usable * (np.minimum(between, everything * 3) - everything)
 
 
 def pursue(

@@ -1,6 +1,6 @@
 """Measure how far apart two sounds are: the log spectral distance, per bin and per ear-like band.
 
-Definition. Both signals are cut into Hann windows of 2048 samples every 512 samples (at 48 kHz). Magnitudes are converted
+Definition. Content below 20 Hz, which nobody hears, is taken out of both signals. They are cut into Hann windows of 2048 samples every 512 samples (at 48 kHz). Magnitudes are converted
 to dB with a floor 80 dB below the target's largest bin. The distance of a frame is the root mean square, over all
 bins or bands, of the differences in dB. The distance of two signals is the mean over the frames in which either of them
 is above the floor.
@@ -28,6 +28,8 @@ Array = NDArray[np.float64]
 
 WINDOW_SECONDS = 2048 / 48000
 FLOOR_DB = -80.0
+_LOWEST_HZ = 20.0
+_RINGING_SECONDS = 0.2
 _MEL_BANDS = 64
 _LOWEST_MEL_HZ = 30.0
 _HIGHEST_HZ = 20000.0
@@ -55,6 +57,7 @@ def log_spectral_distance(
     if target.shape != result.shape:
         raise ValueError(f"signals of different lengths: {target.shape} and {result.shape}")
     window = round(WINDOW_SECONDS * sample_rate)
+    target, result = (without_infrasound(signal, sample_rate) for signal in (target, result))
     wanted = band_powers(target, sample_rate, window, smoothing)
     found = band_powers(result, sample_rate, window, smoothing)
     peak = wanted.max()
@@ -64,6 +67,20 @@ def log_spectral_distance(
     audible = (wanted > floor).any(axis=1) | (found > floor).any(axis=1)
     difference = 10 * np.log10(np.maximum(wanted[audible], floor) / np.maximum(found[audible], floor))
     return float(np.sqrt((difference**2).mean(axis=1)).mean())
+
+
+def without_infrasound(signal: NDArray[np.floating], sample_rate: float) -> Array:
+    """Return a signal without what is below 20 Hz: samples have offsets, which fill the lowest bins.
+
+    Args:
+        signal: (samples,).
+        sample_rate: in Hz.
+    """
+    size = len(signal) + round(_RINGING_SECONDS * sample_rate)
+    spectrum = np.fft.rfft(signal, size)
+    frequencies = np.arange(len(spectrum)) * sample_rate / size
+    position = np.clip(frequencies / _LOWEST_HZ - 0.5, 0, 1)
+    return np.asarray(np.fft.irfft(spectrum * np.sin(np.pi / 2 * position) ** 2, size)[: len(signal)])
 
 
 def band_powers(

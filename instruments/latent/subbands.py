@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 RATE = 48000
 HOP = 120
 """Samples of a frame: 2.5 ms."""
-_PADDING_SECONDS = 0.1
+_PADDING_SECONDS = 0.25
 """Silence after the signal, so that its end does not wrap into its start."""
 
 Array = NDArray[np.float64]
