@@ -32,14 +32,11 @@ class NoteAnalyzer:
     silence_db: float = -80.0
     window_seconds: float = 0.022
     periods: float = 2.2
-    noise_seconds: float = 0.03
+    noise_seconds: float = 0.02
     onset_noise_seconds: float = 0.004
     prominence_db: float = 12.0
     passes: int = 2
-    notch_inner: float = 0.5
-    notch_outer: float = 1.5
-    clear_hz: float = 15.0
-    taken_db: float = -60.0
+    clear_hz: float = 30.0
     onset_seconds: float = 0.0
     onset_window_seconds: float = 0.012
     use_phases: bool = True
@@ -81,9 +78,7 @@ class NoteAnalyzer:
         env[:, 0] = 0
         env, partial_env = env[: len(centres)], env[len(centres) :]
 
-        strength = np.abs(np.concatenate((env, partial_env))).max(axis=1)
-        strong = strength > strength.max() * 10 ** (self.taken_db / 20)
-        noise = self._noise(subbands, rest, np.concatenate((harmonic_hz, partial_hz))[strong], window)
+        noise = self._noise(subbands, rest)
         frames = subbands.frames
         harmonics = np.zeros((frames, HARMONICS))
         harmonics[:, : len(env)] = np.abs(env).T
@@ -140,25 +135,13 @@ class NoteAnalyzer:
                 found.append(float(f))
         return np.array(found)
 
-    def _noise(self, subbands: Subbands, rest: Array, taken_hz: Array, window: float) -> Array:
-        """Return the noise levels of the rest, made up for what the sinusoids took with them."""
+    def _noise(self, subbands: Subbands, rest: Array) -> Array:
+        """Return the noise levels of the rest."""
         bands = BandTransforms(subbands)
         times = np.arange(subbands.frames) * HOP / RATE
         grown = np.clip(times / 0.1, 0, 1)
         smoothing = self.onset_noise_seconds + (self.noise_seconds - self.onset_noise_seconds) * grown
-        spectrum = subbands.spectrum(rest)
-        frequencies = subbands.frequencies()
-        kept = np.ones(len(frequencies))
-        inner, outer = self.notch_inner / window, self.notch_outer / window
-        for f in taken_hz:
-            first, last = np.searchsorted(frequencies, [f - outer, f + outer])
-            distance = np.abs(frequencies[first:last] - f)
-            kept[first:last] *= np.sin(np.pi / 2 * np.clip((distance - inner) / (outer - inner), 0, 1)) ** 2
-        share = np.array([(kept[b] ** 2 * w**2).sum() / (w**2).sum() for b, w in zip(bands.bins, bands.weights)])
-        between = bands.levels(spectrum * kept, smoothing) / np.sqrt(np.maximum(share, 1e-6))
-        everything = bands.levels(spectrum, smoothing)
-        usable = np.clip((share - 0.1) / 0.2, 0, 1)
-        return everything + usable * (np.minimum(between, everything * 3) - everything)
+        return bands.levels(subbands.spectrum(rest), smoothing)
 
 
 def pursue(
