@@ -36,6 +36,8 @@ class NoteAnalyzer:
     onset_noise_seconds: float = 0.004
     prominence_db: float = 12.0
     passes: int = 2
+    pitch_seconds: float = 0.06
+    track_seconds: float = 0.04
     clear_hz: float = 30.0
     onset_seconds: float = 0.0
     onset_window_seconds: float = 0.012
@@ -61,8 +63,8 @@ class NoteAnalyzer:
         f0, inharmonicity = pitches.estimate(signal, pitch)
         window = max(self.window_seconds, self.periods / f0)
         for _ in range(3):
-            f0, inharmonicity = pitches.refine(subbands, spectrum, f0, inharmonicity, window)
-        track = pitches.track(subbands, spectrum, f0, inharmonicity, window)
+            f0, inharmonicity = pitches.refine(subbands, spectrum, f0, inharmonicity, max(self.pitch_seconds, 4 / f0))
+        track = pitches.track(subbands, spectrum, f0, inharmonicity, max(self.track_seconds, 4 / f0))
 
         ratios = stretched(inharmonicity)
         harmonic_hz = f0 * ratios[ratios * f0 < HIGHEST_HZ]

@@ -13,6 +13,9 @@ Array = NDArray[np.float64]
 _WIDEST_CENTS = 70
 _INHARMONICITIES = np.concatenate(([0.0], np.geomspace(1e-5, 3e-3, 14)))
 _COARSE_HARMONICS = 24
+_WIDEST_STEP = 10.0
+"""Cents that one refinement may move the pitch."""
+_STIFFEST = 5e-3
 
 
 def midi_to_hz(pitch: float) -> float:
@@ -74,8 +77,9 @@ def refine(
     slope = weights @ ((x - mean_x) * (y - mean_y)) / variance if variance > 0 else 0.0
     base = mean_y - slope * mean_x
     if slope <= 0 or base <= 0 or (weights > 1e-3 * weights.max()).sum() < 4:
-        return float(np.sqrt(mean_y)), 0.0
-    return float(np.sqrt(base)), float(min(slope / base, 5e-3))
+        slope, base = 0.0, mean_y
+    refined = float(np.clip(np.sqrt(base), f0 * 2 ** (-_WIDEST_STEP / 1200), f0 * 2 ** (_WIDEST_STEP / 1200)))
+    return refined, float(min(slope / base, _STIFFEST))
 
 
 def _measured_ratios(
