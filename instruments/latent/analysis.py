@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from instruments.latent import pitch as pitches
+from instruments.latent.distance import without_infrasound
 from instruments.latent.noise import BANDS, BandTransforms
 from instruments.latent.parameters import HARMONICS, HIGHEST_HZ, PARTIALS, NoteParameters, stretched
 from instruments.latent.subbands import HOP, RATE, ComplexArray, Subbands
@@ -56,7 +57,7 @@ class NoteAnalyzer:
         if len(loud) < 2 * HOP:
             return silent(len(note))
         onset, end = int(loud[0]), int(loud[-1]) + 1
-        signal = note[onset:end]
+        signal = without_infrasound(note, RATE)[onset:end]
         subbands = Subbands(len(signal))
         spectrum = subbands.spectrum(signal)
 

@@ -11,11 +11,12 @@ from instruments.latent.subbands import HOP, RATE, ComplexArray, Subbands, soft_
 
 Array = NDArray[np.float64]
 
-_LOW_CENTRES = (0.0, 20.0, 40.0, 70.0, 110.0, 170.0, 240.0)
-"""The lowest bands are narrow: samples have offsets and rumble, which must not fill the bass."""
+_LOW_CENTRES = (35.0, 60.0, 85.0, 120.0, 170.0, 240.0)
+"""The lowest bands are narrow, so that rumble does not fill the bass."""
 _NARROWEST_HZ = 80.0
 _RAMP_SECONDS = 0.04
 _ERB_SHARE = 0.6
+_LOWEST_HZ = 15.0
 _HIGHEST_HZ = 20000.0
 
 
@@ -41,7 +42,7 @@ class BandTransforms:
         self.bins: list[slice] = []
         self.weights: list[Array] = []
         for i in range(BANDS):
-            low = CENTRES[i - 1] if i else -1.0
+            low = CENTRES[i - 1] if i else _LOWEST_HZ
             high = CENTRES[i + 1] if i + 1 < BANDS else CENTRES[i] + (CENTRES[i] - CENTRES[i - 1])
             first, last = np.searchsorted(self._frequencies, [low, high])
             f = self._frequencies[first:last]
