@@ -44,6 +44,11 @@ def choose(folder: Path, count: int, kept_out: bool, seed: int) -> list[tuple[in
     return [notes[i] for i in order[:count]]
 
 
+def as_setting(value: object) -> object:
+    """Return a JSON value as a setting of the analyzer: lists become tuples."""
+    return tuple(value) if isinstance(value, list) else value
+
+
 def main() -> None:
     """Measure and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -55,7 +60,7 @@ def main() -> None:
     parser.add_argument("--worst", type=int, default=0, help="list the worst notes")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    settings = {name: json.loads(value) for name, value in (item.split("=") for item in options.set)}
+    settings = {name: as_setting(json.loads(value)) for name, value in (item.split("=") for item in options.set)}
     analyzer = NoteAnalyzer(**settings)
     rows = []
     seconds = 0.0

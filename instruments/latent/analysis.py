@@ -1,4 +1,8 @@
-"""Measure one note: find its onset, pitch, harmonics, free partials, and the noise that is left."""
+"""Measure one note: its onset, pitch, harmonics, free partials, and the noise that is left.
+
+Short windows follow attacks and beating, long ones tell sinusoids from noise. The analysis can try several and keep the
+one whose resynthesis is closest.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +12,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from instruments.latent import pitch as pitches
-from instruments.latent.distance import without_infrasound
+from instruments.latent.distance import log_spectral_distance, without_infrasound
 from instruments.latent.noise import BANDS, BandTransforms
 from instruments.latent.parameters import HARMONICS, HIGHEST_HZ, PARTIALS, NoteParameters, stretched
+from instruments.latent.sinusoids import find_partials, initial_phases, pursue
 from instruments.latent.subbands import HOP, RATE, ComplexArray, Subbands
+from instruments.latent.synthesis import synthesize
 
 Array = NDArray[np.float64]
+
+_NOISE_ONSET_SECONDS = 0.1
+"""Time in which the window of the noise levels grows to its full length."""
+
+
+@dataclass(frozen=True)
+class _Pitched:
+    """A note without its silence, and its pitch."""
+
+    subbands: Subbands
+    signal: Array
+    spectrum: ComplexArray
+    f0: float
+    inharmonicity: float
+    track: Array
 
 
 @dataclass(frozen=True)
@@ -21,29 +42,31 @@ class NoteAnalyzer:
     """Settings of the analysis.
 
     Attributes:
+        windows: lengths of the sinusoids' window to try, in seconds. Three windows take four times as long as one, and
+            bring the result about 0.05 dB closer.
+        periods: shortest window in periods, so that low notes take longer ones.
         silence_db: the note starts and ends at this level below its peak.
-        window_seconds: shortest window of the sinusoids; low notes take longer ones.
-        periods: shortest window of the sinusoids, in periods.
+        pitch_seconds: window of the mean pitch.
+        track_seconds: window of the pitch track.
         noise_seconds: window of the noise levels.
         onset_noise_seconds: the same at the onset.
-        prominence_db: how far a free partial must stand out from its surroundings.
-        gate: amount of noise to take from the sinusoids.
+        clear_hz: least distance of free partials to harmonics and to each other.
+        prominence_db: least height of a free partial above its surroundings.
+        passes: turns that each sinusoid takes.
+        use_phases: keep the phases at the onset, else they are 0.
     """
 
-    silence_db: float = -80.0
-    window_seconds: float = 0.022
+    windows: tuple[float, ...] = (0.022,)
     periods: float = 2.2
-    noise_seconds: float = 0.02
-    onset_noise_seconds: float = 0.004
-    prominence_db: float = 12.0
-    passes: int = 2
+    silence_db: float = -80.0
     pitch_seconds: float = 0.06
     track_seconds: float = 0.04
+    noise_seconds: float = 0.02
+    onset_noise_seconds: float = 0.004
     clear_hz: float = 30.0
-    onset_seconds: float = 0.0
-    onset_window_seconds: float = 0.012
+    prominence_db: float = 12.0
+    passes: int = 2
     use_phases: bool = True
-    partial_count: int = PARTIALS
 
     def analyze(self, note: NDArray[np.floating], pitch: float) -> NoteParameters:
         """Return the parameters of a note at 48 kHz.
@@ -53,151 +76,115 @@ class NoteAnalyzer:
             pitch: its MIDI note.
         """
         note = np.asarray(note, np.float64)
-        loud = np.flatnonzero(np.abs(note) > np.abs(note).max(initial=0.0) * 10 ** (self.silence_db / 20))
-        if len(loud) < 2 * HOP:
+        found = sounding(note, self.silence_db)
+        if found is None:
             return silent(len(note))
-        onset, end = int(loud[0]), int(loud[-1]) + 1
-        signal = without_infrasound(note, RATE)[onset:end]
+        onset, end = found
+        pitched = self._pitched(without_infrasound(note, RATE)[onset:end], pitch)
+        shortest = self.periods / pitched.f0
+        results = []
+        for window in sorted({max(window, shortest) for window in self.windows}):
+            parameters = self._measured(pitched, window, len(note), onset, end)
+            if len(self.windows) == 1:
+                return parameters
+            result = synthesize(parameters)
+            distance = log_spectral_distance(note, result) + log_spectral_distance(note, result, smoothing="mel")
+            results.append((distance, window, parameters))
+        return min(results, key=_distance_of)[2]
+
+    def _pitched(self, signal: Array, pitch: float) -> _Pitched:
+        """Return a note with its pitch, its inharmonicity and its pitch track."""
         subbands = Subbands(len(signal))
         spectrum = subbands.spectrum(signal)
-
         f0, inharmonicity = pitches.estimate(signal, pitch)
-        window = max(self.window_seconds, self.periods / f0)
         for _ in range(3):
-            f0, inharmonicity = pitches.refine(subbands, spectrum, f0, inharmonicity, max(self.pitch_seconds, 4 / f0))
-        track = pitches.track(subbands, spectrum, f0, inharmonicity, max(self.track_seconds, 4 / f0))
+            window = max(self.pitch_seconds, 4 / f0)
+            f0, inharmonicity = pitches.refine(subbands, spectrum, f0, inharmonicity, window)
+        window = max(self.track_seconds, 4 / f0)
+        track = pitches.track(subbands, spectrum, f0, inharmonicity, window)
+        return _Pitched(subbands, signal, spectrum, f0, inharmonicity, track)
 
-        ratios = stretched(inharmonicity)
-        harmonic_hz = f0 * ratios[ratios * f0 < HIGHEST_HZ]
-        partial_hz = self._pick(subbands, spectrum, harmonic_hz, f0)
-        partial_centres = subbands.centres(partial_hz)
-        centres = subbands.centres(harmonic_hz)
-        all_centres = np.concatenate((centres, partial_centres))
-        env, spectrum = pursue(subbands, spectrum, all_centres, window, self.passes)
-        env, spectrum = self._sharpen(subbands, env, spectrum, all_centres, f0)
+    def _measured(self, note: _Pitched, window: float, samples: int, onset: int, end: int) -> NoteParameters:
+        """Return the parameters of a note, measured through one window."""
+        subbands = note.subbands
+        harmonic_hz = note.f0 * stretched(note.inharmonicity)
+        harmonic_hz = harmonic_hz[harmonic_hz < HIGHEST_HZ]
+        clear = min(self.clear_hz, 0.3 * note.f0)
+        partial_hz = find_partials(note.signal, harmonic_hz, PARTIALS, clear, self.prominence_db)
+        frequencies = np.concatenate((harmonic_hz, partial_hz))
+        centres = subbands.centres(frequencies)
+        envelopes, spectrum = pursue(subbands, note.spectrum, centres, window, self.passes)
         rest = subbands.signal(spectrum)
-        rest[-HOP:] *= np.linspace(1, 0, HOP)
-        # A note starts from silence: a cosine that starts at full level would click.
-        env[:, 0] = 0
-        env, partial_env = env[: len(centres)], env[len(centres) :]
-
+        rest[-HOP:] *= np.linspace(1, 0, min(HOP, len(rest)))
         noise = self._noise(subbands, rest)
-        frames = subbands.frames
-        harmonics = np.zeros((frames, HARMONICS))
-        harmonics[:, : len(env)] = np.abs(env).T
-        partials = np.zeros((frames, PARTIALS))
-        partials[:, : len(partial_env)] = np.abs(partial_env).T
-        phases = np.zeros(HARMONICS)
-        partial_phases = np.zeros(PARTIALS)
+        amplitudes = np.abs(envelopes).T
+        # A note starts from silence: at full level in the first sample, it would click.
+        amplitudes[0] = 0
+        noise[0] = 0
+        phases = np.zeros(len(frequencies))
         if self.use_phases:
-            phases[: len(env)] = initial_phases(env, centres * subbands.bin_hz, harmonic_hz)
-            partial_phases[: len(partial_env)] = initial_phases(partial_env, partial_centres * subbands.bin_hz, partial_hz)
-        padded = np.zeros(PARTIALS)
-        padded[: len(partial_hz)] = partial_hz
+            phases = initial_phases(envelopes, centres * subbands.bin_hz, frequencies)
+        count = len(harmonic_hz)
         return NoteParameters(
-            len(note), onset, end, track, inharmonicity, harmonics, phases, padded, partials, partial_phases, noise
+            samples=samples,
+            onset=onset,
+            end=end,
+            f0=note.track,
+            inharmonicity=note.inharmonicity,
+            harmonics=_widened(amplitudes[:, :count], HARMONICS),
+            phases=_widened(phases[:count], HARMONICS),
+            partial_hz=_widened(partial_hz, PARTIALS),
+            partials=_widened(amplitudes[:, count:], PARTIALS),
+            partial_phases=_widened(phases[count:], PARTIALS),
+            noise=noise,
         )
 
-    def _sharpen(
-        self, subbands: Subbands, env: ComplexArray, spectrum: ComplexArray, centres: NDArray[np.int64], f0: float
-    ) -> tuple[ComplexArray, ComplexArray]:
-        """Return envelopes, and the spectrum of the rest, with the onset measured through a shorter window."""
-        window = max(self.onset_window_seconds, self.periods / f0)
-        if window >= self.window_seconds or self.onset_seconds == 0:
-            return env, spectrum
-        times = np.arange(subbands.samples) / RATE
-        mask = np.clip(2 - times / self.onset_seconds, 0, 1)
-        rest = subbands.signal(spectrum)
-        near = subbands.spectrum(rest * mask)
-        far = subbands.spectrum(rest * (1 - mask))
-        more, near = pursue(subbands, near, centres, window, self.passes)
-        return env + more, near + far
-
-    def _pick(self, subbands: Subbands, spectrum: ComplexArray, harmonic_hz: Array, f0: float) -> Array:
-        """Return the frequencies of the strongest sinusoids that are not harmonics, in Hz."""
-        signal = subbands.signal(spectrum)[: int(1.0 * RATE)]
-        size = 1 << 17
-        magnitudes = np.abs(np.fft.rfft(signal * np.hanning(len(signal) + 2)[1:-1], size))
-        level = 20 * np.log10(magnitudes + 1e-12)
-        hz = RATE / size
-        floor = _moving_median(level, round(150 / hz))
-        peak = (level[1:-1] > level[:-2]) & (level[1:-1] >= level[2:]) & (level[1:-1] > floor[1:-1] + self.prominence_db)
-        peaks = np.flatnonzero(peak) + 1
-        peaks = peaks[level[peaks] > level.max() - 70]
-        peaks = peaks[(peaks * hz > 25) & (peaks * hz < HIGHEST_HZ)]
-        clear = min(self.clear_hz, 0.3 * f0)
-        found: list[float] = []
-        for i in peaks[np.argsort(-level[peaks])]:
-            if len(found) == self.partial_count:
-                break
-            left, middle, right = level[i - 1 : i + 2]
-            f = (i + 0.5 * (left - right) / (left - 2 * middle + right)) * hz
-            near_harmonic = len(harmonic_hz) and np.abs(harmonic_hz - f).min() < clear
-            near_partial = found and np.abs(np.array(found) - f).min() < 2 * clear
-            if not near_harmonic and not near_partial:
-                found.append(float(f))
-        return np.array(found)
-
     def _noise(self, subbands: Subbands, rest: Array) -> Array:
-        """Return the noise levels of the rest."""
-        bands = BandTransforms(subbands)
-        times = np.arange(subbands.frames) * HOP / RATE
-        grown = np.clip(times / 0.1, 0, 1)
+        """Return the noise levels of the rest, (frames, BANDS)."""
+        grown = np.clip(np.arange(subbands.frames) * HOP / RATE / _NOISE_ONSET_SECONDS, 0, 1)
         smoothing = self.onset_noise_seconds + (self.noise_seconds - self.onset_noise_seconds) * grown
-        return bands.levels(subbands.spectrum(rest), smoothing)
+        return BandTransforms(subbands).levels(subbands.spectrum(rest), smoothing)
 
 
-def pursue(
-    subbands: Subbands, spectrum: ComplexArray, centres: NDArray[np.int64], window_seconds: float, passes: int
-) -> tuple[ComplexArray, ComplexArray]:
-    """Return the envelopes of sinusoids, (sinusoids, frames), and the spectrum of the rest.
-
-    The loudest is taken out first. Sinusoids closer than the window can tell apart share what they have in common by
-    taking turns: each is measured again in the rest plus itself.
+def sounding(note: Array, silence_db: float) -> tuple[int, int] | None:
+    """Return the first sample of a note, and the one after its last; None if it is silent or shorter than two frames.
 
     Args:
-        subbands: of the note's length.
-        spectrum: of the note.
-        centres: bin of each sinusoid, (sinusoids,).
-        window_seconds: of the analysis.
-        passes: turns of each sinusoid.
+        note: (samples,).
+        silence_db: level of silence below the peak.
     """
-    rest = spectrum.copy()
-    inside = subbands.inside(window_seconds)
-    found = np.zeros((len(centres), subbands.frames), np.complex128)
-    energies = (np.abs(subbands.envelopes(spectrum, centres, window_seconds)) ** 2).sum(axis=1)
-    for _ in range(passes):
-        for i in np.argsort(-energies):
-            more = subbands.envelopes(rest, centres[i : i + 1], window_seconds)[0] / inside
-            found[i] += more
-            subbands.add(rest, -more, int(centres[i]))
-    return found, rest
-
-
-def initial_phases(envelopes: ComplexArray, centre_hz: Array, frequencies: Array) -> Array:
-    """Return the phase at the first frame of the cosines that fit envelopes best, (bands,).
-
-    Args:
-        envelopes: (bands, frames), around the centres.
-        centre_hz: of the bands, (bands,).
-        frequencies: of the cosines, (bands,).
-    """
-    times = np.arange(envelopes.shape[1]) * HOP / RATE
-    turned = envelopes * np.exp(-2j * np.pi * np.outer(frequencies - centre_hz, times))
-    weighted = turned * np.exp(-times / 0.3)
-    return np.asarray(np.angle(weighted.sum(axis=1)))
+    magnitude = np.abs(note)
+    peak = magnitude.max(initial=0.0)
+    if peak == 0.0:
+        return None
+    loud = np.flatnonzero(magnitude > peak * 10 ** (silence_db / 20))
+    onset, end = int(loud[0]), int(loud[-1]) + 1
+    return None if end - onset < 2 * HOP else (onset, end)
 
 
 def silent(samples: int) -> NoteParameters:
     """Return the parameters of silence."""
     return NoteParameters(
-        samples, 0, 0, np.zeros(0), 0.0, np.zeros((0, HARMONICS)), np.zeros(HARMONICS), np.zeros(PARTIALS),
-        np.zeros((0, PARTIALS)), np.zeros(PARTIALS), np.zeros((0, BANDS)),
+        samples=samples,
+        onset=0,
+        end=0,
+        f0=np.zeros(0),
+        inharmonicity=0.0,
+        harmonics=np.zeros((0, HARMONICS)),
+        phases=np.zeros(HARMONICS),
+        partial_hz=np.zeros(PARTIALS),
+        partials=np.zeros((0, PARTIALS)),
+        partial_phases=np.zeros(PARTIALS),
+        noise=np.zeros((0, BANDS)),
     )
 
 
-def _moving_median(values: Array, width: int) -> Array:
-    """Return a coarse moving median: medians of blocks, joined by lines."""
-    half = max(1, width // 2)
-    blocks = [np.median(values[i : i + width]) for i in range(0, len(values), half)]
-    return np.interp(np.arange(len(values)), np.arange(len(blocks)) * half + half, blocks)
+def _distance_of(result: tuple[float, float, NoteParameters]) -> float:
+    return result[0]
+
+
+def _widened(values: Array, width: int) -> Array:
+    """Return values with zeros appended to the last axis."""
+    wide = np.zeros((*values.shape[:-1], width))
+    wide[..., : values.shape[-1]] = values
+    return wide

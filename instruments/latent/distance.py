@@ -1,9 +1,9 @@
 """Measure how far apart two sounds are: the log spectral distance, per bin and per ear-like band.
 
-Definition. Content below 20 Hz, which nobody hears, is taken out of both signals. They are cut into Hann windows of 2048 samples every 512 samples (at 48 kHz). Magnitudes are converted
-to dB with a floor 80 dB below the target's largest bin. The distance of a frame is the root mean square, over all
-bins or bands, of the differences in dB. The distance of two signals is the mean over the frames in which either of them
-is above the floor.
+Definition. Content below 20 Hz, which nobody hears, is taken out of both signals. They are cut into Hann windows of 2048
+samples every 512 samples (at 48 kHz). Magnitudes are converted to dB with a floor 80 dB below the target's largest bin
+or band. The distance of a frame is the root mean square, over all bins or bands, of the differences in dB. The distance
+of two signals is the mean over the frames in which either of them is above the floor.
 
 The floor is needed because a note's spectrum is mostly empty: without one, -140 dB against -160 dB would count as much
 as a missing partial. 80 dB is about what is audible beside the loudest partial in a quiet room.
@@ -83,9 +83,7 @@ def without_infrasound(signal: NDArray[np.floating], sample_rate: float) -> Arra
     return np.asarray(np.fft.irfft(spectrum * np.sin(np.pi / 2 * position) ** 2, size)[: len(signal)])
 
 
-def band_powers(
-    signal: NDArray[np.floating], sample_rate: float, window: int, smoothing: Smoothing = "bins"
-) -> Array:
+def band_powers(signal: NDArray[np.floating], sample_rate: float, window: int, smoothing: Smoothing = "bins") -> Array:
     """Return the power of each frame in bins or bands, (frames, bands). Frames reach over both ends of the signal.
 
     Args:

@@ -1,4 +1,8 @@
-"""Measure and play noise in bands: power-complementary bands of about half an ERB, at least 80 Hz wide."""
+"""Measure and play noise in bands.
+
+The bands are about half an ERB apart, and at least 80 Hz above the bass. Their weights are power-complementary: white
+noise of level 1 in every band has a flat spectrum.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +50,7 @@ class BandTransforms:
             high = CENTRES[i + 1] if i + 1 < BANDS else CENTRES[i] + (CENTRES[i] - CENTRES[i - 1])
             first, last = np.searchsorted(self._frequencies, [low, high])
             f = self._frequencies[first:last]
-            position = np.where(f < CENTRES[i], (f - CENTRES[i]) / (CENTRES[i] - low), (f - CENTRES[i]) / (high - CENTRES[i]))
+            position = (f - CENTRES[i]) / np.where(f < CENTRES[i], CENTRES[i] - low, high - CENTRES[i])
             self.bins.append(slice(int(first), int(last)))
             # Smooth at both ends: a kink would ring for half a second, 70 dB below a loud onset.
             self.weights.append(np.cos(np.pi / 2 * np.sin(np.pi / 2 * position) ** 2))

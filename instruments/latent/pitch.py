@@ -16,6 +16,8 @@ _COARSE_HARMONICS = 24
 _WIDEST_STEP = 10.0
 """Cents that one refinement may move the pitch."""
 _STIFFEST = 5e-3
+_STEADY_CENTS = 3.0
+"""Smaller movements are not worth a track: noise alone makes them."""
 
 
 def midi_to_hz(pitch: float) -> float:
@@ -101,9 +103,7 @@ def _measured_ratios(
     return centres * subbands.bin_hz + offset, weights
 
 
-def track(
-    subbands: Subbands, spectrum: ComplexArray, f0: float, inharmonicity: float, window_seconds: float
-) -> Array:
+def track(subbands: Subbands, spectrum: ComplexArray, f0: float, inharmonicity: float, window_seconds: float) -> Array:
     """Return f0 at every frame in Hz, (frames,). It is constant unless the harmonics move together.
 
     Args:
@@ -129,11 +129,9 @@ def track(
     quiet = loudness < 1e-4 * loudness.max()
     relative = np.where(quiet, 0, relative)
     spread = np.sqrt((loudness * relative**2).sum() / max(loudness.sum(), 1e-30))
-    unexplained = (weights * (offset / ratios[:, None] - relative[:-1]) ** 2).sum() / max((weights * relative[:-1] ** 2).sum(), 1e-30)
-    if spread < f0 * (2 ** (_STEADY_CENTS / 1200) - 1) or unexplained > 1:
+    # Detuned voices beat: their harmonics move, but not together.
+    apart = (weights * (offset / ratios[:, None] - relative[:-1]) ** 2).sum()
+    together = (weights * relative[:-1] ** 2).sum()
+    if spread < f0 * (2 ** (_STEADY_CENTS / 1200) - 1) or apart > together:
         return np.full(subbands.frames, f0)
     return np.asarray(f0 + relative)
-
-
-_STEADY_CENTS = 3.0
-"""Smaller movements are not worth a track: noise alone makes them."""
