@@ -75,8 +75,7 @@ class NoteAnalyzer:
             note: (samples,), one channel.
             pitch: its MIDI note.
         """
-        note = np.asarray(note, np.float64)
-        found = sounding(note, self.silence_db)
+        found = sounding(np.asarray(note, np.float64), self.silence_db)
         if found is None:
             return silent(len(note))
         onset, end = found
@@ -111,7 +110,7 @@ class NoteAnalyzer:
         harmonic_hz = harmonic_hz[harmonic_hz < HIGHEST_HZ]
         clear = min(self.clear_hz, 0.3 * note.f0)
         partial_hz = find_partials(note.signal, harmonic_hz, PARTIALS, clear, self.prominence_db)
-        frequencies = np.concatenate((harmonic_hz, partial_hz))
+        frequencies = np.asarray(np.concatenate((harmonic_hz, partial_hz)), np.float64)
         centres = subbands.centres(frequencies)
         envelopes, spectrum = pursue(subbands, note.spectrum, centres, window, self.passes)
         rest = subbands.signal(spectrum)
@@ -123,7 +122,7 @@ class NoteAnalyzer:
         noise[0] = 0
         phases = np.zeros(len(frequencies))
         if self.use_phases:
-            phases = initial_phases(envelopes, centres * subbands.bin_hz, frequencies)
+            phases = initial_phases(envelopes, np.asarray(centres * subbands.bin_hz, np.float64), frequencies)
         count = len(harmonic_hz)
         return NoteParameters(
             samples=samples,

@@ -1,15 +1,16 @@
 """Measure how far apart two sounds are: the log spectral distance, per bin and per ear-like band.
 
-Definition. Content below 20 Hz, which nobody hears, is taken out of both signals. They are cut into Hann windows of 2048
-samples every 512 samples (at 48 kHz). Magnitudes are converted to dB with a floor 80 dB below the target's largest bin
-or band. The distance of a frame is the root mean square, over all bins or bands, of the differences in dB. The distance
-of two signals is the mean over the frames in which either of them is above the floor.
+Definition. Content below 20 Hz, which nobody hears, is taken out of both signals. They are cut into Hann windows of
+2048 samples every 512 samples (at 48 kHz). Magnitudes are converted to dB with a floor 80 dB below the target's largest
+bin or band. The distance of a frame is the root mean square, over all bins or bands, of the differences in dB. The
+distance of two signals is the mean over the frames in which either of them is above the floor.
 
 The floor is needed because a note's spectrum is mostly empty: without one, -140 dB against -160 dB would count as much
 as a missing partial. 80 dB is about what is audible beside the loudest partial in a quiet room.
 
 Per bin, the measure punishes noise for being random. Two independent noises of the same spectrum are 7.9 dB apart in
-the bins that they fill, though they sound the same. So there are two smoothed forms. Both add the powers of the bins of
+the bins that they fill, though they sound the same. So there are two smoothed forms, in which they are about 3.4 and
+2.6 dB apart. Both add the powers of the bins of
 a band before the logarithm, and give every band the same weight:
 
 - `mel`: 64 bands, equally spaced on the mel scale.

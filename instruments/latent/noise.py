@@ -6,12 +6,10 @@ noise of level 1 in every band has a flat spectrum.
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import numpy as np
 from numpy.typing import NDArray
 
-from instruments.latent.subbands import HOP, RATE, ComplexArray, Subbands, soft_edges
+from instruments.latent.subbands import HOP, RATE, ComplexArray, Subbands, fast_size, soft_edges
 
 Array = NDArray[np.float64]
 
@@ -60,28 +58,26 @@ class BandTransforms:
         found = []
         for bins, weights in zip(self.bins, self.weights):
             part = spectrum[bins] * weights
-            size = _fast(2 * len(part))
-            envelope = np.fft.ifft(part, size) * (size / self._size)
+            size = fast_size(2 * len(part))
+            envelope = np.fft.ifft(part, size) * (size / self.subbands.size)
             # The mean square of a real band is half the analytic envelope's square; bandwidth makes it a density.
             width = float((weights**2).sum()) * self.subbands.bin_hz
             found.append(2 * np.abs(envelope) ** 2 / width)
         return found
-
-    @property
-    def _size(self) -> int:
-        return 2 * (len(self._frequencies) - 1)
 
     def levels(self, spectrum: ComplexArray, smoothing_seconds: Array) -> Array:
         """Return amplitude densities of a spectrum's bands, smoothed in time, (frames, BANDS).
 
         Args:
             spectrum: of the signal, (bins,).
-            smoothing_seconds: length of the Hann window around each frame, (frames,).
+            smoothing_seconds: length of the window around each frame, (frames,).
         """
         frames = self.subbands.frames
         levels = np.zeros((frames, BANDS))
         for i, power in enumerate(self.powers(spectrum)):
-            levels[:, i] = smoothed_at_frames(power, self._size, frames, smoothing_seconds, self.subbands.samples)
+            levels[:, i] = smoothed_at_frames(
+                power, self.subbands.size, frames, smoothing_seconds, self.subbands.samples
+            )
         return np.sqrt(levels)
 
     def play(self, levels: Array, seed: int = 0) -> Array:
@@ -96,7 +92,9 @@ class BandTransforms:
         # The transform is circular. Ramps around the note keep its ends from being jumps, which would ring.
         ramp = round(_RAMP_SECONDS * RATE)
         last = (len(levels) - 1) * HOP
-        positions = np.concatenate((np.arange(len(levels)) * HOP, [last + ramp, self._size - ramp, self._size]))
+        positions = np.concatenate(
+            (np.arange(len(levels)) * HOP, [last + ramp, self.subbands.size - ramp, self.subbands.size])
+        )
         silence = np.zeros((2, BANDS))
         extended = np.concatenate((levels, silence, levels[:1]))
         for i, (bins, weights) in enumerate(zip(self.bins, self.weights)):
@@ -104,22 +102,24 @@ class BandTransforms:
             random = rng.standard_normal((2, count))
             if not levels[:, i].any():
                 continue
-            size = _fast(2 * count)
+            size = fast_size(2 * count)
             # The band lies in the middle of its bins, with room for the sidebands of a gain that changes fast.
             margin = (size - count) // 2
             noise = np.zeros(size, np.complex128)
             noise[margin : margin + count] = (random[0] + 1j * random[1]) * weights
-            gain = np.interp(np.arange(size) * (self._size / size), positions, extended[:, i])
+            gain = np.interp(np.arange(size) * (self.subbands.size / size), positions, extended[:, i])
             part = np.fft.fft(np.fft.ifft(noise) * gain) * soft_edges(size, margin)
             first = bins.start - margin
             low, high = max(first, 1), min(first + size, len(total))
             # One-sided density D over bins of width b: E|X|^2 = D b size^2 / 2; the two normals have a variance of 2.
-            total[low:high] += part[low - first : high - first] * np.sqrt(self.subbands.bin_hz) * self._size / 2
+            total[low:high] += part[low - first : high - first] * np.sqrt(self.subbands.bin_hz) * self.subbands.size / 2
         return self.subbands.signal(total)
 
 
 def smoothed_at_frames(power: Array, size: int, frames: int, smoothing_seconds: Array, samples: int) -> Array:
     """Return the mean of a power curve around each frame, over the part of the window inside the signal.
+
+    The window is two rectangles, one half as long as the other, because their means cost two look-ups each.
 
     Args:
         power: equally spaced over the long transform.
@@ -142,16 +142,3 @@ def smoothed_at_frames(power: Array, size: int, frames: int, smoothing_seconds: 
 
     half = smoothing_seconds * RATE / 2
     return np.maximum(0.5 * (mean(half) + mean(half / 2)), 0)
-
-
-@lru_cache(maxsize=4096)
-def _fast(count: int) -> int:
-    """Return the next number with no prime factor above 5."""
-    while True:
-        rest = count
-        for prime in (2, 3, 5):
-            while rest % prime == 0:
-                rest //= prime
-        if rest == 1:
-            return count
-        count += 1

@@ -16,6 +16,7 @@ _COARSE_HARMONICS = 24
 _WIDEST_STEP = 10.0
 """Cents that one refinement may move the pitch."""
 _STIFFEST = 5e-3
+_TRACK_SMOOTHING_SECONDS = 0.04
 _STEADY_CENTS = 3.0
 """Smaller movements are not worth a track: noise alone makes them."""
 
@@ -118,8 +119,7 @@ def track(subbands: Subbands, spectrum: ComplexArray, f0: float, inharmonicity: 
     centres = subbands.centres(f0 * ratios)
     envelopes = subbands.envelopes(spectrum, centres, window_seconds)
     turn = envelopes[:, 1:] * envelopes[:, :-1].conj()
-    length = max(3, round(0.04 * RATE / HOP))
-    kernel = np.hanning(length + 2)
+    kernel = np.hanning(min(round(_TRACK_SMOOTHING_SECONDS * RATE / HOP) + 2, turn.shape[1]))
     turn = np.stack([np.convolve(row, kernel, mode="same") for row in turn])
     offset = np.angle(turn) / (2 * np.pi) * RATE / HOP + (centres * subbands.bin_hz - f0 * ratios)[:, None]
     weights = np.abs(turn) * (ratios**2)[:, None]

@@ -7,6 +7,8 @@ microseconds a band, where filtering in time would cost milliseconds.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -26,13 +28,14 @@ class Subbands:
     Attributes:
         samples: length of the signals.
         frames: number of frames that cover the signal; frame `i` is at sample ``i * HOP``.
+        size: samples of the long transform, with silence after the signal.
     """
 
     def __init__(self, samples: int) -> None:
         self.samples = samples
         self.frames = -(-samples // HOP) + 1
-        self._span = _fast_even(self.frames + round(_PADDING_SECONDS * RATE / HOP))
-        self._size = self._span * HOP
+        self._span = 2 * fast_size(-(-(self.frames + round(_PADDING_SECONDS * RATE / HOP)) // 2))
+        self.size = self._span * HOP
         self._offsets = np.arange(self._span) - self._span // 2
         # Without soft edges, an onset would ring through the whole note.
         self._soft = soft_edges(self._span, self._span // 4)
@@ -40,19 +43,19 @@ class Subbands:
     @property
     def bin_hz(self) -> float:
         """Return the distance of two bins of the long transform, in Hz."""
-        return RATE / self._size
+        return RATE / self.size
 
     def spectrum(self, signal: Array) -> ComplexArray:
         """Return the bins of a signal, (bins,)."""
-        return np.asarray(np.fft.rfft(signal, self._size))
+        return np.asarray(np.fft.rfft(signal, self.size))
 
     def signal(self, spectrum: ComplexArray) -> Array:
         """Return the signal of a spectrum, (samples,)."""
-        return np.asarray(np.fft.irfft(spectrum, self._size)[: self.samples])
+        return np.asarray(np.fft.irfft(spectrum, self.size)[: self.samples])
 
     def frequencies(self) -> Array:
         """Return the frequency of every bin in Hz, (bins,)."""
-        return np.arange(self._size // 2 + 1) * self.bin_hz
+        return np.asarray(np.arange(self.size // 2 + 1) * self.bin_hz, np.float64)
 
     def centres(self, frequencies: Array) -> NDArray[np.int64]:
         """Return the bins nearest to frequencies in Hz."""
@@ -68,7 +71,7 @@ class Subbands:
         """
         index = centres[:, None] + self._offsets
         inside = (index > 0) & (index < len(spectrum))
-        response = hann_response(self._offsets * self.bin_hz, window_seconds)
+        response = hann_response(np.asarray(self._offsets * self.bin_hz, np.float64), window_seconds)
         part = np.where(inside, spectrum[np.clip(index, 0, len(spectrum) - 1)], 0) * response
         part *= 2 / HOP
         return np.asarray(np.fft.ifft(np.fft.ifftshift(part, axes=1), axis=1)[:, : self.frames])
@@ -124,13 +127,14 @@ def soft_edges(count: int, width: int) -> Array:
     return np.asarray(np.sin(np.pi / 2 * np.sin(np.pi / 2 * position) ** 2))
 
 
-def _fast_even(count: int) -> int:
-    """Return the next even number with no prime factor above 5, for which transforms are fast."""
+@lru_cache(maxsize=4096)
+def fast_size(count: int) -> int:
+    """Return the next number with no prime factor above 5. Transforms of such sizes are fast."""
     while True:
         rest = count
         for prime in (2, 3, 5):
             while rest % prime == 0:
                 rest //= prime
-        if rest == 1 and count % 2 == 0:
+        if rest == 1:
             return count
         count += 1
