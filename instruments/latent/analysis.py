@@ -18,6 +18,7 @@ from instruments.latent.parameters import HARMONICS, HIGHEST_HZ, PARTIALS, NoteP
 from instruments.latent.sinusoids import find_partials, initial_phases, pursue
 from instruments.latent.subbands import HOP, RATE, ComplexArray, Subbands
 from instruments.latent.synthesis import synthesize
+from instruments.latent.warping import inverted, read_between, steady_times
 
 Array = NDArray[np.float64]
 
@@ -112,11 +113,15 @@ class NoteAnalyzer:
         partial_hz = find_partials(note.signal, harmonic_hz, PARTIALS, clear, self.prominence_db)
         frequencies = np.asarray(np.concatenate((harmonic_hz, partial_hz)), np.float64)
         centres = subbands.centres(frequencies)
-        envelopes, spectrum = pursue(subbands, note.spectrum, centres, window, self.passes)
-        rest = subbands.signal(spectrum)
-        rest[-HOP:] *= np.linspace(1, 0, min(HOP, len(rest)))
+        if np.ptp(note.track) == 0:
+            envelopes, spectrum = pursue(subbands, note.spectrum, centres, window, self.passes)
+            amplitudes = np.abs(envelopes).T
+            rest = subbands.signal(spectrum)
+        else:
+            envelopes, amplitudes, rest = self._with_vibrato(note, centres, len(harmonic_hz), window)
+        fade = min(HOP, len(rest))
+        rest[-fade:] *= np.linspace(1, 0, fade)
         noise = self._noise(subbands, rest)
-        amplitudes = np.abs(envelopes).T
         # A note starts from silence: at full level in the first sample, it would click.
         amplitudes[0] = 0
         noise[0] = 0
@@ -137,6 +142,36 @@ class NoteAnalyzer:
             partial_phases=_widened(phases[count:], PARTIALS),
             noise=noise,
         )
+
+    def _with_vibrato(
+        self, note: _Pitched, centres: NDArray[np.int64], count: int, window: float
+    ) -> tuple[ComplexArray, Array, Array]:
+        """Return envelopes and amplitudes of a note whose pitch moves, and the rest.
+
+        The harmonics are measured where time is bent so that they stand still. Free partials are not bent.
+
+        Args:
+            note: the note.
+            centres: bin of each sinusoid, the harmonics first.
+            count: number of harmonics.
+            window: of the analysis, in seconds.
+        """
+        subbands = note.subbands
+        times = steady_times(note.track, note.f0, len(note.signal))
+        steady = Subbands(int(times[-1]) + 1)
+        steady_spectrum = steady.spectrum(read_between(note.signal, inverted(times)))
+        steady_centres = steady.centres(np.asarray(centres[:count] * subbands.bin_hz, np.float64))
+        harmonics, steady_rest = pursue(steady, steady_spectrum, steady_centres, window, self.passes)
+        rest = note.signal - read_between(steady.signal(steady_spectrum - steady_rest), times)
+        partials, spectrum = pursue(subbands, subbands.spectrum(rest), centres[count:], window, self.passes)
+        frame_times = np.interp(np.arange(subbands.frames) * HOP, np.arange(len(times)), times)
+        positions = np.arange(steady.frames) * HOP
+        aligned = np.array([np.interp(frame_times, positions, row) for row in harmonics]).reshape(
+            count, subbands.frames
+        )
+        magnitudes = np.array([np.interp(frame_times, positions, np.abs(row)) for row in harmonics])
+        amplitudes = np.concatenate((magnitudes.reshape(count, subbands.frames), np.abs(partials)))
+        return np.concatenate((aligned, partials)), amplitudes.T, subbands.signal(spectrum)
 
     def _noise(self, subbands: Subbands, rest: Array) -> Array:
         """Return the noise levels of the rest, (frames, BANDS)."""

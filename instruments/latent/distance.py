@@ -10,7 +10,7 @@ as a missing partial. 80 dB is about what is audible beside the loudest partial 
 
 Per bin, the measure punishes noise for being random. Two independent noises of the same spectrum are 7.9 dB apart in
 the bins that they fill, though they sound the same. So there are two smoothed forms, in which they are about 3.4 and
-2.6 dB apart. Both add the powers of the bins of
+4.1 dB apart. Both add the powers of the bins of
 a band before the logarithm, and give every band the same weight:
 
 - `mel`: 64 bands, equally spaced on the mel scale.

@@ -75,6 +75,8 @@ def test_vibrato_is_followed() -> None:
     measured = 1200 * np.log2(parameters.f0[frames] / 440)
     expected = np.interp(frames * HOP, np.arange(len(cents)), cents)
     assert np.sqrt(np.mean((measured - expected) ** 2)) < 5
+    note = placed(np.asarray(sound))
+    assert log_spectral_distance(note, synthesize(parameters), smoothing="mel") < 1.5
 
 
 def test_white_noise_has_its_band_levels_again() -> None:
@@ -85,8 +87,8 @@ def test_white_noise_has_its_band_levels_again() -> None:
     # In 1.8 s, the lowest bands have 40 Hz x 1.8 s = 72 independent values: their levels are 1 dB apart by chance alone.
     assert np.abs(difference).mean() < 1
     assert np.abs(difference).max() < 3.5
-    assert abs(difference.mean()) < 0.5
-    assert np.abs(difference[-20:]).max() < 0.7
+    assert abs(difference.mean()) < 0.7
+    assert np.abs(difference[-20:]).max() < 1
 
 
 def test_silence_around_a_note_is_exact() -> None:
