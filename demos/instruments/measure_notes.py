@@ -58,11 +58,13 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--set", nargs="*", default=[], help="settings of the analyzer, as name=value")
     parser.add_argument("--worst", type=int, default=0, help="list the worst notes")
+    parser.add_argument("--chance", action="store_true", help="add the distance of two seeds of the noise")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     settings = {name: as_setting(json.loads(value)) for name, value in (item.split("=") for item in options.set)}
     analyzer = NoteAnalyzer(**settings)
     rows = []
+    chance = []
     seconds = 0.0
     for program, note in choose(options.folder, options.count, options.held_out, options.seed):
         sound = ProgramFiles(options.folder, program).read(note)
@@ -71,6 +73,8 @@ def main() -> None:
         began = time.process_time()
         result = synthesize(analyzer.analyze(sound, note.pitch))
         seconds += time.process_time() - began
+        again = synthesize(analyzer.analyze(sound, note.pitch), seed=1) if options.chance else result
+        chance.append([log_spectral_distance(result, again, smoothing=m) for m in MEASURES])
         rows.append((program, note, [log_spectral_distance(sound, result, smoothing=m) for m in MEASURES]))
     values = np.array([row[2] for row in rows])
     groups = np.array([group_of(row[0]) for row in rows])
@@ -78,6 +82,8 @@ def main() -> None:
     for group in dict.fromkeys(sorted(groups)):
         chosen = values[groups == group]
         table[group] = [len(chosen), *chosen.mean(axis=0).round(2)]
+    if options.chance:
+        table["two seeds"] = [len(rows), *np.mean(chance, axis=0).round(2)]
     if options.json:
         print(json.dumps({"measures": MEASURES, "table": table, "ms_per_note": 1000 * seconds / len(rows)}))
         return

@@ -15,7 +15,7 @@ from instruments.latent import pitch as pitches
 from instruments.latent.distance import log_spectral_distance, without_infrasound
 from instruments.latent.noise import BANDS, BandTransforms
 from instruments.latent.parameters import HARMONICS, HIGHEST_HZ, PARTIALS, NoteParameters, stretched
-from instruments.latent.sinusoids import find_partials, initial_phases, pursue
+from instruments.latent.sinusoids import find_partials, initial_phases, measured_offsets, pursue
 from instruments.latent.subbands import HOP, RATE, ComplexArray, Subbands
 from instruments.latent.synthesis import synthesize
 from instruments.latent.warping import inverted, read_between, steady_times
@@ -55,6 +55,8 @@ class NoteAnalyzer:
         prominence_db: least height of a free partial above its surroundings.
         passes: turns that each sinusoid takes.
         use_phases: keep the phases at the onset, else they are 0.
+        use_deviations: keep how each sinusoid's frequency moves by itself. That is as many numbers as the amplitudes.
+        deviation_seconds: window of these movements.
     """
 
     windows: tuple[float, ...] = (0.022,)
@@ -68,6 +70,8 @@ class NoteAnalyzer:
     prominence_db: float = 12.0
     passes: int = 2
     use_phases: bool = True
+    use_deviations: bool = False
+    deviation_seconds: float = 0.02
 
     def analyze(self, note: NDArray[np.floating], pitch: float) -> NoteParameters:
         """Return the parameters of a note at 48 kHz.
@@ -125,9 +129,13 @@ class NoteAnalyzer:
         # A note starts from silence: at full level in the first sample, it would click.
         amplitudes[0] = 0
         noise[0] = 0
+        places = np.asarray(frequencies - centres * subbands.bin_hz, np.float64)[:, None]
+        deviations = np.zeros(envelopes.shape)
+        if self.use_deviations:
+            deviations = measured_offsets(envelopes, self.deviation_seconds) - places
         phases = np.zeros(len(frequencies))
         if self.use_phases:
-            phases = initial_phases(envelopes, np.asarray(centres * subbands.bin_hz, np.float64), frequencies)
+            phases = initial_phases(envelopes, places + deviations)
         count = len(harmonic_hz)
         return NoteParameters(
             samples=samples,
@@ -140,6 +148,8 @@ class NoteAnalyzer:
             partial_hz=_widened(partial_hz, PARTIALS),
             partials=_widened(amplitudes[:, count:], PARTIALS),
             partial_phases=_widened(phases[count:], PARTIALS),
+            deviations=_widened(deviations[:count].T, HARMONICS),
+            partial_deviations=_widened(deviations[count:].T, PARTIALS),
             noise=noise,
         )
 
@@ -209,6 +219,8 @@ def silent(samples: int) -> NoteParameters:
         partial_hz=np.zeros(PARTIALS),
         partials=np.zeros((0, PARTIALS)),
         partial_phases=np.zeros(PARTIALS),
+        deviations=np.zeros((0, HARMONICS)),
+        partial_deviations=np.zeros((0, PARTIALS)),
         noise=np.zeros((0, BANDS)),
     )
 

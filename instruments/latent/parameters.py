@@ -32,6 +32,8 @@ class NoteParameters:
         partial_hz: frequencies of the free partials in Hz, (PARTIALS,); 0 if unused.
         partials: amplitudes of the free partials, (frames, PARTIALS).
         partial_phases: phases at the onset, (PARTIALS,).
+        deviations: distances of the harmonics' frequencies to their places, in Hz, (frames, HARMONICS). Usually 0.
+        partial_deviations: the same for the free partials, (frames, PARTIALS).
         noise: amplitude density of the noise bands, in full scale per square root of Hz, (frames, bands).
     """
 
@@ -45,6 +47,8 @@ class NoteParameters:
     partial_hz: Array
     partials: Array
     partial_phases: Array
+    deviations: Array
+    partial_deviations: Array
     noise: Array
 
     @property

@@ -79,18 +79,35 @@ def find_partials(signal: Array, harmonic_hz: Array, count: int, clear_hz: float
     return np.array(found)
 
 
-def initial_phases(envelopes: ComplexArray, centre_hz: Array, frequencies: Array) -> Array:
+def initial_phases(envelopes: ComplexArray, offsets_hz: Array) -> Array:
     """Return the phase at the first frame of the cosines that fit envelopes best, (bands,).
 
     Args:
-        envelopes: (bands, frames), around the centres.
-        centre_hz: of the bands, (bands,).
-        frequencies: of the cosines, (bands,).
+        envelopes: (bands, frames).
+        offsets_hz: distances of the cosines' frequencies to the bands' centres, in Hz, (bands, 1) or (bands, frames).
     """
-    times = np.arange(envelopes.shape[1]) * HOP / RATE
-    turned = envelopes * np.exp(-2j * np.pi * np.outer(frequencies - centre_hz, times))
+    cycles = np.broadcast_to(offsets_hz, envelopes.shape) * (HOP / RATE)
+    turned = envelopes * np.exp(-2j * np.pi * (np.cumsum(cycles, axis=1) - cycles))
     # Small errors of the frequency add up, so the beginning counts most.
-    return np.asarray(np.angle((turned * np.exp(-times / 0.3)).sum(axis=1)))
+    weights = np.exp(-np.arange(envelopes.shape[1]) * HOP / RATE / 0.3)
+    return np.asarray(np.angle((turned * weights).sum(axis=1)))
+
+
+def measured_offsets(envelopes: ComplexArray, smoothing_seconds: float) -> Array:
+    """Return how far the frequencies of envelopes are from their bands' centres, in Hz, (bands, frames).
+
+    Args:
+        envelopes: (bands, frames).
+        smoothing_seconds: length of the Hann window that smooths them.
+    """
+    frames = envelopes.shape[1]
+    turn = envelopes[:, 1:] * envelopes[:, :-1].conj()
+    kernel = np.hanning(min(round(smoothing_seconds * RATE / HOP) + 2, frames - 1))
+    smooth = np.zeros_like(envelopes)
+    for i, row in enumerate(turn):
+        smooth[i, :-1] = np.convolve(row, kernel, mode="same")
+    smooth[:, -1] = smooth[:, -2]
+    return np.angle(smooth) / (2 * np.pi) * RATE / HOP
 
 
 def _moving_median(values: Array, width: int) -> Array:

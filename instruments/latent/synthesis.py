@@ -11,6 +11,10 @@ from instruments.latent.subbands import HOP, RATE, Subbands
 
 Array = NDArray[np.float64]
 
+_STEADY_HZ = 1e-9
+_INAUDIBLE = 1e-6
+"""Sinusoids this far below the loudest, 120 dB, are not played."""
+
 
 def synthesize(parameters: NoteParameters, seed: int = 0) -> Array:
     """Return a note, (samples,), at 48 kHz.
@@ -37,13 +41,19 @@ def tonal(parameters: NoteParameters, length: int) -> Array:
         parameters: of the note.
         length: samples from the onset.
     """
-    used = np.flatnonzero(parameters.harmonics.any(axis=0))
-    cycles = parameters.f0[:, None] * parameters.stretch()[used]
-    amplitudes = np.where(cycles < HIGHEST_HZ, parameters.harmonics[:, used], 0)
-    sound = sinusoids(cycles, amplitudes, parameters.phases[used], length)
-    partials = np.flatnonzero(parameters.partials.any(axis=0))
-    cycles = np.broadcast_to(parameters.partial_hz[partials], (parameters.frames, len(partials)))
-    return sound + sinusoids(cycles, parameters.partials[:, partials], parameters.partial_phases[partials], length)
+    harmonic_hz = parameters.f0[:, None] * parameters.stretch() + parameters.deviations
+    amplitudes = np.where(harmonic_hz < HIGHEST_HZ, parameters.harmonics, 0)
+    partial_hz = parameters.partial_hz + parameters.partial_deviations
+    frequencies = np.concatenate((harmonic_hz, partial_hz), axis=1)
+    amplitudes = np.concatenate((amplitudes, parameters.partials), axis=1)
+    phases = np.concatenate((parameters.phases, parameters.partial_phases))
+    heard = amplitudes.max(axis=0) > amplitudes.max() * _INAUDIBLE
+    steady = np.ptp(frequencies, axis=0) < _STEADY_HZ
+    sound = np.zeros(length)
+    for chosen in (heard & steady, heard & ~steady):
+        if chosen.any():
+            sound += sinusoids(frequencies[:, chosen], amplitudes[:, chosen], phases[chosen], length)
+    return sound
 
 
 def sinusoids(frequencies: Array, amplitudes: Array, phases: Array, length: int) -> Array:
@@ -66,17 +76,19 @@ def sinusoids(frequencies: Array, amplitudes: Array, phases: Array, length: int)
     real, imaginary = np.cos(start), np.sin(start)
     following = np.concatenate((amplitudes[1:], amplitudes[-1:]))
     ramp = np.arange(HOP) / HOP
-    if np.ptp(frequencies, axis=0).max() < 1e-9:
+    if np.ptp(frequencies, axis=0).max() < _STEADY_HZ:
         angle = step[0][:, None] * np.arange(HOP)
         cosine, sine = np.cos(angle), np.sin(angle)
         basis = np.concatenate((cosine, -sine))
         fade_out = np.concatenate((amplitudes * real, amplitudes * imaginary), axis=1) @ (basis * (1 - ramp))
         fade_in = np.concatenate((following * real, following * imaginary), axis=1) @ (basis * ramp)
         return np.asarray((fade_out + fade_in).reshape(-1)[:length])
+    # One complex product per sample turns all sinusoids of all frames.
+    wave = real + 1j * imaginary
+    rotation = np.exp(1j * step)
+    slope = (following - amplitudes) / HOP
     total = np.zeros((frames, HOP))
-    n = np.arange(HOP)
-    for k in range(count):
-        # Rotate by exp(iwn) with one complex exponential per sample.
-        wave = np.cos(start[:, k, None] + step[:, k, None] * n)
-        total += wave * (amplitudes[:, k, None] * (1 - ramp) + following[:, k, None] * ramp)
+    for n in range(HOP):
+        total[:, n] = ((amplitudes + slope * n) * wave.real).sum(axis=1)
+        wave *= rotation
     return total.reshape(-1)[:length]
