@@ -71,9 +71,10 @@ def main() -> None:
         if not sound.any():
             continue
         began = time.process_time()
-        result = synthesize(analyzer.analyze(sound, note.pitch))
+        parameters = analyzer.analyze(sound, note.pitch)
+        result = synthesize(parameters)
         seconds += time.process_time() - began
-        again = synthesize(analyzer.analyze(sound, note.pitch), seed=1) if options.chance else result
+        again = synthesize(parameters, seed=1) if options.chance else result
         chance.append([log_spectral_distance(result, again, smoothing=m) for m in MEASURES])
         rows.append((program, note, [log_spectral_distance(sound, result, smoothing=m) for m in MEASURES]))
     values = np.array([row[2] for row in rows])
