@@ -19,7 +19,7 @@ _NARROWEST_HZ = 80.0
 _RAMP_SECONDS = 0.04
 _ERB_SHARE = 0.6
 _LOWEST_HZ = 15.0
-_HIGHEST_HZ = 20000.0
+_HIGHEST_HZ = 21500.0
 
 
 def band_centres() -> Array:

@@ -13,7 +13,7 @@ Array = NDArray[np.float64]
 
 HARMONICS = 128
 PARTIALS = 16
-HIGHEST_HZ = 20000.0
+HIGHEST_HZ = 22500.0
 """Sinusoids above this are neither measured nor played."""
 
 
