@@ -16,13 +16,11 @@ from enum import IntEnum
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bridge import limits
 from bridge.errors import ProtocolError
+from neural_fx.arrays import Audio
 from neural_fx.values import shown
-
-Audio = NDArray[np.float32]
 
 VERSION = 1
 PORT = 9010

@@ -18,18 +18,7 @@ from bridge.errors import ProtocolError
 from bridge.host import BoardHost, BoardStream, board_in
 from bridge.media import Media
 from bridge.priority import hurry
-from bridge.protocol import (
-    Audio,
-    Hello,
-    Kind,
-    Refusal,
-    pack,
-    pack_audio,
-    pack_json,
-    pack_reason,
-    unpack_audio,
-    unpack_hello,
-)
+from bridge.protocol import Hello, Kind, Refusal, pack, pack_audio, pack_json, pack_reason, unpack_audio, unpack_hello
 from bridge.security import GuessLimiter, cleaned
 from bridge.sockets import accept_all, hang_up, listen
 from bridge.stream_connections import Connections, wake
@@ -37,6 +26,7 @@ from bridge.stream_session import Session
 from bridge.throttle import Troubles
 from bridge.welcome import welcome
 from bridge.wire import Inbox, Presence, receive, refuse, send
+from neural_fx.arrays import Audio
 from neural_fx.errors import NeuralFXError, reason
 from neural_fx.interruption import Interrupted, interruptible
 from neural_fx.placement import LivePlacement, has_cuda

@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from instruments.contract import VOICES, Audio, Family, Touch, note_hz
+from instruments.contract import VOICES, Family, Touch, note_hz
 from instruments.messages import MidiEvent, parse_messages
 from instruments.performance import Performance
 from instruments.voices import VoiceAllocator
+from neural_fx.arrays import Audio
 from neural_fx.parameters import Parameter, Parametric
 
 __all__ = [

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from instruments.contract import VOICES, Audio, Touch
+from instruments.contract import VOICES, Touch
 from instruments.ddsp_voices import PLAYING
+from neural_fx.arrays import Audio
 from neural_fx.timbre.analysis import RATE
 from neural_fx.timbre.compiled import NOTE_KNOBS, CompiledNotes
 

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-Audio = NDArray[np.float32]
+from neural_fx.arrays import Audio
 
 VOICES = 8
 """The most voices that can sound at once."""

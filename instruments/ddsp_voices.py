@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from instruments.contract import VOICES, Audio, Touch, note_hz
+from instruments.contract import VOICES, Touch, note_hz
 from neural_fx import blocks
+from neural_fx.arrays import Audio
 from neural_fx.parameters import Ramp
 from neural_fx.timbre.analysis import HOP, RATE
 from neural_fx.timbre.files import Habits

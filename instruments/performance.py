@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import mido
 import numpy as np
 
-from instruments.contract import Audio
 from instruments.voices import VoiceAllocator
+from neural_fx.arrays import Audio
 from neural_fx.resampled import ResampledStage
 
 if TYPE_CHECKING:

@@ -11,8 +11,9 @@ import numpy as np
 from instruments.base import Instrument
 from instruments.performance import Performance
 from neural_fx import blocks
+from neural_fx.arrays import Audio
 from neural_fx.parameters import unknown_parameter
-from neural_fx.processor import Audio, Processor, Spec
+from neural_fx.processor import Processor, Spec
 
 
 class InstrumentPlayer(Processor):

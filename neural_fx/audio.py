@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from neural_fx import blocks
+from neural_fx.arrays import Audio
 from neural_fx.errors import AudioError, reason
 from neural_fx.headers import audio_size, ogg_lacks_end
 from neural_fx.inputs import file_content_problem, file_problem
@@ -23,7 +23,6 @@ from neural_fx.values import positive_number
 if TYPE_CHECKING:
     import soundfile
 
-Audio = NDArray[np.float32]
 
 SUFFIXES = (".wav", ".flac", ".aif", ".aiff", ".aifc", ".ogg", ".oga", ".opus", ".mp3", ".w64", ".caf", ".rf64", ".au")
 """Suffixes of the files that are found in a folder. A file that is named itself may have any suffix."""

@@ -20,10 +20,11 @@ from typing import Any
 import numpy as np
 
 from neural_fx import __version__
+from neural_fx.arrays import Array
 from neural_fx.engines import cpu
 from neural_fx.errors import NeuralFXError
 from neural_fx.formats import Capture, read
-from neural_fx.networks import Array, Network, kind_of, largest
+from neural_fx.networks import Network, kind_of, largest
 from neural_fx.neural import NeuralProcessor
 
 INSTRUCTION_SETS = ("avx512", "avx2", "sse2")

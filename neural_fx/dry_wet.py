@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from neural_fx.arrays import Audio
 from neural_fx.audio_queue import Queue
 
-Audio = NDArray[np.float32]
 Amount = NDArray[np.float32] | np.float32
 """One number, or (samples,) of them, as `neural_fx.parameters.Ramp.next` returns them."""
 

@@ -16,7 +16,8 @@ import numpy as np
 import pedalboard
 
 from neural_fx import blocks
-from neural_fx.audio import Audio, open_audio
+from neural_fx.arrays import Audio
+from neural_fx.audio import open_audio
 from neural_fx.errors import AudioError
 
 MAX_SECONDS = 30.0

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Audio = NDArray[np.float32]
+from neural_fx.arrays import Audio
+
 FLOAT32 = np.dtype(np.float32)  # numpy has one object for it, and `is` takes a tenth of the time of ==
 
 

@@ -13,12 +13,13 @@ import pedalboard
 from numpy.typing import NDArray
 
 from neural_fx import blocks
+from neural_fx.arrays import Audio
 from neural_fx.engines.cpu import CpuEngine, CpuStream
 from neural_fx.errors import AudioError
 from neural_fx.impulse import Convolution, read_impulse_response, response_path
 from neural_fx.networks import Conv, Sequential
 from neural_fx.pedalboard import Container, Pedalboard
-from neural_fx.processor import Audio, Processor, Spec
+from neural_fx.processor import Processor, Spec
 
 MARGIN_SECONDS = 0.01
 """How much longer a response may get by the conversion of its rate."""

@@ -9,9 +9,10 @@ import numpy as np
 import pedalboard
 
 from neural_fx import blocks
+from neural_fx.arrays import Audio
 from neural_fx.audio_queue import Queue
 from neural_fx.native_checks import NativeChecks
-from neural_fx.processor import Audio, Processor, Spec
+from neural_fx.processor import Processor, Spec
 from neural_fx.sharing import NativeClaims, everything_in, used_elsewhere
 
 BLOCK_SENSITIVE = (pedalboard.Resample, pedalboard.GSMFullRateCompressor, pedalboard.MP3Compressor)

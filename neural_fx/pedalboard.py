@@ -19,6 +19,7 @@ import numpy as np
 import pedalboard
 
 from neural_fx import blocks
+from neural_fx.arrays import Audio
 from neural_fx.audio_queue import Queue
 from neural_fx.dry_wet import DryWet
 from neural_fx.impulse import check_native
@@ -26,7 +27,7 @@ from neural_fx.interruption import checkpoint
 from neural_fx.macros import Macro
 from neural_fx.native_runs import NativeRun, native_kind
 from neural_fx.parameters import Parameter, Ramp
-from neural_fx.processor import Audio, Passed, Processor, Spec
+from neural_fx.processor import Passed, Processor, Spec
 from neural_fx.sharing import Locks, everything_in, freeze, refuse_duplicates, thaw, used_elsewhere
 
 Plugin: TypeAlias = "Processor | pedalboard.Plugin"

@@ -32,12 +32,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neural_fx import blocks
+from neural_fx.arrays import Audio
 from neural_fx.errors import ParameterError
 from neural_fx.layout import Layout
 from neural_fx.parameters import Parametric
 from neural_fx.values import finite_number, shown
-
-Audio = NDArray[np.float32]
 
 
 class Passed:

@@ -6,7 +6,8 @@ import math
 
 import numpy as np
 
-from neural_fx.resampling import Audio, StreamResampler, round_trip_latency
+from neural_fx.arrays import Audio
+from neural_fx.resampling import StreamResampler, round_trip_latency
 
 
 class ResampledStage:

@@ -9,9 +9,9 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
-Audio = NDArray[np.float32]
+from neural_fx.arrays import Audio
+
 CONVERTER = "sinc_medium"
 MOST_CHANNELS = 128
 """Channels of one converter. libsamplerate takes no more, so wider streams use several."""

@@ -11,20 +11,9 @@ from typing import Any
 from bridge import limits
 from bridge.client.parameters import clean_sentence
 from bridge.errors import BridgeError, ProtocolError
-from bridge.protocol import (
-    PORT,
-    VERSION,
-    Audio,
-    Event,
-    Kind,
-    Refusal,
-    pack,
-    pack_audio,
-    pack_json,
-    unpack_audio,
-    unpack_json,
-)
+from bridge.protocol import PORT, VERSION, Event, Kind, Refusal, pack, pack_audio, pack_json, unpack_audio, unpack_json
 from bridge.wire import Inbox, Presence, remaining, send
+from neural_fx.arrays import Audio
 from neural_fx.errors import reason
 from neural_fx.values import shown
 

@@ -16,7 +16,8 @@ from bridge.client.connection import Connection, host_and_port
 from bridge.client.events import Events
 from bridge.client.parameters import clean_sentence, read_parameters
 from bridge.errors import BridgeError, ProtocolError
-from bridge.protocol import PORT, Audio, Event, unpack_latency
+from bridge.protocol import PORT, Event, unpack_latency
+from neural_fx.arrays import Audio
 from neural_fx.errors import ParameterError, reason
 from neural_fx.processor import Processor, Spec
 from neural_fx.values import shown

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator, Sequence
 
 import mido
 import numpy as np
-from numpy.typing import NDArray
 
 from bridge.host.changes import Change, Schedule, change_of, last_ones
 from bridge.host.hosted import Hosted
 from bridge.host.targets import SWITCH, Targets
 from bridge.host.telemetry import Peaks, Telemetry
 from bridge.protocol import Event
+from neural_fx.arrays import Audio
 from neural_fx.audio_queue import Queue
 from neural_fx.dry_wet import DryWet, crossfade, fade_in
 from neural_fx.errors import NeuralFXError, ParameterError, reason
@@ -21,8 +21,6 @@ from neural_fx.interruption import checkpoint
 from neural_fx.parameters import Ramp
 from neural_fx.pedalboard import Pedalboard
 from neural_fx.processor import Spec
-
-Audio = NDArray[np.float32]
 
 FADE_SECONDS = 0.02
 WARM_SECONDS = 0.15

@@ -25,13 +25,11 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bridge import limits
 from bridge.live.ring import Counters, Ring
 from bridge.priority import hurry
-
-Audio = NDArray[np.float32]
+from neural_fx.arrays import Audio
 
 MIDI = struct.Struct("<BI")
 CONNECTION = struct.Struct("<H")

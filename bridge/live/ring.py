@@ -14,8 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bridge import limits
-
-Audio = NDArray[np.float32]
+from neural_fx.arrays import Audio
 
 _HEAD = 64  # a cache line for each index
 _PREFIX = "neural-fx-ring-"

@@ -13,9 +13,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from neural_fx.arrays import Array
 from neural_fx.audio import read_audio
 from neural_fx.formats import read
-from neural_fx.networks import Array, Network, largest
+from neural_fx.networks import Network, largest
 from neural_fx.pedals import TubeScreamer
 from neural_fx.training.architectures import untrained
 

@@ -19,8 +19,7 @@ from instruments.latent.sinusoids import find_partials, initial_phases, measured
 from instruments.latent.subbands import HOP, RATE, ComplexArray, Subbands
 from instruments.latent.synthesis import synthesize
 from instruments.latent.warping import inverted, read_between, steady_times
-
-Array = NDArray[np.float64]
+from neural_fx.arrays import Doubles
 
 _NOISE_ONSET_SECONDS = 0.1
 """Time in which the window of the noise levels grows to its full length."""
@@ -31,11 +30,11 @@ class _Pitched:
     """A note without its silence, and its pitch."""
 
     subbands: Subbands
-    signal: Array
+    signal: Doubles
     spectrum: ComplexArray
     f0: float
     inharmonicity: float
-    track: Array
+    track: Doubles
 
 
 @dataclass(frozen=True)
@@ -96,7 +95,7 @@ class NoteAnalyzer:
             results.append((distance, window, parameters))
         return min(results, key=_distance_of)[2]
 
-    def _pitched(self, signal: Array, pitch: float) -> _Pitched:
+    def _pitched(self, signal: Doubles, pitch: float) -> _Pitched:
         """Return a note with its pitch, its inharmonicity and its pitch track."""
         subbands = Subbands(len(signal))
         spectrum = subbands.spectrum(signal)
@@ -155,7 +154,7 @@ class NoteAnalyzer:
 
     def _with_vibrato(
         self, note: _Pitched, centres: NDArray[np.int64], count: int, window: float
-    ) -> tuple[ComplexArray, Array, Array]:
+    ) -> tuple[ComplexArray, Doubles, Doubles]:
         """Return envelopes and amplitudes of a note whose pitch moves, and the rest.
 
         The harmonics are measured where time is bent so that they stand still. Free partials are not bent.
@@ -183,14 +182,14 @@ class NoteAnalyzer:
         amplitudes = np.concatenate((magnitudes.reshape(count, subbands.frames), np.abs(partials)))
         return np.concatenate((aligned, partials)), amplitudes.T, subbands.signal(spectrum)
 
-    def _noise(self, subbands: Subbands, rest: Array) -> Array:
+    def _noise(self, subbands: Subbands, rest: Doubles) -> Doubles:
         """Return the noise levels of the rest, (frames, BANDS)."""
         grown = np.clip(np.arange(subbands.frames) * HOP / RATE / _NOISE_ONSET_SECONDS, 0, 1)
         smoothing = self.onset_noise_seconds + (self.noise_seconds - self.onset_noise_seconds) * grown
         return BandTransforms(subbands).levels(subbands.spectrum(rest), smoothing)
 
 
-def sounding(note: Array, silence_db: float) -> tuple[int, int] | None:
+def sounding(note: Doubles, silence_db: float) -> tuple[int, int] | None:
     """Return the first sample of a note, and the one after its last; None if it is silent or shorter than two frames.
 
     Args:
@@ -229,7 +228,7 @@ def _distance_of(result: tuple[float, float, NoteParameters]) -> float:
     return result[0]
 
 
-def _widened(values: Array, width: int) -> Array:
+def _widened(values: Doubles, width: int) -> Doubles:
     """Return values with zeros appended to the last axis."""
     wide = np.zeros((*values.shape[:-1], width))
     wide[..., : values.shape[-1]] = values

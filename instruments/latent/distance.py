@@ -24,8 +24,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from neural_fx.arrays import Doubles
+
 Smoothing = Literal["bins", "mel", "thirds"]
-Array = NDArray[np.float64]
 
 WINDOW_SECONDS = 2048 / 48000
 FLOOR_DB = -80.0
@@ -70,7 +71,7 @@ def log_spectral_distance(
     return float(np.sqrt((difference**2).mean(axis=1)).mean())
 
 
-def without_infrasound(signal: NDArray[np.floating], sample_rate: float) -> Array:
+def without_infrasound(signal: NDArray[np.floating], sample_rate: float) -> Doubles:
     """Return a signal without what is below 20 Hz: samples have offsets, which fill the lowest bins.
 
     Args:
@@ -84,7 +85,9 @@ def without_infrasound(signal: NDArray[np.floating], sample_rate: float) -> Arra
     return np.asarray(np.fft.irfft(spectrum * np.sin(np.pi / 2 * position) ** 2, size)[: len(signal)])
 
 
-def band_powers(signal: NDArray[np.floating], sample_rate: float, window: int, smoothing: Smoothing = "bins") -> Array:
+def band_powers(
+    signal: NDArray[np.floating], sample_rate: float, window: int, smoothing: Smoothing = "bins"
+) -> Doubles:
     """Return the power of each frame in bins or bands, (frames, bands). Frames reach over both ends of the signal.
 
     Args:
@@ -105,7 +108,7 @@ def band_powers(signal: NDArray[np.floating], sample_rate: float, window: int, s
     return powers @ _weights(smoothing, window, sample_rate).T
 
 
-def _weights(smoothing: Smoothing, window: int, sample_rate: float) -> Array:
+def _weights(smoothing: Smoothing, window: int, sample_rate: float) -> Doubles:
     """Return how much each bin adds to each band, (bands, bins). Narrow bands take at least their nearest bin."""
     frequencies = np.arange(window // 2 + 1) * sample_rate / window
     if smoothing == "thirds":

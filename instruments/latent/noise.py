@@ -7,11 +7,9 @@ noise of level 1 in every band has a flat spectrum.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from instruments.latent.subbands import HOP, RATE, ComplexArray, Subbands, fast_size, soft_edges
-
-Array = NDArray[np.float64]
+from neural_fx.arrays import Doubles
 
 _LOW_CENTRES = (35.0, 60.0, 85.0, 120.0, 170.0, 240.0)
 """The lowest bands are narrow, so that rumble does not fill the bass."""
@@ -22,7 +20,7 @@ _LOWEST_HZ = 15.0
 _HIGHEST_HZ = 21500.0
 
 
-def band_centres() -> Array:
+def band_centres() -> Doubles:
     """Return the centres of the noise bands in Hz, (bands,), from 0 Hz up."""
     centres = list(_LOW_CENTRES)
     while centres[-1] < _HIGHEST_HZ:
@@ -42,7 +40,7 @@ class BandTransforms:
         self.subbands = subbands
         self._frequencies = subbands.frequencies()
         self.bins: list[slice] = []
-        self.weights: list[Array] = []
+        self.weights: list[Doubles] = []
         for i in range(BANDS):
             low = CENTRES[i - 1] if i else _LOWEST_HZ
             high = CENTRES[i + 1] if i + 1 < BANDS else CENTRES[i] + (CENTRES[i] - CENTRES[i - 1])
@@ -53,7 +51,7 @@ class BandTransforms:
             # Smooth at both ends: a kink would ring for half a second, 70 dB below a loud onset.
             self.weights.append(np.cos(np.pi / 2 * np.sin(np.pi / 2 * position) ** 2))
 
-    def powers(self, spectrum: ComplexArray) -> list[Array]:
+    def powers(self, spectrum: ComplexArray) -> list[Doubles]:
         """Return the momentary power density of every band at its own rate, a list of (values,)."""
         found = []
         for bins, weights in zip(self.bins, self.weights):
@@ -65,7 +63,7 @@ class BandTransforms:
             found.append(2 * np.abs(envelope) ** 2 / width)
         return found
 
-    def levels(self, spectrum: ComplexArray, smoothing_seconds: Array) -> Array:
+    def levels(self, spectrum: ComplexArray, smoothing_seconds: Doubles) -> Doubles:
         """Return amplitude densities of a spectrum's bands, smoothed in time, (frames, BANDS).
 
         Args:
@@ -80,7 +78,7 @@ class BandTransforms:
             )
         return np.sqrt(levels)
 
-    def play(self, levels: Array, seed: int = 0) -> Array:
+    def play(self, levels: Doubles, seed: int = 0) -> Doubles:
         """Return noise with these levels, (samples,).
 
         Args:
@@ -116,7 +114,7 @@ class BandTransforms:
         return self.subbands.signal(total)
 
 
-def smoothed_at_frames(power: Array, size: int, frames: int, smoothing_seconds: Array, samples: int) -> Array:
+def smoothed_at_frames(power: Doubles, size: int, frames: int, smoothing_seconds: Doubles, samples: int) -> Doubles:
     """Return the mean of a power curve around each frame, over the part of the window inside the signal.
 
     The window is two rectangles, one half as long as the other, because their means cost two look-ups each.
@@ -132,7 +130,7 @@ def smoothed_at_frames(power: Array, size: int, frames: int, smoothing_seconds: 
     total = np.concatenate(([0.0], np.cumsum(power) * step))
     edges = np.arange(len(total)) * step - step / 2
 
-    def mean(half: Array) -> Array:
+    def mean(half: Doubles) -> Doubles:
         centre = np.arange(frames) * float(HOP)
         low = np.clip(centre - half, 0, samples)
         high = np.clip(centre + half, 0, samples)

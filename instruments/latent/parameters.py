@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from instruments.latent.subbands import HOP, RATE
-
-Array = NDArray[np.float64]
+from neural_fx.arrays import Doubles
 
 HARMONICS = 128
 PARTIALS = 16
@@ -40,28 +38,28 @@ class NoteParameters:
     samples: int
     onset: int
     end: int
-    f0: Array
+    f0: Doubles
     inharmonicity: float
-    harmonics: Array
-    phases: Array
-    partial_hz: Array
-    partials: Array
-    partial_phases: Array
-    deviations: Array
-    partial_deviations: Array
-    noise: Array
+    harmonics: Doubles
+    phases: Doubles
+    partial_hz: Doubles
+    partials: Doubles
+    partial_phases: Doubles
+    deviations: Doubles
+    partial_deviations: Doubles
+    noise: Doubles
 
     @property
     def frames(self) -> int:
         """Return the number of frames."""
         return len(self.f0)
 
-    def stretch(self) -> Array:
+    def stretch(self) -> Doubles:
         """Return the ratio of each harmonic's frequency to f0, (HARMONICS,)."""
         return stretched(self.inharmonicity)
 
 
-def stretched(inharmonicity: float) -> Array:
+def stretched(inharmonicity: float) -> Doubles:
     """Return the ratios to f0 of all harmonics of a stiff string, (HARMONICS,)."""
     k = np.arange(1, HARMONICS + 1)
     return np.asarray(k * np.sqrt(1 + inharmonicity * k**2))

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from instruments.latent.parameters import HARMONICS, HIGHEST_HZ, stretched
 from instruments.latent.subbands import HOP, RATE, ComplexArray, Subbands
-
-Array = NDArray[np.float64]
+from neural_fx.arrays import Doubles
 
 _WIDEST_CENTS = 70
 _INHARMONICITIES = np.concatenate(([0.0], np.geomspace(1e-5, 3e-3, 14)))
@@ -26,7 +24,7 @@ def midi_to_hz(pitch: float) -> float:
     return float(440 * 2 ** ((pitch - 69) / 12))
 
 
-def estimate(signal: Array, pitch: float) -> tuple[float, float]:
+def estimate(signal: Doubles, pitch: float) -> tuple[float, float]:
     """Return f0 in Hz and the inharmonicity, by the sum of a spectrum's magnitudes at the harmonics.
 
     Args:
@@ -87,7 +85,7 @@ def refine(
 
 def _measured_ratios(
     subbands: Subbands, spectrum: ComplexArray, f0: float, inharmonicity: float, window_seconds: float
-) -> tuple[Array, Array]:
+) -> tuple[Doubles, Doubles]:
     """Return the mean frequency of each harmonic in Hz, and how much it should count."""
     frequencies = f0 * stretched(inharmonicity)
     frequencies = frequencies[frequencies < min(HIGHEST_HZ, 0.95 * RATE / 2)][:HARMONICS]
@@ -104,7 +102,9 @@ def _measured_ratios(
     return centres * subbands.bin_hz + offset, weights
 
 
-def track(subbands: Subbands, spectrum: ComplexArray, f0: float, inharmonicity: float, window_seconds: float) -> Array:
+def track(
+    subbands: Subbands, spectrum: ComplexArray, f0: float, inharmonicity: float, window_seconds: float
+) -> Doubles:
     """Return f0 at every frame in Hz, (frames,). It is constant unless the harmonics move together.
 
     Args:

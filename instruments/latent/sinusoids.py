@@ -7,8 +7,7 @@ from numpy.typing import NDArray
 
 from instruments.latent.parameters import HIGHEST_HZ
 from instruments.latent.subbands import HOP, RATE, ComplexArray, Subbands
-
-Array = NDArray[np.float64]
+from neural_fx.arrays import Doubles
 
 _BODY_SECONDS = 1.0
 _LOWEST_HZ = 25.0
@@ -44,7 +43,7 @@ def pursue(
     return found, rest
 
 
-def find_partials(signal: Array, harmonic_hz: Array, count: int, clear_hz: float, prominence_db: float) -> Array:
+def find_partials(signal: Doubles, harmonic_hz: Doubles, count: int, clear_hz: float, prominence_db: float) -> Doubles:
     """Return the frequencies of the strongest sinusoids that are not harmonics, in Hz, at most (count,).
 
     Args:
@@ -79,7 +78,7 @@ def find_partials(signal: Array, harmonic_hz: Array, count: int, clear_hz: float
     return np.array(found)
 
 
-def initial_phases(envelopes: ComplexArray, offsets_hz: Array) -> Array:
+def initial_phases(envelopes: ComplexArray, offsets_hz: Doubles) -> Doubles:
     """Return the phase at the first frame of the cosines that fit envelopes best, (bands,).
 
     Args:
@@ -93,7 +92,7 @@ def initial_phases(envelopes: ComplexArray, offsets_hz: Array) -> Array:
     return np.asarray(np.angle((turned * weights).sum(axis=1)))
 
 
-def measured_offsets(envelopes: ComplexArray, smoothing_seconds: float) -> Array:
+def measured_offsets(envelopes: ComplexArray, smoothing_seconds: float) -> Doubles:
     """Return how far the frequencies of envelopes are from their bands' centres, in Hz, (bands, frames).
 
     Args:
@@ -110,7 +109,7 @@ def measured_offsets(envelopes: ComplexArray, smoothing_seconds: float) -> Array
     return np.angle(smooth) / (2 * np.pi) * RATE / HOP
 
 
-def _moving_median(values: Array, width: int) -> Array:
+def _moving_median(values: Doubles, width: int) -> Doubles:
     """Return a coarse moving median: medians of overlapping blocks, joined by lines."""
     half = max(1, width // 2)
     blocks = [np.median(values[i : i + width]) for i in range(0, len(values), half)]

@@ -12,13 +12,14 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from neural_fx.arrays import Doubles
+
 RATE = 48000
 HOP = 120
 """Samples of a frame: 2.5 ms."""
 _PADDING_SECONDS = 0.25
 """Silence after the signal, so that its end does not wrap into its start."""
 
-Array = NDArray[np.float64]
 ComplexArray = NDArray[np.complex128]
 
 
@@ -45,19 +46,19 @@ class Subbands:
         """Return the distance of two bins of the long transform, in Hz."""
         return RATE / self.size
 
-    def spectrum(self, signal: Array) -> ComplexArray:
+    def spectrum(self, signal: Doubles) -> ComplexArray:
         """Return the bins of a signal, (bins,)."""
         return np.asarray(np.fft.rfft(signal, self.size))
 
-    def signal(self, spectrum: ComplexArray) -> Array:
+    def signal(self, spectrum: ComplexArray) -> Doubles:
         """Return the signal of a spectrum, (samples,)."""
         return np.asarray(np.fft.irfft(spectrum, self.size)[: self.samples])
 
-    def frequencies(self) -> Array:
+    def frequencies(self) -> Doubles:
         """Return the frequency of every bin in Hz, (bins,)."""
         return np.asarray(np.arange(self.size // 2 + 1) * self.bin_hz, np.float64)
 
-    def centres(self, frequencies: Array) -> NDArray[np.int64]:
+    def centres(self, frequencies: Doubles) -> NDArray[np.int64]:
         """Return the bins nearest to frequencies in Hz."""
         return np.asarray(np.rint(np.asarray(frequencies) / self.bin_hz), np.int64)
 
@@ -89,14 +90,14 @@ class Subbands:
         first, last = max(low, 1), min(low + self._span, len(spectrum))
         spectrum[first:last] += part[first - low : last - low]
 
-    def inside(self, window_seconds: float) -> Array:
+    def inside(self, window_seconds: float) -> Doubles:
         """Return how much of a window centred at each frame lies inside the signal, 0.5 to 1, (frames,)."""
         times = np.arange(self.frames) * HOP / RATE
         length = self.samples / RATE
         return hann_integral(length - times, window_seconds) - hann_integral(-times, window_seconds)
 
 
-def hann_response(frequencies: Array, seconds: float) -> Array:
+def hann_response(frequencies: Doubles, seconds: float) -> Doubles:
     """Return the Fourier transform of a Hann window with unit area, which is real.
 
     Args:
@@ -109,7 +110,7 @@ def hann_response(frequencies: Array, seconds: float) -> Array:
     return np.where(near, 0.5, np.sinc(x) / np.where(near, 1, denominator))
 
 
-def hann_integral(times: Array, seconds: float) -> Array:
+def hann_integral(times: Doubles, seconds: float) -> Doubles:
     """Return the area of a centred Hann window with unit area up to some times.
 
     Args:
@@ -120,7 +121,7 @@ def hann_integral(times: Array, seconds: float) -> Array:
     return np.asarray(u + 0.5 + np.sin(2 * np.pi * u) / (2 * np.pi))
 
 
-def soft_edges(count: int, width: int) -> Array:
+def soft_edges(count: int, width: int) -> Doubles:
     """Return a window that is 1 in the middle and falls smoothly to 0 within `width` values of both ends, (count,)."""
     distance = np.minimum(np.arange(count) + 0.5, count - 0.5 - np.arange(count))
     position = np.clip(distance / max(width, 1), 0, 1)

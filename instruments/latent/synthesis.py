@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from instruments.latent.noise import BandTransforms
 from instruments.latent.parameters import HIGHEST_HZ, NoteParameters
 from instruments.latent.subbands import HOP, RATE, Subbands
-
-Array = NDArray[np.float64]
+from neural_fx.arrays import Doubles
 
 _STEADY_HZ = 1e-9
 _INAUDIBLE = 1e-6
 """Sinusoids this far below the loudest, 120 dB, are not played."""
 
 
-def synthesize(parameters: NoteParameters, seed: int = 0) -> Array:
+def synthesize(parameters: NoteParameters, seed: int = 0) -> Doubles:
     """Return a note, (samples,), at 48 kHz.
 
     Args:
@@ -34,7 +32,7 @@ def synthesize(parameters: NoteParameters, seed: int = 0) -> Array:
     return note
 
 
-def tonal(parameters: NoteParameters, length: int) -> Array:
+def tonal(parameters: NoteParameters, length: int) -> Doubles:
     """Return the sum of all harmonics and free partials, (length,).
 
     Args:
@@ -56,7 +54,7 @@ def tonal(parameters: NoteParameters, length: int) -> Array:
     return sound
 
 
-def sinusoids(frequencies: Array, amplitudes: Array, phases: Array, length: int) -> Array:
+def sinusoids(frequencies: Doubles, amplitudes: Doubles, phases: Doubles, length: int) -> Doubles:
     """Return the sum of cosines whose amplitudes change linearly from frame to frame, (length,).
 
     The frequency is constant within a frame, so cos(p + wn) = cos p cos wn - sin p sin wn. Where the frequencies never

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from instruments.latent.subbands import HOP
-
-Array = NDArray[np.float64]
+from neural_fx.arrays import Doubles
 
 _HALF_TAPS = 16
 _CHUNK = 1 << 14
 
 
-def steady_times(track: Array, f0: float, samples: int) -> Array:
+def steady_times(track: Doubles, f0: float, samples: int) -> Doubles:
     """Return the time in the steady version of each sample of a note, in samples, (samples,).
 
     Args:
@@ -25,12 +23,12 @@ def steady_times(track: Array, f0: float, samples: int) -> Array:
     return np.asarray(np.cumsum(speed) - speed[0])
 
 
-def inverted(times: Array) -> Array:
+def inverted(times: Doubles) -> Doubles:
     """Return the sample of the note at each sample of its steady version, (floor of the last time + 1,)."""
     return np.interp(np.arange(int(times[-1]) + 1), times, np.arange(len(times)))
 
 
-def read_between(signal: Array, positions: Array) -> Array:
+def read_between(signal: Doubles, positions: Doubles) -> Doubles:
     """Return a signal's values at fractional samples by windowed sinc functions, (positions,).
 
     Args:

@@ -12,7 +12,8 @@ from __future__ import annotations
 import warnings
 from typing import Protocol
 
-from neural_fx.networks import Array, Network
+from neural_fx.arrays import Array
+from neural_fx.networks import Network
 from neural_fx.optional import need
 
 

@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from neural_fx.arrays import Array
 from neural_fx.native import core as core
-from neural_fx.networks import Array, Batch, Network, kind_of
+from neural_fx.networks import Batch, Network, kind_of
 
 if TYPE_CHECKING:
     from neural_fx.native import _core

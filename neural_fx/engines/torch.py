@@ -9,7 +9,8 @@ import numpy as np
 import torch
 
 from neural_fx import blocks
-from neural_fx.networks import Array, Network, build, runs_in_pieces
+from neural_fx.arrays import Array
+from neural_fx.networks import Network, build, runs_in_pieces
 from neural_fx.networks.model import Model, State
 
 

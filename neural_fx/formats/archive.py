@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from neural_fx.arrays import Array
 from neural_fx.errors import ModelError
 from neural_fx.formats.reader import Node, parse_json
-from neural_fx.networks import Array
 
 KEY = "neural-fx"
 MAX_WEIGHTS = 2**21

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
-from neural_fx.networks import Array, Network
+from neural_fx.arrays import Array
+from neural_fx.networks import Network
 
 
 @dataclass(frozen=True)

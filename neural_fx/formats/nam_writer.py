@@ -12,18 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from neural_fx.networks import (
-    FILM_SITES,
-    Activation,
-    Array,
-    Conv,
-    Layer,
-    LayerArray,
-    Network,
-    Recurrent,
-    Sequential,
-    WaveNet,
-)
+from neural_fx.arrays import Array
+from neural_fx.networks import FILM_SITES, Activation, Conv, Layer, LayerArray, Network, Recurrent, Sequential, WaveNet
 
 
 def nam_bytes(

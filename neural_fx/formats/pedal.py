@@ -26,13 +26,14 @@ from typing import Any
 
 import numpy as np
 
+from neural_fx.arrays import Array
 from neural_fx.errors import ModelError
 from neural_fx.formats.archive import Tensors, archive_bytes, open_archive
 from neural_fx.formats.archive import matches as archive_matches
 from neural_fx.formats.capture import Capture, Metadata
 from neural_fx.formats.reader import MAX_CHANNELS, MAX_DILATION, MAX_KERNEL, Node
 from neural_fx.formats.registry import Content, Format
-from neural_fx.networks import Activation, Array, Conv, Dense, Knobbed, Layer, LayerArray, Level, WaveNet
+from neural_fx.networks import Activation, Conv, Dense, Knobbed, Layer, LayerArray, Level, WaveNet
 from neural_fx.networks.knobbed.folding import modulation_sizes
 
 KIND = "neural-fx-pedal"

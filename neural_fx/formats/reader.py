@@ -16,8 +16,9 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from neural_fx.arrays import Array
 from neural_fx.errors import ModelError
-from neural_fx.networks import Array, Conv
+from neural_fx.networks import Conv
 
 MAX_BYTES = 8 * 2**20
 """Largest model file. Captures in circulation are under 3 MB, and hostile JSON takes 40 times its size in memory."""

@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from neural_fx.arrays import Array
 from neural_fx.errors import ModelError
 from neural_fx.formats import activations
 from neural_fx.formats.capture import Capture, Metadata, SelfTest
@@ -19,7 +20,7 @@ from neural_fx.formats.guitarml import knob_names
 from neural_fx.formats.nam import affine
 from neural_fx.formats.reader import MAX_DILATION, MAX_HISTORY, MAX_KERNEL, Node, count_numbers
 from neural_fx.formats.registry import Content, Format
-from neural_fx.networks import Activation, Array, Conv, Recurrent, RecurrentLayer, Sequential, Stage
+from neural_fx.networks import Activation, Conv, Recurrent, RecurrentLayer, Sequential, Stage
 
 DEFAULT_RATE = 48000.0
 KNOBS = ("param1", "param2")

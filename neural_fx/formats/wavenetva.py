@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import numpy as np
 
+from neural_fx.arrays import Array
 from neural_fx.errors import ModelError
 from neural_fx.formats import activations
 from neural_fx.formats.capture import Capture
 from neural_fx.formats.guitarml import knob_names
 from neural_fx.formats.reader import MAX_DILATION, MAX_HISTORY, MAX_KERNEL, MAX_LAYERS, Node, count_numbers
 from neural_fx.formats.registry import Content, Format
-from neural_fx.networks import Activation, Array, Conv, Layer, LayerArray, WaveNet
+from neural_fx.networks import Activation, Conv, Layer, LayerArray, WaveNet
 
 SAMPLE_RATE = 44100.0
 KNOBS = ("gain", "master")

@@ -16,8 +16,9 @@ binding of the compiled kernels, and the kind that names them all. Only `model` 
 
 from __future__ import annotations
 
+from neural_fx.arrays import Array
 from neural_fx.networks.knobbed.description import Dense, Knobbed, Level
-from neural_fx.networks.parts import Activation, Array, Conv, Network, walk
+from neural_fx.networks.parts import Activation, Conv, Network, walk
 from neural_fx.networks.registry import (
     NETWORKS,
     Batch,

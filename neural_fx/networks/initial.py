@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from neural_fx.networks.parts import Array, Conv
+from neural_fx.arrays import Array
+from neural_fx.networks.parts import Conv
 
 
 class Initializer:

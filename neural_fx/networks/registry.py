@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from neural_fx.arrays import Array
 from neural_fx.errors import ModelError
-from neural_fx.networks.parts import Array, Network, walk
+from neural_fx.networks.parts import Network, walk
 from neural_fx.registry import Registry
 
 if TYPE_CHECKING:

@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neural_fx import blocks
+from neural_fx.arrays import Audio
 from neural_fx.dry_wet import crossfade, fade_in
 from neural_fx.engines import Stream
 from neural_fx.formats import Capture
 from neural_fx.neural.sizes import Sizes
 from neural_fx.parameters import Ramp
-from neural_fx.processor import Audio
 
 
 def amplified(audio: Audio, gain: NDArray[np.float32] | np.float32) -> Audio:

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from neural_fx import blocks
+from neural_fx.arrays import Audio
 from neural_fx.engines import open_engine
 from neural_fx.errors import ParameterError
 from neural_fx.formats import Capture
@@ -16,7 +17,7 @@ from neural_fx.neural.levels import INTERFACE_DBU, level_gains
 from neural_fx.neural.player import Player
 from neural_fx.neural.sizes import Sizes
 from neural_fx.parameters import Parameter, decibels
-from neural_fx.processor import Audio, Processor, Spec
+from neural_fx.processor import Processor, Spec
 from neural_fx.resampled import ResampledStage
 from neural_fx.values import is_finite_number, shown
 

@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from neural_fx import blocks
-from neural_fx.audio import Audio, Reader, open_audio, writer
+from neural_fx.arrays import Audio
+from neural_fx.audio import Reader, open_audio, writer
 from neural_fx.boards.files import board_files
 from neural_fx.errors import AudioError, NeuralFXError, reason
 from neural_fx.files import replacing

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from neural_fx import blocks
-from neural_fx.audio import Audio, writer
+from neural_fx.arrays import Audio
+from neural_fx.audio import writer
 from neural_fx.errors import AudioError, reason
 from neural_fx.files import replacing
 from neural_fx.layout import channels_first

@@ -18,16 +18,14 @@ from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
-from numpy.typing import NDArray
 
+from neural_fx.arrays import Numbers
 from neural_fx.audio import resample
 from neural_fx.engines import cpu
 from neural_fx.errors import ParameterError
 from neural_fx.layout import channels_first
 from neural_fx.optional import is_installed, need
 from neural_fx.values import positive_number, shown, suggestion
-
-Array = NDArray[Any]
 
 RATE = 48000
 """Sample rate in Hz at which timbres are analysed, trained and played."""
@@ -68,20 +66,20 @@ class Analysis:
         loudness_db: (frames,), A-weighted, in dB. A full-scale sine of 1 kHz reads -3.
     """
 
-    f0_hz: Array
-    confidence: Array
-    loudness_db: Array
+    f0_hz: Numbers
+    confidence: Numbers
+    loudness_db: Numbers
 
     def __iter__(self) -> Any:
         return iter((self.f0_hz, self.confidence, self.loudness_db))
 
     @property
-    def voiced(self) -> Array:
+    def voiced(self) -> Numbers:
         """(frames,), whether each frame has a clear pitch."""
         return np.asarray(self.confidence >= CONFIDENT)
 
 
-def a_weight(hz: Array) -> Array:
+def a_weight(hz: Numbers) -> Numbers:
     """Return the A-weighting (IEC 61672) of frequencies in Hz as a power factor, which is 1 at 1 kHz."""
     s = np.square(np.asarray(hz, np.float64))
     gain = 12194.0**2 * s**2 / ((s + 20.6**2) * np.sqrt((s + 107.7**2) * (s + 737.9**2)) * (s + 12194.0**2))
@@ -92,7 +90,7 @@ HANN = np.hanning(WINDOW + 1)[:-1]
 POWER = a_weight(np.fft.rfftfreq(WINDOW, 1 / RATE)) * 2 / (WINDOW * np.sum(HANN**2))
 
 
-def _lowpass() -> Array:
+def _lowpass() -> Numbers:
     # Up to 6 kHz. Then peaks between two lags keep their height, so that an octave above or below does not win.
     taps = np.sinc((np.arange(_TAPS) - _TAPS // 2) * 0.25) * np.hamming(_TAPS)
     return np.asarray(taps / taps.sum())
@@ -111,12 +109,12 @@ class Analyzer:
         self._past = np.zeros(WINDOW // 2)  # begins at the first sample of the next frame's window
         self._tracker = _CompiledTracker() if cpu.available() else _Tracker()
 
-    def process(self, audio: Array) -> Analysis:
+    def process(self, audio: Numbers) -> Analysis:
         """Add (samples,) at 48 kHz, and return the frames that are now complete."""
         f0, confidence, loudness, _ = self._frames(audio)
         return Analysis(f0, confidence, loudness)
 
-    def _frames(self, audio: Array) -> tuple[Array, Array, Array, _Peaks]:
+    def _frames(self, audio: Numbers) -> tuple[Numbers, Numbers, Numbers, _Peaks]:
         # One NaN would silence a recurrent network for the rest of the stream.
         samples = np.concatenate((self._past, np.nan_to_num(audio, nan=0.0, posinf=0.0, neginf=0.0)))
         count = max(0, (len(samples) - WINDOW) // HOP + 1)
@@ -132,7 +130,7 @@ class Analyzer:
         return f0, np.where(loudness > SILENCE_DB + 15, confidence, 0.0), loudness, peaks
 
 
-def analyze(audio: Array, sample_rate: float, method: str = "offline") -> Analysis:
+def analyze(audio: Numbers, sample_rate: float, method: str = "offline") -> Analysis:
     """Find the pitch, its confidence and the loudness of a recording, 250 frames per second.
 
     Args:
@@ -170,7 +168,7 @@ def analyze(audio: Array, sample_rate: float, method: str = "offline") -> Analys
     return Analysis(f0, confidence, loudness)
 
 
-def _loudness(windows: Array) -> Array:
+def _loudness(windows: Numbers) -> Numbers:
     """Compute the loudness of windows: (frames, WINDOW) to (frames,) in dB."""
     spectra = np.fft.rfft(windows * HANN, axis=1)
     power = (spectra.real**2 + spectra.imag**2) @ POWER
@@ -186,11 +184,11 @@ class _Peaks:
         clearness: (frames, candidates), 0..1, the height of each peak.
     """
 
-    lags: Array
-    clearness: Array
+    lags: Numbers
+    clearness: Numbers
 
 
-def _peaks(windows: Array) -> _Peaks:
+def _peaks(windows: Numbers) -> _Peaks:
     """Find the clearest periods of windows, (frames, _PITCH_WINDOW) samples at half the rate."""
     x = windows - windows.mean(1, keepdims=True)
     size = 2048
@@ -223,7 +221,7 @@ def _peaks(windows: Array) -> _Peaks:
     return _Peaks(np.where(found, exact, 0.0), np.where(found, np.minimum(clear, 1.0), 0.0))
 
 
-def _summit(n: Array, rows: Array, at: Array) -> tuple[Array, Array]:
+def _summit(n: Numbers, rows: Numbers, at: Numbers) -> tuple[Numbers, Numbers]:
     """Return position and height of the top of the parabola through the values around `at`."""
     a, b, c = n[rows, at - 1], n[rows, at], n[rows, at + 1]
     bend = a - 2 * b + c
@@ -239,7 +237,7 @@ class _Tracker:
         self.cost = np.zeros(1)
         self.held = float(np.log2(220.0))
 
-    def process(self, half: Array, count: int) -> tuple[Array, Array, _Peaks]:
+    def process(self, half: Numbers, count: int) -> tuple[Numbers, Numbers, _Peaks]:
         """Track `count` frames.
 
         Args:
@@ -278,7 +276,7 @@ class _CompiledTracker:
     def __init__(self) -> None:
         self._native = cpu.core.Tracker(*PITCH_SETTINGS)
 
-    def process(self, half: Array, count: int) -> tuple[Array, Array, _Peaks]:
+    def process(self, half: Numbers, count: int) -> tuple[Numbers, Numbers, _Peaks]:
         f0, confidence = np.empty(count), np.empty(count)
         lags, clear = np.empty((count, _CANDIDATES)), np.empty((count, _CANDIDATES))
         self._native.process(np.ascontiguousarray(half, np.float32), f0, confidence, lags, clear)
@@ -290,7 +288,7 @@ def best_method() -> str:
     return "offline" if is_installed("swift_f0") else "live"
 
 
-def _corrected(signal: Array, f0: Array, confidence: Array, peaks: _Peaks) -> tuple[Array, Array]:
+def _corrected(signal: Numbers, f0: Numbers, confidence: Numbers, peaks: _Peaks) -> tuple[Numbers, Numbers]:
     """Correct pitch and confidence with swift-f0.
 
     Where swift-f0 is confident, take the candidate that is nearest to its estimate. If none is near, take the estimate.
@@ -319,7 +317,7 @@ def _corrected(signal: Array, f0: Array, confidence: Array, peaks: _Peaks) -> tu
     return f0, np.where(perfect, confidence, agreed)
 
 
-def _neighbours(times: Array, stamps: Array) -> Array:
+def _neighbours(times: Numbers, stamps: Numbers) -> Numbers:
     """Return (times, 2), the stamps before and after each time."""
     after = np.clip(np.searchsorted(stamps, times), 0, len(stamps) - 1)
     return np.asarray(np.stack((stamps[np.maximum(after - 1, 0)], stamps[after]), 1))

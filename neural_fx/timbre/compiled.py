@@ -12,17 +12,15 @@ from dataclasses import astuple
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from neural_fx import blocks
+from neural_fx.arrays import Audio
 from neural_fx.engines import cpu
 from neural_fx.timbre import analysis, synthesis
 from neural_fx.timbre.analysis import CONFIDENT, HOP, RATE, SILENCE_DB, WINDOW
 from neural_fx.timbre.files import Timbre
 from neural_fx.timbre.synthesis import BANDS, TAPS
 from neural_fx.timbre.synthesizer import SILENT_DB
-
-Audio = NDArray[np.float32]
 
 TRANSFER_KNOBS = (
     "octave", "pitch_correct", "loudness_db", "brightness", "vibrato", "breath", "morph", "adjust", "reverb",

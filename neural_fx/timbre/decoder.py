@@ -13,14 +13,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from neural_fx.arrays import Numbers
 from neural_fx.engines import cpu
 from neural_fx.timbre import synthesis
 from neural_fx.timbre.analysis import RATE, a_weight
 from neural_fx.timbre.synthesis import BANDS
-
-Array = NDArray[Any]
 
 RATIO = 1.386
 """Natural logarithm of the largest learned factor of amplitude."""
@@ -66,8 +64,8 @@ class Frames:
         magnitudes: (voices, frames, BANDS), linear, of the noise.
     """
 
-    amplitudes: Array
-    magnitudes: Array
+    amplitudes: Numbers
+    magnitudes: Numbers
 
 
 def _kernel_order() -> list[str]:
@@ -92,13 +90,13 @@ class Decoder:
         weights: arrays by name, with the shapes of `weight_shapes`.
     """
 
-    def __init__(self, shape: Shape, weights: Mapping[str, Array]) -> None:
+    def __init__(self, shape: Shape, weights: Mapping[str, Numbers]) -> None:
         self.shape = shape
         self.w = {name: np.asarray(weights[name], np.float32) for name in weight_shapes(shape)}
         self._recurrent = np.ascontiguousarray(self.w["gru.weight_hh_l0"].T)
         self.compiled: Any = self._compile() if cpu.available() else None
 
-    def __reduce__(self) -> tuple[type[Decoder], tuple[Shape, dict[str, Array]]]:
+    def __reduce__(self) -> tuple[type[Decoder], tuple[Shape, dict[str, Numbers]]]:
         """Copy and pickle the weights only. The compiled network is built from them again."""
         return Decoder, (self.shape, self.w)
 
@@ -114,11 +112,13 @@ class Decoder:
             synthesis.NOISE_POWER, weights,
         )  # fmt: skip
 
-    def start(self, voices: int) -> Array:
+    def start(self, voices: int) -> Numbers:
         """Return the state of voices before their first frame, (voices, hidden)."""
         return np.zeros((voices, self.shape.hidden), np.float32)
 
-    def decode(self, f0_hz: Array, confidence: Array, loudness_db: Array, state: Array) -> tuple[Frames, Array]:
+    def decode(
+        self, f0_hz: Numbers, confidence: Numbers, loudness_db: Numbers, state: Numbers
+    ) -> tuple[Frames, Numbers]:
         """Compute the next frames.
 
         Args:
@@ -142,7 +142,7 @@ class Decoder:
         raw = self._linear("head", self._mlp("out", np.concatenate((states, z), -1)))
         return self._frames(raw, hz, sure, loud), state
 
-    def _run(self, inputs: Array, state: Array) -> tuple[Frames, Array]:
+    def _run(self, inputs: Numbers, state: Numbers) -> tuple[Frames, Numbers]:
         """Run `decode` in the compiled kernels."""
         state = np.array(state, np.float32, order="C")
         tones = np.empty((*inputs.shape[:2], self.shape.harmonics), np.float32)
@@ -150,7 +150,7 @@ class Decoder:
         self.compiled.decode(inputs, state, tones, noise)
         return Frames(tones, noise), state
 
-    def _frames(self, raw: Array, hz: Array, sure: Array, loud: Array) -> Frames:
+    def _frames(self, raw: Numbers, hz: Numbers, sure: Numbers, loud: Numbers) -> Frames:
         count = self.shape.harmonics
         ratio = np.exp(np.float32(RATIO) * np.tanh(raw[..., :1]))
         tones = exp_sigmoid(raw[..., 1 : 1 + count]) * synthesis.audible(hz, count)
@@ -162,10 +162,10 @@ class Decoder:
         gate = np.clip((sure[..., None] - GATE[0]) / (GATE[1] - GATE[0]), 0, 1)
         return Frames((tones * gain * gate).astype(np.float32), (noise * gain).astype(np.float32))
 
-    def _linear(self, name: str, x: Array) -> Array:
+    def _linear(self, name: str, x: Numbers) -> Numbers:
         return np.asarray(x @ self.w[f"{name}.weight"].T + self.w[f"{name}.bias"])
 
-    def _mlp(self, name: str, x: Array) -> Array:
+    def _mlp(self, name: str, x: Numbers) -> Numbers:
         for first in (0, 3):
             x = self._linear(f"{name}.{first}", x)
             x = x - x.mean(-1, keepdims=True)
@@ -174,7 +174,7 @@ class Decoder:
             x = np.maximum(x, np.float32(0.01) * x)
         return x
 
-    def _gru(self, z: Array, state: Array) -> tuple[Array, Array]:
+    def _gru(self, z: Numbers, state: Numbers) -> tuple[Numbers, Numbers]:
         """Run torch's GRU, with gates in the order reset, update, new."""
         hidden = self.shape.hidden
         inputs = z @ self.w["gru.weight_ih_l0"].T + self.w["gru.bias_ih_l0"]
@@ -190,7 +190,7 @@ class Decoder:
         return states, state
 
 
-def exp_sigmoid(x: Array) -> Array:
+def exp_sigmoid(x: Numbers) -> Numbers:
     """Return 2 sigmoid(x)^ln(10) + 1e-7 (Engel et al. 2020)."""
     log = np.minimum(x, 0) - np.log1p(np.exp(-np.abs(x)))
     return np.asarray(2 * np.exp(np.float32(np.log(10.0)) * log) + np.float32(1e-7), np.float32)

@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neural_fx import blocks
+from neural_fx.arrays import Audio
 from neural_fx.dry_wet import DryWet
 from neural_fx.engines import cpu
 from neural_fx.parameters import Parameter, Ramp
-from neural_fx.processor import Audio, Processor, Spec
+from neural_fx.processor import Processor, Spec
 from neural_fx.resampled import ResampledStage
 from neural_fx.timbre.analysis import CONFIDENT, HOP, RATE, WINDOW, Analysis, Analyzer
 from neural_fx.timbre.compiled import CompiledTransfer

@@ -7,15 +7,12 @@ Nyquist frequency are faded out, so that none is aliased.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
+from neural_fx.arrays import Numbers
 from neural_fx.engines import cpu
 from neural_fx.timbre.analysis import HOP, RATE, a_weight
-
-Array = NDArray[Any]
 
 BANDS = 65
 """Noise magnitudes per frame, evenly spaced from 0 Hz to the Nyquist frequency."""
@@ -25,7 +22,7 @@ FADE_HZ = (19000.0, 22000.0)
 """Harmonics fade out between these."""
 
 
-def _basis() -> Array:
+def _basis() -> Numbers:
     """Return the matrix (BANDS, TAPS) from magnitudes to the taps of a linear-phase filter with a Hann window."""
     taps = np.roll(np.fft.irfft(np.eye(BANDS), axis=-1), TAPS // 2, axis=-1)
     return np.ascontiguousarray(taps * np.hanning(TAPS + 1)[:-1], np.float32)
@@ -41,7 +38,7 @@ NOISE_POWER = 1 / 3
 """Power of the white noise before the filter: uniform on -1..1."""
 
 
-def turns(f0_hz: Array, start: Array) -> tuple[Array, Array]:
+def turns(f0_hz: Numbers, start: Numbers) -> tuple[Numbers, Numbers]:
     """Compute the phase of the fundamental.
 
     Args:
@@ -61,7 +58,7 @@ def turns(f0_hz: Array, start: Array) -> tuple[Array, Array]:
     return phases - np.floor(phases), begin[:, -1]
 
 
-def audible(f0_hz: Array, count: int) -> Array:
+def audible(f0_hz: Numbers, count: int) -> Numbers:
     """Return the gains that fade out harmonics before they are aliased.
 
     Args:
@@ -76,7 +73,7 @@ def audible(f0_hz: Array, count: int) -> Array:
     return np.asarray(np.clip((high - hz) / (high - low), 0, 1), np.float32)
 
 
-def harmonics(phases: Array, amplitudes: Array) -> NDArray[np.float32]:
+def harmonics(phases: Numbers, amplitudes: Numbers) -> NDArray[np.float32]:
     """Sum the sines of all harmonics.
 
     Args:
@@ -102,7 +99,7 @@ def harmonics(phases: Array, amplitudes: Array) -> NDArray[np.float32]:
     return total.reshape(phases.shape)
 
 
-def harmonics_adjoint(phases: Array, audio: Array, count: int) -> NDArray[np.float32]:
+def harmonics_adjoint(phases: Numbers, audio: Numbers, count: int) -> NDArray[np.float32]:
     """Return the gradient of a loss with respect to the amplitudes of `harmonics`.
 
     Args:
@@ -130,7 +127,9 @@ def harmonics_adjoint(phases: Array, audio: Array, count: int) -> NDArray[np.flo
     return gradients
 
 
-def filtered_noise(magnitudes: Array, white: Array, tail: Array) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def filtered_noise(
+    magnitudes: Numbers, white: Numbers, tail: Numbers
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Filter each hop of noise with a zero-phase filter of its own, made causal by a delay of TAPS / 2 samples.
 
     Args:
@@ -158,7 +157,7 @@ def filtered_noise(magnitudes: Array, white: Array, tail: Array) -> tuple[NDArra
     return out[:, : hops * HOP], out[:, hops * HOP :]
 
 
-def power(f0_hz: Array, amplitudes: Array, magnitudes: Array) -> NDArray[np.float32]:
+def power(f0_hz: Numbers, amplitudes: Numbers, magnitudes: Numbers) -> NDArray[np.float32]:
     """Predict the A-weighted power of frames of harmonics and noise.
 
     Args:

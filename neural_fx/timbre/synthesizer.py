@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from neural_fx import blocks
+from neural_fx.arrays import Numbers
 from neural_fx.engines import Stream, open_engine
 from neural_fx.networks import Conv, Sequential
 from neural_fx.parameters import Parameter, Ramp
@@ -17,8 +17,6 @@ from neural_fx.timbre.analysis import HOP, RATE, a_weight
 from neural_fx.timbre.decoder import Frames
 from neural_fx.timbre.files import Timbre
 from neural_fx.timbre.synthesis import BAND_KILOHERTZ, TAPS
-
-Array = NDArray[Any]
 
 BRIGHTNESS = Parameter("brightness", -12, 12, 0, "dB/octave", description="tilts the spectrum and keeps the loudness")
 BREATH = Parameter("breath", 0, 4, 1, description="scales bow, breath and key noise")
@@ -45,9 +43,9 @@ class Score:
         morph: 0 for the first timbre, 1 for the second.
     """
 
-    f0_hz: Array
-    confidence: Array
-    loudness_db: Array
+    f0_hz: Numbers
+    confidence: Numbers
+    loudness_db: Numbers
     gain_db: Any = 0.0
     brightness: Any = 0.0
     breath: Any = 1.0
@@ -81,7 +79,7 @@ class Synthesizer:
         self.phase[voice] = self.f0[voice] = 0
         self.amplitudes[voice] = 0
 
-    def process(self, score: Score, voices: list[int] | None = None) -> Array:
+    def process(self, score: Score, voices: list[int] | None = None) -> Numbers:
         """Render the hops that end at the frames of a score.
 
         Args:
@@ -118,16 +116,16 @@ class Synthesizer:
             )
         return _shaped(frames, score)
 
-    def _wide(self, amplitudes: Array) -> Array:
+    def _wide(self, amplitudes: Numbers) -> Numbers:
         return np.pad(amplitudes, ((0, 0), (0, 0), (0, self.count - amplitudes.shape[2])))
 
 
-def _per_frame(value: Array | float) -> Array:
+def _per_frame(value: Numbers | float) -> Numbers:
     """Return a setting in a shape that multiplies (voices, frames, any)."""
     return np.asarray(value, np.float32)[..., None]
 
 
-def _between(a: Array, b: Array, share: Array) -> Array:
+def _between(a: Numbers, b: Numbers, share: Numbers) -> Numbers:
     """Interpolate between a and b in dB. In between, the tones of both are present."""
     mixed = np.exp((1 - share) * np.log(a + _LEAST) + share * np.log(b + _LEAST)) - _LEAST
     return np.asarray(np.maximum(mixed, 0))
@@ -162,18 +160,18 @@ class Room:
 
     stream: Stream | None = None
 
-    def __init__(self, response: Array) -> None:
+    def __init__(self, response: Numbers) -> None:
         if not response.any():
             return
         taps = response[::-1].reshape(1, 1, -1)
         self.stream = open_engine(Sequential(1, 1, (Conv(np.ascontiguousarray(taps, np.float32)),))).stream(1)
         self.stream.reset(0, np.zeros(0, np.float32))
 
-    def process(self, audio: Array) -> Array:
+    def process(self, audio: Numbers) -> Numbers:
         """Return what the room adds to a block: (samples,) to (samples,)."""
         if self.stream is None:
             return np.zeros_like(audio)
-        wet: Array = self.stream.process(audio[None, None])[0, 0]
+        wet: Numbers = self.stream.process(audio[None, None])[0, 0]
         return wet
 
 
@@ -190,7 +188,7 @@ class Rooms:
         self.rooms = [Room(timbre.reverb) for timbre in timbres]
         self.level, self.morph = (Ramp(value, round(blocks.SMOOTHING_SECONDS * RATE)) for value in (level, morph))
 
-    def process(self, direct: Array, level: float, morph: float) -> Array:
+    def process(self, direct: Numbers, level: float, morph: float) -> Numbers:
         """Add the room to a block.
 
         Args:

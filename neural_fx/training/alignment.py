@@ -7,9 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from neural_fx.arrays import Audio
 from neural_fx.training.latency import find_latency
-
-Audio = NDArray[np.float32]
 
 
 @dataclass(frozen=True)

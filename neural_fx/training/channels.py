@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-Audio = NDArray[np.float32]
+from neural_fx.arrays import Audio
 
 EMPTY = 1e-3
 """RMS of an empty channel, as a share of the loudest channel's RMS (-60 dB)."""

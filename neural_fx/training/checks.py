@@ -5,11 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from neural_fx.arrays import Audio
 from neural_fx.errors import TrainingError
-
-Audio = NDArray[np.float32]
 
 LOWEST_RATE = 32000
 """Lowest sample rate in Hz of a recording. Below it, frequencies that a capture needs are lost."""

@@ -26,13 +26,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from neural_fx.arrays import Audio, Doubles
 from neural_fx.errors import TrainingError
 from neural_fx.training.onset import find_onset, solve
-
-Audio = NDArray[np.float32]
-Array = NDArray[np.float64]
 
 ORDERS = (16, 24, 32, 48)
 """Orders of the linear predictions."""
@@ -131,13 +128,13 @@ def find_latency(pairs: Sequence[tuple[Audio, Audio]], rate: int = 48000) -> Lat
     return Latency(lag - reach, bool(main[peak] < 0), clarity, agree, exact)
 
 
-def _energy(signals: list[tuple[Array, Array]]) -> tuple[Array, Array]:
+def _energy(signals: list[tuple[Doubles, Doubles]]) -> tuple[Doubles, Doubles]:
     """Return the mean whitened correlation, (orders, lags), and its energy around each lag."""
     correlations = np.asarray(np.mean([_whitened(x, y) for x, y in signals], 0))
     return correlations, np.convolve(np.sum(np.square(correlations), 0), np.ones(_WIDTH), "same")
 
 
-def _halves(signals: list[tuple[Array, Array]]) -> list[list[tuple[Array, Array]]]:
+def _halves(signals: list[tuple[Doubles, Doubles]]) -> list[list[tuple[Doubles, Doubles]]]:
     """Split the signals into two halves that share no sample of the dry recordings."""
     if len(signals) > 1:
         return [signals[::2], signals[1::2]]
@@ -150,7 +147,7 @@ def _halves(signals: list[tuple[Array, Array]]) -> list[list[tuple[Array, Array]
     return [[first], [second]]
 
 
-def _prepared(dry: Audio, wet: Audio, rate: int, reach: int) -> tuple[Array, Array]:
+def _prepared(dry: Audio, wet: Audio, rate: int, reach: int) -> tuple[Doubles, Doubles]:
     """Return the busiest part of the dry recording, and the wet one from `reach` samples before to after it."""
     played = busiest(dry, rate, LONGEST)
     x = _faded(_without_offset(dry[played]))
@@ -158,7 +155,7 @@ def _prepared(dry: Audio, wet: Audio, rate: int, reach: int) -> tuple[Array, Arr
     return x, _padded(y, played.start - reach, played.stop + reach)
 
 
-def _faded(signal: Array) -> Array:
+def _faded(signal: Doubles) -> Doubles:
     """Fade a signal in and out, so that the cut at a file's start does not look like a common attack."""
     count = min(2048, len(signal) // 4)
     fade = 0.5 - 0.5 * np.cos(np.pi * np.arange(count) / max(count, 1))
@@ -189,19 +186,19 @@ def busiest(signal: Audio, rate: int, seconds: float) -> slice:
     return slice(start, start + span * frame)
 
 
-def _without_offset(signal: Audio) -> Array:
+def _without_offset(signal: Audio) -> Doubles:
     wide = signal.astype(np.float64)
     return np.asarray(wide - wide.mean())
 
 
-def _padded(signal: Array, start: int, stop: int) -> Array:
+def _padded(signal: Doubles, start: int, stop: int) -> Doubles:
     """Return signal[start:stop] with zeros outside of the signal."""
     before = np.zeros(max(0, -start))
     after = np.zeros(max(0, stop - max(len(signal), start)))
     return np.concatenate((before, signal[max(0, start) : max(0, stop)], after))[: stop - start]
 
 
-def _whitened(x: Array, y: Array) -> Array:
+def _whitened(x: Doubles, y: Doubles) -> Doubles:
     """Return the correlation of the innovations, (orders, lags); lag 0 is where x meets the start of y.
 
     Args:
@@ -228,7 +225,7 @@ def _whitened(x: Array, y: Array) -> Array:
     return np.stack(rows)
 
 
-def _prediction_filter(autocorrelation: Array, order: int) -> Array:
+def _prediction_filter(autocorrelation: Doubles, order: int) -> Doubles:
     """Return the filter that removes from a signal what its last `order` samples predict."""
     lags = autocorrelation[: order + 1].copy()
     lags[0] *= 1 + 1e-9  # -90 dB of white noise, so that the empty band of a resampled recording is not amplified
@@ -236,7 +233,7 @@ def _prediction_filter(autocorrelation: Array, order: int) -> Array:
     return np.concatenate(([1.0], solve(matrix, -lags[1:])))
 
 
-def _filtered_energy(autocorrelation: Array, coefficients: Array) -> float:
+def _filtered_energy(autocorrelation: Doubles, coefficients: Doubles) -> float:
     weights = np.convolve(coefficients, coefficients[::-1])[len(coefficients) - 1 :]
     weights[1:] *= 2
     return max(float(weights @ autocorrelation[: len(weights)]), 0.0)
@@ -248,7 +245,7 @@ def _fast_length(minimum: int) -> int:
     return next(size for size in (power * 5 // 8, power * 3 // 4, power) if size >= minimum)
 
 
-def _memoryless(x: Array, y: Array, peak: int) -> int | None:
+def _memoryless(x: Doubles, y: Doubles, peak: int) -> int | None:
     """Return the lag at which a curve without memory maps x to y; None if the device has memory.
 
     Args:
@@ -273,14 +270,14 @@ def _memoryless(x: Array, y: Array, peak: int) -> int | None:
     return int(lags[best]) if more[0] > 0.9 * unexplained[best] else None
 
 
-def _hats(signal: Array, count: int = 24) -> Array:
+def _hats(signal: Doubles, count: int = 24) -> Doubles:
     """Return a basis of piecewise linear functions of a signal, (functions, samples), without their means."""
     knots = np.unique(np.quantile(signal, np.linspace(0.0005, 0.9995, count)))
     basis = np.stack([np.interp(signal, knots, row) for row in np.eye(len(knots))])
     return np.asarray(basis - basis.mean(1, keepdims=True))
 
 
-def _unexplained(basis: Array, targets: Array) -> Array:
+def _unexplained(basis: Doubles, targets: Doubles) -> Doubles:
     """Return the share of each target's energy that no linear combination of the basis explains."""
     gram = basis @ basis.T
     gram += 1e-9 * float(np.trace(gram)) / len(gram) * np.eye(len(gram))

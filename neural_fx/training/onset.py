@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from neural_fx.arrays import Doubles
 
 QUIET = 0.1
 """Largest ratio of noise before the onset to the peak at which a response is trusted."""
@@ -61,12 +61,12 @@ class Response:
         noise: level before the onset over the peak.
     """
 
-    values: Array
+    values: Doubles
     first: int
     noise: float
 
 
-def find_onset(signals: list[tuple[Array, Array]], correlations: Array, peak: int) -> tuple[int, bool]:
+def find_onset(signals: list[tuple[Doubles, Doubles]], correlations: Doubles, peak: int) -> tuple[int, bool]:
     """Return the lag at which a device starts to respond, and whether the two estimates of it agree.
 
     Args:
@@ -90,7 +90,7 @@ def find_onset(signals: list[tuple[Array, Array]], correlations: Array, peak: in
     return round(onset if clean else onset - HIDDEN), agree
 
 
-def find_response(x: Array, y: Array, place: int) -> Response | None:
+def find_response(x: Doubles, y: Doubles, place: int) -> Response | None:
     """Return the impulse response of a device to small signals; None if there is too little to fit it to.
 
     Args:
@@ -128,7 +128,7 @@ def find_response(x: Array, y: Array, place: int) -> Response | None:
     return Response(values, int(lags[0]), float(np.std(values[:_NOISE])) / top)
 
 
-def _near_zero(y: Array, begin: int, end: int) -> NDArray[np.int64]:
+def _near_zero(y: Doubles, begin: int, end: int) -> NDArray[np.int64]:
     """Return the indices of samples before which the wet recording was nearest to zero, relative to its level.
 
     Args:
@@ -150,7 +150,7 @@ def _near_zero(y: Array, begin: int, end: int) -> NDArray[np.int64]:
     return nearest[np.linspace(0, count - 1, min(count, _ROWS)).astype(np.int64)]
 
 
-def solve(matrix: Array, right: Array) -> Array:
+def solve(matrix: Doubles, right: Doubles) -> Doubles:
     """Solve a symmetric system of equations, with the smallest solution if there are several.
 
     A constant or silent part of a recording makes the matrix singular. That is not an error here.
@@ -165,7 +165,7 @@ def solve(matrix: Array, right: Array) -> Array:
         return np.asarray(np.linalg.lstsq(matrix, right, rcond=None)[0])
 
 
-def _fitted(columns: Array, target: Array, weights: Array) -> Array:
+def _fitted(columns: Doubles, target: Doubles, weights: Doubles) -> Doubles:
     """Return the coefficients of the columns that fit the target by weighted least squares with a ridge."""
     weighted = columns * weights
     gram = weighted @ columns.T
@@ -192,7 +192,7 @@ def rise_of_response(response: Response) -> float:
     return response.first + _hinge(values, low, high) + _CORNER
 
 
-def rise_of_correlation(correlation: Array, peak: int) -> float:
+def rise_of_correlation(correlation: Doubles, peak: int) -> float:
     """Return the lag at which a whitened correlation leaves zero.
 
     Args:
@@ -209,14 +209,14 @@ def rise_of_correlation(correlation: Array, peak: int) -> float:
     return start + _hinge(values, low, high) + 1
 
 
-def _jump(values: Array, earliest: int, top: int) -> int | None:
+def _jump(values: Doubles, earliest: int, top: int) -> int | None:
     """Return where a rise jumps by nearly half its height in one sample, as without a filter; None if nowhere."""
     rising = np.maximum(values[earliest : top + 1], 0)
     steps = np.diff(rising, prepend=rising[0])
     return earliest + int(steps.argmax()) if steps.max() > 0.45 * values[top] else None
 
 
-def _flank(values: Array, top: int, share: float) -> tuple[int, int]:
+def _flank(values: Doubles, top: int, share: float) -> tuple[int, int]:
     """Return the indices at which the rise to a peak passes a share of its height, and four fifths of it."""
     low = top
     while low > 0 and top - low < _BEFORE and values[low - 1] > share * values[top]:
@@ -227,7 +227,7 @@ def _flank(values: Array, top: int, share: float) -> tuple[int, int]:
     return low, high
 
 
-def _hinge(values: Array, low: int, high: int) -> float:
+def _hinge(values: Doubles, low: int, high: int) -> float:
     """Return the corner of the line that fits best and is zero before the corner.
 
     Args:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from neural_fx.arrays import Audio
 from neural_fx.audio import read_audio, resample
 from neural_fx.errors import TrainingError
 from neural_fx.training.alignment import Alignment, align
@@ -16,7 +17,6 @@ from neural_fx.training.channels import choose_channel
 from neural_fx.training.checks import LIKE, level_remarks, refuse, remarks
 from neural_fx.training.latency import UnclearLatencyError, find_latency
 
-Audio = NDArray[np.float32]
 Say = Callable[[str], None]
 
 SHORTEST = 5.0

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from neural_fx.arrays import Audio
 from neural_fx.training.course import Course
 from neural_fx.training.excerpts import lively_frames
 from neural_fx.training.pairs import Pair
@@ -14,7 +14,6 @@ from neural_fx.training.pairs import Pair
 if TYPE_CHECKING:
     from neural_fx.training.report import Findings
 
-Audio = NDArray[np.float32]
 
 LEAST = 1e-5
 """The smallest ESR, as a fraction, that the logarithmic axes show."""

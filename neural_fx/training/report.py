@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from neural_fx.arrays import Audio
 from neural_fx.files import replacing
 from neural_fx.networks import Network
 from neural_fx.optional import need
@@ -21,8 +21,6 @@ from neural_fx.training.evaluate import measure_esr, play
 from neural_fx.training.excerpts import frames, loudest_stretch
 from neural_fx.training.listening import common_gain, data_url, player
 from neural_fx.training.pairs import Pair
-
-Audio = NDArray[np.float32]
 
 BANDS = (20.0, 100.0, 300.0, 1000.0, 3000.0, 8000.0, 24000.0)
 """Edges of the frequency bands in Hz."""

@@ -23,7 +23,8 @@ import numpy as np
 from bridge.host import BoardHost
 from bridge.live.native import LiveEngine
 from bridge.live.ring import Ring, ring_size
-from neural_fx.processor import Audio, Spec
+from neural_fx.arrays import Audio
+from neural_fx.processor import Spec
 
 PATIENCE = 60.0
 """Seconds that an answer may take on a slow machine: it only ends a test that would hang."""

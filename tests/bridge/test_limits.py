@@ -24,6 +24,7 @@ from bridge.osc import patterns
 from bridge.osc.packets import decode, encode
 from bridge.osc.tree import Tree
 from bridge.rendering import Renders
+from neural_fx.arrays import Audio
 from neural_fx.boards import load_board, plan, plan_board, stored_values
 from neural_fx.errors import BoardError
 from neural_fx.foreign import Rules
@@ -31,7 +32,7 @@ from neural_fx.impulse import Convolution
 from neural_fx.neural import load
 from neural_fx.pedalboard import Pedalboard
 from neural_fx.pedals import TubeScreamer
-from neural_fx.processor import Audio, Processor, Spec
+from neural_fx.processor import Processor, Spec
 from neural_fx.yaml_text import YamlError, read_yaml
 from tests.bridge.test_media import SECONDS, asked, until
 from tests.conftest import wavenet_document

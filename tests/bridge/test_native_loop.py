@@ -25,13 +25,14 @@ from bridge.host import BoardHost, BoardStream, Change
 from bridge.host.stream import Voice
 from bridge.live.board import LiveBoard
 from bridge.worker import Options, Worker
+from neural_fx.arrays import Audio
 from neural_fx.engines.cpu import core
 from neural_fx.impulse import Convolution
 from neural_fx.macros import Macro, Target
 from neural_fx.native_loop import available, prepare_for_loop
 from neural_fx.pedalboard import Chain, Mix, Pedalboard, Plugin
 from neural_fx.pedals import TubeScreamer
-from neural_fx.processor import Audio, Processor, Spec
+from neural_fx.processor import Processor, Spec
 from tests.bridge.live_rig import PATIENCE, Rig
 from tests.conftest import (
     container_document,

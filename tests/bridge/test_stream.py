@@ -57,9 +57,10 @@ from bridge.sockets import listen
 from bridge.stream_server import StreamServer, receive
 from bridge.throttle import Throttle, Troubles
 from bridge.welcome import fitted
+from neural_fx.arrays import Audio
 from neural_fx.boards import SLOTS
 from neural_fx.pedalboard import Pedalboard
-from neural_fx.processor import Audio, Processor, Spec
+from neural_fx.processor import Processor, Spec
 from tests.conftest import noise, wavenet_document
 
 

@@ -11,6 +11,7 @@ import pedalboard
 import pytest
 import soundfile
 
+from neural_fx.arrays import Audio
 from neural_fx.boards import (
     PROCESSORS,
     SLOTS,
@@ -24,7 +25,7 @@ from neural_fx.boards import (
 )
 from neural_fx.errors import BoardError
 from neural_fx.foreign import Rules
-from neural_fx.processor import Audio, Processor
+from neural_fx.processor import Processor
 from tests.extending.pages import Installed, Page, install_page, printing_warnings, python
 
 PAGE = "slots.md"

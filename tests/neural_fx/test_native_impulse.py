@@ -9,11 +9,12 @@ import pedalboard
 import pytest
 import soundfile
 
+from neural_fx.arrays import Audio
 from neural_fx.engines import cpu
 from neural_fx.impulse import Convolution
 from neural_fx.native_impulse import LONGEST_SECONDS, CompiledConvolution, compile_convolutions
 from neural_fx.pedalboard import Chain, Mix, Pedalboard
-from neural_fx.processor import Audio, Spec
+from neural_fx.processor import Spec
 from tests.conftest import noise
 
 pytestmark = pytest.mark.skipif(not cpu.available(), reason="the compiled engine was not built (no compiler)")

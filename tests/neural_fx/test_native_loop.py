@@ -9,12 +9,13 @@ import pedalboard
 import pytest
 
 from neural_fx import native_loop
+from neural_fx.arrays import Audio
 from neural_fx.impulse import Convolution
 from neural_fx.native_loop import Plan, available, native_plan, prepare_for_loop, settled
 from neural_fx.neural import NeuralProcessor
 from neural_fx.pedalboard import Chain, Mix, Pedalboard
 from neural_fx.pedals import BigMuff, KlonGainStage, TubeScreamer
-from neural_fx.processor import Audio, Spec
+from neural_fx.processor import Spec
 from tests.conftest import noise
 
 pytestmark = pytest.mark.skipif(not available(), reason="the native loop was not built (no compiler, or Windows)")

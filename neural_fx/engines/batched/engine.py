@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from neural_fx import blocks
+from neural_fx.arrays import Array
 from neural_fx.engines.batched.pool import Pool
 from neural_fx.engines.batched.scheduling import Scheduler, scheduler
-from neural_fx.networks import Array, Network
+from neural_fx.networks import Network
 
 
 class BatchedEngine:

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from neural_fx import blocks
+from neural_fx.arrays import Array
 from neural_fx.engines.batched.graph import Graph
 from neural_fx.engines.torch import TorchEngine
-from neural_fx.networks import Array
 from neural_fx.networks.knobbed.model import KnobbedModel
 from neural_fx.networks.model import State
 

@@ -11,10 +11,11 @@ import numpy as np
 import torch
 
 from neural_fx import blocks
+from neural_fx.arrays import Array
 from neural_fx.engines.batched.pool import Pool
 from neural_fx.engines.torch import TorchEngine
 from neural_fx.formats.digest import digest
-from neural_fx.networks import Array, Network
+from neural_fx.networks import Network
 
 
 @dataclass(eq=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from neural_fx.networks.parts import Array
+from neural_fx.arrays import Array
 from neural_fx.networks.wavenet.description import WaveNet
 
 

@@ -16,8 +16,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from neural_fx.arrays import Array
 from neural_fx.networks.knobbed.description import Knobbed
-from neural_fx.networks.parts import Array, Conv
+from neural_fx.networks.parts import Conv
 from neural_fx.networks.wavenet.description import Layer, WaveNet
 
 GRID = 64

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from neural_fx.networks.parts import Activation, Array, Conv
+from neural_fx.arrays import Array
+from neural_fx.networks.parts import Activation, Conv
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from neural_fx.arrays import Audio
 from neural_fx.audio import read_audio, resample
 from neural_fx.errors import TrainingError
 from neural_fx.files import replacing
@@ -25,8 +26,6 @@ from neural_fx.training.channels import choose_channel
 from neural_fx.training.checkpoints import fingerprint
 from neural_fx.training.circuits.netlists import Circuit
 from neural_fx.training.circuits.spice import simulate
-
-Audio = NDArray[np.float32]
 
 SAMPLE_RATE = 48000
 SECONDS = 4.0

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from neural_fx.arrays import Numbers
 from neural_fx.timbre import synthesis
 from neural_fx.timbre.analysis import HOP, RATE, WINDOW, Analysis, a_weight, analyze, best_method
 from neural_fx.timbre.decoder import Shape
@@ -17,8 +17,6 @@ from neural_fx.timbre.files import Timbre
 from neural_fx.timbre.synthesizer import Room, Score, Synthesizer
 from neural_fx.training.timbre.model import TimbreModel, spectral_loss
 from neural_fx.training.timbre.recordings import Solo
-
-Array = NDArray[Any]
 
 CLEAR = 0.85
 """Smallest confidence of a frame whose pitch is compared, as in the paper."""
@@ -113,7 +111,7 @@ def excerpts(solos: Sequence[Solo], seconds: float = 4.0, most: int = 20) -> lis
     return tonal[::step][:most]
 
 
-def centroids(audio: Array, frames: Array) -> Array:
+def centroids(audio: Numbers, frames: Numbers) -> Numbers:
     """Return the spectral centroids of frames in Hz. Leaves out frames too near the ends.
 
     Args:
@@ -129,7 +127,7 @@ def centroids(audio: Array, frames: Array) -> Array:
     return np.array(found)
 
 
-def measure(pieces: Sequence[Solo], outputs: Sequence[Array]) -> Measures:
+def measure(pieces: Sequence[Solo], outputs: Sequence[Numbers]) -> Measures:
     """Compare resyntheses with their recordings.
 
     Args:
@@ -165,6 +163,6 @@ def measure(pieces: Sequence[Solo], outputs: Sequence[Array]) -> Measures:
     )
 
 
-def _played(analysis: Analysis) -> Array:
+def _played(analysis: Analysis) -> Numbers:
     """Return which frames are not silent."""
     return np.asarray(analysis.loudness_db > -80)

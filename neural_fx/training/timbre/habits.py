@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from neural_fx.arrays import Numbers
 from neural_fx.errors import TrainingError
 from neural_fx.timbre.analysis import HOP, RATE, Analysis
 from neural_fx.timbre.files import Habits
 from neural_fx.training.timbre.recordings import Solo
 
-Array = NDArray[Any]
 FRAME = HOP / RATE
 _BLUR = 0.02
 """Seconds that the analysis window adds to every attack."""
@@ -72,7 +70,7 @@ def notes(analysis: Analysis, shortest: float = 0.3) -> Iterator[tuple[int, int]
             yield int(begin), int(end)
 
 
-def _attack(loudness: Array, begin: int, end: int) -> list[float]:
+def _attack(loudness: Numbers, begin: int, end: int) -> list[float]:
     """Return the seconds from 20 dB to 3 dB below a note's level; nothing if the note does not begin that low."""
     level = np.median(loudness[begin + 25 : begin + 125]) if end - begin > 50 else loudness[begin:end].max()
     full = begin + int(np.argmax(loudness[begin:end] >= level - 3))
@@ -80,7 +78,7 @@ def _attack(loudness: Array, begin: int, end: int) -> list[float]:
     return [] if not len(before) else [(full - max(0, full - 125) - before[-1]) * FRAME]
 
 
-def _release(loudness: Array, begin: int, end: int) -> list[float]:
+def _release(loudness: Numbers, begin: int, end: int) -> list[float]:
     """Return the slope in dB per second from 5 to 25 dB below a note's level; nothing if it does not fall that low."""
     level = np.median(loudness[begin:end])
     last = begin + int(np.flatnonzero(loudness[begin:end] >= level - 5)[-1])
@@ -88,7 +86,7 @@ def _release(loudness: Array, begin: int, end: int) -> list[float]:
     return [20 / (low[0] * FRAME)] if len(low) else []
 
 
-def _vibrato(f0: Array) -> list[tuple[float, float]]:
+def _vibrato(f0: Numbers) -> list[tuple[float, float]]:
     """Return the rate in Hz (4 to 8) and the depth in cents of a note's vibrato; nothing for notes under 0.6 s."""
     if len(f0) * FRAME < 0.6:
         return []

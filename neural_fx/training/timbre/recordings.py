@@ -9,20 +9,17 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
-from numpy.typing import NDArray
 
+from neural_fx.arrays import Numbers
 from neural_fx.audio import SUFFIXES, read_audio, resample
 from neural_fx.errors import TrainingError
 from neural_fx.files import replacing
 from neural_fx.render.search import audio_files
 from neural_fx.timbre.analysis import HOP, RATE, Analysis, analyze, best_method
 from neural_fx.training.channels import mix_channels
-
-Array = NDArray[Any]
 
 MANY = 16
 """Number of recordings from which on every eighth, in shuffled order, is for validation.
@@ -46,7 +43,7 @@ class Solo:
     """
 
     name: str
-    audio: Array
+    audio: Numbers
     analysis: Analysis
 
     @property
@@ -103,7 +100,7 @@ def load(
     return solos
 
 
-def _analysed(signal: Array, path: Path, cache: Path | None) -> Analysis:
+def _analysed(signal: Numbers, path: Path, cache: Path | None) -> Analysis:
     method = best_method()
     if cache is None:
         return analyze(signal, RATE, method)
@@ -180,7 +177,7 @@ class Segments:
                 f"no stretch of {hops * HOP / RATE:g} s with a tone; record longer or shorten the segment"
             )
 
-    def draw(self, rng: np.random.Generator, count: int) -> tuple[Array, Array, Array, Array]:
+    def draw(self, rng: np.random.Generator, count: int) -> tuple[Numbers, Numbers, Numbers, Numbers]:
         """Draw segments.
 
         Args:
