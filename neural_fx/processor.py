@@ -262,6 +262,9 @@ def _join(parts: list[Audio], channels: int) -> Audio:
     return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
 
 
+_LARGEST = 2**53  # all whole numbers up to here are floats
+
+
 def _positive(value: object, name: str) -> float:
     """Return a sample rate or buffer size as a float.
 
@@ -269,6 +272,9 @@ def _positive(value: object, name: str) -> float:
         ParameterTypeError: not a number. This is a TypeError, too.
         ParameterError: not finite, or below 1. This is a ValueError, too.
     """
+    # The usual types first: every block of a stream passes here twice.
+    if type(value) in (int, float) and 1 <= value <= _LARGEST:  # type: ignore[operator]
+        return float(value)  # type: ignore[arg-type]
     number = finite_number(value, name, text=False)
     if number < 1:
         raise ParameterError(f"{name}: expected a positive number of at least 1, found {shown(value)}")
