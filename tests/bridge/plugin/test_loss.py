@@ -219,7 +219,7 @@ def test_a_gap_in_the_stream_does_not_hold_a_bounce(load: Load, server: StreamSe
     bounce.start()
     bounce.join(60)
     assert not bounce.is_alive()
-    assert reading(plugin, "dropouts") == before + 1
+    assert reading(plugin, "dropouts") > before  # a busy machine may lose more than this one
 
 
 @pytest.mark.parametrize("sample", [np.nan, np.inf, -np.inf])
