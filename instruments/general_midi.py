@@ -52,6 +52,9 @@ PROGRAMS = (
 )  # fmt: skip
 """Names of the programs, counted from 0."""
 
+LOWEST = {"flute": 49, "trumpet": 43, "alto-sax": 40}
+"""Notes an octave below the recordings of a timbre. Programs whose median note is lower are played by the cello."""
+
 _STRINGS = "strings"  # stands for the violin or the cello, by register
 
 
@@ -117,7 +120,7 @@ def choose_sound(program: int, notes: Sequence[int]) -> Choice:
 
     Args:
         program: 0..127.
-        notes: 0..127, the notes that it plays. They decide between the violin and the cello.
+        notes: 0..127, the notes that it plays. Low ones are played by the cello.
     """
     own = sound_name(program)
     if own in sound_names():
@@ -126,6 +129,8 @@ def choose_sound(program: int, notes: Sequence[int]) -> Choice:
     timbre = group.timbre
     if timbre == _STRINGS:
         timbre = "cello" if notes and median(notes) < LOWEST_VIOLIN else "violin"
+    elif notes and median(notes) < LOWEST.get(timbre, 0):
+        return Choice("cello", f"the notes are too low for the {timbre}")
     return Choice(timbre, group.reason)
 
 

@@ -30,6 +30,8 @@ def test_a_timbre_plays_its_own_program_without_a_reason(program, sound):
         (19, 60, "flute"),
         (52, 60, "flute"),
         (80, 72, "flute"),
+        (81, 26, "cello"),
+        (58, 36, "cello"),
     ],
 )
 def test_other_programs_get_the_nearest_timbre(program, note, sound):
