@@ -105,6 +105,11 @@ class KeyFollower:
         """Whether a key or a pedal holds any note."""
         return bool(self._keys or self._ringing)
 
+    @property
+    def notes(self) -> set[int]:
+        """The notes that keys or pedals hold."""
+        return {*self._keys, *self._ringing}
+
     def follow(self, message: mido.Message) -> None:
         """Follow the next message."""
         if starts(message):

@@ -260,6 +260,7 @@ def test_one_worker_that_is_killed_does_not_leave_its_file(stems: Path) -> None:
     ("export", "amp.nam", "-o", "out/o.nam"),
     ("analyze", "long.wav", "--plot", "out/o.png"),
     ("play", "long.mid", "--instrument", "violin", "-o", "out/o.wav"),
+    ("play", "long.mid", "--stems", "stems", "-o", "out/o.wav"),
 ])  # fmt: skip
 def test_other_commands_leave_nothing_half_written(stems: Path, command: tuple[str, ...]) -> None:
     """Whenever the signal comes: while modules are imported, while the command works, or never in time."""
@@ -281,8 +282,11 @@ def test_other_commands_leave_nothing_half_written(stems: Path, command: tuple[s
     assert process.returncode in (0, 143, -signal.SIGTERM)  # the last: after Python took its handlers away
     left = os.listdir(stems / "out")
     assert [name for name in left if name.startswith(".")] == []
+    stems_left = os.listdir(stems / "stems") if (stems / "stems").is_dir() else []
+    assert [name for name in stems_left if name.startswith(".")] == []
     if process.returncode == 0:
         assert left == [Path(command[-1]).name]
+    assert stems_left in ([], ["channel-01-violin.wav"])
 
 
 def handles(pid: int, number: int) -> bool:

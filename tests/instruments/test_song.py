@@ -9,7 +9,8 @@ from typer.testing import CliRunner
 from bridge.cli import app
 from instruments import DDSP
 from instruments.keys import starts
-from instruments.song import perform, read_song
+from instruments.mixing import perform
+from instruments.song import read_song
 from neural_fx.errors import NeuralFXError
 from neural_fx.timbre import analyze
 from neural_fx.timbre.files import timbre_bytes
@@ -81,7 +82,7 @@ def test_command(tmp_path, made):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ((), "no channel has an instrument"),
+        (("--channel", "5=violin"), "no channel has an instrument"),
         (("--instrument", "kazoo"), "bundled"),
         (("--channel", "17=violin"), "1 to 16"),
         (("--channel", "violin"), "N=TIMBRE"),
