@@ -17,6 +17,7 @@ from instruments.base import Instrument
 from instruments.keys import releases
 from instruments.song import Song
 from neural_fx import blocks
+from neural_fx.arrays import Audio
 from neural_fx.errors import NeuralFXError
 
 PAN = 10
@@ -25,8 +26,6 @@ TAIL = 2.0
 """Seconds after the last note, for releases and reverb."""
 MAX_SAMPLES = 2**28
 """The most samples of a result: 93 minutes at 48 kHz, 2 GB."""
-
-Audio = NDArray[np.float32]
 
 
 def perform(

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from bridge.cli.song_options import Arrangement
     from bridge.cli.stems import StemFolder
     from instruments.song import Song
-    from neural_fx.audio import Audio
+    from neural_fx.arrays import Audio
 
 _CEILING = 0.99
 """The largest sample of a mix."""
