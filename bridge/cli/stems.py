@@ -7,7 +7,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 
-from neural_fx.audio import Audio, writer
+from neural_fx.arrays import Audio
+from neural_fx.audio import writer
 from neural_fx.errors import AudioError, NeuralFXError, reason
 from neural_fx.files import replacing
 from neural_fx.outputs import check_output
