@@ -643,11 +643,13 @@ class VoiceSettings:
     full_db: float
     knob_samples: int
     knob_frames: int
-    basis: Sequence[float]
-    band_octaves: Sequence[float]
+    basis: list[float]
+    band_octaves: list[float]
 
-    def __init__(self) -> None: ...
-    def set_random(self, state: Sequence[int], /) -> None:
+    def __init__(self) -> None:
+        """Start with zeros, and one voice."""
+
+    def set_random(self, state: Sequence[int]) -> None:
         """Set the state and the increment of numpy's PCG64, each as its upper and lower 64 bits."""
 
 class AnalysisSettings:
@@ -663,13 +665,15 @@ class AnalysisSettings:
     """
 
     window: int
-    lowpass: Sequence[float]
-    hann: Sequence[float]
-    weights: Sequence[float]
+    lowpass: list[float]
+    hann: list[float]
+    weights: list[float]
     silence_db: float
     clear_db: float
 
-    def __init__(self) -> None: ...
+    def __init__(self) -> None:
+        """Start with zeros."""
+
     def set_pitch(
         self,
         window: int,
@@ -703,7 +707,8 @@ class FitSettings:
     rest: int
     evidence: int
 
-    def __init__(self) -> None: ...
+    def __init__(self) -> None:
+        """Start with zeros."""
 
 class NoteSettings:
     """How notes begin and end.
@@ -730,7 +735,8 @@ class NoteSettings:
     least_vibrato: float
     fade: int
 
-    def __init__(self) -> None: ...
+    def __init__(self) -> None:
+        """Start with zeros."""
 
 class Transfer:
     """One voice that follows the pitch and the loudness of its input."""
