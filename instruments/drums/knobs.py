@@ -1,0 +1,142 @@
+"""Measure the perceptual knobs of a drum hit by differentiable formulas on its bands.
+
+With the power P(b, k) of band b and frame k, its width W(b) in Hz and its duration D(k) in seconds:
+
+- E(b) is the sum over k of P D, and E is the sum over b of E(b) W. Sums over ranges of Hz are sums over their bands.
+- `boominess`: 10 log10 of E below 120 Hz, as a share of E.
+- `brightness`: mean of log2 f, weighted by the square root of E(b) W.
+- `hardness`: 10 log10 of the power above 200 Hz in the first 12 ms, as a share of its power in the first 120 ms.
+- `warmth`: 10 log10 of E from 120 to 600 Hz, as a share of E above 120 Hz.
+- `depth`: minus the mean of log2 f, weighted by E(b) W / f. It is the lowest strong frequency.
+- `decay`: log2 of the mean of t, weighted by the square root of the power of frame k and by D.
+- `noisiness`: the mean over the frames of the difference in dB between geometric and arithmetic mean over the bands,
+  weighted by the square root of their power and by D.
+
+Shares have a floor of -50 dB. A knob's value is 0 at the 5th percentile of its class and 1 at the 95th. Percentiles are
+robust: the scale does not follow a few extreme sounds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from instruments.drums.bands import FLOOR_DB, band_hz, frame_seconds
+
+KNOBS = ("boominess", "brightness", "hardness", "warmth", "depth", "decay", "noisiness")
+"""All knobs. Their order is that of the network's inputs."""
+
+BOOM_HZ = 120.0
+WARM_HZ = 600.0
+ATTACK_HZ = 200.0
+ATTACK_SECONDS = 0.012
+BODY_SECONDS = 0.12
+_SHARE_FLOOR = 1e-5
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The constants of the formulas. A caller that uses torch converts them to tensors.
+
+    Attributes:
+        octaves: (96,) log2 of the bands' frequencies.
+        width: (96,) of the bands, in Hz.
+        over_hz: (96,) one over the bands' frequencies.
+        boom, warm, not_boom, attack_bands: (96,) which bands belong to a range.
+        seconds: (144,) times of the frames.
+        duration: (144,) of the frames, in seconds.
+        attack, body: (144,) which frames belong to a range.
+    """
+
+    octaves: Any
+    width: Any
+    over_hz: Any
+    boom: Any
+    warm: Any
+    not_boom: Any
+    attack_bands: Any
+    seconds: Any
+    duration: Any
+    attack: Any
+    body: Any
+
+    @classmethod
+    def make(cls, convert: Callable[[np.ndarray], Any] = np.asarray) -> Weights:
+        """Return the constants.
+
+        Args:
+            convert: makes the arrays of the caller's library, such as `torch.tensor`.
+        """
+        hz = band_hz()
+        seconds = frame_seconds()
+        return cls(
+            **{
+                name: convert(np.asarray(value, np.float32))
+                for name, value in {
+                    "octaves": np.log2(hz),
+                    "width": np.gradient(hz),
+                    "over_hz": 1 / hz,
+                    "boom": hz < BOOM_HZ,
+                    "warm": (hz >= BOOM_HZ) & (hz < WARM_HZ),
+                    "not_boom": hz >= BOOM_HZ,
+                    "attack_bands": hz >= ATTACK_HZ,
+                    "seconds": seconds + seconds[1],
+                    "duration": np.gradient(seconds),
+                    "attack": seconds < ATTACK_SECONDS,
+                    "body": seconds < BODY_SECONDS,
+                }.items()
+            }
+        )
+
+
+def raw_knobs(levels: Any, weights: Weights, log: Callable[[Any], Any]) -> list[Any]:
+    """Measure the knobs in their own units, by operations that numpy and torch share.
+
+    Args:
+        levels: (..., 96, 144) in dB, not below `FLOOR_DB`.
+        weights: constants of the same library.
+        log: natural logarithm of that library.
+
+    Returns:
+        One array (...) for each of `KNOBS`.
+    """
+    w = weights
+    power = 10 ** (levels / 10)
+    silence = 10 ** (FLOOR_DB / 10)
+    energy = ((power - 0.99 * silence) * w.duration).sum(-1) * w.width  # (..., bands)
+    total = energy.sum(-1)
+    root = energy**0.5
+    low = energy * w.over_hz
+    in_time = ((power - 0.99 * silence).swapaxes(-1, -2) * w.width).sum(-1)  # (..., frames)
+    strength = in_time**0.5 * w.duration
+    struck = ((power - 0.99 * silence).swapaxes(-1, -2) * (w.width * w.attack_bands)).sum(-1) * w.duration
+    flatness = levels.mean(-2) - _decibels(power.mean(-2), log)
+
+    def share(part: Any, whole: Any) -> Any:
+        return _decibels(part / whole + _SHARE_FLOOR, log)
+
+    return [
+        share((energy * w.boom).sum(-1), total),
+        (root * w.octaves).sum(-1) / root.sum(-1),
+        share((struck * w.attack).sum(-1), (struck * w.body).sum(-1)),
+        share((energy * w.warm).sum(-1), (energy * w.not_boom).sum(-1)),
+        -(low * w.octaves).sum(-1) / low.sum(-1),
+        log((strength * w.seconds).sum(-1) / strength.sum(-1)) / np.log(2),
+        (flatness * strength).sum(-1) / strength.sum(-1),
+    ]
+
+
+def _decibels(power: Any, log: Callable[[Any], Any]) -> Any:
+    return log(power) * (10 / np.log(10))
+
+
+_WEIGHTS = Weights.make()
+
+
+def measured_knobs(levels: np.ndarray) -> np.ndarray:
+    """Return the (..., 7) knobs of (..., 96, 144) levels, in their own units."""
+    floored = np.maximum(levels, FLOOR_DB)
+    return np.asarray(np.stack(raw_knobs(floored, _WEIGHTS, np.log), -1), np.float32)
