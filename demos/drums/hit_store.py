@@ -88,7 +88,7 @@ def read_hits(path: Path) -> list[Hit]:
 def duplicates_removed(cache: Path) -> dict[str, dict[str, int]]:
     """Choose the hits of a cache that differ, split them, and write the choice to ``index.json``.
 
-    Two hits of one class are duplicates if their band levels differ by less than `DUPLICATE_DB` on average. Hits that
+    Two hits of one class are duplicates if their band levels differ by less than `DUPLICATE_DB` on average where they sound. Hits that
     differ by less than `SIBLING_DB` are kept, but fall into the same split. So no held-out sound has a close relative
     among the training sounds.
 
@@ -125,6 +125,13 @@ def fingerprint(audio: np.ndarray) -> np.ndarray:
     return levels.reshape(24, 4, 36, 4).mean((1, 3)).ravel()
 
 
+def distances_to(fingerprint: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Return the mean difference in dB to each of the others, over the cells in which either sounds."""
+    sounding = (fingerprint[None] > FLOOR_DB + 3) | (others > FLOOR_DB + 3)
+    difference = np.abs(others - fingerprint[None]) * sounding
+    return np.asarray(difference.sum(1) / np.maximum(sounding.sum(1), 1))
+
+
 def grouped(drums: list[str], prints: np.ndarray) -> list[int | None]:
     """Return the group of each hit, or None for a duplicate of an earlier one.
 
@@ -139,7 +146,7 @@ def grouped(drums: list[str], prints: np.ndarray) -> list[int | None]:
     labels = np.array(drums)
     for drum in sorted(set(drums)):
         members = np.flatnonzero(labels == drum)
-        distances = np.array([np.abs(prints[members] - prints[i]).mean(1) for i in members])
+        distances = np.array([distances_to(prints[i], prints[members]) for i in members])
         kept: list[int] = []
         parent = {int(i): int(i) for i in members}
         for a, i in enumerate(members):
