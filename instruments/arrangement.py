@@ -8,10 +8,11 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from statistics import median
 
 import mido
 
-from instruments.balance import UNBALANCED, Balance, find_balance
+from instruments.balance import UNBALANCED, Balance, find_balance, measure_balance
 from instruments.base import VOICES, Instrument
 from instruments.families import open_instrument
 from instruments.general_midi import DRUM_CHANNEL, PROGRAMS, choose_drums, choose_sound
@@ -20,6 +21,9 @@ from instruments.song import Song
 
 DEFAULT_VOLUME = 100
 """Value of controller 7 in General MIDI, for channels that do not set it."""
+BASS_DRUM = 36
+SNARE = 38
+"""Keys of General MIDI's drum map whose loudness is that of the drums."""
 VOLUME = 7
 """The controller for the volume of a channel."""
 
@@ -74,18 +78,27 @@ def general_midi_parts(song: Song, channel: int) -> list[Part]:
         volume = mido.Message("control_change", channel=channel, control=VOLUME, value=DEFAULT_VOLUME)
         messages = [volume, *messages]
     if channel == DRUM_CHANNEL:
-        drums = choose_drums()
-        return [Part(channel, open_instrument(drums), messages, find_balance(drums))] if drums else []
+        return _drum_parts(channel, messages)
     played = _notes_by_program(messages)
     choices = {program: choose_sound(program, notes) for program, notes in played.items()}
     parts = []
     for sound in dict.fromkeys(choice.sound for choice in choices.values()):
         programs = tuple(program for program, choice in choices.items() if choice.sound == sound)
-        balance = find_balance(sound)
+        instrument = open_instrument(sound)
+        notes = [note for program in programs for note in played[program]]
+        balance = find_balance(sound) or measure_balance(instrument, [round(median(notes))])
         own = [balance.message(message) for message in _of_programs(messages, programs)]
         remark = _remark(channel, sound, [(program, choices[program].reason) for program in programs])
-        parts.append(Part(channel, open_instrument(sound), own, balance, remark))
+        parts.append(Part(channel, instrument, own, balance, remark))
     return parts
+
+
+def _drum_parts(channel: int, messages: Sequence[mido.Message]) -> list[Part]:
+    sound = choose_drums()
+    if sound is None:
+        return []
+    drums = open_instrument(sound)
+    return [Part(channel, drums, messages, measure_balance(drums, (BASS_DRUM, SNARE)))]
 
 
 def _remark(channel: int, sound: str, reasons: Sequence[tuple[int, str]]) -> str:

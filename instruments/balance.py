@@ -2,7 +2,8 @@
 
 Recordings differ in level and in dynamics. `balance.json` has the loudness of every bundled sound at several
 velocities, as `demos/instruments/measure_balance.py` measures it. A sound's velocities are replaced, so that all sounds
-have the same dynamics. A gain then brings them to the same level.
+have the same dynamics. A gain then brings them to the same level. Sounds of other families are measured when they are
+chosen, at one velocity.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ REFERENCE_VELOCITY = 80
 REFERENCE_LUFS = -26.0
 """Loudness of every balanced sound at that velocity. Ten channels together then reach about -16 LUFS."""
 
+_MOST_GAIN_DB = 30.0
 _MOST_DIFFERENCE = 1.3  # LU, between two sounds at the softest and the hardest velocity
 _MEASURED_SECONDS = 1.0
 _MEASURED_RATE = 48000
@@ -54,8 +56,8 @@ UNBALANCED = Balance()
 
 
 @cache
-def find_balance(sound: str) -> Balance:
-    """Return the balance of a bundled sound. Sounds that were not measured stay as they are.
+def find_balance(sound: str) -> Balance | None:
+    """Return the balance of a bundled timbre, or None for other sounds.
 
     Args:
         sound: its name.
@@ -63,7 +65,7 @@ def find_balance(sound: str) -> Balance:
     measured = json.loads((files("instruments") / "balance.json").read_text(encoding="utf-8"))
     curves = {name: np.array(curve) for name, curve in measured["loudness_lufs"].items()}
     if sound not in curves:
-        return UNBALANCED
+        return None
     steps = np.array(measured["velocities"])
     offsets = {name: float(np.interp(REFERENCE_VELOCITY, steps, curve)) for name, curve in curves.items()}
     # All sounds get the mean of their dynamics, as far as the one with the least dynamics can follow.
@@ -74,6 +76,18 @@ def find_balance(sound: str) -> Balance:
     wanted = np.interp(np.arange(128), steps, target)
     velocities = np.interp(wanted, curves[sound] - offsets[sound], steps).round().astype(int)
     return Balance(REFERENCE_LUFS - offsets[sound], (0, *(max(1, int(v)) for v in velocities[1:])))
+
+
+def measure_balance(instrument: Instrument, notes: Sequence[int]) -> Balance:
+    """Return a balance that brings an instrument to `REFERENCE_LUFS` at `REFERENCE_VELOCITY`. Its dynamics stay.
+
+    Args:
+        instrument: that plays. It is reset.
+        notes: 0..127, to measure.
+    """
+    loudness = note_loudness(instrument, notes, REFERENCE_VELOCITY)
+    instrument.reset()
+    return Balance(min(_MOST_GAIN_DB, max(-_MOST_GAIN_DB, REFERENCE_LUFS - loudness)))
 
 
 def note_loudness(instrument: Instrument, notes: Sequence[int], velocity: int, balance: Balance = UNBALANCED) -> float:

@@ -89,7 +89,7 @@ def render_channels(
         sample_rate: Hz.
         report: called during the work with the seconds of one part's audio that have been rendered. Calls come from
             other threads, one at a time.
-        jobs: threads. The result does not depend on them.
+        jobs: most threads. The result does not depend on them. Long songs get fewer, to save memory.
 
     Yields:
         The channel, and its audio: (2, samples) float32, not clipped. All have the same length.
@@ -106,12 +106,15 @@ def render_channels(
             report(samples / sample_rate)
         return not stop.is_set()
 
+    # A long song takes gigabytes per channel, so few channels are rendered at a time.
+    jobs = max(1, min(jobs, MAX_SAMPLES // (4 * count)))
+    ahead = jobs if jobs > 1 else 0
     waiting: deque[tuple[int, Future[Audio]]] = deque()
     with ThreadPoolExecutor(jobs, thread_name_prefix="song") as pool:
         try:
             for channel, own in parts.items():
                 waiting.append((channel, pool.submit(_render, song, own, count, sample_rate, advance)))
-                if len(waiting) > jobs:  # a few channels at a time, because each takes memory
+                if len(waiting) > ahead:
                     yield _finished(waiting)
             while waiting:
                 yield _finished(waiting)
@@ -193,6 +196,7 @@ def pan(mono: Audio, messages: Sequence[mido.Message], sample_rate: float) -> Au
 def _at_position(mono: Audio, position: float | NDArray[np.float64]) -> Audio:
     """Return audio at one position from 0 (left) to 1, or at a position for each sample."""
     angle = np.asarray(position) * np.pi / 2
-    left = np.float32(np.sqrt(2)) * np.cos(angle).astype(np.float32)
-    right = np.float32(np.sqrt(2)) * np.sin(angle).astype(np.float32)
-    return np.stack((left * mono, right * mono))
+    stereo = np.empty((2, len(mono)), np.float32)
+    np.multiply(mono, (np.sqrt(2) * np.cos(angle)).astype(np.float32), out=stereo[0])
+    np.multiply(mono, (np.sqrt(2) * np.sin(angle)).astype(np.float32), out=stereo[1])
+    return stereo

@@ -15,6 +15,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from bridge.cli.progress import say
 from neural_fx.errors import NeuralFXError
+from neural_fx.inputs import printable, special_problem
 
 if TYPE_CHECKING:
     from bridge.cli.song_options import Arrangement
@@ -55,18 +56,10 @@ def play(
     """
     from bridge.cli.song_options import arrange
     from instruments.song import read_song
-    from neural_fx.inputs import printable, special_problem
-    from neural_fx.outputs import check_output, output_file
     from neural_fx.render import write_audio
-    from neural_fx.render.plans import file_format
 
-    problem = special_problem(song)
-    if problem is not None:
-        raise NeuralFXError(f"{song}: {problem}")
-    target = output_file(out, f"{song.stem}.wav")
-    file_format(target)
-    check_output(target, overwrite, [song])
     console = Console(stderr=True)
+    target = _checked_target(song, out, overwrite)
     music = read_song(song)
     for remark in music.remarks:
         say(console, f"{song}: {remark}")
@@ -86,34 +79,45 @@ def play(
             say(console, f"turned down by {-gain_db:.1f} dB so that it does not clip")
         write_audio(target, audio, sample_rate)
     seconds = audio.shape[1] / sample_rate
-    if as_json:
-        found = {
-            "output": printable(target),
-            "seconds": round(seconds, 3),
-            "wall_seconds": round(wall, 3),
-            "channels": {str(number + 1): arrangement.sounds(number) for number in arrangement.parts},
-            "silent_channels": [number + 1 for number in arrangement.silent],
-            "remarks": [*music.remarks, *arrangement.remarks],
-            "peak": round(peak, 4),
-            "gain_db": round(gain_db, 3),
-            "stems": {str(n + 1): printable(path) for n, path in folder.paths.items()} if folder else {},
-        }
-        print(json.dumps(found, indent=2))
-    else:
-        count = len(arrangement.parts)
-        say(
-            console,
-            f"{printable(target)}: {seconds:.1f} s, {count} channels, {seconds / max(wall, 1e-9):.1f} x real time",
-        )
+    if not as_json:
+        speed = seconds / max(wall, 1e-9)
+        words = f"{seconds:.1f} s, {len(arrangement.parts)} channels, {speed:.1f} x real time"
+        say(console, f"{printable(target)}: {words}")
+        return
+    report = {
+        "output": printable(target),
+        "seconds": round(seconds, 3),
+        "wall_seconds": round(wall, 3),
+        "channels": {str(number + 1): arrangement.sounds(number) for number in arrangement.parts},
+        "silent_channels": [number + 1 for number in arrangement.silent],
+        "remarks": [*music.remarks, *arrangement.remarks],
+        "peak": round(peak, 4),
+        "gain_db": round(gain_db, 3),
+        "stems": {str(number + 1): printable(path) for number, path in folder.paths.items()} if folder else {},
+    }
+    print(json.dumps(report, indent=2))
+
+
+def _checked_target(song: Path, out: str, overwrite: bool) -> Path:
+    """Return the file to write, after checking that the song can be read and the file be written."""
+    from neural_fx.outputs import check_output, output_file
+    from neural_fx.render.plans import file_format
+
+    problem = special_problem(song)
+    if problem is not None:
+        raise NeuralFXError(f"{song}: {problem}")
+    target = output_file(out, f"{song.stem}.wav")
+    file_format(target)
+    check_output(target, overwrite, [song])
+    return target
 
 
 def _stem_folder(folder: Path, arrangement: Arrangement, sample_rate: int) -> StemFolder:
     from bridge.cli.stems import StemFolder
 
     names = {}
-    for channel, parts in arrangement.parts.items():
-        sounds = dict.fromkeys(part.instrument.sound for part in parts)
-        letters = "-".join(sounds)
+    for channel in arrangement.parts:
+        letters = arrangement.sounds(channel).replace(", ", "-")
         safe = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in letters)
         names[channel] = f"channel-{channel + 1:02d}-{safe[:100]}.wav"
     return StemFolder(folder, names, sample_rate)

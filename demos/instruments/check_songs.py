@@ -3,9 +3,10 @@
 python demos/instruments/check_songs.py FOLDER --out songs.jsonl
 
 A note is found if the 170 ms after its onset have a peak at three of its first five harmonics, and one of the harmonics
-is louder than in the 170 ms before. A note whose key sounded until 0.4 s before or later needs the peaks alone: it is
-counted as repeated. As a control, the same is asked of notes half an octave higher, where the song has none. Notes that
-the volume and the expression of the file make silent are counted apart.
+is louder than in the 170 ms before. If the next onset of the channel comes sooner, the time until then may have the
+peaks instead. A note whose key sounded until 0.4 s before or later needs the peaks alone: it is counted as repeated. As
+a control, the same is asked of notes half an octave higher, where the song has none. Notes that the volume and the
+expression of the file make silent are counted apart. Notes below 55 Hz are looked for in 680 ms.
 """
 
 from __future__ import annotations
@@ -32,11 +33,14 @@ from instruments.song import read_song
 
 RATE = 48000
 WINDOW = 8192
+LONG = 4 * WINDOW
+LOWEST_RESOLVED = 33  # notes below have harmonics that are closer than a window resolves
 EXPRESSION = 11
 PEAK_DB = 12.0
 RANGE_DB = 50.0
 RISE_DB = 3.0
 REPEAT_SECONDS = 0.4
+SHORTEST_SECONDS = 0.05
 CONTROL_SEMITONES = 6
 RELATED = (1, 2, 3, 1 / 2, 1 / 3, 3 / 2, 2 / 3)
 SILENT_DB = -60.0
@@ -158,40 +162,56 @@ def onsets(messages: Sequence[mido.Message]) -> Iterator[Onset]:
 def _count(result: Result, channel: int, notes: Sequence[Onset], mono: NDArray[np.float32]) -> None:
     times = np.array([note.seconds for note in notes])
     pitches = np.array([note.pitch for note in notes])
-    padded = np.concatenate((np.zeros(WINDOW, np.float32), mono, np.zeros(WINDOW, np.float32)))
-    starts_at = np.nan
+    padded = np.concatenate((np.zeros(LONG, np.float32), mono, np.zeros(LONG, np.float32)))
     for note in notes:
         result.notes += 1
         if not note.audible:
             result.silent += 1
             continue
-        if note.seconds != starts_at:
-            starts_at = note.seconds
-            start = WINDOW + round(starts_at * RATE)
-            before = spectrum_db(padded[start - WINDOW : start])
-            after = spectrum_db(padded[start : start + WINDOW])
-        found = has_peaks(after, note.pitch) and (note.repeated or rises(before, after, note.pitch))
+        start = LONG + round(note.seconds * RATE)
+        later = times[times > note.seconds + SHORTEST_SECONDS]
+        until_next = round((later.min() - note.seconds) * RATE) if len(later) else LONG
+        found = is_found(padded, start, until_next, note.pitch, note.repeated)
         result.found += found
         result.repeated += note.repeated
         if not found:
             result.lost.append((channel + 1, round(note.seconds, 3), round(note.pitch, 2)))
         near = pitches[np.abs(times - note.seconds) < 1.0] - (note.pitch + CONTROL_SEMITONES)
         if not any(np.any(np.abs(near - 12 * np.log2(ratio)) < 0.8) for ratio in RELATED):
-            other = note.pitch + CONTROL_SEMITONES
             result.controls += 1
-            result.controls_found += has_peaks(after, other) and rises(before, after, other)
+            result.controls_found += is_found(padded, start, until_next, note.pitch + CONTROL_SEMITONES, False)
 
 
-def spectrum_db(audio: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return the levels of (WINDOW,) samples in dB."""
-    return np.asarray(20 * np.log10(np.abs(np.fft.rfft(np.hanning(WINDOW) * audio)) + 1e-6))
+def is_found(audio: NDArray[np.float32], start: int, until_next: int, pitch: float, repeated: bool) -> bool:
+    """Return whether a note begins at a sample.
+
+    Args:
+        audio: (samples,).
+        start: sample of the onset.
+        until_next: samples until the next onset.
+        pitch: MIDI note number.
+        repeated: whether it need not be louder than before.
+    """
+    window = LONG if pitch < LOWEST_RESOLVED else WINDOW
+    before = spectrum_db(audio[start - window : start], window)
+    for length in sorted({window, min(window, max(WINDOW, until_next)), min(window, until_next)}):
+        after = spectrum_db(audio[start : start + length], window)
+        if has_peaks(after, pitch) and (repeated or rises(before, after, pitch)):
+            return True
+    return False
+
+
+def spectrum_db(audio: NDArray[np.float32], size: int) -> NDArray[np.float64]:
+    """Return the levels of up to `size` samples in dB, as the spectrum of a sine of this length."""
+    scale = size / len(audio)
+    return np.asarray(20 * np.log10(scale * np.abs(np.fft.rfft(np.hanning(len(audio)) * audio, size)) + 1e-6))
 
 
 def has_peaks(spectrum: NDArray[np.float64], pitch: float) -> bool:
     """Return whether a spectrum has peaks at three of the first five harmonics of a pitch."""
     loudest = spectrum.max()
     found = 0
-    for low, high, center in _bins(pitch):
+    for low, high, center in _bins(pitch, spectrum):
         peak = low + int(np.argmax(spectrum[low:high]))
         around = spectrum[max(0, int(center * 2 ** (-3 / 12) - 4)) : int(center * 2 ** (3 / 12) + 6)]
         is_top = spectrum[peak] >= max(spectrum[peak - 1], spectrum[peak + 1])
@@ -201,16 +221,17 @@ def has_peaks(spectrum: NDArray[np.float64], pitch: float) -> bool:
 
 def rises(before: NDArray[np.float64], after: NDArray[np.float64], pitch: float) -> bool:
     """Return whether any of the first five harmonics of a pitch rises."""
-    return any(after[low:high].max() > before[low:high].max() + RISE_DB for low, high, _ in _bins(pitch))
+    return any(after[low:high].max() > before[low:high].max() + RISE_DB for low, high, _ in _bins(pitch, after))
 
 
-def _bins(pitch: float) -> Iterator[tuple[int, int, float]]:
+def _bins(pitch: float, spectrum: NDArray[np.float64]) -> Iterator[tuple[int, int, float]]:
     """Yield the first, the end and the middle of the bins of each harmonic."""
     hz = 440 * 2 ** ((pitch - 69) / 12)
+    window = 2 * (len(spectrum) - 1)
     for harmonic in range(1, 6):
-        center = harmonic * hz * WINDOW / RATE
+        center = harmonic * hz * window / RATE
         width = max(1.5, 0.025 * center)
-        if center + width < WINDOW // 2 - 2:
+        if center + width < window // 2 - 2:
             yield max(1, round(center - width)), round(center + width) + 1, center
 
 

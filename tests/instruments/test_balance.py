@@ -2,7 +2,14 @@ import numpy as np
 import pytest
 
 from instruments import DDSP
-from instruments.balance import UNBALANCED, find_balance, note_loudness
+from instruments.balance import (
+    REFERENCE_LUFS,
+    REFERENCE_VELOCITY,
+    UNBALANCED,
+    find_balance,
+    measure_balance,
+    note_loudness,
+)
 from neural_fx.timbre import TIMBRES, timbre_card
 
 
@@ -32,6 +39,18 @@ def test_a_higher_velocity_never_becomes_a_lower_one(name):
     assert list(velocities) == sorted(velocities)
 
 
-def test_an_unknown_sound_stays_as_it_is():
-    assert find_balance("no-such-sound") is UNBALANCED
+def test_an_unknown_sound_has_no_balance():
+    assert find_balance("no-such-sound") is None
     assert UNBALANCED.velocities == tuple(range(128))
+
+
+@pytest.mark.parametrize("loudness_db", [-15, 0, 10])
+def test_another_sound_is_measured(loudness_db):
+    trumpet = DDSP("trumpet", loudness_db=loudness_db)
+    balance = measure_balance(trumpet, [65, 75])
+    assert note_loudness(trumpet, [70], REFERENCE_VELOCITY, balance) == pytest.approx(REFERENCE_LUFS, abs=1)
+    assert balance.velocities == UNBALANCED.velocities
+
+
+def test_a_silent_sound_gets_no_endless_gain():
+    assert measure_balance(DDSP("flute", loudness_db=-40), [0]).gain_db <= 30
