@@ -5,10 +5,10 @@ python docs/generate.py FOLDER
 
 from __future__ import annotations
 
+import argparse
 import ast
 import inspect
 import re
-import sys
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -223,4 +223,6 @@ def _one_paragraph_per_break(text: str) -> str:
 
 
 if __name__ == "__main__":
-    write_all(Path(sys.argv[1]))
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path, help="where the tables are written")
+    write_all(parser.parse_args().folder)
