@@ -1,6 +1,7 @@
 """`neural-fx play`: programs that choose sounds, stems, turning down; and whole songs."""
 
 import json
+from collections import Counter
 
 import mido
 import numpy as np
@@ -9,8 +10,11 @@ import soundfile
 from typer.testing import CliRunner
 
 from bridge.cli import app
+from bridge.cli.song_options import arrange
 from demos.instruments.check_songs import check
 from instruments import FAMILIES
+from instruments.base import VOICES
+from instruments.keys import KeyFollower, starts
 from instruments.song import read_song
 from tests.conftest import SHARED
 
@@ -113,6 +117,22 @@ def test_no_stem_is_left_if_the_mix_cannot_be_written(tmp_path, monkeypatch):
     monkeypatch.setattr("neural_fx.render.write_audio", fail)
     run("play", song(tmp_path / "a.mid", (0, 65, None)), "-o", tmp_path / "a.wav", "--stems", tmp_path / "stems")
     assert list((tmp_path / "stems").iterdir()) == []
+
+
+def test_every_note_of_real_songs_reaches_one_instrument_with_a_free_voice():
+    songs = sorted((SHARED / "midi").rglob("*.mid"))[::8]
+    if not songs:
+        pytest.skip("no shared songs")
+    for path in songs:
+        music = read_song(path)
+        for channel, parts in arrange(music, None, (), ()).parts.items():
+            wanted = Counter((m.note, m.time) for m in music.channels[channel] if starts(m))
+            assert Counter((m.note, m.time) for part in parts for m in part.messages if starts(m)) == wanted, path
+            for part in parts:
+                follower = KeyFollower()
+                for message in part.messages:
+                    follower.follow(message)
+                    assert len(follower.notes) <= VOICES, path
 
 
 @pytest.mark.slow
