@@ -11,6 +11,7 @@ registry `FAMILIES`. Other packages add families through the entry-point group `
 
 from instruments.base import Family, Instrument, MidiEvent, Touch
 from instruments.ddsp import DDSP
+from instruments.drums import Drums
 from instruments.families import FAMILIES, InstrumentFamily, open_instrument, sound_names
 from instruments.player import InstrumentPlayer
 from instruments.slot import InstrumentSlot
@@ -18,6 +19,7 @@ from instruments.slot import InstrumentSlot
 __all__ = [
     "DDSP",
     "FAMILIES",
+    "Drums",
     "Family",
     "Instrument",
     "InstrumentFamily",

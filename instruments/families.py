@@ -55,7 +55,9 @@ class InstrumentFamily:
     card: Callable[[str], Mapping[str, Any]] = _no_card
 
 
-FAMILIES = Registry("neural_fx.instruments", InstrumentFamily, built_in=("instruments.ddsp:FAMILY",))
+FAMILIES = Registry(
+    "neural_fx.instruments", InstrumentFamily, built_in=("instruments.ddsp:FAMILY", "instruments.drums:FAMILY")
+)
 """All families, in the order in which they are asked for a sound."""
 
 

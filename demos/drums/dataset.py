@@ -25,7 +25,6 @@ from instruments.drums.synthesis import synthesize
 from neural_fx.files import replacing
 
 
-
 @dataclass
 class Features:
     """Measured hits.

@@ -34,7 +34,7 @@ class DrumAutoencoder(nn.Module):
         super().__init__()
         named = {"mean": mean, "bands": bands, "frames": frames, "knob_low": knob_low, "knob_high": knob_high}
         for name, value in named.items():
-            self.register_buffer(name, torch.tensor(value, dtype=torch.float32))
+            self.register_buffer(name, torch.tensor(np.ascontiguousarray(value), dtype=torch.float32))
         self.formulas = Weights.make(torch.tensor)
         coefficients = bands.shape[1] * frames.shape[1]
         condition = len(CLASSES) + len(KNOBS)
@@ -77,7 +77,7 @@ class DrumAutoencoder(nn.Module):
 
     def knobs(self, levels: Tensor, drum: Tensor) -> Tensor:
         """Return the scaled knobs (batch, 7) of levels."""
-        raw = torch.stack(raw_knobs(levels.clamp(min=FLOOR_DB), self.formulas, torch.log), -1)
+        raw = torch.stack(raw_knobs(levels.clamp(min=FLOOR_DB), self.formulas, torch.log, torch.exp), -1)
         low = self.knob_low[drum]
         return (raw - low) / (self.knob_high[drum] - low)
 

@@ -47,9 +47,7 @@ def fit_priors(
     return found
 
 
-def mixture(
-    numbers: np.ndarray, weights: np.ndarray, extra: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def mixture(numbers: np.ndarray, weights: np.ndarray, extra: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Fit a Gaussian mixture by expectation maximisation.
 
     Args:

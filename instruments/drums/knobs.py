@@ -92,27 +92,27 @@ class Weights:
         )
 
 
-def raw_knobs(levels: Any, weights: Weights, log: Callable[[Any], Any]) -> list[Any]:
+def raw_knobs(levels: Any, weights: Weights, log: Callable[[Any], Any], exp: Callable[[Any], Any]) -> list[Any]:
     """Measure the knobs in their own units, by operations that numpy and torch share.
 
     Args:
         levels: (..., 96, 144) in dB, not below `FLOOR_DB`.
         weights: constants of the same library.
-        log: natural logarithm of that library.
+        log, exp: natural logarithm and exponential function of that library.
 
     Returns:
         One array (...) for each of `KNOBS`.
     """
     w = weights
-    power = 10 ** (levels / 10)
-    silence = 10 ** (FLOOR_DB / 10)
-    energy = ((power - 0.99 * silence) * w.duration).sum(-1) * w.width  # (..., bands)
+    power = exp(levels * (np.log(10) / 10))
+    heard = power - 0.99 * 10 ** (FLOOR_DB / 10)
+    energy = (heard @ w.duration) * w.width  # (..., bands)
     total = energy.sum(-1)
     root = energy**0.5
     low = energy * w.over_hz
-    in_time = ((power - 0.99 * silence).swapaxes(-1, -2) * w.width).sum(-1)  # (..., frames)
-    strength = in_time**0.5 * w.duration
-    struck = ((power - 0.99 * silence).swapaxes(-1, -2) * (w.width * w.attack_bands)).sum(-1) * w.duration
+    by_frame = heard.swapaxes(-1, -2)
+    strength = (by_frame @ w.width) ** 0.5 * w.duration  # (..., frames)
+    struck = (by_frame @ (w.width * w.attack_bands)) * w.duration
     flatness = levels.mean(-2) - _decibels(power.mean(-2), log)
 
     def share(part: Any, whole: Any) -> Any:
@@ -139,4 +139,4 @@ _WEIGHTS = Weights.make()
 def measured_knobs(levels: np.ndarray) -> np.ndarray:
     """Return the (..., 7) knobs of (..., 96, 144) levels, in their own units."""
     floored = np.maximum(levels, FLOOR_DB)
-    return np.asarray(np.stack(raw_knobs(floored, _WEIGHTS, np.log), -1), np.float32)
+    return np.asarray(np.stack(raw_knobs(floored, _WEIGHTS, np.log, np.exp), -1), np.float32)

@@ -1,0 +1,180 @@
+"""Define `Drums`, a drum kit whose hits a network makes, with perceptual knobs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from instruments.base import PLAYING, Audio, Family, Instrument, MidiEvent
+from instruments.contract import VOICES
+from instruments.drums.classes import CLASSES
+from instruments.drums.decoder import Decoder
+from instruments.drums.kit import Kit, Settings
+from instruments.drums.knobs import KNOBS
+from instruments.drums.voices import DrumVoices
+from instruments.families import InstrumentFamily
+from neural_fx.errors import NeuralFXError
+from neural_fx.parameters import Parameter
+from neural_fx.values import suggestion
+
+DATA = Path(__file__).parent / "data"
+SOUNDS = {"studio-kit": "studio", "electronic-kit": "electronic"}
+"""Names of the sounds, and of their kits in the network's file."""
+
+MOST_SEED = 9999
+
+_MEANINGS = {
+    "boominess": "energy below 120 Hz",
+    "brightness": "centre of the spectrum",
+    "hardness": "strength of the attack",
+    "warmth": "energy from 120 to 600 Hz",
+    "depth": "how low the lowest strong frequency is",
+    "decay": "how long it rings",
+    "noisiness": "noise against tones",
+}
+
+
+def _parameters() -> tuple[Parameter, ...]:
+    # Drums have no pitch to bend, tune or slide, and legato would swallow strokes.
+    playing = [p for p in PLAYING if p.name == "loudness_db"]
+    table = [
+        *playing,
+        Parameter("voices", 2, VOICES, VOICES, smoothing=0, description="most drums that ring at once"),
+        Parameter("seed", 0, MOST_SEED, 0, smoothing=0, description="0 is the kit itself, others are random kits"),
+    ]
+    for knob in KNOBS:
+        table.append(Parameter(knob, 0, 1, 0.5, smoothing=0, description=f"{_MEANINGS[knob]}, of all drums"))
+    for drum in CLASSES:
+        words = drum.replace("_", " ")
+        table.append(Parameter(f"{drum}_level_db", -40, 12, 0, "dB", 0, f"level of the {words}"))
+        for knob in KNOBS:
+            text = f"{_MEANINGS[knob]}, of the {words}"
+            table.append(Parameter(f"{drum}_{knob}", 0, 1, 0.5, smoothing=0, description=text))
+    return tuple(table)
+
+
+class Drums(Instrument):
+    """A drum kit played from MIDI by General MIDI's drum map, on any channel.
+
+    A knob at 0.5 leaves a drum as it is. 0 and 1 are the ends of what drums of its class have. The knob of a class,
+    such as ``snare_brightness``, adds to the knob of all drums.
+
+    A hit is rendered when a knob moves, in a thread of its own. Until it is ready, the old hit plays. A call of the
+    instrument waits for it instead, so its result is always the same.
+
+    Args:
+        kit: ``studio-kit`` or ``electronic-kit``.
+        parameters: start values of `loudness_db`, `voices`, `seed`, the seven knobs, and for each class
+            ``CLASS_level_db`` and ``CLASS_KNOB``.
+
+    Raises:
+        NeuralFXError: there is no such kit. Lists them.
+        ParameterError: an unknown parameter or a value out of range.
+    """
+
+    PARAMETERS = _parameters()
+    seed: float
+    boominess: float
+    brightness: float
+    hardness: float
+    warmth: float
+    depth: float
+    decay: float
+    noisiness: float
+
+    # What every instrument has, but drums do not offer.
+    octave = 0.0
+    tuning = 0.0
+    bend_range = 0.0
+    glide = 0.0
+
+    if TYPE_CHECKING:  # the knobs of the classes, which are made from a table
+
+        def __getattr__(self, name: str) -> Any: ...
+        def __setattr__(self, name: str, value: Any) -> None: ...
+
+    def __init__(self, kit: str = "studio-kit", **parameters: float) -> None:
+        super().__init__(**parameters)
+        if kit not in SOUNDS:
+            raise NeuralFXError(f"unknown drum kit {kit!r}{suggestion(kit, SOUNDS)}; bundled: {', '.join(SOUNDS)}")
+        self._name = kit
+        self._kit: Kit | None = None
+
+    def __call__(
+        self,
+        midi_messages: Iterable[MidiEvent],
+        duration: float,
+        sample_rate: float,
+        num_channels: int = 2,
+        buffer_size: int = 8192,
+        reset: bool = True,
+    ) -> Audio:
+        with self._lock:
+            if self._kit is not None:
+                self._kit.finish()
+            return super().__call__(midi_messages, duration, sample_rate, num_channels, buffer_size, reset)
+
+    process = __call__
+
+    def set_parameter(self, name: str, value: object) -> None:
+        super().set_parameter(name, value)
+        kit = self.__dict__.get("_kit")
+        if kit is not None:
+            kit.want(self._settings())
+
+    def open_family(self) -> Family:
+        self.kit.finish(self._settings())
+        return DrumVoices(self)
+
+    @property
+    def sound(self) -> str:
+        return self._name
+
+    @property
+    def kit(self) -> Kit:
+        """The rendered hits."""
+        if self._kit is None:
+            self._kit = Kit(_decoder(), SOUNDS[self._name], self._settings())
+        return self._kit
+
+    def class_level_db(self, drum: str) -> float:
+        """Return the value of the level knob of a class."""
+        return self._values[f"{drum}_level_db"]
+
+    def _settings(self) -> Settings:
+        values = self._values
+        knobs = tuple(
+            tuple(min(1.0, max(0.0, values[knob] + values[f"{drum}_{knob}"] - 0.5)) for knob in KNOBS)
+            for drum in CLASSES
+        )
+        return Settings(round(values["seed"]), knobs)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the settings without the rendered hits."""
+        return {**super().__getstate__(), "_kit": None}
+
+    def __repr__(self) -> str:
+        return self.described(f"instruments.Drums {self._name!r}")
+
+
+@cache
+def _decoder() -> Decoder:
+    return Decoder.read(DATA / "drums.safetensors")
+
+
+def drum_card(sound: str) -> Mapping[str, Any]:
+    """Return the data card of the bundled network: its sounds, their licences, and its quality."""
+    card: dict[str, Any] = json.loads((DATA / "drums.card.json").read_text(encoding="utf-8"))
+    return {**card, "name": sound}
+
+
+def _sources(instrument: Drums) -> dict[str, str]:
+    return {"instrument": instrument.sound}
+
+
+FAMILY = InstrumentFamily(
+    name="drums", kind=Drums, sounds=lambda: tuple(SOUNDS), open=Drums, sources=_sources, card=drum_card
+)

@@ -1,0 +1,189 @@
+"""Keep the rendered hits of a kit, and render them again in a thread when a knob moves.
+
+A player never waits: `Kit.hit` returns what there is. The old hit plays until the new one is ready.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from instruments.drums.bands import Array
+from instruments.drums.classes import CLASSES, GENERAL_MIDI, Piece
+from instruments.drums.decoder import LATENT, Decoder
+from instruments.drums.knobs import KNOBS
+from instruments.drums.rendering import render_hit
+
+LAYERS = 3
+"""Hits of each piece, from soft to hard. They differ a little, as no two strokes are the same."""
+
+LAYER_VARIATION = 0.12  # standard deviation of z between layers
+LAYER_KNOBS = {"brightness": 0.12, "hardness": 0.12}  # that a layer adds to these knobs
+VARIANT_DISTANCE = 0.5  # how far a further piece is on the way to a random sound
+
+
+class Settings(NamedTuple):
+    """What the hits of a kit depend on.
+
+    Attributes:
+        seed: 0 for the kit itself, other numbers for random kits.
+        knobs: for each class its seven knobs, 0..1. 0.5 leaves the sound as it is.
+    """
+
+    seed: int
+    knobs: tuple[tuple[float, ...], ...]
+
+
+class _Slot(NamedTuple):
+    piece: Piece
+    layer: int
+
+
+@dataclass(frozen=True)
+class _Rendered:
+    recipe: tuple[int, tuple[float, ...]]
+    audio: Array
+
+
+class Kit:
+    """The hits of a kit.
+
+    Any thread may call any method. `hit` and `want` return at once.
+
+    Args:
+        decoder: network that decodes hits.
+        name: of the kit, one of `Decoder.presets`.
+        settings: of the first hits.
+    """
+
+    def __init__(self, decoder: Decoder, name: str, settings: Settings) -> None:
+        self._decoder = decoder
+        self._name = name
+        self._settings = settings
+        self._hits: dict[_Slot, _Rendered] = {}
+        pieces = dict.fromkeys(GENERAL_MIDI.values())
+        self._slots = [_Slot(piece, layer) for piece in pieces for layer in range(LAYERS)]
+        self._played: dict[_Slot, int] = {}  # number of the last stroke that played it
+        self._strokes = 0
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def hit(self, piece: Piece, velocity: float) -> Array:
+        """Return the hit that is ready now.
+
+        Args:
+            piece: of the drum kit.
+            velocity: 0..1.
+
+        Returns:
+            (samples,) with a peak of 1. Empty if nothing is rendered yet.
+        """
+        slot = _Slot(piece, min(LAYERS - 1, int(velocity * LAYERS)))
+        rendered = self._hits.get(slot)
+        if rendered is None:
+            return np.zeros(0, np.float32)
+        self._strokes += 1
+        self._played[slot] = self._strokes
+        return rendered.audio
+
+    def want(self, settings: Settings) -> None:
+        """Change the settings. A thread renders the hits that they change."""
+        with self._lock:
+            self._settings = settings
+            if self._hits and self._thread is None:
+                self._thread = threading.Thread(target=self._work, name="drums", daemon=True)
+                self._thread.start()
+
+    def finish(self, settings: Settings | None = None) -> None:
+        """Render everything that is not up to date, and return when it is done.
+
+        Args:
+            settings: new settings; None for the last ones.
+        """
+        with self._lock:
+            if settings is not None:
+                self._settings = settings
+        while self._render_next():
+            pass
+
+    def _work(self) -> None:
+        while True:
+            if self._render_next():
+                continue
+            with self._lock:  # no settings arrive between the last look and the end of the thread
+                if self._outdated() is None:
+                    self._thread = None
+                    return
+
+    def _render_next(self) -> bool:
+        """Render one hit that is not up to date. Return False if there is none."""
+        with self._lock:
+            slot = self._outdated()
+            settings = self._settings
+        if slot is None:
+            return False
+        recipe = _recipe(settings, slot.piece)
+        audio = render(self._decoder, self._name, slot.piece, slot.layer, *recipe)
+        self._hits[slot] = _Rendered(recipe, audio)
+        return True
+
+    def _outdated(self) -> _Slot | None:
+        """Return a slot that is not up to date. Hits that were played last come first."""
+        for slot in sorted(self._slots, key=lambda slot: -self._played.get(slot, 0)):
+            rendered = self._hits.get(slot)
+            if rendered is None or rendered.recipe != _recipe(self._settings, slot.piece):
+                return slot
+        return None
+
+
+def _recipe(settings: Settings, piece: Piece) -> tuple[int, tuple[float, ...]]:
+    return settings.seed, settings.knobs[CLASSES.index(piece.drum)]
+
+
+def render(decoder: Decoder, kit: str, piece: Piece, layer: int, seed: int, knobs: tuple[float, ...]) -> Array:
+    """Render a hit of a kit.
+
+    Args:
+        decoder: network that decodes it.
+        kit: name of the kit.
+        piece: of the drum kit.
+        layer: 0 for the softest.
+        seed: 0 for the kit itself, other numbers for random kits.
+        knobs: seven values, 0..1. 0.5 leaves the sound as it is.
+
+    Returns:
+        (samples,) float32 at 48 kHz with a peak of 1.
+    """
+    z, own = piece_numbers(decoder, kit, piece, seed)
+    number = CLASSES.index(piece.drum)
+    if layer != LAYERS // 2:
+        random = np.random.default_rng([seed, number, piece.variant, layer])
+        z = z + LAYER_VARIATION * random.standard_normal(LATENT).astype(np.float32)
+    wanted = turned(own, np.array(knobs, np.float32))
+    for name, amount in LAYER_KNOBS.items():
+        wanted[KNOBS.index(name)] += amount * (layer - LAYERS // 2)
+    hit = decoder.decode(piece.drum, z, wanted)
+    return render_hit(hit.levels, hit.sines, seed=seed + 3 * piece.variant + layer)
+
+
+def piece_numbers(decoder: Decoder, kit: str, piece: Piece, seed: int) -> tuple[Array, Array]:
+    """Return z and the own knobs of a piece: of the kit, or random for a seed above 0."""
+    random = np.random.default_rng([seed, CLASSES.index(piece.drum), piece.variant])
+    drawn = decoder.sample(piece.drum, random)
+    if seed > 0:
+        return drawn
+    own = decoder.preset(kit, piece.drum)
+    if piece.variant == 0:
+        return own
+    z = own[0] + VARIANT_DISTANCE * (drawn[0] - own[0])
+    return z, own[1] + VARIANT_DISTANCE * (drawn[1] - own[1])
+
+
+def turned(own: Array, knobs: Array) -> Array:
+    """Return the knobs to ask for: 0 and 1 are the ends of the class's range, and 0.5 is the sound's own value."""
+    share = np.abs(2 * knobs - 1)
+    ends = np.where(knobs > 0.5, np.maximum(own, 1.0), np.minimum(own, 0.0))
+    return np.asarray(own + share * (ends - own), np.float32)
