@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 from instruments.drums.bands import FLOOR_DB, band_hz, frame_seconds, warp
-from instruments.drums.rendering import SILENCE_DB
 from instruments.drums.sines import SLOTS
 
 MOST_OCTAVES = 0.25
@@ -43,7 +42,7 @@ class Augmenter:
         varied = sines.clone()
         varied[:, :SLOTS] += octaves[:, None]
         varied[:, 2 * SLOTS : 3 * SLOTS] += np.log(2) * stretch[:, None]
-        return silenced(levels), varied
+        return limited(levels), varied
 
     def _uniform(self, *shape: int) -> Tensor:
         return torch.rand(*shape, generator=self.random)
@@ -80,7 +79,6 @@ def interpolated(levels: Tensor, positions: Tensor, axis: int) -> Tensor:
     return low + (high - low) * share[view]
 
 
-def silenced(levels: Tensor) -> Tensor:
-    """Return levels with nothing below the silence of each hit."""
-    floor = (levels.amax((1, 2), keepdim=True) - SILENCE_DB).clamp(min=FLOOR_DB)
-    return torch.where(levels > floor, levels, torch.tensor(FLOOR_DB))
+def limited(levels: Tensor) -> Tensor:
+    """Return levels (batch, bands, frames) relative to the loudest cell of each hit, and not below silence."""
+    return (levels - levels.amax((1, 2), keepdim=True)).clamp(min=FLOOR_DB)

@@ -1,6 +1,6 @@
 """Collect drum hits with clear licences for training, in a cache outside the repository.
 
-    python demos/drums/collect_hits.py [--cache FOLDER] [--json]
+    python -m demos.drums.collect_hits [--cache FOLDER] [--json]
 
 Needs the Debian packages fluidsynth, musescore-general-soundfont-lossless, fluid-soundfont-gm (MIT), sonic-pi-samples
 (its CC0 files) and hydrogen-drumkits (rumpf_kit, CC-BY 3.0, only for tests). A run that was stopped continues where it
@@ -22,10 +22,10 @@ import mido
 import numpy as np
 import soundfile
 import soxr
-from hit_store import DEFAULT_CACHE, RATE, Hit, duplicates_removed, kit_file, write_hits
 from rich.console import Console
 
 from bridge.cli.progress import Standing
+from demos.drums.hit_store import DEFAULT_CACHE, RATE, Hit, duplicates_removed, kit_file, write_hits
 from instruments.drums.classes import CLASSES, GENERAL_MIDI
 
 SOUNDFONTS = {

@@ -1,8 +1,8 @@
 """Measure all hits once: band levels, sines and knobs of collected and synthesised sounds, as arrays for training.
 
-    python demos/drums/dataset.py [--cache FOLDER] [--synthetic 150]
+    python -m demos.drums.dataset [--cache FOLDER] [--synthetic 150]
 
-Run `collect_hits.py` first. The arrays go to ``features.npz`` in the cache.
+Run `collect_hits` first. The arrays go to ``features.npz`` in the cache.
 """
 
 from __future__ import annotations
@@ -12,14 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from hit_store import DEFAULT_CACHE, Hit, load_index
 from rich.console import Console
 
 from bridge.cli.progress import Standing
-from instruments.drums.bands import FLOOR_DB, band_levels
+from demos.drums.hit_store import DEFAULT_CACHE, Hit, load_index
+from instruments.drums.bands import band_levels, limited
 from instruments.drums.classes import CLASSES
 from instruments.drums.knobs import measured_knobs
-from instruments.drums.rendering import SILENCE_DB
 from instruments.drums.sines import find_sines
 from instruments.drums.synthesis import synthesize
 from neural_fx.files import replacing
@@ -30,7 +29,7 @@ class Features:
     """Measured hits.
 
     Attributes:
-        levels: (hits, 96, 144) in dB, silent below `SILENCE_DB` under the loudest band.
+        levels: (hits, 96, 144) in dB, as `bands.limited` returns.
         sines: (hits, 32) as `Sines.vector`.
         knobs: (hits, 7) in their own units.
         drum: (hits,) index of the class, -1 if it is not known.
@@ -52,12 +51,6 @@ class Features:
         return Features(**{field: values[chosen] for field, values in vars(self).items()})
 
 
-def normalized(levels: np.ndarray) -> np.ndarray:
-    """Return levels in dB as the sound model has them: nothing below the silence of the hit."""
-    floor = max(float(levels.max()) - SILENCE_DB, FLOOR_DB)
-    return np.maximum(np.where(levels > floor, levels, FLOOR_DB), FLOOR_DB)
-
-
 def synthetic_hits(per_class: int) -> list[Hit]:
     """Return hits of our own synthesiser, marked as such. Every tenth is held out."""
     hits = []
@@ -73,7 +66,7 @@ def measured(hits: list[Hit], progress: Standing) -> Features:
     rows = []
     for index, hit in enumerate(hits):
         progress.show(index / len(hits), f"{hit.source}: {hit.name}")
-        levels = normalized(band_levels(hit.audio))
+        levels = limited(band_levels(hit.audio))
         rows.append((levels.astype(np.float16), find_sines(hit.audio).vector(), measured_knobs(levels)))
     levels, sines, knobs = (np.stack(column) for column in zip(*rows))
     return Features(

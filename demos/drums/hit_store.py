@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from instruments.drums.bands import FLOOR_DB, band_levels
+from instruments.drums.bands import FLOOR_DB, band_levels, limited
 from neural_fx.files import replacing
 
 RATE = 48000
@@ -88,9 +88,9 @@ def read_hits(path: Path) -> list[Hit]:
 def duplicates_removed(cache: Path) -> dict[str, dict[str, int]]:
     """Choose the hits of a cache that differ, split them, and write the choice to ``index.json``.
 
-    Two hits of one class are duplicates if their band levels differ by less than `DUPLICATE_DB` on average where they sound. Hits that
-    differ by less than `SIBLING_DB` are kept, but fall into the same split. So no held-out sound has a close relative
-    among the training sounds.
+    Two hits of one class are duplicates if their band levels differ by less than `DUPLICATE_DB` on average where they
+    sound. Hits that differ by less than `SIBLING_DB` are kept, but fall into the same split. So no held-out sound has a
+    close relative among the training sounds.
 
     Returns:
         Number of hits by source and class.
@@ -121,7 +121,7 @@ def duplicates_removed(cache: Path) -> dict[str, dict[str, int]]:
 
 def fingerprint(audio: np.ndarray) -> np.ndarray:
     """Return the (24 * 36,) coarse band levels of a hit in dB, for comparison."""
-    levels = np.maximum(band_levels(audio), FLOOR_DB)
+    levels = limited(band_levels(audio))
     return levels.reshape(24, 4, 36, 4).mean((1, 3)).ravel()
 
 

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from instruments.drums.bands import BANDS, FLOOR_DB, FRAMES
+from instruments.drums.bands import BANDS, FRAMES
 from instruments.drums.classes import CLASSES
-from instruments.drums.decoder import LATENT, LEVEL_SCALE
 from instruments.drums.knobs import KNOBS, Weights, raw_knobs
+from instruments.drums.network import LATENT, LEVEL_SCALE
 from instruments.drums.sines import SLOTS
 
 SINES = 4 * SLOTS
@@ -77,7 +77,7 @@ class DrumAutoencoder(nn.Module):
 
     def knobs(self, levels: Tensor, drum: Tensor) -> Tensor:
         """Return the scaled knobs (batch, 7) of levels."""
-        raw = torch.stack(raw_knobs(levels.clamp(min=FLOOR_DB), self.formulas, torch.log, torch.exp), -1)
+        raw = torch.stack(raw_knobs(levels, self.formulas, torch.log, torch.exp), -1)
         low = self.knob_low[drum]
         return (raw - low) / (self.knob_high[drum] - low)
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from dataset import Features
 
+from demos.drums.dataset import Features
 from instruments.drums.classes import CLASSES
-from instruments.drums.decoder import LATENT
+from instruments.drums.network import LATENT
 
 MOST_PARTS = 4
 HITS_PER_PART = 30

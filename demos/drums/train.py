@@ -1,8 +1,8 @@
 """Train the network of drum hits, and write it for `instruments.drums`.
 
-    python demos/drums/train.py [--cache FOLDER] [--minutes 20] -o drums.safetensors
+    python -m demos.drums.train [--cache FOLDER] [--minutes 20] -o drums.safetensors
 
-Run `collect_hits.py` and `dataset.py` first. A checkpoint is written every minute. The same command continues from it.
+Run `collect_hits` and `dataset` first. A checkpoint is written every minute. The same command continues from it.
 """
 
 from __future__ import annotations
@@ -15,20 +15,19 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from augment import HEARD_TONALITY, Augmenter
-from dataset import Features, load_features
-from hit_store import DEFAULT_CACHE
-from model import DrumAutoencoder, shapes
-from prior import fit_priors, kit_presets
 from rich.console import Console
 from safetensors.numpy import save_file
 from torch import Tensor
 
 from bridge.cli.progress import Standing
+from demos.drums.augment import HEARD_TONALITY, Augmenter, limited
+from demos.drums.dataset import Features, load_features
+from demos.drums.hit_store import DEFAULT_CACHE
+from demos.drums.model import DrumAutoencoder, shapes
+from demos.drums.prior import fit_priors, kit_presets
 from instruments.drums.bands import FLOOR_DB
 from instruments.drums.classes import CLASSES
-from instruments.drums.decoder import LEVEL_SCALE
-from instruments.drums.rendering import SILENCE_DB
+from instruments.drums.network import LEVEL_SCALE
 from instruments.drums.sines import SLOTS
 from neural_fx.files import replacing
 
@@ -40,7 +39,7 @@ SINE_WEIGHT = 0.5
 REAL_SHARE = 0.5  # of each batch
 REAL_WEIGHT = 3.0  # of a recorded hit beside a synthesised one, in statistics
 AVERAGING = 0.999
-LEAST_KNOB_RANGE = (4.0, 0.6, 3.0, 4.0, 0.5, 0.8, 3.0)  # in the knobs' own units, for classes with alike sounds
+LEAST_KNOB_RANGE = (6.0, 0.6, 4.0, 6.0, 0.5, 0.8, 0.5)  # in the knobs' own units, for classes with alike sounds
 
 
 def knob_scales(features: Features) -> tuple[np.ndarray, np.ndarray]:
@@ -133,9 +132,7 @@ class Trainer:
         moved = torch.rand_like(asked) < 0.35
         asked = torch.where(moved, 1.3 * torch.rand_like(asked) - 0.15, asked)
         levels, _ = self.model.decode(z, drum, asked)
-        floor = (levels.amax((1, 2), keepdim=True) - SILENCE_DB).clamp(min=FLOOR_DB)
-        limited = torch.where(levels > floor, levels, torch.tensor(FLOOR_DB))
-        miss = self.model.knobs(limited, drum) - asked
+        miss = self.model.knobs(limited(levels), drum) - asked
         return torch.nn.functional.smooth_l1_loss(miss, torch.zeros_like(miss), beta=0.3)
 
     def state(self) -> dict[str, object]:
@@ -174,12 +171,13 @@ def sine_loss(decoded: Tensor, sines: Tensor) -> Tensor:
 
 @torch.no_grad()
 def exported(trainer: Trainer) -> dict[str, np.ndarray]:
-    """Return the arrays that `instruments.drums.decoder.Decoder` reads."""
+    """Return the arrays that `instruments.drums.network.DrumNetwork` reads."""
     model: DrumAutoencoder = trainer.average.module.eval()
     arrays = {name: getattr(model, name).numpy() for name in ("mean", "bands", "frames", "knob_low", "knob_high")}
-    for index, layer in enumerate(layer for layer in model.decoder if isinstance(layer, torch.nn.Linear)):
-        arrays[f"layer{index}.weight"] = layer.weight.numpy()
-        arrays[f"layer{index}.bias"] = layer.bias.numpy()
+    for name, part in (("encoder", model.encoder), ("decoder", model.decoder)):
+        for index, layer in enumerate(layer for layer in part if isinstance(layer, torch.nn.Linear)):
+            arrays[f"{name}{index}.weight"] = layer.weight.numpy()
+            arrays[f"{name}{index}.bias"] = layer.bias.numpy()
     numbers, spread = latent_numbers(model, trainer.hits)
     weights = np.where(trainer.hits.source == "synthetic", 1.0, REAL_WEIGHT)
     arrays.update(fit_priors(numbers, spread, trainer.hits.drum, weights))

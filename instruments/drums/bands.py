@@ -1,7 +1,7 @@
 """Describe a drum hit by the levels of 96 bands in 144 frames.
 
-Bands are spaced by log(1 + f / 100 Hz), so they are narrow in the bass. Frames are dense at the onset and sparse at the
-end: a hit needs 3 ms at its beginning and 70 ms in its tail. A level is the power spectral density in dB, so white noise
+Bands are spaced by log(1 + f / 100 Hz), so they are narrow in the bass. Frames are dense at the onset and sparse at
+the end: 3 ms apart at the beginning and 70 ms in the tail. A level is the power spectral density in dB, so white noise
 of variance 1 has 0 dB in all bands.
 
 Three window lengths are used, because an attack in the treble needs a short one and a note in the bass a long one. A
@@ -22,8 +22,8 @@ RATE = 48000
 BANDS = 96
 FRAMES = 144
 SECONDS = 3.0
-FLOOR_DB = -70.0
-"""Levels below this are silence."""
+FLOOR_DB = -66.0
+"""Levels below this are silence. A hit's loudest cell has 0 dB: how loud it plays is not part of its sound."""
 
 LOWEST_HZ, HIGHEST_HZ = 20.0, 20000.0
 _BEND_HZ = 100.0  # below this, bands are spaced evenly in Hz
@@ -53,7 +53,7 @@ RESOLUTIONS = (
 )
 
 
-def warp(hz: NDArray[np.float64] | float) -> NDArray[np.float64]:
+def warp(hz: NDArray[np.floating] | float) -> NDArray[np.float64]:
     """Convert frequencies in Hz to the scale on which bands are evenly spaced."""
     return np.log1p(np.asarray(hz, float) / _BEND_HZ)
 
@@ -83,7 +83,7 @@ def band_levels(audio: Array) -> Array:
         audio: (samples,) at 48 kHz, beginning at the onset. What follows after 3 s is ignored.
 
     Returns:
-        (96, 144) levels in dB, not limited below by `FLOOR_DB`.
+        (96, 144) levels in dB. `limited` makes them independent of the hit's loudness.
     """
     audio = audio[: round((SECONDS + 0.1) * RATE)]
     power = np.zeros((BANDS, FRAMES))
@@ -106,7 +106,8 @@ def _spectral_density(audio: Array, resolution: Resolution) -> Array:
     used = min(windows, 1 + (len(part) + half) // resolution.hop)  # those that hold any sound
     view = np.lib.stride_tricks.sliding_window_view(padded, resolution.window)[:: resolution.hop][:used]
     spectra = np.fft.rfft(view * shape)
-    return np.asarray(spectra.real**2 + spectra.imag**2, np.float32) / after_onset[:used, None]
+    power = spectra.real**2 + spectra.imag**2
+    return np.asarray(power / after_onset[:used, None], np.float32)
 
 
 @cache
@@ -142,9 +143,14 @@ def _band_weights(resolution: Resolution) -> Array:
     # A triangle is at least as wide as two bins, so that narrow bands interpolate between bins.
     width = np.maximum(step * (centres + _BEND_HZ), RATE / resolution.window)[:, None]
     weights = np.maximum(0, 1 - np.abs(hz[None] - centres[:, None]) / width)
-    weights /= np.maximum(weights.sum(1, keepdims=True), _TINY)
+    weights = weights / np.maximum(weights.sum(1, keepdims=True), _TINY)
     served = (centres >= resolution.low_hz) & (centres < resolution.high_hz)
     return np.asarray(weights * served[:, None], np.float32)
+
+
+def limited(levels: NDArray[np.floating]) -> Array:
+    """Return levels relative to the loudest cell, and not below `FLOOR_DB`."""
+    return np.maximum(levels - levels.max(), FLOOR_DB).astype(np.float32)
 
 
 def level_distance(first: Array, second: Array) -> float:
@@ -153,10 +159,8 @@ def level_distance(first: Array, second: Array) -> float:
     It is the root mean square over the bands, averaged over the frames in which either hit sounds.
 
     Args:
-        first, second: (96, 144) levels in dB.
+        first, second: (96, 144) levels in dB, as `limited` returns.
     """
-    first = np.maximum(first, FLOOR_DB)
-    second = np.maximum(second, FLOOR_DB)
     sounding = np.flatnonzero((first > FLOOR_DB).any(0) | (second > FLOOR_DB).any(0))
     if not len(sounding):
         return 0.0

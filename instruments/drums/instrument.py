@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from instruments.base import PLAYING, Audio, Family, Instrument, MidiEvent
 from instruments.contract import VOICES
 from instruments.drums.classes import CLASSES
-from instruments.drums.decoder import Decoder
 from instruments.drums.kit import Kit, Settings
 from instruments.drums.knobs import KNOBS
+from instruments.drums.network import DrumNetwork
 from instruments.drums.voices import DrumVoices
 from instruments.families import InstrumentFamily
 from neural_fx.errors import NeuralFXError
@@ -137,7 +137,7 @@ class Drums(Instrument):
     def kit(self) -> Kit:
         """The rendered hits."""
         if self._kit is None:
-            self._kit = Kit(_decoder(), SOUNDS[self._name], self._settings())
+            self._kit = Kit(_network(), SOUNDS[self._name], self._settings())
         return self._kit
 
     def class_level_db(self, drum: str) -> float:
@@ -161,8 +161,8 @@ class Drums(Instrument):
 
 
 @cache
-def _decoder() -> Decoder:
-    return Decoder.read(DATA / "drums.safetensors")
+def _network() -> DrumNetwork:
+    return DrumNetwork.read(DATA / "drums.safetensors")
 
 
 def drum_card(sound: str) -> Mapping[str, Any]:

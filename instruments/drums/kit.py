@@ -13,8 +13,8 @@ import numpy as np
 
 from instruments.drums.bands import Array
 from instruments.drums.classes import CLASSES, GENERAL_MIDI, Piece
-from instruments.drums.decoder import LATENT, Decoder
 from instruments.drums.knobs import KNOBS
+from instruments.drums.network import LATENT, DrumNetwork
 from instruments.drums.rendering import render_hit
 
 LAYERS = 3
@@ -54,13 +54,13 @@ class Kit:
     Any thread may call any method. `hit` and `want` return at once.
 
     Args:
-        decoder: network that decodes hits.
-        name: of the kit, one of `Decoder.presets`.
+        network: network that decodes hits.
+        name: of the kit, one of `DrumNetwork.presets`.
         settings: of the first hits.
     """
 
-    def __init__(self, decoder: Decoder, name: str, settings: Settings) -> None:
-        self._decoder = decoder
+    def __init__(self, network: DrumNetwork, name: str, settings: Settings) -> None:
+        self._network = network
         self._name = name
         self._settings = settings
         self._hits: dict[_Slot, _Rendered] = {}
@@ -126,7 +126,7 @@ class Kit:
         if slot is None:
             return False
         recipe = _recipe(settings, slot.piece)
-        audio = render(self._decoder, self._name, slot.piece, slot.layer, *recipe)
+        audio = render(self._network, self._name, slot.piece, slot.layer, *recipe)
         self._hits[slot] = _Rendered(recipe, audio)
         return True
 
@@ -143,11 +143,11 @@ def _recipe(settings: Settings, piece: Piece) -> tuple[int, tuple[float, ...]]:
     return settings.seed, settings.knobs[CLASSES.index(piece.drum)]
 
 
-def render(decoder: Decoder, kit: str, piece: Piece, layer: int, seed: int, knobs: tuple[float, ...]) -> Array:
+def render(network: DrumNetwork, kit: str, piece: Piece, layer: int, seed: int, knobs: tuple[float, ...]) -> Array:
     """Render a hit of a kit.
 
     Args:
-        decoder: network that decodes it.
+        network: network that decodes it.
         kit: name of the kit.
         piece: of the drum kit.
         layer: 0 for the softest.
@@ -157,7 +157,7 @@ def render(decoder: Decoder, kit: str, piece: Piece, layer: int, seed: int, knob
     Returns:
         (samples,) float32 at 48 kHz with a peak of 1.
     """
-    z, own = piece_numbers(decoder, kit, piece, seed)
+    z, own = piece_numbers(network, kit, piece, seed)
     number = CLASSES.index(piece.drum)
     if layer != LAYERS // 2:
         random = np.random.default_rng([seed, number, piece.variant, layer])
@@ -165,17 +165,17 @@ def render(decoder: Decoder, kit: str, piece: Piece, layer: int, seed: int, knob
     wanted = turned(own, np.array(knobs, np.float32))
     for name, amount in LAYER_KNOBS.items():
         wanted[KNOBS.index(name)] += amount * (layer - LAYERS // 2)
-    hit = decoder.decode(piece.drum, z, wanted)
+    hit = network.decode(piece.drum, z, wanted)
     return render_hit(hit.levels, hit.sines, seed=seed + 3 * piece.variant + layer)
 
 
-def piece_numbers(decoder: Decoder, kit: str, piece: Piece, seed: int) -> tuple[Array, Array]:
+def piece_numbers(network: DrumNetwork, kit: str, piece: Piece, seed: int) -> tuple[Array, Array]:
     """Return z and the own knobs of a piece: of the kit, or random for a seed above 0."""
     random = np.random.default_rng([seed, CLASSES.index(piece.drum), piece.variant])
-    drawn = decoder.sample(piece.drum, random)
+    drawn = network.sample(piece.drum, random)
     if seed > 0:
         return drawn
-    own = decoder.preset(kit, piece.drum)
+    own = network.preset(kit, piece.drum)
     if piece.variant == 0:
         return own
     z = own[0] + VARIANT_DISTANCE * (drawn[0] - own[0])

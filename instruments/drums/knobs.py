@@ -3,16 +3,16 @@
 With the power P(b, k) of band b and frame k, its width W(b) in Hz and its duration D(k) in seconds:
 
 - E(b) is the sum over k of P D, and E is the sum over b of E(b) W. Sums over ranges of Hz are sums over their bands.
-- `boominess`: 10 log10 of E below 120 Hz, as a share of E.
+- `boominess`: E below 120 Hz over the rest of E, in dB.
 - `brightness`: mean of log2 f, weighted by the square root of E(b) W.
-- `hardness`: 10 log10 of the power above 200 Hz in the first 12 ms, as a share of its power in the first 120 ms.
-- `warmth`: 10 log10 of E from 120 to 600 Hz, as a share of E above 120 Hz.
+- `hardness`: E above 200 Hz in the first 12 ms over that from 12 to 120 ms, in dB.
+- `warmth`: E from 120 to 600 Hz over E above 600 Hz, in dB.
 - `depth`: minus the mean of log2 f, weighted by E(b) W / f. It is the lowest strong frequency.
 - `decay`: log2 of the mean of t, weighted by the square root of the power of frame k and by D.
-- `noisiness`: the mean over the frames of the difference in dB between geometric and arithmetic mean over the bands,
-  weighted by the square root of their power and by D.
+- `noisiness`: the entropy in bits of the square root of E(b) W, as shares of its sum. It is low if few bands have all
+  energy, and high if all have some.
 
-Shares have a floor of -50 dB. A knob's value is 0 at the 5th percentile of its class and 1 at the 95th. Percentiles are
+Balances are limited to 50 dB. A knob's value is 0 at the 5th percentile of its class and 1 at the 95th. Percentiles are
 robust: the scale does not follow a few extreme sounds.
 """
 
@@ -35,6 +35,8 @@ ATTACK_HZ = 200.0
 ATTACK_SECONDS = 0.012
 BODY_SECONDS = 0.12
 _SHARE_FLOOR = 1e-5
+_ENERGY_FLOOR = 1e-6
+_POWER_FLOOR = 1e-4
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ def raw_knobs(levels: Any, weights: Weights, log: Callable[[Any], Any], exp: Cal
     """Measure the knobs in their own units, by operations that numpy and torch share.
 
     Args:
-        levels: (..., 96, 144) in dB, not below `FLOOR_DB`.
+        levels: (..., 96, 144) in dB, as `bands.limited` returns.
         weights: constants of the same library.
         log, exp: natural logarithm and exponential function of that library.
 
@@ -104,29 +106,34 @@ def raw_knobs(levels: Any, weights: Weights, log: Callable[[Any], Any], exp: Cal
         One array (...) for each of `KNOBS`.
     """
     w = weights
-    power = exp(levels * (np.log(10) / 10))
-    heard = power - 0.99 * 10 ** (FLOOR_DB / 10)
+    heard = exp(levels * (np.log(10) / 10)) - 10 ** (FLOOR_DB / 10)  # 0 where the hit is silent
     energy = (heard @ w.duration) * w.width  # (..., bands)
     total = energy.sum(-1)
-    root = energy**0.5
+    root = _root(energy, _ENERGY_FLOOR)
     low = energy * w.over_hz
     by_frame = heard.swapaxes(-1, -2)
-    strength = (by_frame @ w.width) ** 0.5 * w.duration  # (..., frames)
+    strength = _root(by_frame @ w.width, _POWER_FLOOR) * w.duration  # (..., frames)
     struck = (by_frame @ (w.width * w.attack_bands)) * w.duration
-    flatness = levels.mean(-2) - _decibels(power.mean(-2), log)
+    spread = root / root.sum(-1)[..., None] + 1e-9
 
-    def share(part: Any, whole: Any) -> Any:
-        return _decibels(part / whole + _SHARE_FLOOR, log)
+    def balance(part: Any, whole: Any) -> Any:
+        least = _SHARE_FLOOR * whole + _ENERGY_FLOOR
+        return _decibels((part + least) / (whole - part + least), log)
 
     return [
-        share((energy * w.boom).sum(-1), total),
+        balance((energy * w.boom).sum(-1), total),
         (root * w.octaves).sum(-1) / root.sum(-1),
-        share((struck * w.attack).sum(-1), (struck * w.body).sum(-1)),
-        share((energy * w.warm).sum(-1), (energy * w.not_boom).sum(-1)),
+        balance((struck * w.attack).sum(-1), (struck * w.body).sum(-1)),
+        balance((energy * w.warm).sum(-1), (energy * w.not_boom).sum(-1)),
         -(low * w.octaves).sum(-1) / low.sum(-1),
         log((strength * w.seconds).sum(-1) / strength.sum(-1)) / np.log(2),
-        (flatness * strength).sum(-1) / strength.sum(-1),
+        -(spread * log(spread)).sum(-1) / np.log(2),
     ]
+
+
+def _root(power: Any, floor: float) -> Any:
+    """Return a square root whose slope is finite at 0."""
+    return (power + floor) ** 0.5 - floor**0.5
 
 
 def _decibels(power: Any, log: Callable[[Any], Any]) -> Any:
@@ -137,6 +144,5 @@ _WEIGHTS = Weights.make()
 
 
 def measured_knobs(levels: np.ndarray) -> np.ndarray:
-    """Return the (..., 7) knobs of (..., 96, 144) levels, in their own units."""
-    floored = np.maximum(levels, FLOOR_DB)
-    return np.asarray(np.stack(raw_knobs(floored, _WEIGHTS, np.log, np.exp), -1), np.float32)
+    """Return the (..., 7) knobs of (..., 96, 144) levels in dB, as `bands.limited` returns, in their own units."""
+    return np.asarray(np.stack(raw_knobs(levels, _WEIGHTS, np.log, np.exp), -1), np.float32)

@@ -11,9 +11,6 @@ from numpy.typing import NDArray
 from instruments.drums.bands import BANDS, FLOOR_DB, RATE, SECONDS, Array, band_hz, frame_seconds, warp
 from instruments.drums.sines import SLOTS, Sines, sine_levels
 
-SILENCE_DB = 66.0
-"""Levels this far below the loudest band are not rendered."""
-
 _LEAST_TONALITY = 0.1
 _STEP = 32  # samples between the points of a sine's envelope and frequency
 _FADE_SAMPLES = 240
@@ -42,7 +39,8 @@ def render_hit(levels: Array, sines: Sines, seed: int = 0) -> Array:
     Returns:
         (samples,) float32 at 48 kHz, with a peak of 1, up to where the levels become silent.
     """
-    floor = max(float(levels.max()) - SILENCE_DB, FLOOR_DB)
+    levels = levels - levels.max()
+    floor = FLOOR_DB + 0.5
     sounding = np.flatnonzero((levels > floor).any(0))
     if not len(sounding):
         return np.zeros(_FADE_SAMPLES, np.float32)
@@ -55,7 +53,7 @@ def render_hit(levels: Array, sines: Sines, seed: int = 0) -> Array:
     audio[-_FADE_SAMPLES:] *= np.linspace(1, 0, _FADE_SAMPLES, dtype=np.float32)
     audio[:8] *= np.linspace(0.125, 1, 8, dtype=np.float32)
     peak = float(np.abs(audio).max())
-    return audio / np.float32(peak) if peak > 0 else audio
+    return np.asarray(audio / peak, np.float32) if peak > 0 else audio
 
 
 def _without_sines(levels: Array, sines: Sines) -> Array:
@@ -98,7 +96,7 @@ def _gains(levels: Array, layer: _Layer, frames: int) -> Array:
     share = (at - first).astype(np.float32)
     bands = levels[:, first] * (1 - share) + levels[:, first + 1] * share
     decibels = bands.T @ _bin_weights(layer)
-    return np.exp(decibels * np.float32(np.log(10) / 20))
+    return np.asarray(np.exp(decibels * (np.log(10) / 20)), np.float32)
 
 
 @cache
@@ -156,4 +154,4 @@ def _between(values: NDArray[np.floating], count: int) -> Array:
     """Return samples on straight lines between points that are `_STEP` samples apart."""
     share = (np.arange(_STEP) / _STEP)[None]
     lines = values[:-1, None] * (1 - share) + values[1:, None] * share
-    return lines.reshape(-1)[:count]
+    return np.asarray(lines.reshape(-1)[:count], np.float32)

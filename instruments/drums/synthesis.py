@@ -1,6 +1,6 @@
 """Synthesise drum hits from random parameters: damped gliding sines, filtered noise and bursts.
 
-This is a drum machine of our own. It gives the network more sounds of each class than recordings with clear licences do.
+This is a drum machine of our own. It gives the network more sounds than there are recordings with clear licences.
 
 >>> synthesize("snare", seed=3).dtype
 dtype('float32')

@@ -1,22 +1,23 @@
-"""Decode the network's latent numbers to bands and sines, with numpy only.
+"""Run the network of drum hits with numpy only: latent numbers to bands and sines, and back.
 
-A hit is 16 numbers z, a class and seven knobs. A small network turns them into coefficients of a separable basis for the
-bands, and into sines. A Gaussian mixture for each class says which z and knobs sounds of that class have.
+A hit is 16 numbers z, a class and seven knobs. The decoder turns them into coefficients of a separable basis for the
+bands, and into sines. The encoder finds z of a measured hit. A Gaussian mixture for each class says which z and knobs
+sounds of that class have.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import safe_open
 
-from instruments.drums.bands import FLOOR_DB, Array
+from instruments.drums.bands import Array, limited
 from instruments.drums.classes import CLASSES
 from instruments.drums.knobs import measured_knobs
-from instruments.drums.rendering import SILENCE_DB
 from instruments.drums.sines import SLOTS, Sines
 from neural_fx.errors import ModelError
 
@@ -41,26 +42,28 @@ class Hit:
     knobs: Array
 
 
-class Decoder:
-    """The network, its knob scales and its prior.
+class DrumNetwork:
+    """An autoencoder of drum hits, its knob scales and its prior.
 
     Args:
-        weights: arrays by name, as `demos/drums/train.py` writes them.
+        weights: arrays by name, as `demos.drums.train` writes them.
     """
 
     def __init__(self, weights: dict[str, NDArray[np.floating]]) -> None:
         self._weights = {name: np.asarray(value, np.float32) for name, value in weights.items()}
 
     @classmethod
-    def read(cls, path: Path) -> Decoder:
-        """Read a decoder from a safetensors file.
+    def read(cls, path: Path) -> DrumNetwork:
+        """Read a network from a safetensors file.
 
         Raises:
             ModelError: a tensor is missing.
         """
         with safe_open(path, framework="numpy") as file:
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        missing = {"mean", "bands", "frames", "knob_low", "knob_high", "layer0.weight"} - set(weights)
+        missing = {"mean", "bands", "frames", "knob_low", "knob_high", "encoder0.weight", "decoder0.weight"} - set(
+            weights
+        )
         if missing:
             raise ModelError(f"{path}: not a drum network: it has no {', '.join(sorted(missing))}")
         return cls(weights)
@@ -121,19 +124,39 @@ class Decoder:
             best, best_miss = answer, miss
         return best
 
-    def _answer(self, drum: str, z: Array, knobs: Array) -> Hit:
+    def encode(self, drum: str, levels: Array, sines: Sines) -> tuple[Array, Array]:
+        """Return z (16,) and knobs (7,) of a measured hit.
+
+        Args:
+            drum: name of the class.
+            levels: (96, 144) in dB.
+            sines: its tones.
+        """
         weights = self._weights
-        one_hot = np.zeros(len(CLASSES), np.float32)
-        one_hot[CLASSES.index(drum)] = 1
-        hidden = np.concatenate((z, one_hot, 2 * knobs - 1)).astype(np.float32)
-        layers = sum(name.endswith(".weight") for name in weights)
-        for layer in range(layers):
-            hidden = weights[f"layer{layer}.weight"] @ hidden + weights[f"layer{layer}.bias"]
-            if layer < layers - 1:
+        knobs = np.clip(self.scaled(measured_knobs(levels), drum), -MOST_CORRECTION, 1 + MOST_CORRECTION)
+        coefficients = weights["bands"].T @ ((levels - weights["mean"]) / LEVEL_SCALE) @ weights["frames"]
+        numbers = np.concatenate((coefficients.ravel() / 10, sines.vector(), _condition(drum, knobs)))
+        return self._layers("encoder", numbers)[:LATENT], knobs
+
+    def _answer(self, drum: str, z: Array, knobs: Array) -> Hit:
+        bands, frames = self._weights["bands"], self._weights["frames"]
+        out = self._layers("decoder", np.concatenate((z, _condition(drum, knobs))))
+        coefficients = out[: -4 * SLOTS].reshape(bands.shape[1], frames.shape[1])
+        levels = limited(LEVEL_SCALE * (bands @ coefficients @ frames.T) + self._weights["mean"])
+        return Hit(levels, Sines.from_vector(out[-4 * SLOTS :]), self.scaled(measured_knobs(levels), drum))
+
+    def _layers(self, name: str, numbers: NDArray[Any]) -> Array:
+        weights = self._weights
+        hidden = numbers.astype(np.float32)
+        last = sum(key.startswith(name) and key.endswith(".weight") for key in weights) - 1
+        for index in range(last + 1):
+            hidden = weights[f"{name}{index}.weight"] @ hidden + weights[f"{name}{index}.bias"]
+            if index < last:
                 hidden = hidden / (1 + np.exp(-hidden))  # SiLU
-        bands, frames = weights["bands"], weights["frames"]
-        coefficients = hidden[: bands.shape[1] * frames.shape[1]].reshape(bands.shape[1], frames.shape[1])
-        levels = LEVEL_SCALE * (bands @ coefficients @ frames.T) + weights["mean"]
-        levels = np.maximum(levels, max(float(levels.max()) - SILENCE_DB, FLOOR_DB))
-        levels = np.where(levels > levels.max() - SILENCE_DB, levels, FLOOR_DB).astype(np.float32)
-        return Hit(levels, Sines.from_vector(hidden[-4 * SLOTS :]), self.scaled(measured_knobs(levels), drum))
+        return hidden
+
+
+def _condition(drum: str, knobs: Array) -> Array:
+    one_hot = np.zeros(len(CLASSES), np.float32)
+    one_hot[CLASSES.index(drum)] = 1
+    return np.concatenate((one_hot, 2 * knobs - 1)).astype(np.float32)
