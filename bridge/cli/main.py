@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from bridge.cli import analyze, bench, circuit, info, play, plugin, render, serve, timbre, train
+from bridge.cli import analyze, bench, circuit, drums, info, play, plugin, render, serve, timbre, train
 from bridge.cli.signals import Stopped, handled, released_on_error
 from neural_fx import __version__
 from neural_fx.errors import NeuralFXError
@@ -49,6 +49,7 @@ app.command("analyze")(analyze.analyze)
 app.command("timbres")(play.timbres)
 app.command("play")(play.play)
 app.command("instruments")(play.instruments)
+app.command("drums")(drums.drums)
 app.command("circuit")(circuit.circuit)
 app.command("bench")(bench.bench)
 app.command("serve")(serve.serve)

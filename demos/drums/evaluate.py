@@ -46,7 +46,7 @@ def distances(network: DrumNetwork, features: Features, drums: np.ndarray) -> di
         sines = Sines.from_vector(features.sines[index])
         drum = CLASSES[number]
         z, knobs = network.encode(drum, levels, sines)
-        hit = network.decode(drum, z, knobs, corrections=0)
+        hit = network.decode(drum, z, knobs, exact=False)
         reference = limited(levels)
         found["bands"].append(level_distance(limited(hit.levels), reference))
         found["audio"].append(level_distance(limited(band_levels(render_hit(hit.levels, hit.sines))), reference))
@@ -67,13 +67,13 @@ def baselines(train: Features, test: Features) -> dict[str, float]:
     return {"mean_sound": round(float(np.mean(means)), 2), "nearest_training_sound": round(float(np.mean(near)), 2)}
 
 
-def knob_report(network: DrumNetwork, count: int, corrections: int, as_audio: bool = False) -> dict[str, dict]:
+def knob_report(network: DrumNetwork, count: int, exact: bool, as_audio: bool = False) -> dict[str, dict]:
     """Turn each knob of random sounds through five positions, and measure what follows.
 
     Args:
         network: that is measured.
         count: number of random sounds.
-        corrections: of the knobs, as for `DrumNetwork.decode`.
+        exact: as for `DrumNetwork.decode`.
         as_audio: whether to measure the rendered audio and not the bands.
     """
     random = np.random.default_rng(11)
@@ -85,7 +85,7 @@ def knob_report(network: DrumNetwork, count: int, corrections: int, as_audio: bo
             for step, position in enumerate(POSITIONS):
                 asked = own.copy()
                 asked[knob] = position
-                hit = network.decode(drum, z, asked, corrections)
+                hit = network.decode(drum, z, asked, own, exact)
                 measured[sound, knob, step] = heard_knobs(network, drum, hit) if as_audio else hit.knobs
     report = {}
     for knob, name in enumerate(KNOBS):
@@ -172,7 +172,7 @@ def _quantiles(values: np.ndarray) -> dict[str, float]:
 
 
 def speed(network: DrumNetwork) -> dict[str, float]:
-    """Return the milliseconds of one core that a hit takes, by class, corrections of the knobs included."""
+    """Return the milliseconds of one core that a hit takes, by class, shaping included."""
     random = np.random.default_rng(3)
     found = {}
     for drum in CLASSES:
@@ -211,10 +211,10 @@ def main() -> None:
         by_source["recorded, trained on"] = {"hits": len(seen.drum), **distances(network, seen, seen.drum)}
         report["distance_db"] = by_source
         progress.show(0.3, "knobs")
-        report["knobs"] = knob_report(network, options.sounds, 3)
-        report["knobs_uncorrected"] = knob_report(network, options.sounds, 0)
+        report["knobs"] = knob_report(network, options.sounds, True)
+        report["knobs_of_network_only"] = knob_report(network, options.sounds, False)
         progress.show(0.5, "knobs as audio")
-        report["knobs_as_audio"] = knob_report(network, min(42, options.sounds), 3, as_audio=True)
+        report["knobs_as_audio"] = knob_report(network, min(42, options.sounds), True, as_audio=True)
         progress.show(0.8, "likeness")
         report["likeness"] = likeness(network, features, options.sounds * 2)
         report["milliseconds"] = speed(network)

@@ -8,8 +8,8 @@ from demos.drums.dataset import Features
 from instruments.drums.classes import CLASSES
 from instruments.drums.network import LATENT
 
-MOST_PARTS = 4
-HITS_PER_PART = 30
+MOST_PARTS = 8
+HITS_PER_PART = 25
 ROUNDS = 40
 SHRINKAGE = 0.1
 LEAST_VARIANCE = 1e-3

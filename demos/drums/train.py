@@ -34,7 +34,7 @@ from neural_fx.files import replacing
 BATCH = 48
 LEARNING_RATE = 2e-3
 KL_WEIGHT = 1e-3
-KNOB_WEIGHT = 0.4
+KNOB_WEIGHT = 0.6
 SINE_WEIGHT = 0.5
 REAL_SHARE = 0.5  # of each batch
 REAL_WEIGHT = 3.0  # of a recorded hit beside a synthesised one, in statistics

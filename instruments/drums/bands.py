@@ -150,7 +150,7 @@ def _band_weights(resolution: Resolution) -> Array:
 
 def limited(levels: NDArray[np.floating]) -> Array:
     """Return levels relative to the loudest cell, and not below `FLOOR_DB`."""
-    return np.maximum(levels - levels.max(), FLOOR_DB).astype(np.float32)
+    return np.asarray(np.maximum(levels - levels.max(), FLOOR_DB), np.float32)
 
 
 def level_distance(first: Array, second: Array) -> float:

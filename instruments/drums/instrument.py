@@ -126,8 +126,12 @@ class Drums(Instrument):
             kit.want(self._settings())
 
     def open_family(self) -> Family:
-        self.kit.finish(self._settings())
+        self.finish()
         return DrumVoices(self)
+
+    def finish(self) -> None:
+        """Render all hits that moved knobs have changed, and return when it is done."""
+        self.kit.finish(self._settings())
 
     @property
     def sound(self) -> str:

@@ -89,6 +89,15 @@ class Kit:
         self._played[slot] = self._strokes
         return rendered.audio
 
+    def layer(self, piece: Piece, layer: int) -> Array:
+        """Return the hit of a layer that is ready now, (samples,) with a peak of 1.
+
+        Args:
+            piece: of the drum kit.
+            layer: 0 for the softest strokes.
+        """
+        return self._hits[_Slot(piece, layer)].audio
+
     def want(self, settings: Settings) -> None:
         """Change the settings. A thread renders the hits that they change."""
         with self._lock:
@@ -165,7 +174,7 @@ def render(network: DrumNetwork, kit: str, piece: Piece, layer: int, seed: int, 
     wanted = turned(own, np.array(knobs, np.float32))
     for name, amount in LAYER_KNOBS.items():
         wanted[KNOBS.index(name)] += amount * (layer - LAYERS // 2)
-    hit = network.decode(piece.drum, z, wanted)
+    hit = network.decode(piece.drum, z, wanted, own)
     return render_hit(hit.levels, hit.sines, seed=seed + 3 * piece.variant + layer)
 
 

@@ -12,12 +12,13 @@ With the power P(b, k) of band b and frame k, its width W(b) in Hz and its durat
 - `noisiness`: the entropy in bits of the square root of E(b) W, as shares of its sum. It is low if few bands have all
   energy, and high if all have some.
 
-Balances are limited to 50 dB. A knob's value is 0 at the 5th percentile of its class and 1 at the 95th. Percentiles are
-robust: the scale does not follow a few extreme sounds.
+Balances are limited to 30 dB, because what is quieter is masked. A knob's value is 0 at the 5th percentile of its class
+and 1 at the 95th. Percentiles are robust: the scale does not follow a few extreme sounds.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -34,7 +35,9 @@ WARM_HZ = 600.0
 ATTACK_HZ = 200.0
 ATTACK_SECONDS = 0.012
 BODY_SECONDS = 0.12
-_SHARE_FLOOR = 1e-5
+_NEPERS = math.log(10) / 10  # per dB of power
+_FLOOR = 10 ** (FLOOR_DB / 10)
+_SHARE_FLOOR = 1e-3  # what is 30 dB below the rest is masked by it
 _ENERGY_FLOOR = 1e-6
 _POWER_FLOOR = 1e-4
 
@@ -106,7 +109,7 @@ def raw_knobs(levels: Any, weights: Weights, log: Callable[[Any], Any], exp: Cal
         One array (...) for each of `KNOBS`.
     """
     w = weights
-    heard = exp(levels * (np.log(10) / 10)) - 10 ** (FLOOR_DB / 10)  # 0 where the hit is silent
+    heard = exp(levels * _NEPERS) - _FLOOR  # 0 where the hit is silent
     energy = (heard @ w.duration) * w.width  # (..., bands)
     total = energy.sum(-1)
     root = _root(energy, _ENERGY_FLOOR)
@@ -126,8 +129,8 @@ def raw_knobs(levels: Any, weights: Weights, log: Callable[[Any], Any], exp: Cal
         balance((struck * w.attack).sum(-1), (struck * w.body).sum(-1)),
         balance((energy * w.warm).sum(-1), (energy * w.not_boom).sum(-1)),
         -(low * w.octaves).sum(-1) / low.sum(-1),
-        log((strength * w.seconds).sum(-1) / strength.sum(-1)) / np.log(2),
-        -(spread * log(spread)).sum(-1) / np.log(2),
+        log((strength * w.seconds).sum(-1) / strength.sum(-1)) / math.log(2),
+        -(spread * log(spread)).sum(-1) / math.log(2),
     ]
 
 
@@ -137,7 +140,7 @@ def _root(power: Any, floor: float) -> Any:
 
 
 def _decibels(power: Any, log: Callable[[Any], Any]) -> Any:
-    return log(power) * (10 / np.log(10))
+    return log(power) * (1 / _NEPERS)
 
 
 _WEIGHTS = Weights.make()

@@ -18,13 +18,15 @@ from safetensors import safe_open
 from instruments.drums.bands import Array, limited
 from instruments.drums.classes import CLASSES
 from instruments.drums.knobs import measured_knobs
+from instruments.drums.shaping import shaped
 from instruments.drums.sines import SLOTS, Sines
 from neural_fx.errors import ModelError
 
 LATENT = 16
 LEVEL_SCALE = 10.0  # dB per unit of the network's output
-CORRECTIONS = 3
-MOST_CORRECTION = 0.6  # beyond the range of a knob; further away the network is not trained
+TURNED = 0.02
+TURNED_WEIGHT = 4.0
+MOST_BEYOND = 0.15  # of a knob's range, beyond its ends: further away the network is not trained
 
 
 @dataclass(frozen=True)
@@ -100,29 +102,29 @@ class DrumNetwork:
         low, high = (self._weights[name][CLASSES.index(drum)] for name in ("knob_low", "knob_high"))
         return np.asarray((raw_knobs - low) / (high - low), np.float32)
 
-    def decode(self, drum: str, z: Array, knobs: Array, corrections: int = CORRECTIONS) -> Hit:
+    def decode(self, drum: str, z: Array, knobs: Array, own: Array | None = None, exact: bool = True) -> Hit:
         """Decode a hit.
-
-        The network follows its knobs closely, but not exactly. So the knobs of its answer are measured, and it is asked
-        again with the difference added.
 
         Args:
             drum: name of the class.
             z: (16,) latent numbers.
             knobs: (7,) wanted knobs.
-            corrections: number of further questions. 0 returns the first answer.
+            own: (7,) knobs that the sound has by itself; None for `knobs`. Where the two differ, a player has turned a
+                knob. If not all knobs can have their wanted values, those come first.
+            exact: whether the knobs are brought to their wanted values by `shaping.shaped`. Otherwise they are where
+                the network puts them.
         """
-        asked = np.asarray(knobs, np.float32)
-        best = self._answer(drum, z, asked)
-        best_miss = float(np.abs(best.knobs - knobs).sum())
-        for _ in range(corrections):
-            asked = np.clip(asked + knobs - best.knobs, -MOST_CORRECTION, 1 + MOST_CORRECTION)
-            answer = self._answer(drum, z, asked)
-            miss = float(np.abs(answer.knobs - knobs).sum())
-            if miss >= best_miss:
-                break
-            best, best_miss = answer, miss
-        return best
+        number = CLASSES.index(drum)
+        bands, frames = self._weights["bands"], self._weights["frames"]
+        asked = np.clip(knobs, -MOST_BEYOND, 1 + MOST_BEYOND)
+        out = self._layers("decoder", np.concatenate((z, _condition(drum, asked))))
+        coefficients = out[: -4 * SLOTS].reshape(bands.shape[1], frames.shape[1])
+        levels = limited(LEVEL_SCALE * (bands @ coefficients @ frames.T) + self._weights["mean"])
+        if exact:
+            low, high = self._weights["knob_low"][number], self._weights["knob_high"][number]
+            turned = np.abs(knobs - (knobs if own is None else own)) > TURNED
+            levels = shaped(levels, asked, low, high, np.where(turned, TURNED_WEIGHT, 1.0))
+        return Hit(levels, Sines.from_vector(out[-4 * SLOTS :]), self.scaled(measured_knobs(levels), drum))
 
     def encode(self, drum: str, levels: Array, sines: Sines) -> tuple[Array, Array]:
         """Return z (16,) and knobs (7,) of a measured hit.
@@ -133,17 +135,10 @@ class DrumNetwork:
             sines: its tones.
         """
         weights = self._weights
-        knobs = np.clip(self.scaled(measured_knobs(levels), drum), -MOST_CORRECTION, 1 + MOST_CORRECTION)
+        knobs = np.clip(self.scaled(measured_knobs(levels), drum), -0.6, 1.6)
         coefficients = weights["bands"].T @ ((levels - weights["mean"]) / LEVEL_SCALE) @ weights["frames"]
         numbers = np.concatenate((coefficients.ravel() / 10, sines.vector(), _condition(drum, knobs)))
         return self._layers("encoder", numbers)[:LATENT], knobs
-
-    def _answer(self, drum: str, z: Array, knobs: Array) -> Hit:
-        bands, frames = self._weights["bands"], self._weights["frames"]
-        out = self._layers("decoder", np.concatenate((z, _condition(drum, knobs))))
-        coefficients = out[: -4 * SLOTS].reshape(bands.shape[1], frames.shape[1])
-        levels = limited(LEVEL_SCALE * (bands @ coefficients @ frames.T) + self._weights["mean"])
-        return Hit(levels, Sines.from_vector(out[-4 * SLOTS :]), self.scaled(measured_knobs(levels), drum))
 
     def _layers(self, name: str, numbers: NDArray[Any]) -> Array:
         weights = self._weights

@@ -66,7 +66,7 @@ def _without_sines(levels: Array, sines: Sines) -> Array:
         if sines.tonality[slot] >= _LEAST_TONALITY:
             near = np.abs(hz - sines.hz(slot, seconds)[None]) < width
             left = np.where(near, np.minimum(left, 1.0 - 0.999 * sines.tonality[slot]), left)
-    return (levels + 10 * np.log10(left)).astype(np.float32)
+    return np.asarray(levels + 10 * np.log10(left), np.float32)
 
 
 def _noise(levels: Array, count: int, seed: int) -> Array:

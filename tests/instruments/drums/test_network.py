@@ -58,23 +58,22 @@ def test_a_hit_is_encoded_and_decoded(network: DrumNetwork, drum: str) -> None:
         hits.append((limited(band_levels(audio)), find_sines(audio)))
     own, others = [], []
     for index, (levels, sines) in enumerate(hits):
-        decoded = network.decode(drum, *network.encode(drum, levels, sines), corrections=0)
+        decoded = network.decode(drum, *network.encode(drum, levels, sines), exact=False)
         own.append(level_distance(decoded.levels, levels))
         others.append(level_distance(hits[index - 1][0], levels))
     assert np.mean(own) < 0.75 * np.mean(others)
 
 
-def test_corrections_bring_the_knobs_closer(network: DrumNetwork) -> None:
+def test_shaping_brings_the_knobs_closer(network: DrumNetwork) -> None:
     random = np.random.default_rng(2)
-    plain, corrected = [], []
+    plain, exact = [], []
     for drum in CLASSES * 3:
         z, own = network.sample(drum, random)
         asked = own.copy()
         asked[random.integers(len(KNOBS))] = random.uniform(0, 1)
-        plain.append(np.abs(network.decode(drum, z, asked, corrections=0).knobs - asked).mean())
-        corrected.append(np.abs(network.decode(drum, z, asked).knobs - asked).mean())
-    assert np.all(np.array(corrected) <= np.array(plain) + 1e-6)
-    assert np.mean(corrected) < 0.7 * np.mean(plain)
+        plain.append(np.abs(network.decode(drum, z, asked, exact=False).knobs - asked).mean())
+        exact.append(np.abs(network.decode(drum, z, asked).knobs - asked).mean())
+    assert np.mean(exact) < 0.5 * np.mean(plain)
 
 
 @pytest.mark.parametrize("knob", range(len(KNOBS)), ids=KNOBS)
@@ -87,7 +86,7 @@ def test_a_knob_is_followed(network: DrumNetwork, knob: int) -> None:
         for position in POSITIONS:
             asked = own.copy()
             asked[knob] = position
-            found.append(network.decode(drum, z, asked).knobs[knob])
+            found.append(network.decode(drum, z, asked, own).knobs[knob])
         slopes.append(np.polyfit(POSITIONS, found, 1)[0])
     assert np.median(slopes) == pytest.approx(1.0, abs=0.2)
 
