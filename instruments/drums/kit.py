@@ -54,7 +54,7 @@ class Kit:
     Any thread may call any method. `hit` and `want` return at once.
 
     Args:
-        network: network that decodes hits.
+        network: that decodes hits.
         name: of the kit, one of `DrumNetwork.presets`.
         settings: of the first hits.
     """
@@ -101,7 +101,8 @@ class Kit:
     def want(self, settings: Settings) -> None:
         """Change the settings. A thread renders the hits that they change."""
         with self._lock:
-            self._settings = settings
+            if not self._change(settings):
+                return
             if self._hits and self._thread is None:
                 self._thread = threading.Thread(target=self._work, name="drums", daemon=True)
                 self._thread.start()
@@ -112,11 +113,17 @@ class Kit:
         Args:
             settings: new settings; None for the last ones.
         """
-        with self._lock:
-            if settings is not None:
-                self._settings = settings
+        if settings is not None:
+            with self._lock:
+                self._change(settings)
         while self._render_next():
             pass
+
+    def _change(self, settings: Settings) -> bool:
+        if settings == self._settings:
+            return False
+        self._settings = settings
+        return True
 
     def _work(self) -> None:
         while True:
@@ -136,7 +143,11 @@ class Kit:
             return False
         recipe = _recipe(settings, slot.piece)
         audio = render(self._network, self._name, slot.piece, slot.layer, *recipe)
-        self._hits[slot] = _Rendered(recipe, audio)
+        with self._lock:
+            # The settings may have changed meanwhile. Another thread may then have rendered this hit as it is wanted now.
+            stored = self._hits.get(slot)
+            if stored is None or stored.recipe != _recipe(self._settings, slot.piece):
+                self._hits[slot] = _Rendered(recipe, audio)
         return True
 
     def _outdated(self) -> _Slot | None:
