@@ -144,7 +144,7 @@ class Kit:
         recipe = _recipe(settings, slot.piece)
         audio = render(self._network, self._name, slot.piece, slot.layer, *recipe)
         with self._lock:
-            # The settings may have changed meanwhile. Another thread may then have rendered this hit as it is wanted now.
+            # The settings may have changed meanwhile, and another thread may have rendered the hit that is wanted now.
             stored = self._hits.get(slot)
             if stored is None or stored.recipe != _recipe(self._settings, slot.piece):
                 self._hits[slot] = _Rendered(recipe, audio)
