@@ -23,9 +23,9 @@ CREDITS = (
     "Fluid R3: Frank Wen and contributors; Sonic Pi's samples: their authors on freesound.org"
 )
 LIMITS = (
-    "One stroke for each layer, so no rolls, brushes or flams. Mono. Tones are at most one sine in each octave, so the "
-    "beating of cymbals and bells is noise. Hits end after 3 s. Rare classes, such as shaker and tambourine, come mostly "
-    "from the synthesiser. Knobs below 30 dB of the rest have no effect."
+    "One stroke for each layer: no rolls, brushes or flams. Mono. At most one sine in each octave: the beating of "
+    "cymbals and bells is noise. Hits end after 3 s. Rare classes, such as shaker and tambourine, come mostly from the "
+    "synthesiser. Energy more than 30 dB below the rest moves no balance."
 )
 
 

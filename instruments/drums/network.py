@@ -25,7 +25,7 @@ from neural_fx.errors import ModelError
 LATENT = 16
 LEVEL_SCALE = 10.0  # dB per unit of the network's output
 TURNED = 0.02
-TURNED_WEIGHT = 4.0
+TURNED_WEIGHT = 8.0
 MOST_BEYOND = 0.15  # of a knob's range, beyond its ends: further away the network is not trained
 
 

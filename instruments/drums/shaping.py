@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from instruments.drums.bands import FLOOR_DB, Array, band_hz, frame_seconds, limited
 from instruments.drums.knobs import ATTACK_SECONDS, BOOM_HZ, KNOBS, WARM_HZ, measured_knobs
 
-STEPS = 4
-MOST_DB = 18.0
+STEPS = 8
+MOST_DB = 24.0
 CLOSE = 0.01
 _SHARES = np.array([1.0, 0.5, 0.2, 0.07])
 _PROBE_DB = 0.5
-_DAMPING = 1e-4  # of squared dB beside squared misses: shapes of 10 dB for 0.01 of a knob are not worth it
+_DAMPING = 3e-4  # of squared dB beside squared misses: shapes of 10 dB for 0.01 of a knob are not worth it
 
 _OCTAVES = np.log2(band_hz())
 _SECONDS = frame_seconds()
