@@ -18,7 +18,7 @@ MOST_DB = 24.0
 CLOSE = 0.01
 _SHARES = np.array([1.0, 0.5, 0.2, 0.07])
 _PROBE_DB = 0.5
-_DAMPING = 3e-4  # of squared dB beside squared misses: shapes of 10 dB for 0.01 of a knob are not worth it
+_DAMPING = 3e-4  # of squared dB beside squared misses, so that no shape is used without need
 
 _OCTAVES = np.log2(band_hz())
 _SECONDS = frame_seconds()
