@@ -17,6 +17,7 @@ from neural_fx.files import replacing
 
 DEFAULT_FOLDER = Path("~/.cache/neural-fx/frames").expanduser()
 PARTS = ("a", "b")
+LONG_TICKS = 400
 HELD_OUT_PROGRAMS = 0.12
 """Share of programs that no network is trained on."""
 
@@ -71,6 +72,11 @@ class CachedNote:
 
     program: int
     frames: NoteFrames
+
+    @property
+    def is_long(self) -> bool:
+        """Return whether the note is held long enough for the encoder."""
+        return self.frames.release > LONG_TICKS
 
     @property
     def pitch_held_out(self) -> bool:
