@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from instruments.latent import features
-from instruments.latent.frames import LEVELS, SLOTS, NoteFrames, Ticks
+from instruments.latent.frames import LEVELS, SILENT_DB, SLOTS, NoteFrames, Ticks, frame_ticks
 
 Array = NDArray[np.float64]
 Weights = Mapping[str, NDArray[np.float32]]
@@ -172,6 +172,35 @@ class LatentNetwork:
             levels=features.unscaled(outputs[:, :LEVELS]),
             cents=outputs[:, LEVELS] * CENTS,
             alive=outputs[:, LEVELS + 1],
+        )
+
+    def play(self, timbre: Array, pitch: float, velocity: float, release: int, longest: int) -> NoteFrames:
+        """Return the frames of a whole note.
+
+        Args:
+            timbre: (timbre,).
+            pitch: MIDI note.
+            velocity: 1 to 127.
+            release: tick of the release.
+            longest: tick at which the note is over at the latest.
+        """
+        state = self.note(timbre, pitch, velocity)
+        ticks = frame_ticks(release, longest)
+        decoded = self.frames(state, ticks, release)
+        over = np.flatnonzero((decoded.alive <= 0) & (ticks > 0))
+        # One frame that says otherwise does not end a note: its successor has to agree.
+        ends = [i for i in over if i + 1 == len(ticks) or decoded.alive[i + 1] <= 0]
+        count = int(ends[0]) if ends else len(ticks)
+        return NoteFrames(
+            pitch=pitch,
+            velocity=velocity,
+            release=release,
+            end=int(ticks[count]) if ends else longest,
+            ticks=ticks[:count],
+            levels=np.maximum(decoded.levels[:count], SILENT_DB),
+            cents=decoded.cents[:count],
+            inharmonicity=state.inharmonicity,
+            slot_cents=state.slot_cents,
         )
 
     def _layer(self, name: str, values: Array) -> Array:
