@@ -129,7 +129,8 @@ def parameters_of(frames: NoteFrames, samples: int, onset: int, audible_db: floa
         amplitudes = np.where(frames.levels > audible_db, 10 ** (frames.levels / 20), 0)
         levels = _interpolated(at, frames.ticks, amplitudes)
         cents = np.interp(at, frames.ticks, frames.cents)
-    levels[0] = 0
+    # Notes begin and end at exactly 0: at full level, they would click.
+    levels[[0, -1]] = 0
     f0 = midi_to_hz(frames.pitch) * 2 ** (cents / 1200)
     slots = levels[:, HARMONICS : HARMONICS + SLOTS]
     loudest = np.sort(np.argsort(-slots.max(axis=0))[:PARTIALS])
