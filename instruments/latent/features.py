@@ -50,16 +50,16 @@ def note_features(pitches: Array, velocities: Array) -> Array:
     )
 
 
-def time_features(ticks: Ticks, releases: Ticks) -> Array:
+def time_features(ticks: Array | Ticks, releases: Array | Ticks) -> Array:
     """Return what the network sees of times, (frames, TIME_FEATURES).
 
     Args:
         ticks: since the onset, (frames,).
-        releases: tick of the release of each frame's note, (frames,).
+        releases: tick of the release of each frame's note, (frames,). Infinite while it is held.
     """
     ticks, releases = np.broadcast_arrays(np.asarray(ticks, np.float64), np.asarray(releases, np.float64))
     held = ticks < releases
-    after = np.maximum(ticks - releases, 0)
+    after = np.where(held, 0, ticks - np.where(held, 0, releases))
     release_bumps = np.where(held[:, None], 0, _bumps(np.log2(1 + after), _RELEASE_PLACES, 0.75))
     return np.concatenate(
         (

@@ -83,7 +83,7 @@ def save_network(
     presets = presets or {}
     tensors = {name: network.weights[name] for name in weight_shapes(network.sizes)}
     if presets:
-        tensors["presets"] = np.stack(list(presets.values()))
+        tensors["presets"] = np.stack(list(presets.values())).astype(np.float32)
     about = {"sizes": asdict(network.sizes), "presets": list(presets), "metadata": dict(metadata or {})}
     with replacing(path) as part:
         part.write_bytes(archive_bytes(FORMAT, about, tensors))

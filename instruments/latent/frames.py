@@ -31,7 +31,7 @@ HIGHEST_RATIO = 100.0
 SLOT_RATIOS = np.geomspace(LOWEST_RATIO, HIGHEST_RATIO, SLOTS)
 _SLOT_STEP = float(np.log(SLOT_RATIOS[1] / SLOT_RATIOS[0]))
 _FARTHEST_SLOT = 2.5
-_NOISE_DB = 10 * np.log10(2 * 1.5 * RATE / 2048)
+NOISE_DB = 10 * np.log10(2 * 1.5 * RATE / 2048)
 """A bin of a Hann window of 2048 samples takes noise from 1.5 bins, and a sinusoid's power is half its square."""
 
 _ONSET_STEPS = ((0, 20, 1), (20, 160, 4), (160, 1 << 20, 8))
@@ -96,7 +96,7 @@ def frames_of(parameters: NoteParameters, pitch: float, velocity: float, release
         partials[:, slot] = parameters.partials[ticks, i]
     levels = np.concatenate((parameters.harmonics[ticks], partials, parameters.noise[ticks]), axis=1)
     levels = 20 * np.log10(np.maximum(levels, 10 ** (SILENT_DB / 20)))
-    levels[:, HARMONICS + SLOTS :] += _NOISE_DB
+    levels[:, HARMONICS + SLOTS :] += NOISE_DB
     cents = 1200 * np.log2(parameters.f0[ticks] / midi_to_hz(pitch))
     return NoteFrames(
         pitch=pitch,
@@ -148,7 +148,7 @@ def parameters_of(frames: NoteFrames, samples: int, onset: int, audible_db: floa
         partial_phases=np.zeros(PARTIALS),
         deviations=np.zeros((count, HARMONICS)),
         partial_deviations=np.zeros((count, PARTIALS)),
-        noise=levels[:, HARMONICS + SLOTS :] * 10 ** (-_NOISE_DB / 20),
+        noise=levels[:, HARMONICS + SLOTS :] * 10 ** (-NOISE_DB / 20),
     )
 
 

@@ -21,7 +21,8 @@ from instruments.latent import features
 from instruments.latent.frames import LEVELS, SILENT_DB, SLOTS, NoteFrames, Ticks, frame_ticks
 
 Array = NDArray[np.float64]
-Weights = Mapping[str, NDArray[np.float32]]
+Floats = NDArray[np.float32]
+Weights = Mapping[str, Floats]
 
 FRAME_OUTPUTS = LEVELS + 2
 """Levels, cents and whether the note still sounds."""
@@ -94,18 +95,18 @@ class DecodedFrames:
 
 
 @dataclass(frozen=True)
-class NoteState:
-    """What a note's frames have in common.
+class NoteStates:
+    """What each note's frames have in common.
 
     Attributes:
-        hidden: input of the frames, (note units,).
-        slot_cents: distances of the free partials to their slots, (SLOTS,).
-        inharmonicity: B.
+        hidden: input of the frames, (notes, note units).
+        slot_cents: distances of the free partials to their slots, (notes, SLOTS).
+        inharmonicity: B, (notes,).
     """
 
-    hidden: Array
+    hidden: Floats
     slot_cents: Array
-    inharmonicity: float
+    inharmonicity: Array
 
 
 class LatentNetwork:
@@ -124,7 +125,7 @@ class LatentNetwork:
             if name not in weights or weights[name].shape != shape:
                 found = weights[name].shape if name in weights else "nothing"
                 raise ValueError(f"{name}: expected weights of shape {shape}, found {found}")
-        self.weights = {name: np.asarray(value, np.float64) for name, value in weights.items()}
+        self.weights = {name: np.asarray(value, np.float32) for name, value in weights.items()}
 
     def encode(self, frames: NoteFrames) -> Array:
         """Return the timbre of a note, (timbre,).
@@ -135,39 +136,39 @@ class LatentNetwork:
         summaries = _silu(self._layer("encoder.summary", features.summary(frames))).reshape(-1)
         note = features.note_features(np.array([frames.pitch]), np.array([frames.velocity]))[0]
         hidden = _silu(self._layer("encoder.hidden", np.concatenate((summaries, note))))
-        return self._layer("encoder.timbre", hidden)[: self.sizes.timbre]
+        return self._layer("encoder.timbre", hidden)[: self.sizes.timbre].astype(np.float64)
 
-    def note(self, timbre: Array, pitch: float, velocity: float) -> NoteState:
-        """Return what all frames of a note share.
+    def notes(self, timbres: Array, pitches: Array, velocities: Array) -> NoteStates:
+        """Return what all frames of each note share.
 
         Args:
-            timbre: (timbre,).
-            pitch: MIDI note.
-            velocity: 1 to 127.
+            timbres: (notes, timbre).
+            pitches: MIDI notes, (notes,).
+            velocities: 1 to 127, (notes,).
         """
-        seen = features.note_features(np.array([pitch]), np.array([velocity]))[0]
-        hidden = _silu(self._layer("note.first", np.concatenate((timbre, seen))))
+        seen = np.concatenate((timbres, features.note_features(pitches, velocities)), axis=1)
+        hidden = _silu(self._layer("note.first", seen))
         hidden = _silu(self._layer("note.second", hidden))
-        outputs = self._layer("note.outputs", hidden)
-        return NoteState(
+        outputs = self._layer("note.outputs", hidden).astype(np.float64)
+        return NoteStates(
             hidden=hidden,
-            slot_cents=outputs[:SLOTS] * SLOT_CENTS,
-            inharmonicity=max(float(10 ** outputs[SLOTS]) * LEAST_INHARMONICITY - LEAST_INHARMONICITY, 0.0),
+            slot_cents=outputs[:, :SLOTS] * SLOT_CENTS,
+            inharmonicity=np.maximum(10 ** outputs[:, SLOTS] - 1, 0) * LEAST_INHARMONICITY,
         )
 
-    def frames(self, state: NoteState, ticks: Ticks, release: int) -> DecodedFrames:
-        """Return frames of a note.
+    def frames(self, hidden: Floats, ticks: Array | Ticks, releases: Array | Ticks) -> DecodedFrames:
+        """Return single frames of notes.
 
         Args:
-            state: of the note.
-            ticks: since the onset, (frames,).
-            release: tick of the release.
+            hidden: of the note of each frame, (frames, note units), or of one note, (1, note units).
+            ticks: since the onset, (frames,); fractions are allowed.
+            releases: tick of the release of each frame's note, (frames,). Infinite while it is held.
         """
-        times = features.time_features(ticks, np.full(len(ticks), release))
-        hidden = _silu(self._layer("frame.note", state.hidden) + self._layer("frame.time", times))
+        times = features.time_features(ticks, releases)
+        hidden = _silu(self._layer("frame.note", hidden) + self._layer("frame.time", times))
         hidden = hidden * (1 + self._layer("frame.gate", times))
         hidden = hidden + _silu(self._layer("frame.hidden", hidden))
-        outputs = self._layer("frame.outputs", hidden)
+        outputs = self._layer("frame.outputs", hidden).astype(np.float64)
         return DecodedFrames(
             levels=features.unscaled(outputs[:, :LEVELS]),
             cents=outputs[:, LEVELS] * CENTS,
@@ -184,9 +185,9 @@ class LatentNetwork:
             release: tick of the release.
             longest: tick at which the note is over at the latest.
         """
-        state = self.note(timbre, pitch, velocity)
+        state = self.notes(timbre[None], np.array([pitch]), np.array([velocity]))
         ticks = frame_ticks(release, longest)
-        decoded = self.frames(state, ticks, release)
+        decoded = self.frames(state.hidden, ticks, np.full(len(ticks), release))
         over = np.flatnonzero((decoded.alive <= 0) & (ticks > 0))
         # One frame that says otherwise does not end a note: its successor has to agree.
         ends = [i for i in over if i + 1 == len(ticks) or decoded.alive[i + 1] <= 0]
@@ -199,12 +200,12 @@ class LatentNetwork:
             ticks=ticks[:count],
             levels=np.maximum(decoded.levels[:count], SILENT_DB),
             cents=decoded.cents[:count],
-            inharmonicity=state.inharmonicity,
-            slot_cents=state.slot_cents,
+            inharmonicity=float(state.inharmonicity[0]),
+            slot_cents=state.slot_cents[0],
         )
 
-    def _layer(self, name: str, values: Array) -> Array:
-        return np.asarray(values @ self.weights[f"{name}.weight"].T + self.weights[f"{name}.bias"])
+    def _layer(self, name: str, values: Array | Floats) -> Floats:
+        return np.asarray(values, np.float32) @ self.weights[f"{name}.weight"].T + self.weights[f"{name}.bias"]
 
 
 def _sizes_of(weights: Weights) -> Sizes:
@@ -221,6 +222,6 @@ def _sizes_of(weights: Weights) -> Sizes:
         raise ValueError(f"{error.args[0]}: weights are missing") from None
 
 
-def _silu(values: Array) -> Array:
+def _silu(values: Floats) -> Floats:
     # exp of large numbers would overflow; silu is 0 to within 1e-11 there.
-    return np.asarray(values / (1 + np.exp(-np.clip(values, -30, None))))
+    return np.asarray(values / (1 + np.exp(-np.maximum(values, np.float32(-30)))))
