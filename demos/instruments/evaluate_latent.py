@@ -42,6 +42,7 @@ from demos.instruments.note_cache import ProgramFiles
 from instruments.latent import log_spectral_distance, synthesize
 from instruments.latent.files import LatentFile, read_network
 from instruments.latent.frames import HARMONICS, SLOTS, NoteFrames, parameters_of
+from instruments.latent.general_midi import NAMES
 from instruments.latent.network import LatentNetwork
 from instruments.latent.parameters import HIGHEST_HZ
 from instruments.latent.pitch import midi_to_hz
@@ -117,7 +118,7 @@ def ways(file: LatentFile, notes: Notes, held_out_programs: bool) -> dict[str, W
         held_out_programs: as in `Notes.chosen`.
     """
     network = file.network
-    timbres = {p: file.presets.get(f"{p:03d}", None) for p in notes.seen()}
+    timbres = {p: file.presets.get(NAMES[p]) for p in notes.seen()}
     for program, timbre in timbres.items():
         if timbre is None:
             timbres[program] = mean_timbre(network, notes.training(program))

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from instruments.latent.network import Sizes, layer_sizes
+from instruments.latent.network import LatentNetwork, Sizes, layer_sizes
 
 
 class LatentModel(nn.Module):
@@ -25,6 +25,17 @@ class LatentModel(nn.Module):
         )
         with torch.no_grad():
             self.layers["frame_gate"].weight.mul_(0.1)
+
+    @classmethod
+    def of(cls, network: LatentNetwork) -> LatentModel:
+        """Return the model with the weights of a network."""
+        model = cls(network.sizes)
+        weights = {
+            f"layers.{k.rpartition('.')[0].replace('.', '_')}.{k.rpartition('.')[2]}": torch.from_numpy(v)
+            for k, v in network.weights.items()
+        }
+        model.load_state_dict(weights)
+        return model
 
     def layer(self, name: str, values: Tensor) -> Tensor:
         """Return the output of a layer, by its name in `layer_sizes`."""

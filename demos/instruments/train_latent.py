@@ -55,6 +55,7 @@ class Batch:
     """Notes to encode, and frames to decode.
 
     Attributes:
+        programs: of the notes, (notes,).
         summaries: (notes, ENCODED, SUMMARIES, LEVELS).
         encoded: note features of these, (notes, ENCODED, NOTE_FEATURES).
         weights: of these in the mean, (notes, ENCODED).
@@ -70,6 +71,7 @@ class Batch:
         inharmonicities: wanted, (notes,).
     """
 
+    programs: np.ndarray
     summaries: torch.Tensor
     encoded: torch.Tensor
     weights: torch.Tensor
@@ -149,6 +151,7 @@ class Data:
         slot_cents = np.stack([note.slot_cents for note in decoded])
         stiffness = np.array([note.inharmonicity for note in decoded])
         return Batch(
+            programs=chosen,
             summaries=tensor(np.stack([[item[0] for item in row] for row in encoded])),
             encoded=tensor(np.stack([[item[1] for item in row] for row in encoded])),
             weights=tensor(used / used.sum(axis=1, keepdims=True)),

@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from instruments.contract import VOICES, Audio, Touch, note_hz
-from instruments.latent.frames import HARMONICS, NOISE_DB, SILENT_DB, SLOT_RATIOS, SLOTS
+from instruments.latent.frames import NOISE_DB, SILENT_DB, SLOT_RATIOS, SLOTS
 from instruments.latent.late import frames_at
 from instruments.latent.live_noise import LiveNoise
 from instruments.latent.network import LatentNetwork
 from instruments.latent.noise import BANDS
 from instruments.latent.oscillators import oscillate
-from instruments.latent.parameters import HIGHEST_HZ, stretched
+from instruments.latent.parameters import HARMONICS, HIGHEST_HZ, stretched
 from instruments.latent.subbands import HOP, RATE
 
 Array = NDArray[np.float64]
@@ -36,6 +36,9 @@ _START_PHASES = np.pi * np.arange(SINUSOIDS, dtype=np.float64) ** 2 / SINUSOIDS
 
 class Control(Protocol):
     """Says what the voices play at the moment."""
+
+    def tick(self) -> None:
+        """Move on by one tick."""
 
     def timbre(self) -> Array:
         """Return the timbre, (timbre,)."""
@@ -132,6 +135,7 @@ class LatentVoices:
 
     def _next_tick(self) -> Array:
         """Return all voices over the next tick, (HOP,)."""
+        self._control.tick()
         notes = [note for note in self._notes if note.sounding]
         sound = self._advance(notes, HOP) if notes else np.zeros(HOP)
         powers = sum((note.noise for note in notes), np.zeros(BANDS))

@@ -110,6 +110,8 @@ def test_torch_and_numpy_agree() -> None:
         frames, outputs = model.decode(
             mean, torch.tensor(seen, dtype=torch.float32), torch.tensor(times[None], dtype=torch.float32)
         )
+    for name, tensor in LatentModel.of(network).state_dict().items():
+        assert torch.equal(tensor, model.state_dict()[name])
     timbre = network.encode(note)
     np.testing.assert_allclose(timbre, mean[0], atol=1e-5)
     state = network.notes(timbre[None], np.array([60]), np.array([80]))
