@@ -18,7 +18,7 @@ from instruments.latent.subbands import HOP, RATE
 from instruments.latent.timbres import timbre_map
 from instruments.latent.voices import LatentVoices
 from neural_fx.errors import NeuralFXError, ParameterError
-from tests.instruments.latent.test_network import SMALL, random_weights
+from tests.instruments.latent.test_network import random_weights
 from tests.instruments.makers import off, on
 
 
