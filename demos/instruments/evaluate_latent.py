@@ -6,7 +6,8 @@ All pitches of a program that was seen take its preset from the file, or else th
 program that was not seen takes the timbre of one note, C4. The ways:
 
 - network: the decoder, with all its pitches, partials and ends.
-- one note: what the encoder makes of one note at C4, played at every pitch.
+- one note: what the encoder makes of one note at or near C4, played at every pitch.
+- one note, refined: the same after some steps of descent on that note.
 - mean timbre: the decoder with the mean timbre of all training programs.
 - nearest: the nearest recorded note (of an unseen program: C4), moved to the pitch.
 - mean: the mean level of 24 training programs at the same pitch, velocity and length.
@@ -38,84 +39,29 @@ import numpy as np
 
 from demos.instruments import frame_cache, latent_rivals, note_cache
 from demos.instruments.frame_cache import CachedNote
+from demos.instruments.latent_notes import Notes, mean_timbre
 from demos.instruments.note_cache import ProgramFiles
 from instruments.latent import log_spectral_distance, synthesize
 from instruments.latent.files import LatentFile, read_network
 from instruments.latent.frames import HARMONICS, SLOTS, NoteFrames, parameters_of
 from instruments.latent.general_midi import NAMES
-from instruments.latent.network import LatentNetwork
 from instruments.latent.parameters import HIGHEST_HZ
 from instruments.latent.pitch import midi_to_hz
 
 MEASURES = ("harmonics", "harmonics_80", "noise", "bins", "mel")
-ONE_PITCH = 60
 PITCHED_DB = 12.0
 """A note counts as pitched if a harmonic is this far above all noise bands."""
 Way = Callable[[CachedNote], NoteFrames]
 
 
-class Notes:
-    """All cached notes by program.
-
-    Args:
-        folder: of one SoundFont's frames.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.by_program: dict[int, list[CachedNote]] = {}
-        for program in range(128):
-            for part in frame_cache.PARTS:
-                if frame_cache.frames_path(folder, program, part).is_file():
-                    found = frame_cache.load_frames(folder, program, part)
-                    self.by_program.setdefault(program, []).extend(found)
-
-    def seen(self) -> list[int]:
-        """Return the training programs."""
-        return [program for program in self.by_program if not frame_cache.program_held_out(program)]
-
-    def training(self, program: int) -> list[NoteFrames]:
-        """Return the training notes of a program."""
-        return [note.frames for note in self.by_program[program] if not note.pitch_held_out]
-
-    def at_one_pitch(self, program: int) -> list[NoteFrames]:
-        """Return the long, loud note at C4, in a list that is empty if it is silent."""
-        notes = [n.frames for n in self.by_program[program] if n.is_long and n.frames.pitch == ONE_PITCH]
-        return sorted(notes, key=lambda note: -note.velocity)[:1]
-
-    def chosen(self, held_out_programs: bool, count: int, seed: int) -> list[CachedNote]:
-        """Return random notes that no network was trained on.
-
-        Args:
-            held_out_programs: notes of held-out programs, else held-out pitches of the others.
-            count: how many.
-            seed: of the choice.
-        """
-        if held_out_programs:
-            programs = [p for p in self.by_program if frame_cache.program_held_out(p) and self.at_one_pitch(p)]
-            notes = [n for p in programs for n in self.by_program[p] if n.frames.pitch != ONE_PITCH]
-        else:
-            notes = [n for p in self.seen() for n in self.by_program[p] if n.pitch_held_out]
-        order = np.random.default_rng(seed).permutation(len(notes))
-        return [notes[i] for i in order[:count]]
-
-
-def mean_timbre(network: LatentNetwork, notes: list[NoteFrames]) -> np.ndarray:
-    """Return the mean timbre of the long ones of some notes.
-
-    Args:
-        network: with the encoder.
-        notes: at least one of them long.
-    """
-    return np.mean([network.encode(n) for n in notes if n.release > frame_cache.LONG_TICKS], axis=0)
-
-
-def ways(file: LatentFile, notes: Notes, held_out_programs: bool) -> dict[str, Way]:
+def ways(file: LatentFile, notes: Notes, held_out_programs: bool, steps: int) -> dict[str, Way]:
     """Return the ways to get at a note, by name.
 
     Args:
         file: with the network.
         notes: all of them.
         held_out_programs: as in `Notes.chosen`.
+        steps: of the descent that refines the timbre of one note; 0 leaves this way out.
     """
     network = file.network
     timbres = {p: file.presets.get(NAMES[p]) for p in notes.seen()}
@@ -124,6 +70,16 @@ def ways(file: LatentFile, notes: Notes, held_out_programs: bool) -> dict[str, W
             timbres[program] = mean_timbre(network, notes.training(program))
     average = np.mean([timbre for timbre in timbres.values() if timbre is not None], axis=0)
     programs = np.random.default_rng(0).permutation(notes.seen())[:24]
+    ones = {p: one[0] for p in notes.by_program if (one := notes.one_note(p))}
+    encoded = {p: network.encode(note) for p, note in ones.items()}
+    closer: dict[int, np.ndarray] = {}
+    if steps:
+        # Only this way needs torch.
+        from demos.instruments.refining import refined
+
+        tested = [p for p in encoded if frame_cache.program_held_out(p) == held_out_programs]
+        start = [encoded[p] for p in tested]
+        closer = dict(zip(tested, refined(network, start, [[ones[p]] for p in tested], steps)[0]))
 
     def played(timbre: np.ndarray, note: CachedNote) -> NoteFrames:
         wanted = note.frames
@@ -136,12 +92,8 @@ def ways(file: LatentFile, notes: Notes, held_out_programs: bool) -> dict[str, W
         assert timbre is not None
         return played(timbre, note)
 
-    def by_one_note(note: CachedNote) -> NoteFrames:
-        one = notes.at_one_pitch(note.program)
-        return played(network.encode(one[0]) if one else average, note)
-
     def by_nearest(note: CachedNote) -> NoteFrames:
-        recorded = notes.at_one_pitch(note.program) if held_out_programs else notes.training(note.program)
+        recorded = [ones[note.program]] if held_out_programs else notes.training(note.program)
         return latent_rivals.nearest(recorded, note.frames)
 
     def by_mean(note: CachedNote) -> NoteFrames:
@@ -160,7 +112,8 @@ def ways(file: LatentFile, notes: Notes, held_out_programs: bool) -> dict[str, W
     found: dict[str, Way] = {} if held_out_programs else {"network": by_network}
     return {
         **found,
-        "one note": by_one_note,
+        "one note": lambda note: played(encoded.get(note.program, average), note),
+        **({"one note, refined": lambda note: played(closer.get(note.program, average), note)} if steps else {}),
         "mean timbre": lambda note: played(average, note),
         "nearest": by_nearest,
         "mean": by_mean,
@@ -233,6 +186,7 @@ def main() -> int:
     parser.add_argument("--soundfont", default="MuseScore_General_Full", help="name of the folder of rendered notes")
     parser.add_argument("--count", type=int, default=100, help="notes of each table")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--refine", type=int, default=0, help="steps of descent on one note, such as 1500")
     parser.add_argument("--no-audio", action="store_true", help="only what needs no synthesis")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
@@ -243,7 +197,7 @@ def main() -> int:
     for title, held_out_programs in (("held-out pitches", False), ("held-out programs", True)):
         rows: dict[str, list[list[float]]] = {}
         cents: dict[str, list[float]] = {}
-        compared = ways(file, notes, held_out_programs)
+        compared = ways(file, notes, held_out_programs, options.refine)
         for note in notes.chosen(held_out_programs, options.count, options.seed):
             sound = np.zeros(0) if options.no_audio else ProgramFiles(source, note.program).read(slot_of(note))
             for name, way in compared.items():
