@@ -14,13 +14,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import argparse
 import json
+import math
 import sys
 import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-import numpy as np
 import torch
 from torch.nn import functional as F
 
@@ -93,7 +93,7 @@ def step_loss(model: LatentModel, batch: Batch, divergence: float) -> tuple[torc
 
 def learning_rate(share: float) -> float:
     """Return the learning rate at a share of the training, 0 to 1: a short rise, then half a cosine."""
-    return min(1.0, share / 0.02) * (LAST_RATE + (FIRST_RATE - LAST_RATE) * 0.5 * (1 + np.cos(np.pi * share)))
+    return min(1.0, share / 0.02) * (LAST_RATE + (FIRST_RATE - LAST_RATE) * 0.5 * (1 + math.cos(math.pi * share)))
 
 
 def main() -> int:
