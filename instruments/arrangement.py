@@ -50,6 +50,11 @@ class Part:
 def assigned_part(song: Song, channel: int, sound: str) -> Part:
     """Return the part of a channel whose sound the user chose. It is played as it is, without balance.
 
+    Args:
+        song: whose channel it is.
+        channel: 0..15.
+        sound: name of a sound, or path of a file.
+
     Raises:
         NeuralFXError: there is no such sound.
     """

@@ -197,7 +197,14 @@ def render(network: DrumNetwork, kit: str, piece: Piece, layer: int, seed: int, 
 
 
 def piece_numbers(network: DrumNetwork, kit: str, piece: Piece, seed: int) -> tuple[Array, Array]:
-    """Return z and the own knobs of a piece: of the kit, or random for a seed above 0."""
+    """Return z (16,) and the own knobs (7,) of a piece.
+
+    Args:
+        network: that makes the hits.
+        kit: name of the kit in the network's file.
+        piece: the drum and its variant.
+        seed: 0 for the kit's own numbers, others for random ones.
+    """
     random = np.random.default_rng([seed, CLASSES.index(piece.drum), piece.variant])
     drawn = network.sample(piece.drum, random)
     if seed > 0:
