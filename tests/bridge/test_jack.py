@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -52,6 +55,40 @@ def server() -> Iterator[str]:
     name = "neural-fx-test"
     with jack_server(name, rate=RATE, frames=PERIOD):
         yield name
+
+
+@contextlib.contextmanager
+def keyboard(server: str, name: str, message: Callable[[], tuple[int, bytes] | None]) -> Iterator[tuple[Any, Any]]:
+    """Open a JACK client that sends MIDI, and yield it and its port.
+
+    Its thread takes the interpreter's lock for each period. `deactivate` cancels the thread, and if that hits it there,
+    the lock never comes back and the process hangs. So the callback leaves by itself first.
+
+    Args:
+        server: name of the JACK server.
+        name: of the client.
+        message: called in each period; returns a frame and bytes to send, or None.
+    """
+    client = jack.Client(name, no_start_server=True, servername=server)
+    port = client.midi_outports.register("out")
+    leaving, left = threading.Event(), threading.Event()
+
+    @client.set_process_callback  # type: ignore[untyped-decorator]
+    def process(frames: int) -> None:
+        port.clear_buffer()
+        if leaving.is_set():
+            left.set()
+            raise jack.CallbackExit
+        if (found := message()) is not None:
+            port.write_midi_event(*found)
+
+    with client:
+        try:
+            yield client, port
+        finally:
+            leaving.set()
+            left.wait(20)
+            time.sleep(0.2)  # it still returns to C
 
 
 def played(server: str, board: LiveBoard, signal: np.ndarray, folder: Path, midi: str = "") -> np.ndarray:
@@ -132,17 +169,8 @@ def test_a_midi_port(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mido, "get_input_names", lambda: mido.backend.get_input_names())
     monkeypatch.setattr(mido, "open_input", lambda *args, **more: mido.backend.open_input(*args, **more))
     lead = BoardHost("lead", lambda: Pedalboard([KlonGainStage()]))
-    keys = jack.Client("stage-keyboard", no_start_server=True, servername=server)
-    port = keys.midi_outports.register("out")
-
-    @keys.set_process_callback  # type: ignore[untyped-decorator]
-    def process(frames: int) -> None:
-        port.clear_buffer()
-        if ready.is_set():
-            port.write_midi_event(3, b"\xb0\x07\x7f")
-
     ready = threading.Event()
-    with keys:
+    with keyboard(server, "stage-keyboard", lambda: (3, b"\xb0\x07\x7f") if ready.is_set() else None):
         router = MidiRouter({"lead": lead}, MidiMap(controls=[Binding(cc=7, to="lead/mix", low=0.0, high=0.25)]))
         with pytest.raises(BridgeError, match=r"no MIDI port 'organ'; there is: .*stage-keyboard:out"):
             open_port("organ", router)
@@ -158,16 +186,7 @@ def test_a_keyboard_that_is_unplugged_leaves_nothing_hanging(server: str) -> Non
     board = LiveBoard(
         BoardHost("keys", Pedalboard), "jack", 1, server, lambda at, data: heard.append(data), unplugged=gone.set
     )
-    keys = jack.Client("stage-piano", no_start_server=True, servername=server)
-    port = keys.midi_outports.register("out")
-
-    @keys.set_process_callback  # type: ignore[untyped-decorator]
-    def process(frames: int) -> None:
-        port.clear_buffer()
-        if not heard:
-            port.write_midi_event(0, b"\x90\x3c\x5a")
-
-    with keys:
+    with keyboard(server, "stage-piano", lambda: None if heard else (0, b"\x90\x3c\x5a")) as (keys, port):
         keys.connect(port, f"{board.client}:midi_in")
         assert settled(lambda: b"\x90\x3c\x5a" in heard)
         assert not gone.is_set()
