@@ -16,10 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from instruments.latent.network import LatentNetwork, Sizes, weight_shapes
-from neural_fx.errors import ModelError, reason
+from neural_fx.errors import ModelError
 from neural_fx.files import replacing
-from neural_fx.formats.archive import archive_bytes, open_archive
-from neural_fx.inputs import special_problem, without_waiting
+from neural_fx.formats.archive import archive_bytes, open_archive, read_archive
 
 FORMAT = "neural-fx-latent"
 MAX_BYTES = 2**24
@@ -52,16 +51,9 @@ def read_network(path: str | Path) -> LatentFile:
         ModelError: the file cannot be read, is damaged, or is not of this kind. Names the file and the field.
     """
     path = Path(path)
-    problem = special_problem(path)
-    if problem is not None:
-        raise ModelError(problem, file=path)
+    data = read_archive(path, MAX_BYTES, "a latent instrument")
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise ModelError(f"is over {MAX_BYTES // 2**20} MB, too large for a latent instrument")
-        with open(path, "rb", opener=without_waiting) as file:
-            return _parse(file.read(MAX_BYTES))
-    except OSError as error:
-        raise ModelError(f"cannot be read: {reason(error)}").inside(path) from None
+        return _parse(data)
     except ModelError as error:
         raise error.inside(path) from None
 

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from neural_fx.arrays import Array
-from neural_fx.errors import ModelError
+from neural_fx.errors import ModelError, reason
 from neural_fx.formats.reader import Node, parse_json
+from neural_fx.inputs import special_problem, without_waiting
 
 KEY = "neural-fx"
 MAX_WEIGHTS = 2**21
@@ -23,6 +25,29 @@ MAX_WEIGHTS = 2**21
 def matches(data: bytes) -> bool:
     """Return whether the bytes begin like a safetensors archive."""
     return len(data) > 10 and data[8:10] == b'{"' and int.from_bytes(data[:8], "little") <= len(data) - 8
+
+
+def read_archive(path: Path, most: int, kind: str) -> bytes:
+    """Return the content of a file that should be an archive.
+
+    Args:
+        path: the file.
+        most: the most bytes that it may have.
+        kind: what was expected, such as ``a timbre``, for the message.
+
+    Raises:
+        ModelError: the file is missing, is no regular file, cannot be read, or is too large. Names the file.
+    """
+    problem = special_problem(path)
+    if problem is not None:
+        raise ModelError(problem, file=path)
+    try:
+        if path.stat().st_size > most:
+            raise ModelError(f"is over {most // 2**20} MB, too large for {kind}", file=path)
+        with open(path, "rb", opener=without_waiting) as file:
+            return file.read(most)
+    except OSError as error:
+        raise ModelError(f"cannot be read: {reason(error)}", file=path) from None
 
 
 def open_archive(data: bytes, kind: str) -> tuple[Node, Tensors]:

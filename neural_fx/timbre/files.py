@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neural_fx.errors import ModelError, reason
-from neural_fx.formats.archive import archive_bytes, matches, open_archive
-from neural_fx.inputs import content_problem, special_problem, without_waiting
+from neural_fx.errors import ModelError
+from neural_fx.formats.archive import archive_bytes, matches, open_archive, read_archive
+from neural_fx.inputs import content_problem
 from neural_fx.timbre.decoder import Decoder, Shape, weight_shapes
 
 FORMAT = "neural-fx-timbre"
@@ -102,16 +102,9 @@ def read_timbre(path: str | Path) -> Timbre:
             field.
     """
     path = Path(path)
-    problem = special_problem(path)
-    if problem is not None:
-        raise ModelError(problem, file=path)
+    data = read_archive(path, MAX_BYTES, "a timbre")
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise ModelError(f"is over {MAX_BYTES // 2**20} MB, too large for a timbre")
-        with open(path, "rb", opener=without_waiting) as file:
-            return _parse(file.read(MAX_BYTES), path.stem)
-    except OSError as error:
-        raise ModelError(f"cannot be read: {reason(error)}").inside(path) from None
+        return _parse(data, path.stem)
     except ModelError as error:
         raise error.inside(path) from None
 
