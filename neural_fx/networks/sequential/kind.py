@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from neural_fx.networks.costs import count_conv_past, count_multiply_adds
-from neural_fx.networks.registry import Binding, Export, NetworkKind
+from neural_fx.networks.nam_export import NAM_EXPORT
+from neural_fx.networks.registry import Binding, NetworkKind
 from neural_fx.networks.sequential.binding import compile_sequential, supports_sequential
 from neural_fx.networks.sequential.description import Recurrent, Sequential
 from neural_fx.networks.sequential.untrained import UNTRAINED
@@ -25,12 +25,6 @@ def _is_recurrent(network: Sequential) -> bool:
     return any(isinstance(stage, Recurrent) for stage in network.stages)
 
 
-def _write(network: Sequential, sample_rate: float, about: Mapping[str, Any], knobs: Mapping[str, float]) -> bytes:
-    from neural_fx.formats.nam_writer import nam_bytes
-
-    return nam_bytes(network, sample_rate, about)
-
-
 KIND = NetworkKind(
     "sequential",
     Sequential,
@@ -39,6 +33,6 @@ KIND = NetworkKind(
     multiply_adds=count_multiply_adds,
     state_size=count_conv_past,
     recurrent=_is_recurrent,
-    export=Export(".nam", _write),
+    export=NAM_EXPORT,
     untrained=UNTRAINED,
 )

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from neural_fx.networks.costs import count_conv_past, count_multiply_adds
-from neural_fx.networks.registry import Binding, Export, NetworkKind, build, is_recurrent
+from neural_fx.networks.nam_export import NAM_EXPORT
+from neural_fx.networks.registry import Binding, NetworkKind, build, is_recurrent
 from neural_fx.networks.wavenet.binding import compile_wavenet, supports_wavenet
 from neural_fx.networks.wavenet.description import WaveNet
 from neural_fx.networks.wavenet.untrained import UNTRAINED
@@ -25,12 +25,6 @@ def _is_recurrent(network: WaveNet) -> bool:
     return network.condition is not None and is_recurrent(network.condition)
 
 
-def _write(network: WaveNet, sample_rate: float, about: Mapping[str, Any], knobs: Mapping[str, float]) -> bytes:
-    from neural_fx.formats.nam_writer import nam_bytes
-
-    return nam_bytes(network, sample_rate, about)
-
-
 KIND = NetworkKind(
     "wavenet",
     WaveNet,
@@ -39,6 +33,6 @@ KIND = NetworkKind(
     multiply_adds=count_multiply_adds,
     state_size=count_conv_past,
     recurrent=_is_recurrent,
-    export=Export(".nam", _write),
+    export=NAM_EXPORT,
     untrained=UNTRAINED,
 )
