@@ -14,6 +14,7 @@ import mido
 
 from instruments.balance import UNBALANCED, Balance, find_balance, measure_balance
 from instruments.base import VOICES, Instrument
+from instruments.channels import VOLUME
 from instruments.families import open_instrument
 from instruments.general_midi import DRUM_CHANNEL, PROGRAMS, choose_drums, choose_sound
 from instruments.keys import KeyFollower, starts, stops
@@ -24,8 +25,6 @@ DEFAULT_VOLUME = 100
 BASS_DRUM = 36
 SNARE = 38
 """Keys of General MIDI's drum map whose loudness is that of the drums."""
-VOLUME = 7
-"""The controller for the volume of a channel."""
 
 
 @dataclass(frozen=True)

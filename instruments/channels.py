@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+MODULATION = 1
+BREATH = 2
+VOLUME = 7
+PAN = 10
+EXPRESSION = 11
 SUSTAIN = 64
 SOSTENUTO = 66
+BRIGHTNESS = 74
 ALL_SOUND_OFF = 120
 RESET_CONTROLLERS = 121
 ALL_NOTES_OFF = 123
@@ -23,7 +29,7 @@ _COARSE_TUNING = (0, 2)
 
 # "Reset all controllers" does not change these (MIDI Association, RP-015): bank, volume, pan,
 # the sound controllers and the depths of effects.
-_KEPT = {0, 7, 10, 32, *range(70, 80), *range(91, 96)}
+_KEPT = {0, VOLUME, PAN, 32, *range(70, 80), *range(91, 96)}
 
 
 @dataclass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from instruments.channels import BREATH, BRIGHTNESS, EXPRESSION, MODULATION, VOLUME
 from instruments.contract import VOICES, Touch
 from instruments.ddsp_voices import PLAYING
 from neural_fx.arrays import Audio
@@ -12,8 +13,6 @@ from neural_fx.timbre.compiled import NOTE_KNOBS, CompiledNotes
 
 if TYPE_CHECKING:
     from instruments.ddsp import DDSP
-
-_MODULATION, _BREATH, _VOLUME, _EXPRESSION, _BRIGHTNESS = 1, 2, 7, 11, 74  # controllers
 
 
 class CompiledVoices:
@@ -51,9 +50,9 @@ def _played(touch: Touch) -> tuple[float, ...]:
         touch.pitch,
         touch.velocity,
         touch.pressure,
-        control(_MODULATION, 0.0),
-        control(_BREATH, touch.velocity),
-        control(_VOLUME, 1.0),
-        control(_EXPRESSION, 1.0),
-        control(_BRIGHTNESS, 0.5),
+        control(MODULATION, 0.0),
+        control(BREATH, touch.velocity),
+        control(VOLUME, 1.0),
+        control(EXPRESSION, 1.0),
+        control(BRIGHTNESS, 0.5),
     )

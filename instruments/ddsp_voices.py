@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from instruments.channels import BREATH, BRIGHTNESS, EXPRESSION, MODULATION, VOLUME
 from instruments.contract import VOICES, Touch, note_hz
 from neural_fx import blocks
 from neural_fx.arrays import Audio
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 _KNOBS = ("brightness", "breath", "morph", "loudness_db")
 _KNOB_HOPS = 12  # that a move of a knob takes
 
-_MODULATION, _BREATH, _VOLUME, _EXPRESSION, _BRIGHTNESS = 1, 2, 7, 11, 74  # controllers
 
 _SETTLED_CONFIDENCE = 0.98  # of the pitch of a steady tone
 _SILENT_DB = -95.0
@@ -193,16 +193,16 @@ class DDSPVoices:
             pitch=note.touch.pitch + self._vibrato(note.touch, habits, seconds),
             confidence=_SETTLED_CONFIDENCE - 0.3 * rising,
             loudness_db=note.loudness,
-            gain_db=40 * np.log10(max(controls.get(_VOLUME, 1.0), 1e-3)),  # as General MIDI recommends
-            brightness=self._knobs["brightness"] + 8 * (controls.get(_BRIGHTNESS, 0.5) - 0.5),
+            gain_db=40 * np.log10(max(controls.get(VOLUME, 1.0), 1e-3)),  # as General MIDI recommends
+            brightness=self._knobs["brightness"] + 8 * (controls.get(BRIGHTNESS, 0.5) - 0.5),
         )
 
     def _loudness(self, touch: Touch, habits: Habits) -> float:
         """Return the loudness of a held note after its attack, in dB."""
         # The softest note is 8 dB below the quiet tones of the recordings, and the hardest 3 dB above the loud ones.
-        strength = touch.controls.get(_BREATH, touch.velocity)
+        strength = touch.controls.get(BREATH, touch.velocity)
         loudness: float = habits.quiet_db - 8 + strength**0.8 * (habits.loud_db - habits.quiet_db + 11)
-        expression = 30 * (touch.controls.get(_EXPRESSION, 1.0) - 1)
+        expression = 30 * (touch.controls.get(EXPRESSION, 1.0) - 1)
         return loudness + (expression + 6 * touch.pressure + self._knobs["loudness_db"])
 
     def _fade(self, note: _Note, habits: Habits) -> None:
@@ -217,6 +217,6 @@ class DDSPVoices:
         """Return the vibrato in semitones, some seconds into a note."""
         late = min(1.0, max(0.0, (seconds - _VIBRATO_BEGINS) / (_VIBRATO_FULL - _VIBRATO_BEGINS)))
         habit = max(_LEAST_VIBRATO, habits.vibrato_cents) * late
-        cents = habit + 50 * touch.controls.get(_MODULATION, 0.0) + 20 * touch.pressure
+        cents = habit + 50 * touch.controls.get(MODULATION, 0.0) + 20 * touch.pressure
         swing = np.sin(2 * np.pi * habits.vibrato_hz * seconds)
         return float(self._instrument.vibrato * cents / 100 * swing)

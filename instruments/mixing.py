@@ -14,14 +14,13 @@ from numpy.typing import NDArray
 
 from instruments.arrangement import Part
 from instruments.base import Instrument
+from instruments.channels import PAN
 from instruments.keys import releases
 from instruments.song import Song
 from neural_fx import blocks
 from neural_fx.arrays import Audio
 from neural_fx.errors import NeuralFXError
 
-PAN = 10
-"""The controller that pans a channel."""
 TAIL = 2.0
 """Seconds after the last note, for releases and reverb."""
 MAX_SAMPLES = 2**28

@@ -41,10 +41,10 @@ from demos.instruments import frame_cache, latent_rivals, note_cache
 from demos.instruments.frame_cache import CachedNote
 from demos.instruments.latent_notes import Notes, mean_timbre
 from demos.instruments.note_cache import ProgramFiles
+from instruments.general_midi import sound_name
 from instruments.latent import log_spectral_distance, synthesize
 from instruments.latent.files import LatentFile, read_network
 from instruments.latent.frames import HARMONICS, SLOTS, NoteFrames, parameters_of
-from instruments.latent.general_midi import NAMES
 from instruments.latent.parameters import HIGHEST_HZ
 from instruments.latent.pitch import midi_to_hz
 
@@ -64,7 +64,7 @@ def ways(file: LatentFile, notes: Notes, held_out_programs: bool, steps: int) ->
         steps: of the descent that refines the timbre of one note; 0 leaves this way out.
     """
     network = file.network
-    timbres = {p: file.presets.get(NAMES[p]) for p in notes.seen()}
+    timbres = {p: file.presets.get(sound_name(p)) for p in notes.seen()}
     for program, timbre in timbres.items():
         if timbre is None:
             timbres[program] = mean_timbre(network, notes.training(program))

@@ -26,8 +26,8 @@ import torch
 from demos.instruments import frame_cache
 from demos.instruments.latent_notes import Notes, mean_timbre
 from demos.instruments.refining import refined
+from instruments.general_midi import sound_name
 from instruments.latent.files import read_network, save_network
-from instruments.latent.general_midi import NAMES
 from instruments.latent.network import LatentNetwork
 
 
@@ -68,7 +68,7 @@ def main() -> int:
         start = [timbres[program] for program in seen]
         found, before, after = refined(file.network, start, training, options.steps, options.seed)
         timbres.update(zip(seen, found))
-    presets = {NAMES[program]: timbre for program, timbre in timbres.items()}
+    presets = {sound_name(program): timbre for program, timbre in timbres.items()}
     save_network(options.out, file.network, presets, {**file.metadata, "soundfont": options.frames.name})
     result = {"presets": len(presets), "loss_before": round(before, 4), "loss_after": round(after, 4)}
     print(json.dumps(result) if options.json else f"{options.out}: {result}")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from instruments.channels import EXPRESSION, VOLUME
 from instruments.contract import VOICES, Touch
 from instruments.drums.bands import RATE
 from instruments.drums.classes import CHOKED_BY, GENERAL_MIDI, Piece
@@ -26,7 +27,6 @@ LEVELS_DB = {
 """Peak of the hardest stroke of each class: the balance of a kit."""
 
 VELOCITY_DB = 30.0  # from the softest to the hardest stroke
-_VOLUME, _EXPRESSION = 7, 11
 _LOOK_SAMPLES = 480
 
 
@@ -133,7 +133,7 @@ class DrumVoices:
 
     def _gain(self, piece: Piece, touch: Touch) -> float:
         controls = touch.controls
-        channel = controls.get(_VOLUME, 1.0) * controls.get(_EXPRESSION, 1.0)
+        channel = controls.get(VOLUME, 1.0) * controls.get(EXPRESSION, 1.0)
         own = self._instrument.class_level_db(piece.drum)
         db = LEVELS_DB[piece.drum] + own + VELOCITY_DB * (touch.velocity - 1)
         return decibels(db) * channel**2

@@ -11,6 +11,7 @@ from typing import Protocol
 
 import numpy as np
 
+from instruments.channels import BREATH, EXPRESSION, VOLUME
 from instruments.contract import VOICES, Touch, note_hz
 from instruments.latent.frames import NOISE_DB, SILENT_DB, SLOT_RATIOS, SLOTS
 from instruments.latent.late import frames_at
@@ -27,7 +28,6 @@ _AUDIBLE_DB = -110.0
 _LONGEST_RELEASE = 600.0
 """Ticks after which a released note ends. The network has heard no longer releases."""
 _STEAL_TICKS = 2
-_BREATH, _VOLUME, _EXPRESSION = 2, 7, 11
 # Sinusoids that all begin at phase 0 would make one high peak. These phases spread it.
 _START_PHASES = np.pi * np.arange(SINUSOIDS, dtype=np.float64) ** 2 / SINUSOIDS
 
@@ -197,6 +197,6 @@ class LatentVoices:
     def _gain_db(self, touch: Touch) -> float:
         """Return the gain of a note in dB."""
         # General MIDI recommends this curve for the volume.
-        volume = 40 * np.log10(max(touch.controls.get(_VOLUME, 1.0), 1e-3))
-        swell = touch.controls.get(_EXPRESSION, 1.0) + touch.controls.get(_BREATH, 1.0) - 2
+        volume = 40 * np.log10(max(touch.controls.get(VOLUME, 1.0), 1e-3))
+        swell = touch.controls.get(EXPRESSION, 1.0) + touch.controls.get(BREATH, 1.0) - 2
         return float(volume + 30 * swell + 6 * touch.pressure + self._control.gain_db())

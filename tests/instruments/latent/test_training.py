@@ -15,9 +15,9 @@ from demos.instruments.evaluate_latent import frame_errors, pitch_error
 from demos.instruments.frame_cache import load_frames, notes_of_part, program_held_out, save_frames
 from demos.instruments.latent_notes import Notes
 from demos.instruments.note_cache import Plan, held_out
+from instruments.general_midi import sound_name
 from instruments.latent.files import read_network
 from instruments.latent.frames import HARMONICS, LEVELS, SILENT_DB, SLOTS, NoteFrames, frame_ticks
-from instruments.latent.general_midi import NAMES
 from instruments.latent.network import Sizes
 
 ROOT = Path(__file__).parents[3]
@@ -113,7 +113,7 @@ def test_training_goes_on_and_finds_presets(folder: Path, tmp_path: Path) -> Non
     report = run("make_presets.py", out, "-o", presets, "--frames", folder, "--steps", 30)[-1]
     assert report["presets"] == len(PROGRAMS)
     file = read_network(presets)
-    assert list(file.presets) == [NAMES[program] for program in PROGRAMS]
+    assert list(file.presets) == [sound_name(program) for program in PROGRAMS]
     assert file.network.sizes == Sizes()
 
 
