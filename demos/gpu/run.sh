@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Measure the GPU worker on this machine, from the gathered folder, without a network, in at most ten minutes:
+# Measure the GPU worker on this machine, from the gathered folder, without a network, in at most seven minutes:
 #   OUT=build/gpu bash demos/gpu/run.sh [--short] [other options of demos.gpu.measure]
 # The results are in $OUT (build/gpu unless set): results.jsonl, gpu.md, log.txt.
 set -uo pipefail

@@ -16,6 +16,7 @@ import torch
 from neural_fx.blocks import FIRST_PLACES, OFFLINE
 from neural_fx.engines import open_engine
 from neural_fx.engines.batched import BatchedEngine, Pool, Scheduler, scheduler
+from neural_fx.engines.batched.graph import chosen
 from neural_fx.engines.torch import TorchEngine, use_float32_on_cuda
 from neural_fx.formats import parse
 from neural_fx.formats.digest import digest
@@ -216,6 +217,12 @@ def test_cuda_computes_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
     else:
         use_float32_on_cuda()
     assert not torch.backends.cudnn.allow_tf32
+
+
+def test_a_graph_keeps_the_state_of_places_without_a_block() -> None:
+    old, new = torch.zeros(4, 2, 3), torch.ones(4, 2, 3)
+    found = chosen(torch.tensor([True, False, False, True]), new, old)
+    assert found[:, 0, 0].tolist() == [1, 0, 0, 1]
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")

@@ -154,23 +154,12 @@ class Pool:
         # A graph computes all places, so it only pays off if more than half of them have a block.
         known = graphs is not None and (x.shape[2] in graphs or len(graphs) < blocks.MOST_GRAPHS)
         if known and 2 * len(places) > self.places:
-            return self._replay(places, x)
-        y, state = self._step(x.to(self.device), self._state_at(places))
+            assert graphs is not None
+            if x.shape[2] not in graphs:
+                graphs[x.shape[2]] = Graph(self._step, self._state, x, self.device)
+            return graphs[x.shape[2]].run(places, x)
+        at = torch.tensor(places, device=self.device)  # once, because every list would be a transfer of its own
+        y, state = self._step(x.to(self.device), [s[at] for s in self._state])
         for mine, new in zip(self._state, state, strict=True):
-            mine[list(places)] = new
+            mine[at] = new
         return y
-
-    def _replay(self, places: Sequence[int], x: Tensor) -> Tensor:
-        """Run a step by a recorded graph. It computes all places, but those that are not named keep their state."""
-        assert self._graphs is not None
-        frames = x.shape[2]
-        if frames not in self._graphs:
-            self._graphs[frames] = Graph(self._step, self._state, self.places, x, self.device)
-        graph = self._graphs[frames]
-        graph.input[list(places)] = x.to(self.device, non_blocking=True)
-        others = sorted(set(range(self.places)) - set(places))
-        kept = [s[others] for s in self._state] if others else []
-        graph.replay()
-        for mine, old in zip(self._state, kept, strict=False):
-            mine[others] = old
-        return graph.output[list(places)]
