@@ -25,8 +25,10 @@ import soxr
 from rich.console import Console
 
 from bridge.cli.progress import Standing
-from demos.drums.hit_store import DEFAULT_CACHE, RATE, Hit, duplicates_removed, kit_file, write_hits
+from demos.drums.hit_store import DEFAULT_CACHE, duplicates_removed, kit_file, write_hits
+from instruments.drums.bands import RATE
 from instruments.drums.classes import CLASSES, GENERAL_MIDI
+from instruments.drums.training.hits import Hit
 
 SOUNDFONTS = {
     "musescore": Path("/usr/share/sounds/sf2/MuseScore_General_Full.sf2"),

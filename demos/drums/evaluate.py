@@ -16,44 +16,18 @@ import numpy as np
 from rich.console import Console
 
 from bridge.cli.progress import Standing
-from demos.drums.dataset import Features, load_features
+from demos.drums.dataset import load_features
 from demos.drums.hit_store import DEFAULT_CACHE
-from demos.drums.judges import Classifier, cluster_shares, coarse, nearest
-from instruments.drums.bands import band_levels, level_distance, limited
+from demos.drums.judges import Classifier, cluster_shares
+from instruments.drums.bands import level_distance, limited
 from instruments.drums.classes import CLASSES
 from instruments.drums.instrument import DATA
-from instruments.drums.knobs import KNOBS, measured_knobs
 from instruments.drums.network import DrumNetwork, Hit
 from instruments.drums.rendering import render_hit
-from instruments.drums.sines import Sines
-from neural_fx.arrays import Array
+from instruments.drums.training.features import Features
+from instruments.drums.training.measures import coarse, distances, knob_report, nearest
 
-POSITIONS = np.linspace(0, 1, 5)
-BACKWARDS = 0.02  # of a knob's range: a smaller step back counts as measurement noise
 CLUSTERS = 20
-
-
-def distances(network: DrumNetwork, features: Features, drums: np.ndarray) -> dict[str, float]:
-    """Return log-spectral distances in dB of some hits, averaged.
-
-    Args:
-        network: that is measured.
-        features: of the hits.
-        drums: (hits,) classes to encode them with.
-    """
-    found: dict[str, list[float]] = {"bands": [], "audio": [], "own_resynthesis": []}
-    for index, number in enumerate(drums):
-        levels = features.levels[index].astype(np.float32)
-        sines = Sines.from_vector(features.sines[index])
-        drum = CLASSES[number]
-        z, knobs = network.encode(drum, levels, sines)
-        hit = network.decode(drum, z, knobs, exact=False)
-        reference = limited(levels)
-        found["bands"].append(level_distance(limited(hit.levels), reference))
-        found["audio"].append(level_distance(limited(band_levels(render_hit(hit.levels, hit.sines))), reference))
-        again = band_levels(render_hit(levels, sines))
-        found["own_resynthesis"].append(level_distance(limited(again), reference))
-    return {name: round(float(np.mean(values)), 2) for name, values in found.items()}
 
 
 def baselines(train: Features, test: Features) -> dict[str, float]:
@@ -66,52 +40,6 @@ def baselines(train: Features, test: Features) -> dict[str, float]:
         means.append(level_distance(np.mean(levels, 0), reference))
         near.append(min(level_distance(item, reference) for item in levels))
     return {"mean_sound": round(float(np.mean(means)), 2), "nearest_training_sound": round(float(np.mean(near)), 2)}
-
-
-def knob_report(network: DrumNetwork, count: int, exact: bool, as_audio: bool = False) -> dict[str, dict]:
-    """Turn each knob of random sounds through five positions, and measure what follows.
-
-    Args:
-        network: that is measured.
-        count: number of random sounds.
-        exact: as for `DrumNetwork.decode`.
-        as_audio: whether to measure the rendered audio and not the bands.
-    """
-    random = np.random.default_rng(11)
-    measured = np.zeros((count, len(KNOBS), len(POSITIONS), len(KNOBS)))
-    for sound in range(count):
-        drum = CLASSES[sound % len(CLASSES)]
-        z, own = network.sample(drum, random)
-        for knob in range(len(KNOBS)):
-            for step, position in enumerate(POSITIONS):
-                asked = own.copy()
-                asked[knob] = position
-                hit = network.decode(drum, z, asked, own, exact)
-                measured[sound, knob, step] = heard_knobs(network, drum, hit) if as_audio else hit.knobs
-    report = {}
-    for knob, name in enumerate(KNOBS):
-        values = measured[:, knob, :, knob]
-        centred = POSITIONS - POSITIONS.mean()
-        slopes = (values * centred).sum(1) / (centred**2).sum()
-        monotone = (np.diff(values, axis=1) > -BACKWARDS).all(1) & (values[:, -1] > values[:, 0])
-        asked = np.broadcast_to(POSITIONS, values.shape)
-        others = np.delete(measured[:, knob], knob, 2)
-        moved = np.abs(others[:, -1] - others[:, 0]).mean(0)
-        names = [other for other in KNOBS if other != name]
-        report[name] = {
-            "monotone": round(float(monotone.mean()), 3),
-            "correlation": round(float(np.corrcoef(asked.ravel(), values.ravel())[0, 1]), 3),
-            "slope_median": round(float(np.median(slopes)), 3),
-            "slope_in_0.8_to_1.2": round(float(((slopes >= 0.8) & (slopes <= 1.2)).mean()), 3),
-            "moves_others": round(float(moved.mean()), 3),
-            "moves_most": f"{names[int(moved.argmax())]} {moved.max():.2f}",
-        }
-    return report
-
-
-def heard_knobs(network: DrumNetwork, drum: str, hit: Hit) -> Array:
-    """Return the scaled knobs of a hit's audio."""
-    return network.scaled(measured_knobs(limited(band_levels(render_hit(hit.levels, hit.sines)))), drum)
 
 
 def generated(network: DrumNetwork, drums: np.ndarray, seed: int) -> list[Hit]:

@@ -1,4 +1,4 @@
-"""Judge drum hits without a pretrained network: a classifier of our own, clusters, and nearest neighbours."""
+"""Judge drum hits without a pretrained network: a classifier of our own, and clusters."""
 
 from __future__ import annotations
 
@@ -8,18 +8,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from demos.drums.dataset import Features
 from instruments.drums.bands import FLOOR_DB
 from instruments.drums.classes import CLASSES
+from instruments.drums.training.features import Features
+from instruments.drums.training.measures import coarse
 
 STEPS = 700
 REAL_SHARE = 0.5
-
-
-def coarse(levels: np.ndarray) -> np.ndarray:
-    """Return (hits, 24 * 36) levels in dB, each hit with its loudest cell at 0 dB."""
-    parts = levels.astype(np.float32).reshape(len(levels), 24, 4, 36, 4).mean((2, 4)).reshape(len(levels), -1)
-    return np.maximum(parts - parts.max(1, keepdims=True), FLOOR_DB)
 
 
 class Classifier:
@@ -112,25 +107,3 @@ def cluster_shares(sounds: np.ndarray, clusters: int) -> Clusters:
             [sounds[labels == i].mean(0) if (labels == i).any() else centres[i] for i in range(clusters)]
         )
     return Clusters(centres, np.bincount(assigned(sounds, centres), minlength=clusters))
-
-
-def nearest(
-    sounds: np.ndarray, others: np.ndarray, sources: np.ndarray, skip_self: bool = False
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the distance to the nearest of the others in dB, over the cells in which either sounds, and its source.
-
-    Args:
-        sounds: (sounds, values).
-        others: (others, values).
-        sources: (others,) names.
-        skip_self: whether equal sounds are skipped.
-    """
-    found, names = [], []
-    for sound in sounds:
-        sounding = (sound[None] > FLOOR_DB + 3) | (others > FLOOR_DB + 3)
-        distance = (np.abs(others - sound[None]) * sounding).sum(1) / np.maximum(sounding.sum(1), 1)
-        if skip_self:
-            distance = np.where(distance < 1e-6, np.inf, distance)
-        found.append(distance.min())
-        names.append(sources[distance.argmin()])
-    return np.array(found), np.array(names)

@@ -49,7 +49,7 @@ class DrumNetwork:
     """An autoencoder of drum hits, its knob scales and its prior.
 
     Args:
-        weights: arrays by name, as `demos.drums.train` writes them.
+        weights: arrays by name, as `training.weights.exported` returns them.
     """
 
     def __init__(self, weights: dict[str, NDArray[np.floating]]) -> None:

@@ -15,25 +15,20 @@ from instruments.drums.synthesis import synthesize
 
 torch = pytest.importorskip("torch", reason='the scripts need pip install "neural-fx[torch]"')
 
-from demos.drums import hit_store, train  # noqa: E402
-from demos.drums.augment import Augmenter, interpolated  # noqa: E402
-from demos.drums.dataset import Features, measured, synthetic_hits  # noqa: E402
-from demos.drums.judges import cluster_shares, nearest  # noqa: E402
-from demos.drums.prior import mixture  # noqa: E402
-from demos.drums.train import Trainer, exported  # noqa: E402
-
-
-class Quiet:
-    """Shows no progress."""
-
-    def show(self, fraction: float, text: str) -> None:
-        pass
+from demos.drums import hit_store  # noqa: E402
+from demos.drums.judges import cluster_shares  # noqa: E402
+from demos.drums.train import trained_arrays  # noqa: E402
+from instruments.drums.training.augment import Augmenter, interpolated  # noqa: E402
+from instruments.drums.training.features import Features, measured, synthetic_hits  # noqa: E402
+from instruments.drums.training.measures import nearest  # noqa: E402
+from instruments.drums.training.prior import mixture  # noqa: E402
+from instruments.drums.training.trainer import DrumTrainer, Settings  # noqa: E402
 
 
 @pytest.fixture(scope="module")
 def features() -> Features:
     """Return measured hits of all classes, half of them marked as recorded."""
-    found = measured(synthetic_hits(4), Quiet())  # type: ignore[arg-type]
+    found = measured(synthetic_hits(4))
     found.source[::2] = "recorded"
     return found
 
@@ -78,16 +73,25 @@ def test_variations_keep_what_they_should(features: Features) -> None:
     torch.testing.assert_close(interpolated(levels, positions, 1), levels, atol=0.2, rtol=0)
 
 
-def test_training_learns_and_numpy_runs_it(features: Features, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(train, "BATCH", 16)
-    trainer = Trainer(features, seed=1)
-    trainer.steps = 200  # the learning rate has risen
-    losses = [trainer.step(0.1)["levels"] for _ in range(120)]
+def stepped(trainer: DrumTrainer, steps: int) -> list[float]:
+    """Train some steps, and return the loss of the levels at each."""
+    losses = []
+    for _ in range(steps):
+        trainer._step(np.random.default_rng([trainer.seed, trainer.step]), 0.1)
+        losses.append(trainer.losses["levels"])
+    return losses
+
+
+def test_training_learns_and_numpy_runs_it(features: Features) -> None:
+    trainer = DrumTrainer(features, Settings(batch=16, seed=1))
+    trainer.course.steps = 200  # the learning rate has risen
+    losses = stepped(trainer, 120)
     assert np.mean(losses[-20:]) < 0.8 * np.mean(losses[:5])
-    arrays = exported(trainer)
+    trainer.validate()
+    arrays = trained_arrays(trainer)
     network = DrumNetwork(dict(arrays))
     assert network.presets == ["electronic", "studio"]
-    model = trainer.average.module
+    model = trainer.best_model()
     z = np.random.default_rng(1).standard_normal(LATENT).astype(np.float32)
     knobs = np.linspace(0.1, 0.9, 7).astype(np.float32)
     drum = CLASSES.index("rim")
@@ -110,14 +114,18 @@ def test_training_learns_and_numpy_runs_it(features: Features, monkeypatch: pyte
     np.testing.assert_allclose(found, mean[0].numpy(), atol=0.05)
 
 
-def test_training_continues_from_a_checkpoint(features: Features) -> None:
-    trainer = Trainer(features, seed=1)
-    trainer.step(0.1)
-    other = Trainer(features, seed=2)
-    other.load(trainer.state())
-    assert other.steps == 1
+def test_training_continues_from_a_checkpoint_with_the_same_steps(features: Features, tmp_path: Path) -> None:
+    trainer = DrumTrainer(features, Settings(seed=1))
+    stepped(trainer, 1)
+    trainer.save(tmp_path / "a.ckpt")
+    other = DrumTrainer(features, Settings(seed=2))
+    assert "seed" in other.load(tmp_path / "a.ckpt")[0]
+    assert other.step == 1
+    assert stepped(trainer, 2) == stepped(other, 2)
     for name, value in trainer.model.state_dict().items():
         assert torch.equal(value, other.model.state_dict()[name]), name
+    for name, value in trainer.average.state_dict().items():
+        assert torch.equal(value, other.average.state_dict()[name]), name
 
 
 def test_a_mixture_finds_two_groups() -> None:

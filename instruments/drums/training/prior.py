@@ -1,10 +1,9 @@
-"""Fit the prior of the network: a Gaussian mixture over z and knobs for each class, and the kits that come with it."""
+"""Fit the prior of the network: a Gaussian mixture over z and knobs for each class."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from demos.drums.dataset import Features
 from instruments.drums.classes import CLASSES
 from instruments.drums.network import LATENT
 
@@ -13,12 +12,6 @@ HITS_PER_PART = 25
 ROUNDS = 40
 SHRINKAGE = 0.1
 LEAST_VARIANCE = 1e-3
-
-KITS = {
-    "studio": ("Standard", "Room", "Power", "Jazz"),
-    "electronic": ("TR-808", "Electronic", "bd_", "elec_", "sn_"),
-}
-"""The kits by name: the beginnings of the names of hits that they prefer, the first one first."""
 
 
 def fit_priors(
@@ -65,7 +58,8 @@ def mixture(numbers: np.ndarray, weights: np.ndarray, extra: np.ndarray) -> tupl
     covariances = np.repeat(overall[None], parts, 0) + np.diag(extra + LEAST_VARIANCE)
     shares = np.full(parts, 1 / parts)
     for _ in range(ROUNDS):
-        odds = np.array([_log_density(numbers, *part) for part in zip(means, covariances)]) + np.log(shares)[:, None]
+        densities = [_log_density(numbers, *part) for part in zip(means, covariances, strict=True)]
+        odds = np.array(densities) + np.log(shares)[:, None]
         belongs = np.exp(odds - odds.max(0))
         belongs = weights * belongs / belongs.sum(0)
         mass = belongs.sum(1) + 1e-6
@@ -83,30 +77,3 @@ def _log_density(numbers: np.ndarray, mean: np.ndarray, covariance: np.ndarray) 
     factor = np.linalg.cholesky(covariance)
     white = np.linalg.solve(factor, (numbers - mean).T)
     return np.asarray(-0.5 * (white**2).sum(0) - np.log(np.diag(factor)).sum())
-
-
-def kit_presets(numbers: np.ndarray, hits: Features) -> dict[str, np.ndarray]:
-    """Return the (14, 23) numbers of each kit: for each class a hit with a fitting name, else the class's typical hit.
-
-    Args:
-        numbers: (hits, 23) z and knobs.
-        hits: that they belong to.
-    """
-    found = {}
-    for kit, beginnings in KITS.items():
-        rows = []
-        for index in range(len(CLASSES)):
-            members = np.flatnonzero((hits.drum == index) & (hits.source != "synthetic"))
-            if kit == "electronic" and not any(str(name).startswith(beginnings) for name in hits.name[members]):
-                members = np.flatnonzero((hits.drum == index) & (hits.source == "synthetic"))
-            fitting = members
-            for beginning in beginnings:
-                named = [member for member in members if str(hits.name[member]).startswith(beginning)]
-                if named:
-                    fitting = np.array(named)
-                    break
-            # The most typical of the fitting hits: nearest to their median.
-            distance = np.abs(numbers[fitting] - np.median(numbers[fitting], 0)).sum(1)
-            rows.append(numbers[fitting[distance.argmin()]])
-        found[f"kit.{kit}"] = np.array(rows)
-    return found

@@ -28,6 +28,12 @@ class DrumAutoencoder(nn.Module):
         knob_low, knob_high: (14, 7) the knobs at 0 and 1, by class, in their own units.
     """
 
+    mean: Tensor
+    bands: Tensor
+    frames: Tensor
+    knob_low: Tensor
+    knob_high: Tensor
+
     def __init__(
         self, mean: np.ndarray, bands: np.ndarray, frames: np.ndarray, knob_low: np.ndarray, knob_high: np.ndarray
     ) -> None:
@@ -71,7 +77,7 @@ class DrumAutoencoder(nn.Module):
     def decode(self, z: Tensor, drum: Tensor, knobs: Tensor) -> tuple[Tensor, Tensor]:
         """Return levels (batch, 96, 144) in dB, not limited below, and sines (batch, 32)."""
         out = self.decoder(torch.cat((z, self.condition(drum, knobs)), 1))
-        coefficients = out[:, :-SINES].unflatten(1, (self.bands.shape[1], self.frames.shape[1]))
+        coefficients = out[:, :-SINES].reshape(-1, self.bands.shape[1], self.frames.shape[1])
         levels = LEVEL_SCALE * (self.bands @ coefficients @ self.frames.T) + self.mean
         return levels, out[:, -SINES:]
 
