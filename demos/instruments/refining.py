@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from demos.instruments.latent_model import LatentModel
 
 from demos.instruments.latent_batches import wanted_frames
-from demos.instruments.latent_model import LatentModel
 from demos.instruments.train_latent import losses, weighted
 from instruments.latent.frames import NoteFrames
 from instruments.latent.network import LatentNetwork

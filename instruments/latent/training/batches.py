@@ -1,0 +1,255 @@
+"""Choose notes to encode and frames to decode, and vary them as samplers and equalisers would."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from instruments.latent import features
+from instruments.latent.frames import HARMONICS, SLOT_RATIOS, SLOTS
+from instruments.latent.network import CENTS, LEAST_INHARMONICITY, SLOT_CENTS
+from instruments.latent.noise import CENTRES
+from instruments.latent.parameters import HIGHEST_HZ
+from instruments.latent.training.inputs import note_features, scaled, time_features
+from instruments.latent.training.notes import DeviceNotes
+
+ENCODED = 3
+"""Notes whose timbres are averaged, at most."""
+AFTER_END = 0.1
+"""Share of the frames that are taken after the end of the note."""
+LONGEST_AFTER = 200
+PITCHED_DB = 12.0
+"""A note counts as pitched if a harmonic is this far above all noise bands."""
+_TILT_DB = 1.5
+_BUMP_DB = 6.0
+_GAIN_DB = 4.0
+
+
+@dataclass
+class Wanted:
+    """Frames that the decoder should make.
+
+    Attributes:
+        notes: note features, (notes, NOTE_FEATURES).
+        times: (notes, frames, TIME_FEATURES).
+        levels: in dB, (notes, frames, LEVELS).
+        floors: in dB, (notes,).
+        cents: scaled, (notes, frames).
+        alive: 1 before the end of the note, else 0, (notes, frames).
+        audible: whether each harmonic is below the highest frequency, (notes, HARMONICS).
+        slot_cents: scaled, (notes, SLOTS).
+        slots_used: (notes, SLOTS).
+        inharmonicities: scaled, (notes,).
+        pitches: MIDI notes, (notes,).
+        pitched: whether each note has a clear pitch, (notes,).
+    """
+
+    notes: Tensor
+    times: Tensor
+    levels: Tensor
+    floors: Tensor
+    cents: Tensor
+    alive: Tensor
+    audible: Tensor
+    slot_cents: Tensor
+    slots_used: Tensor
+    inharmonicities: Tensor
+    pitches: Tensor
+    pitched: Tensor
+
+
+@dataclass
+class Batch:
+    """Notes to encode, and frames of other notes of the same instruments to decode.
+
+    Attributes:
+        instruments: of the notes, (notes,).
+        summaries: scaled, (notes, ENCODED, SUMMARIES, LEVELS).
+        encoded: note features of these, (notes, ENCODED, NOTE_FEATURES).
+        weights: of these in the mean, (notes, ENCODED).
+        own: whether the notes sound as in the data, so that the timbre is the instrument's own, (notes,).
+        wanted: to decode.
+    """
+
+    instruments: Tensor
+    summaries: Tensor
+    encoded: Tensor
+    weights: Tensor
+    own: Tensor
+    wanted: Wanted
+
+
+@dataclass(frozen=True)
+class Variation:
+    """How notes are varied.
+
+    Attributes:
+        shifted: share of the notes that are moved in pitch, as a sampler does.
+        farthest: of these moves, in semitones.
+        equalised: share of the notes that go through a random equaliser, with those that are encoded.
+    """
+
+    shifted: float = 0.5
+    farthest: float = 3.0
+    equalised: float = 0.0
+
+
+PLAIN = Variation(0.0, 0.0, 0.0)
+
+
+class Batches:
+    """Random batches.
+
+    Args:
+        notes: to choose from.
+        variation: of the notes.
+    """
+
+    def __init__(self, notes: DeviceNotes, variation: Variation = PLAIN) -> None:
+        def constant(values: object) -> Tensor:
+            return torch.as_tensor(values, dtype=torch.float32, device=notes.device)
+
+        self.notes = notes
+        self.variation = variation
+        self._harmonics = torch.arange(1, HARMONICS + 1, device=notes.device)
+        self._ratios = torch.cat((self._harmonics.float(), constant(SLOT_RATIOS)))
+        self._centres = constant(CENTRES)
+
+    def random(self, count: int, frames: int) -> Batch:
+        """Return random notes of the training.
+
+        Args:
+            count: how many.
+            frames: of each.
+        """
+        notes = self.notes
+        seen = notes.seen
+        instruments = seen[torch.randint(len(seen), (count,), device=notes.device)]
+        encoded = notes.encodable.random(instruments[:, None].expand(-1, ENCODED))
+        used = torch.arange(ENCODED, device=notes.device) < torch.randint(
+            1, ENCODED + 1, (count, 1), device=notes.device
+        )
+        weights = used.float() / used.sum(dim=1, keepdim=True)
+        curve = _Equaliser(count, self.variation.equalised, notes.device)
+        return Batch(
+            instruments=instruments,
+            summaries=scaled(self._summaries(encoded, curve)),
+            encoded=notes.seen_features(encoded),
+            weights=weights,
+            own=~curve.used,
+            wanted=self.wanted(notes.training.random(instruments), frames, curve),
+        )
+
+    def wanted(self, chosen: Tensor, frames: int, curve: _Equaliser | None = None) -> Wanted:
+        """Return random frames of notes.
+
+        Args:
+            chosen: indexes of the notes, (notes,).
+            frames: of each note.
+            curve: that they go through.
+        """
+        notes = self.notes
+        device = notes.device
+        count = len(chosen)
+        place = (torch.rand((count, frames), device=device) * notes.counts[chosen, None]).long()
+        index = notes.offsets[chosen, None] + torch.minimum(place, notes.counts[chosen, None] - 1)
+        after = torch.rand((count, frames), device=device) < AFTER_END
+        later = notes.ends[chosen, None] + torch.randint(LONGEST_AFTER, (count, frames), device=device)
+        ticks = torch.where(after, later, notes.ticks[index])
+        steps = notes.levels[index].float() * ~after[..., None]
+        moved = torch.rand(count, device=device) < self.variation.shifted
+        shifts = (2 * torch.rand(count, device=device) - 1) * self.variation.farthest * moved
+        pitches = notes.pitches[chosen] + shifts
+        if self.variation.shifted > 0:
+            steps = torch.cat((steps[..., : -len(self._centres)], self._shifted_noise(steps, shifts)), dim=-1)
+        floors = notes.floors[chosen]
+        levels = floors[:, None, None] + notes.step_db * steps
+        if curve is not None:
+            gains = curve.gains(self.frequencies(pitches))
+            floors = self._floors(chosen, gains)
+            levels = torch.where(steps > 0, levels + gains[:, None], floors[:, None, None])
+            levels = torch.maximum(levels, floors[:, None, None])
+        highest = torch.maximum(pitches, notes.pitches[chosen])
+        slot_cents = notes.slot_cents[chosen]
+        peaks = notes.peaks[chosen].int()
+        noise = peaks[:, HARMONICS + SLOTS :].amax(dim=1)
+        return Wanted(
+            notes=note_features(pitches, notes.velocities[chosen]),
+            times=time_features(ticks, notes.releases[chosen, None].expand_as(ticks)),
+            levels=levels,
+            floors=floors,
+            cents=notes.cents[index].clamp(-70, 70) / CENTS,
+            alive=(ticks < notes.ends[chosen, None]).float(),
+            audible=(_hz(highest)[:, None] * self._harmonics < HIGHEST_HZ).float(),
+            slot_cents=slot_cents / SLOT_CENTS,
+            slots_used=(slot_cents != 0).float(),
+            inharmonicities=torch.log10(notes.inharmonicities[chosen] / LEAST_INHARMONICITY + 1),
+            pitches=pitches,
+            pitched=(peaks[:, :HARMONICS].amax(dim=1) - noise) * notes.step_db >= PITCHED_DB,
+        )
+
+    def frequencies(self, pitches: Tensor) -> Tensor:
+        """Return the frequency of each level of notes in Hz, (..., LEVELS)."""
+        sinusoids = _hz(pitches)[..., None] * self._ratios
+        return torch.cat((sinusoids, self._centres.expand(*pitches.shape, -1)), dim=-1)
+
+    def _summaries(self, encoded: Tensor, curve: _Equaliser) -> Tensor:
+        """Return what the encoder sees in dB, (notes, ENCODED, SUMMARIES, LEVELS)."""
+        levels = self.notes.summaries(encoded)
+        if curve.share == 0:
+            return levels
+        gains = curve.gains(self.frequencies(self.notes.pitches[encoded]))
+        floors = self._floors(encoded, gains)[..., None, None]
+        sounding = levels > self.notes.floors[encoded][..., None, None] + 0.1
+        return torch.maximum(torch.where(sounding, levels + gains[..., None, :], floors), floors)
+
+    def _floors(self, chosen: Tensor, gains: Tensor) -> Tensor:
+        """Return the floors of notes in dB after an equaliser, of the same shape as the notes."""
+        notes = self.notes
+        peaks = notes.floors[chosen][..., None] + notes.step_db * notes.peaks[chosen].float() + gains
+        return peaks.amax(dim=-1) - features.RANGE_DB
+
+    def _shifted_noise(self, steps: Tensor, shifts: Tensor) -> Tensor:
+        """Return the noise of notes that are moved in pitch: all its frequencies move as well."""
+        noise = steps[..., HARMONICS + SLOTS :]
+        hz = self._centres * torch.exp2(-shifts[:, None] / 12)
+        right = torch.searchsorted(self._centres, hz).clamp(1, len(self._centres) - 1)
+        low, high = self._centres[right - 1], self._centres[right]
+        share = ((hz - low) / (high - low)).clamp(0, 1)[:, None]
+        index = right[:, None].expand_as(noise)
+        return (1 - share) * noise.gather(-1, index - 1) + share * noise.gather(-1, index)
+
+
+class _Equaliser:
+    """A random tilt, bump and gain for each row of a batch; none for some rows.
+
+    Args:
+        rows: how many.
+        share: of the rows that have one.
+        device: of the curves.
+    """
+
+    def __init__(self, rows: int, share: float, device: torch.device) -> None:
+        self.share = share
+        self.used = torch.rand(rows, device=device) < share
+        self._tilt, self._bump, self._gain = torch.randn(3, rows, device=device) * self.used
+        place, width = torch.rand(2, rows, device=device)
+        self._octave = -3 + 6 * place
+        self._width = 0.4 + 1.2 * width
+
+    def gains(self, hz: Tensor) -> Tensor:
+        """Return the gains in dB at frequencies, (rows, ..., values)."""
+        octaves = torch.log2(hz / 1000)
+
+        def wide(values: Tensor) -> Tensor:
+            return values.view(-1, *[1] * (hz.ndim - 1))
+
+        bump = torch.exp(-(((octaves - wide(self._octave)) / wide(self._width)) ** 2))
+        tilted = _TILT_DB * wide(self._tilt) * octaves.clamp(-4, 4)
+        return tilted + _BUMP_DB * wide(self._bump) * bump + _GAIN_DB * wide(self._gain)
+
+
+def _hz(pitches: Tensor) -> Tensor:
+    return 440 * torch.exp2((pitches - 69) / 12)
