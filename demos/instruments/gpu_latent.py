@@ -2,8 +2,9 @@
 
     OUT=build/latent/out python demos/instruments/gpu_latent.py build/latent/frames.npz --seconds 280
 
-Each variant is a process. Its network is in `$OUT/NAME.safetensors`, and is replaced every 20 seconds. Reports and
-measures are printed as lines of JSON. Only needs torch, numpy and what `import instruments` needs, and no network.
+Each variant is a process. Options that are not listed are those of `train_latent.py`. The networks are in
+`$OUT/NAME.safetensors`, and are replaced every 20 seconds. Reports and measures are printed as lines of JSON. Only
+needs torch, numpy and what `import instruments` needs, and no network.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 MEASURING_SECONDS = 12.0
 KILL_SECONDS = 20.0
-VARIANTS = ("shifted", "equalised", "large")
+VARIANTS = ("shifted", "mixed", "large")
 
 
 def main() -> int:
@@ -30,14 +31,13 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=280.0, help="from now until everything is over")
     parser.add_argument("--variants", default=",".join(VARIANTS), help="separated by commas")
     parser.add_argument("--threads", type=int, default=2, help="of each variant")
-    parser.add_argument("options", nargs="*", help="after --, of train_latent.py")
-    options = parser.parse_args()
+    options, rest = parser.parse_known_args()
     out = Path(os.environ.get("OUT", "build/latent/out"))
     out.mkdir(parents=True, exist_ok=True)
     until = began + options.seconds - MEASURING_SECONDS
     with tempfile.TemporaryDirectory() as folder:
         running = {
-            name: subprocess.Popen(_command(name, options, out, Path(folder), until), cwd=ROOT)
+            name: subprocess.Popen([*_command(name, options, out, Path(folder), until), *rest], cwd=ROOT)
             for name in options.variants.split(",")
         }
         for process in running.values():
@@ -66,7 +66,6 @@ def _command(name: str, options: argparse.Namespace, out: Path, folder: Path, un
         *words,
         "--measure",
         "--json",
-        *options.options,
     ]
 
 

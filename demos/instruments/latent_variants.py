@@ -14,12 +14,14 @@ _GPU = Settings(
     frames=32,
     averaging=0.9995,
     weight_decay=1e-2,
+    divergence=1e-4,
 )
-_LARGE = Sizes(note=320, frame=768, summary=64, encoder=512)
+_LARGE = Sizes(note=320, frame=640, summary=64, encoder=512)
 
 VARIANTS: dict[str, Settings] = {
     "shifted": _GPU,
-    "equalised": replace(_GPU, variation=Variation(equalised=0.4), divergence=6e-4),
-    "large": replace(_GPU, sizes=_LARGE, variation=Variation(equalised=0.25), divergence=6e-4, dropout=0.05),
+    "mixed": replace(_GPU, variation=Variation(equalised=0.3, mixed=0.6), divergence=2e-4),
+    "large": replace(_GPU, sizes=_LARGE, variation=Variation(equalised=0.2, mixed=0.4), dropout=0.05),
 }
-"""By name. All move notes in pitch as a sampler does. "equalised" and "large" also send some through an equaliser."""
+"""By name. All move notes in pitch as a sampler does. "mixed" and "large" also mix
+instruments, and send some through an equaliser, for instruments that were never heard."""

@@ -28,6 +28,7 @@ from demos.instruments.latent_variants import VARIANTS
 from instruments.general_midi import sound_name
 from instruments.latent.training import Dataset, Settings, dataset_of, load_dataset, measured, train
 
+FRAMES = Path("~/.cache/neural-fx/frames").expanduser()
 PRESETS_FROM = "MuseScore_General_Full"
 """Collection whose programs become presets if there are several."""
 
@@ -56,11 +57,9 @@ def preset_names(data: Dataset) -> dict[str, str]:
 
 def main() -> int:
     """Train for some minutes."""
-    from demos.instruments import frame_cache
-
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("-o", "--out", type=Path, required=True)
-    parser.add_argument("--frames", type=Path, default=frame_cache.DEFAULT_FOLDER / PRESETS_FROM)
+    parser.add_argument("--frames", type=Path, default=FRAMES / PRESETS_FROM)
     parser.add_argument("--minutes", type=float, default=20.0, help="of training in all, with interruptions left out")
     parser.add_argument("--until", type=float, help="Unix time at which training ends, in place of --minutes")
     parser.add_argument("--variant", choices=sorted(VARIANTS), help="settings of `latent_variants.py`")
@@ -93,14 +92,20 @@ def main() -> int:
         report = {"variant": name, **report}
         print(json.dumps(report) if options.json else report, flush=True)
 
-    metadata = {"variant": name, "settings": settings.described(), "data": sorted({n[:-4] for n in data.names})}
+    presets = preset_names(data)
+    metadata = {
+        "variant": name,
+        "settings": settings.described(),
+        "data": sorted({instrument.partition("/")[0] for instrument in data.names}),
+        "soundfont": next(iter(presets)).partition("/")[0],
+    }
     result = train(
         data,
         options.out,
         settings,
         show,
         checkpoint=options.checkpoint,
-        presets=preset_names(data),
+        presets=presets,
         metadata=metadata,
     )
     if options.measure:

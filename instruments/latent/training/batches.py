@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from instruments.latent import features
-from instruments.latent.frames import HARMONICS, SLOT_RATIOS, SLOTS
+from instruments.latent.frames import SLOT_RATIOS, SLOTS
 from instruments.latent.network import CENTS, LEAST_INHARMONICITY, SLOT_CENTS
 from instruments.latent.noise import CENTRES
-from instruments.latent.parameters import HIGHEST_HZ
+from instruments.latent.parameters import HARMONICS, HIGHEST_HZ
 from instruments.latent.training.inputs import note_features, scaled, time_features
 from instruments.latent.training.notes import DeviceNotes
 
@@ -89,14 +89,31 @@ class Variation:
         shifted: share of the notes that are moved in pitch, as a sampler does.
         farthest: of these moves, in semitones.
         equalised: share of the notes that go through a random equaliser, with those that are encoded.
+        mixed: share of the notes that become a mixture of two instruments, with those that are encoded.
     """
 
     shifted: float = 0.5
     farthest: float = 3.0
     equalised: float = 0.0
+    mixed: float = 0.0
 
 
-PLAIN = Variation(0.0, 0.0, 0.0)
+PLAIN = Variation(shifted=0.0)
+
+
+@dataclass
+class _Mixture:
+    """How far each note of a batch is from its instrument to another one.
+
+    Attributes:
+        shares: 0 to 1, (notes,).
+        wanted: notes of the other instrument that are like those to decode, (notes,).
+        encoded: the same for those to encode, (notes, ENCODED).
+    """
+
+    shares: Tensor
+    wanted: Tensor
+    encoded: Tensor
 
 
 class Batches:
@@ -132,23 +149,33 @@ class Batches:
             1, ENCODED + 1, (count, 1), device=notes.device
         )
         weights = used.float() / used.sum(dim=1, keepdim=True)
-        curve = _Equaliser(count, self.variation.equalised, notes.device)
+        chosen = notes.training.random(instruments)
+        curve = _Equaliser(count, self.variation.equalised, notes.device) if self.variation.equalised else None
+        mixture = self._mixture(chosen, encoded) if self.variation.mixed else None
+        own = torch.ones(count, dtype=torch.bool, device=notes.device)
+        if curve is not None:
+            own &= ~curve.used
+        if mixture is not None:
+            own &= mixture.shares == 0
         return Batch(
             instruments=instruments,
-            summaries=scaled(self._summaries(encoded, curve)),
+            summaries=scaled(self._summaries(encoded, curve, mixture)),
             encoded=notes.seen_features(encoded),
             weights=weights,
-            own=~curve.used,
-            wanted=self.wanted(notes.training.random(instruments), frames, curve),
+            own=own,
+            wanted=self.wanted(chosen, frames, curve, mixture),
         )
 
-    def wanted(self, chosen: Tensor, frames: int, curve: _Equaliser | None = None) -> Wanted:
+    def wanted(
+        self, chosen: Tensor, frames: int, curve: _Equaliser | None = None, mixture: _Mixture | None = None
+    ) -> Wanted:
         """Return random frames of notes.
 
         Args:
             chosen: indexes of the notes, (notes,).
             frames: of each note.
             curve: that they go through.
+            mixture: with notes of other instruments.
         """
         notes = self.notes
         device = notes.device
@@ -159,35 +186,46 @@ class Batches:
         later = notes.ends[chosen, None] + torch.randint(LONGEST_AFTER, (count, frames), device=device)
         ticks = torch.where(after, later, notes.ticks[index])
         steps = notes.levels[index].float() * ~after[..., None]
+        levels = notes.floors[chosen][:, None, None] + notes.step_db * steps
+        cents = notes.cents[index]
+        slot_cents = notes.slot_cents[chosen]
+        stiffness = torch.log10(notes.inharmonicities[chosen] / LEAST_INHARMONICITY + 1)
+        ends = notes.ends[chosen]
+        if mixture is not None:
+            other, share = mixture.wanted, mixture.shares
+            there = notes.frames_at(other, ticks)
+            steps = notes.levels[there].float() * (ticks < notes.ends[other, None])[..., None]
+            levels = torch.lerp(
+                levels, notes.floors[other][:, None, None] + notes.step_db * steps, share[:, None, None]
+            )
+            cents = torch.lerp(cents, notes.cents[there], share[:, None])
+            slot_cents = torch.where((share > 0.5)[:, None], notes.slot_cents[other], slot_cents)
+            stiffness = torch.lerp(
+                stiffness, torch.log10(notes.inharmonicities[other] / LEAST_INHARMONICITY + 1), share
+            )
+            ends = torch.where(share > 0, torch.maximum(ends, notes.ends[other]), ends)
         moved = torch.rand(count, device=device) < self.variation.shifted
         shifts = (2 * torch.rand(count, device=device) - 1) * self.variation.farthest * moved
         pitches = notes.pitches[chosen] + shifts
         if self.variation.shifted > 0:
-            steps = torch.cat((steps[..., : -len(self._centres)], self._shifted_noise(steps, shifts)), dim=-1)
-        floors = notes.floors[chosen]
-        levels = floors[:, None, None] + notes.step_db * steps
-        if curve is not None:
-            gains = curve.gains(self.frequencies(pitches))
-            floors = self._floors(chosen, gains)
-            levels = torch.where(steps > 0, levels + gains[:, None], floors[:, None, None])
-            levels = torch.maximum(levels, floors[:, None, None])
+            levels = torch.cat((levels[..., : -len(self._centres)], self._shifted_noise(levels, shifts)), dim=-1)
+        peaks = self._peaks(chosen, None if mixture is None else (mixture.wanted, mixture.shares))
+        levels, floors = self._played(levels, peaks, self.frequencies(pitches), curve)
         highest = torch.maximum(pitches, notes.pitches[chosen])
-        slot_cents = notes.slot_cents[chosen]
-        peaks = notes.peaks[chosen].int()
         noise = peaks[:, HARMONICS + SLOTS :].amax(dim=1)
         return Wanted(
             notes=note_features(pitches, notes.velocities[chosen]),
             times=time_features(ticks, notes.releases[chosen, None].expand_as(ticks)),
             levels=levels,
             floors=floors,
-            cents=notes.cents[index].clamp(-70, 70) / CENTS,
-            alive=(ticks < notes.ends[chosen, None]).float(),
+            cents=cents.clamp(-70, 70) / CENTS,
+            alive=(ticks < ends[:, None]).float(),
             audible=(_hz(highest)[:, None] * self._harmonics < HIGHEST_HZ).float(),
             slot_cents=slot_cents / SLOT_CENTS,
             slots_used=(slot_cents != 0).float(),
-            inharmonicities=torch.log10(notes.inharmonicities[chosen] / LEAST_INHARMONICITY + 1),
+            inharmonicities=stiffness,
             pitches=pitches,
-            pitched=(peaks[:, :HARMONICS].amax(dim=1) - noise) * notes.step_db >= PITCHED_DB,
+            pitched=peaks[:, :HARMONICS].amax(dim=1) - noise >= PITCHED_DB,
         )
 
     def frequencies(self, pitches: Tensor) -> Tensor:
@@ -195,31 +233,80 @@ class Batches:
         sinusoids = _hz(pitches)[..., None] * self._ratios
         return torch.cat((sinusoids, self._centres.expand(*pitches.shape, -1)), dim=-1)
 
-    def _summaries(self, encoded: Tensor, curve: _Equaliser) -> Tensor:
+    def _summaries(self, encoded: Tensor, curve: _Equaliser | None, mixture: _Mixture | None) -> Tensor:
         """Return what the encoder sees in dB, (notes, ENCODED, SUMMARIES, LEVELS)."""
         levels = self.notes.summaries(encoded)
-        if curve.share == 0:
+        if curve is None and mixture is None:
             return levels
-        gains = curve.gains(self.frequencies(self.notes.pitches[encoded]))
-        floors = self._floors(encoded, gains)[..., None, None]
-        sounding = levels > self.notes.floors[encoded][..., None, None] + 0.1
-        return torch.maximum(torch.where(sounding, levels + gains[..., None, :], floors), floors)
+        other = None
+        if mixture is not None:
+            share = mixture.shares[:, None].expand_as(encoded)
+            other = mixture.encoded, share
+            levels = torch.lerp(levels, self.notes.summaries(mixture.encoded), share[..., None, None])
+        peaks = self._peaks(encoded, other)
+        return self._played(levels, peaks, self.frequencies(self.notes.pitches[encoded]), curve)[0]
 
-    def _floors(self, chosen: Tensor, gains: Tensor) -> Tensor:
-        """Return the floors of notes in dB after an equaliser, of the same shape as the notes."""
+    def _peaks(self, chosen: Tensor, other: tuple[Tensor, Tensor] | None) -> Tensor:
+        """Return the highest of each level in notes in dB, (..., LEVELS).
+
+        Args:
+            chosen: indexes of the notes.
+            other: notes of a mixture, and their shares.
+        """
         notes = self.notes
-        peaks = notes.floors[chosen][..., None] + notes.step_db * notes.peaks[chosen].float() + gains
-        return peaks.amax(dim=-1) - features.RANGE_DB
+        peaks = notes.floors[chosen][..., None] + notes.step_db * notes.peaks[chosen].float()
+        if other is None:
+            return peaks
+        index, share = other
+        others = notes.floors[index][..., None] + notes.step_db * notes.peaks[index].float()
+        return torch.lerp(peaks, others, share[..., None])
 
-    def _shifted_noise(self, steps: Tensor, shifts: Tensor) -> Tensor:
+    def _played(self, levels: Tensor, peaks: Tensor, hz: Tensor, curve: _Equaliser | None) -> tuple[Tensor, Tensor]:
+        """Return levels after an equaliser in dB, and the floor of each note.
+
+        Args:
+            levels: (..., frames, LEVELS).
+            peaks: highest of each level, (..., LEVELS).
+            hz: frequency of each level, (..., LEVELS).
+            curve: of the equaliser.
+        """
+        floors = peaks.amax(dim=-1) - features.RANGE_DB
+        if curve is not None:
+            gains = curve.gains(hz)
+            sounding = levels > floors[..., None, None] + 0.1
+            floors = (peaks + gains).amax(dim=-1) - features.RANGE_DB
+            levels = torch.where(sounding, levels + gains[..., None, :], floors[..., None, None])
+        return torch.maximum(levels, floors[..., None, None]), floors
+
+    def _mixture(self, chosen: Tensor, encoded: Tensor) -> _Mixture:
+        """Return a random mixture with notes of the same pitch, velocity and length; none where there are no such.
+
+        Args:
+            chosen: notes to decode, (notes,).
+            encoded: notes to encode, (notes, ENCODED).
+        """
+        notes = self.notes
+        count = len(chosen)
+        instruments = notes.seen[torch.randint(len(notes.seen), (count,), device=notes.device)]
+        wanted = notes.alike(chosen, instruments)
+        others = notes.alike(encoded, instruments[:, None].expand_as(encoded))
+        mixed = (wanted >= 0) & (others >= 0).all(dim=1)
+        mixed &= torch.rand(count, device=notes.device) < self.variation.mixed
+        return _Mixture(
+            shares=torch.rand(count, device=notes.device) * mixed,
+            wanted=torch.where(mixed, wanted, chosen),
+            encoded=torch.where(mixed[:, None], others, encoded),
+        )
+
+    def _shifted_noise(self, levels: Tensor, shifts: Tensor) -> Tensor:
         """Return the noise of notes that are moved in pitch: all its frequencies move as well."""
-        noise = steps[..., HARMONICS + SLOTS :]
+        noise = levels[..., HARMONICS + SLOTS :]
         hz = self._centres * torch.exp2(-shifts[:, None] / 12)
         right = torch.searchsorted(self._centres, hz).clamp(1, len(self._centres) - 1)
         low, high = self._centres[right - 1], self._centres[right]
         share = ((hz - low) / (high - low)).clamp(0, 1)[:, None]
         index = right[:, None].expand_as(noise)
-        return (1 - share) * noise.gather(-1, index - 1) + share * noise.gather(-1, index)
+        return torch.lerp(noise.gather(-1, index - 1), noise.gather(-1, index), share)
 
 
 class _Equaliser:
@@ -232,7 +319,6 @@ class _Equaliser:
     """
 
     def __init__(self, rows: int, share: float, device: torch.device) -> None:
-        self.share = share
         self.used = torch.rand(rows, device=device) < share
         self._tilt, self._bump, self._gain = torch.randn(3, rows, device=device) * self.used
         place, width = torch.rand(2, rows, device=device)
@@ -252,4 +338,5 @@ class _Equaliser:
 
 
 def _hz(pitches: Tensor) -> Tensor:
-    return 440 * torch.exp2((pitches - 69) / 12)
+    hz: Tensor = 440 * torch.exp2((pitches - 69) / 12)
+    return hz

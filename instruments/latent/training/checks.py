@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from instruments.latent import features
-from instruments.latent.frames import HARMONICS, LEVELS, SILENT_DB, SLOTS, frame_ticks
+from instruments.latent.frames import LEVELS, SILENT_DB, SLOTS, frame_ticks
 from instruments.latent.network import CENTS
-from instruments.latent.parameters import HIGHEST_HZ
+from instruments.latent.parameters import HARMONICS, HIGHEST_HZ
 from instruments.latent.training.batches import PITCHED_DB
 from instruments.latent.training.inputs import note_features, time_features
 from instruments.latent.training.loop import Trained
@@ -123,8 +123,8 @@ def _chunk(model: LatentModel, notes: DeviceNotes, index: NDArray[np.int64], tim
     slots = slice(HARMONICS, HARMONICS + SLOTS)
     loud = (wanted[..., slots] > peak - 60) * weight[..., None]
     quiet = found[..., slots] <= peak - 60
-    sides = [wanted[..., slice(HARMONICS)], found[..., slice(HARMONICS)]]
-    noises = [wanted[..., HARMONICS + SLOTS :], found[..., HARMONICS + SLOTS :]]
+    sides = wanted[..., slice(HARMONICS)], found[..., slice(HARMONICS)]
+    noises = wanted[..., HARMONICS + SLOTS :], found[..., HARMONICS + SLOTS :]
     powers = [mel((torch.maximum(x, floor) - peak).clamp(max=40), notes.pitches[chosen]) for x in (wanted, found)]
     one, other = (10 * torch.log10(x + 1e-8) for x in powers)
     distance = ((one - other) ** 2).mean(dim=-1).sqrt()
@@ -132,9 +132,9 @@ def _chunk(model: LatentModel, notes: DeviceNotes, index: NDArray[np.int64], tim
     cents = _median(frames[..., LEVELS] * CENTS, real & ~ended) - _median(notes.cents[frame], real)
     return torch.stack(
         (
-            _mean_error(*sides, peak - 60, harmonic),
-            _mean_error(*sides, peak - 80, harmonic),
-            _mean_error(*noises, peak - 80, bands),
+            _mean_error(sides, peak - 60, harmonic),
+            _mean_error(sides, peak - 80, harmonic),
+            _mean_error(noises, peak - 80, bands),
             (distance * weight).sum(dim=1) / weight.sum(dim=1),
             torch.where(pitched, cents.abs(), torch.nan),
             loud.sum(dim=(1, 2)),
@@ -144,8 +144,9 @@ def _chunk(model: LatentModel, notes: DeviceNotes, index: NDArray[np.int64], tim
     )
 
 
-def _mean_error(one: Tensor, other: Tensor, floor: Tensor, weight: Tensor) -> Tensor:
+def _mean_error(sides: tuple[Tensor, Tensor], floor: Tensor, weight: Tensor) -> Tensor:
     """Return the mean difference of each note where either is above the floor, (notes,)."""
+    one, other = sides
     heard = ((one > floor) | (other > floor)) * weight
     difference = (torch.maximum(one, floor) - torch.maximum(other, floor)).abs()
     return (difference * heard).sum(dim=(1, 2)) / heard.sum(dim=(1, 2)).clamp(min=1e-9)

@@ -17,7 +17,7 @@ from instruments.latent.files import save_network
 from instruments.latent.network import LatentNetwork
 from instruments.latent.training.batches import PLAIN, Batch, Batches
 from instruments.latent.training.dataset import Dataset
-from instruments.latent.training.losses import between, losses, total
+from instruments.latent.training.losses import between, losses
 from instruments.latent.training.mel import MelPower
 from instruments.latent.training.model import LatentModel
 from instruments.latent.training.notes import DeviceNotes
@@ -108,8 +108,11 @@ class Trainer:
         self.checkpoint = checkpoint
         self.device = chosen_device(settings.device)
         torch.manual_seed(settings.seed)
-        torch.backends.cuda.matmul.allow_tf32 = True
+        if self.device.type == "cuda":
+            torch.set_float32_matmul_precision("high")
         self.notes = DeviceNotes(data, self.device)
+        if len(self.notes.seen) == 0:
+            raise ValueError("no instrument to train on: each needs notes that are held for over a second")
         self.batches = Batches(self.notes, settings.variation)
         self.mel = MelPower(self.device)
         self.model = LatentModel(settings.sizes, settings.dropout).to(self.device)
@@ -128,6 +131,7 @@ class Trainer:
             groups, lr=settings.first_rate, weight_decay=settings.weight_decay, fused=self.device.type == "cuda"
         )
         self._parameters = [*self.model.parameters(), self.table]
+        self._kinds: list[str] = []
         self._load()
         torch.manual_seed(settings.seed + self.steps)
 
@@ -144,27 +148,29 @@ class Trainer:
         """
         began = time.monotonic()
         before = self.steps
-        sums: dict[str, Tensor] = {}
+        sums = torch.zeros(0, device=self.device)
         while (now := time.monotonic() - began) < seconds:
             share = (self.spent + now) / self.main_seconds
             if not self.free and share >= self.settings.free_from and self.settings.free_share > 0:
                 self._set_free()
             for group in self.optimizer.param_groups:
                 group["lr"] = group["scale"] * learning_rate(share, self.settings)
-            for name, value in self.step().items():
-                sums[name] = sums[name] + value.detach() if name in sums else value.detach()
+            found = self.step()
+            sums = sums + found if len(sums) else found
         steps = self.steps - before
-        means = {name: round(float(value) / max(steps, 1), 4) for name, value in sums.items()}
+        means = {name: round(value / steps, 4) for name, value in zip(self._kinds, sums.tolist())}
         self.spent += time.monotonic() - began
         return {"minutes": round(self.spent / 60, 2), "steps": self.steps, "notes": self.notes.data.notes, **means}
 
-    def step(self) -> dict[str, Tensor]:
-        """Make one step, and return its losses."""
+    def step(self) -> Tensor:
+        """Make one step, and return its losses, (kinds,)."""
         settings = self.settings
         batch = self.batches.random(settings.notes, settings.frames)
         parts = self._losses(batch)
+        self._kinds = list(parts)
+        values = torch.stack(list(parts.values()))
         self.optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(total(parts))
+        torch.autograd.backward(values.sum())
         # A single overflow must not end a training.
         for parameter in self._parameters:
             if parameter.grad is not None:
@@ -173,8 +179,9 @@ class Trainer:
         self.optimizer.step()
         self.steps += 1
         averaging = min(settings.averaging, (1 + self.steps) / (10 + self.steps))
-        torch._foreach_lerp_(list(self.average.parameters()), list(self.model.parameters()), 1 - averaging)
-        return parts
+        with torch.no_grad():
+            torch._foreach_lerp_(list(self.average.parameters()), list(self.model.parameters()), 1 - averaging)
+        return values.detach()
 
     def timbres(self) -> Tensor:
         """Return the timbres of all instruments, (instruments, timbre)."""
@@ -195,7 +202,7 @@ class Trainer:
 
         batches = Batches(self.notes, PLAIN)
         size = settings.notes, settings.frames
-        return refine(self.average, batches, self.timbres(), self.mel, settings.weights, size, share)
+        return refine(self.average, batches, self.timbres(), self.mel, settings.weights, size, share)[0]
 
     def save(self) -> None:
         """Write the checkpoint."""

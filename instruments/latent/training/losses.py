@@ -13,7 +13,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from instruments.latent import features
-from instruments.latent.frames import HARMONICS, LEVELS, SLOTS
+from instruments.latent.frames import LEVELS, SLOTS
+from instruments.latent.parameters import HARMONICS
 from instruments.latent.training.batches import Wanted
 from instruments.latent.training.inputs import scaled
 from instruments.latent.training.mel import MelPower
@@ -66,7 +67,10 @@ def losses(frames: Tensor, outputs: Tensor, wanted: Wanted, mel: MelPower, weigh
     error = F.smooth_l1_loss(found, levels, reduction="none", beta=_BETA)
     loud = torch.maximum(found.detach(), levels) > floors + HEARD_DB / features.LEVEL_DB
     importance = torch.where(loud, 1.0, _QUIET_WEIGHT)
-    harmonics, slots, noise = (error * importance).split((HARMONICS, SLOTS, LEVELS - HARMONICS - SLOTS), dim=-1)
+    error = error * importance
+    harmonics = error[..., :HARMONICS]
+    slots = error[..., HARMONICS : HARMONICS + SLOTS]
+    noise = error[..., HARMONICS + SLOTS :]
     audible = wanted.audible[:, None].expand_as(harmonics)
     heard = loud[..., :HARMONICS] * audible
     per_note = (harmonics * heard).sum(dim=(1, 2)) / heard.sum(dim=(1, 2)).clamp(min=1)

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from instruments.latent.frames import HARMONICS, LEVELS, SLOT_RATIOS
+from instruments.latent.frames import SLOT_RATIOS
 from instruments.latent.noise import CENTRES
-from instruments.latent.parameters import HIGHEST_HZ
+from instruments.latent.parameters import HARMONICS, HIGHEST_HZ
 from instruments.latent.pitch import midi_to_hz
 from instruments.latent.subbands import RATE
 from neural_fx.arrays import Doubles
@@ -87,5 +87,5 @@ class MelPower:
         """
         powers = torch.exp(levels_db * (np.log(10) / 10))
         row = (pitches.round().long() - _LOWEST_PITCH).clamp(0, _HIGHEST_PITCH - _LOWEST_PITCH)
-        sinusoids, noise = powers.split((SINUSOIDS, LEVELS - SINUSOIDS), dim=-1)
-        return torch.bmm(sinusoids, self._sinusoids[row]) + noise @ self._noise
+        found: Tensor = torch.bmm(powers[..., :SINUSOIDS], self._sinusoids[row])
+        return found + powers[..., SINUSOIDS:] @ self._noise

@@ -26,7 +26,7 @@ class LatentModel(nn.Module):
             {name.replace(".", "_"): nn.Linear(*size) for name, size in layer_sizes(sizes).items()}
         )
         with torch.no_grad():
-            self.layers["frame_gate"].weight.mul_(0.1)
+            self.layers["frame_gate"].get_parameter("weight").mul_(0.1)
 
     @classmethod
     def of(cls, network: LatentNetwork) -> LatentModel:
@@ -41,8 +41,8 @@ class LatentModel(nn.Module):
 
     def layer(self, name: str, values: Tensor) -> Tensor:
         """Return the output of a layer, by its name in `layer_sizes`."""
-        layer: Tensor = self.layers[name.replace(".", "_")](values)
-        return layer
+        found: Tensor = self.layers[name.replace(".", "_")](values)
+        return found
 
     def encode(self, summaries: Tensor, notes: Tensor) -> tuple[Tensor, Tensor]:
         """Return means and log variances of the timbres of notes, (..., timbre) each.

@@ -13,6 +13,10 @@ from instruments.latent.training.dataset import LONG_TICKS, Dataset
 from instruments.latent.training.inputs import note_features
 
 _CHUNK = 1 << 15
+_LONGEST = 1 << 15
+"""More than any tick."""
+_SAME_TICKS = 40.0
+"""Notes whose releases are this near to each other have the same length."""
 
 
 class Choices:
@@ -48,9 +52,6 @@ class DeviceNotes:
     Args:
         data: the notes.
         device: where they are kept.
-
-    Raises:
-        ValueError: there is nothing to train on.
     """
 
     def __init__(self, data: Dataset, device: torch.device) -> None:
@@ -84,9 +85,9 @@ class DeviceNotes:
         self.training = Choices(training, data.instruments[training], count, device)
         self.encodable = Choices(long_training, data.instruments[long_training], count, device)
         seen = np.flatnonzero((self.training.counts > 0) & (self.encodable.counts > 0))
-        if len(seen) == 0:
-            raise ValueError("no instrument to train on: each needs notes that are held for over a second")
         self.seen = torch.as_tensor(seen, device=device)
+        self._kinds, self._alike = self._partners()
+        self._keys = self._frame_notes() * _LONGEST + self.ticks.long()
 
     def summaries(self, notes: Tensor) -> Tensor:
         """Return what the encoder sees of long notes, in dB, (..., SUMMARIES, LEVELS)."""
@@ -95,6 +96,37 @@ class DeviceNotes:
     def seen_features(self, notes: Tensor) -> Tensor:
         """Return the features of notes, (..., NOTE_FEATURES)."""
         return note_features(self.pitches[notes], self.velocities[notes])
+
+    def alike(self, notes: Tensor, instruments: Tensor) -> Tensor:
+        """Return the training notes of other instruments with the same pitch, velocity and length, or -1.
+
+        Args:
+            notes: indexes of the notes.
+            instruments: of the wanted ones, in the same shape.
+        """
+        return self._alike[instruments, self._kinds[notes]]
+
+    def frames_at(self, notes: Tensor, ticks: Tensor) -> Tensor:
+        """Return the index of each note's frame at a tick or the next one; its last frame if there is none.
+
+        Args:
+            notes: indexes of the notes, (notes,).
+            ticks: (notes, frames).
+        """
+        last = self.offsets[notes] + self.counts[notes] - 1
+        keys = notes[:, None] * _LONGEST + ticks.long().clamp(max=_LONGEST - 1)
+        return torch.minimum(torch.searchsorted(self._keys, keys), last[:, None])
+
+    def _partners(self) -> tuple[Tensor, Tensor]:
+        """Return the kind of each note, (notes,), and each instrument's training note of each kind, or -1."""
+        data = self.data
+        kinds = np.column_stack((data.table[:, :2], np.round(data.table[:, 2] / _SAME_TICKS)))
+        _, kind = np.unique(kinds, axis=0, return_inverse=True)
+        kind = kind.reshape(-1)
+        alike = np.full((len(data.names), int(kind.max(initial=-1)) + 1), -1, np.int64)
+        training = np.flatnonzero(~data.held_out)
+        alike[data.instruments[training], kind[training]] = training
+        return torch.as_tensor(kind, device=self.device), torch.as_tensor(alike, device=self.device)
 
     def _frame_notes(self) -> Tensor:
         return torch.repeat_interleave(torch.arange(len(self.counts), device=self.device), self.counts)
@@ -127,7 +159,8 @@ class DeviceNotes:
         starts[:, onset:] += release
         ends[:, onset:] += release
         sounding = ((self.ends[chosen][:, None] - starts) / (ends - starts).clamp(min=1)).clamp(0, 1)
-        return (self.floors[chosen][:, None, None] + self.step_db * means * sounding[..., None]).half()
+        levels: Tensor = self.floors[chosen][:, None, None] + self.step_db * means * sounding[..., None]
+        return levels.half()
 
     @staticmethod
     def _windows(ticks: Tensor, releases: Tensor) -> Tensor:

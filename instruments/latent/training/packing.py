@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import lzma
+import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,14 +29,14 @@ def save_dataset(path: Path, data: Dataset) -> None:
         path: the file, replaced if it exists.
         data: to write.
     """
-    arrays = {f"levels{i}": _packed(_deltas(part)) for i, part in enumerate(_by_instrument(data))}
+    arrays: dict[str, Any] = {f"levels{i}": _packed(_deltas(part)) for i, part in enumerate(_by_instrument(data))}
     small = {name: getattr(data, name) for name in _SMALL}
     arrays.update({name: _packed(_columns(value)) for name, value in small.items()})
-    shapes = {f"{name}.shape": np.array(value.shape, np.int64) for name, value in small.items()}
-    kinds = {f"{name}.kind": np.array(value.dtype.str) for name, value in small.items()}
+    arrays |= {f"{name}.shape": np.array(value.shape, np.int64) for name, value in small.items()}
+    arrays |= {f"{name}.kind": np.array(value.dtype.str) for name, value in small.items()}
     names = np.array(data.names, np.str_)
     with replacing(path) as part, part.open("wb") as file:
-        np.savez(file, names=names, step_db=np.array(data.step_db), **arrays, **shapes, **kinds)
+        np.savez(file, names=names, step_db=np.array(data.step_db), **arrays)
 
 
 def load_dataset(path: Path) -> Dataset:
@@ -51,14 +53,14 @@ def load_dataset(path: Path) -> Dataset:
             arrays = {name: file[name] for name in file.files}
         with ThreadPoolExecutor() as pool:
             levels = list(pool.map(_levels, (arrays[f"levels{i}"] for i in range(len(arrays["names"])))))
-        small = {name: _unpacked(arrays, name) for name in _SMALL}
+        small: dict[str, Any] = {name: _unpacked(arrays, name) for name in _SMALL}
         return Dataset(
             names=arrays["names"].tolist(),
             step_db=float(arrays["step_db"]),
             levels=np.concatenate(levels),
             **small,
         )
-    except (KeyError, ValueError, lzma.LZMAError) as error:
+    except (KeyError, ValueError, EOFError, lzma.LZMAError, zipfile.BadZipFile) as error:
         raise ModelError(f"not readable as packed frames: {error}").inside(path) from None
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 import numpy as np
@@ -19,7 +18,6 @@ from instruments.latent.training.notes import DeviceNotes
 ONE_PITCH = 60.0
 FIRST_RATE = 0.02
 PRIOR = 1e-3
-"""Weight of the squared distance to where a timbre began. A few notes must not move it far."""
 _CHUNK = 512
 _LEAST_LOG_VARIANCE = -10.0
 _MOST_LOG_VARIANCE = 4.0
@@ -94,8 +92,11 @@ def refine(
     weights: Weights,
     size: tuple[int, int],
     share: Callable[[], float],
-) -> Tensor:
+    prior: float = PRIOR,
+) -> tuple[Tensor, list[float]]:
     """Move the timbres of all trained instruments until the decoder, which stays as it is, comes closest.
+
+    Returns the timbres, and the losses of all steps.
 
     Args:
         model: with the decoder.
@@ -105,26 +106,25 @@ def refine(
         weights: of the losses.
         size: notes of a batch, and frames of each.
         share: of the work that is done; the descent ends at 1.
+        prior: weight of the squared distance to where a timbre began. A few notes must not move it far.
     """
+    notes = batches.notes
     moved = timbres.detach().clone().requires_grad_(True)
     start = timbres.detach().clone()
+    trained = torch.as_tensor(np.flatnonzero(notes.training.counts), device=notes.device)
     optimizer = torch.optim.Adam([moved], lr=FIRST_RATE)
+    history = []
     while (done := share()) < 1:
-        optimizer.param_groups[0]["lr"] = FIRST_RATE * (1 - done) + 1e-5
-        batch = batches.random(*size)
-        own = moved[batch.instruments]
-        frames, outputs = model.decode(own, batch.wanted.notes, batch.wanted.times)
-        loss = total(losses(frames, outputs, batch.wanted, mel, weights))
-        distance = ((own - start[batch.instruments]) ** 2).sum(dim=1).mean()
+        optimizer.param_groups[0]["lr"] = FIRST_RATE * (1 - done)
+        rows = trained[torch.randint(len(trained), (size[0],), device=notes.device)]
+        wanted = batches.wanted(notes.training.random(rows), size[1])
+        own = moved[rows]
+        frames, outputs = model.decode(own, wanted.notes, wanted.times)
+        loss = total(losses(frames, outputs, wanted, mel, weights))
+        distance = ((own - start[rows]) ** 2).sum(dim=1).mean()
         optimizer.zero_grad()
-        (loss + PRIOR * distance).backward()
+        torch.autograd.backward(loss + prior * distance)
         optimizer.step()
-        if batches.notes.device.type == "cuda":
-            torch.cuda.synchronize()
-    return moved.detach()
-
-
-def timer(seconds: float) -> Callable[[], float]:
-    """Return a function that says which share of some seconds from now is over."""
-    began = time.monotonic()
-    return lambda: (time.monotonic() - began) / seconds if seconds > 0 else 1.0
+        # Also waits for the device, which keeps the time right.
+        history.append(float(loss.detach()))
+    return moved.detach(), history
