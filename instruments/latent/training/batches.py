@@ -254,7 +254,7 @@ class Batches:
             other: notes of a mixture, and their shares.
         """
         notes = self.notes
-        peaks = notes.floors[chosen][..., None] + notes.step_db * notes.peaks[chosen].float()
+        peaks: Tensor = notes.floors[chosen][..., None] + notes.step_db * notes.peaks[chosen].float()
         if other is None:
             return peaks
         index, share = other
@@ -306,7 +306,8 @@ class Batches:
         low, high = self._centres[right - 1], self._centres[right]
         share = ((hz - low) / (high - low)).clamp(0, 1)[:, None]
         index = right[:, None].expand_as(noise)
-        return torch.lerp(noise.gather(-1, index - 1), noise.gather(-1, index), share)
+        moved: Tensor = torch.lerp(noise.gather(-1, index - 1), noise.gather(-1, index), share)
+        return moved
 
 
 class _Equaliser:
@@ -330,11 +331,13 @@ class _Equaliser:
         octaves = torch.log2(hz / 1000)
 
         def wide(values: Tensor) -> Tensor:
-            return values.view(-1, *[1] * (hz.ndim - 1))
+            widened: Tensor = values.view(-1, *[1] * (hz.ndim - 1))
+            return widened
 
         bump = torch.exp(-(((octaves - wide(self._octave)) / wide(self._width)) ** 2))
         tilted = _TILT_DB * wide(self._tilt) * octaves.clamp(-4, 4)
-        return tilted + _BUMP_DB * wide(self._bump) * bump + _GAIN_DB * wide(self._gain)
+        gains: Tensor = tilted + _BUMP_DB * wide(self._bump) * bump + _GAIN_DB * wide(self._gain)
+        return gains
 
 
 def _hz(pitches: Tensor) -> Tensor:
