@@ -10,6 +10,8 @@ import torch
 
 from neural_fx import blocks
 from neural_fx.arrays import Array
+from neural_fx.engines.fused import fuse
+from neural_fx.engines.pieces import run_pieces
 from neural_fx.networks import Network, build, runs_in_pieces
 from neural_fx.networks.model import Model, State
 
@@ -31,6 +33,7 @@ class TorchEngine:
         self.device = torch.device(device)
         if self.device.type == "cuda":
             use_float32_on_cuda()
+            fuse(self.model, self.device)
         self._warm: tuple[tuple[int, bytes], State] | None = None
 
     def stream(self, batch: int) -> TorchStream:
@@ -78,6 +81,9 @@ class TorchEngine:
         y = np.empty((batch, self.model.out_channels, samples), np.float32)
         y[:, :, :first], _ = run(self.model, state, x[:, :, :first], self.device)
         at_once = max(1, blocks.MOST_SEGMENTS // batch)
+        if self.device.type == "cuda":
+            state = run_pieces(self.model, x, y, first, past, segment, at_once)
+            return y, [s[-batch:].clone() for s in state]
         for start in range(0, count, at_once):
             starts = [first + i * segment for i in range(start, min(start + at_once, count))]
             windows = np.concatenate([x[:, :, s - past : s + segment] for s in starts])
@@ -154,8 +160,11 @@ def run(model: Model, state: State, x: Array, device: torch.device) -> tuple[Arr
         (batch, out_channels, samples) float32, and the next state.
     """
     out = np.empty((x.shape[0], model.out_channels, x.shape[2]), np.float32)
-    for start in range(0, x.shape[2], blocks.TORCH_BLOCK):
-        piece = slice(start, start + blocks.TORCH_BLOCK)
+    size = blocks.TORCH_BLOCK
+    if device.type == "cuda":  # every call waits for the GPU, which must have enough to do
+        size = max(size, blocks.MOST_SEGMENTS * blocks.SEGMENT // max(1, x.shape[0]))
+    for start in range(0, x.shape[2], size):
+        piece = slice(start, start + size)
         y, state = model(torch.from_numpy(np.ascontiguousarray(x[:, :, piece])).to(device), state)
         out[:, :, piece] = y.cpu().numpy()
     return out, state

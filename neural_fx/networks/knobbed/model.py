@@ -146,6 +146,9 @@ class KnobbedModel(Model):
         Returns:
             The output, (batch, out_channels, samples), and the next state of `base`.
         """
+        fused = self._fused(x, past, before, after)
+        if fused is not None:
+            return fused
         progress = (at + 1 + torch.arange(x.shape[2], device=x.device)) / GRID
         ways = []
         for begin, end in zip(*(torch.split(m, self.sizes, 1) for m in (before, after)), strict=True):
@@ -164,6 +167,29 @@ class KnobbedModel(Model):
             assert total is not None
             total, state = stack.head(total * (1 + next(parts)), next(states))
             following.append(state)
+        assert total is not None
+        return total * self.base.head_scale, following
+
+    def _fused(self, x: Tensor, past: State, before: Tensor, after: Tensor) -> tuple[Tensor, State] | None:
+        """Run the network in fused kernels, or return None if there are none or the modulation moves."""
+        stacks = list(self.base.arrays)
+        if torch.is_grad_enabled() or any(stack.fused is None for stack in stacks):
+            return None
+        if before is not after and not torch.equal(before, after):
+            return None
+        r, at = x, 0
+        total: Tensor | None = None
+        following: State = []
+        sizes = iter(self.sizes)
+        for stack in stacks:
+            own = len(stack.layers) + 1
+            assert stack.fused is not None
+            found = stack.fused(r, x, total, past[len(following) : len(following) + own], after[:, at:])
+            if found is None:
+                return None
+            r, total, state = found
+            following += state
+            at += sum(next(sizes) for _ in range(2 * len(stack.layers) + 1))
         assert total is not None
         return total * self.base.head_scale, following
 

@@ -7,7 +7,7 @@ has every feature of Neural Amp Modeler's `.nam` files 0.5 to 0.7: gating, bottl
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import cast
+from typing import Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -140,12 +140,34 @@ class Layer(nn.Module):
         return r, head
 
 
+class FusedLayers(Protocol):
+    """A faster way to run a `LayerArray` with its state, without gradients: see `neural_fx.engines.fused`."""
+
+    def __call__(
+        self, x: Tensor, c: Tensor, accumulated: Tensor | None, state: State, modulation: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, State] | None:
+        """Run a block like `LayerArray.forward`. Return None if that is not possible.
+
+        Args:
+            x: input of the stack.
+            c: the condition.
+            accumulated: head of the previous stack.
+            state: of the stack before the block.
+            modulation: (batch, values), modulation of a `Knobbed` network that rests, from this stack on.
+        """
+
+
 class LayerArray(nn.Module):
     """A stack of layers. Its head convolution runs over the sum of their head terms.
 
     Args:
         array: the description.
+
+    Attributes:
+        fused: a faster way to run it without gradients, if there is one.
     """
+
+    fused: FusedLayers | None = None
 
     def __init__(self, array: spec.LayerArray) -> None:
         super().__init__()
@@ -173,6 +195,10 @@ class LayerArray(nn.Module):
         Returns:
             The residual signal, the head, and the next state.
         """
+        if self.fused is not None and not torch.is_grad_enabled():
+            found = self.fused(x, c, accumulated, state)
+            if found is not None:
+                return found
         r, after = self.rechannel.convolve(x), []
         for layer, past in zip(self.layers, state, strict=False):
             r, term, past = layer(r, c, past)
