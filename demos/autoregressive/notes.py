@@ -84,7 +84,7 @@ def followed(audio: Numbers, hz: float, signal: Signal) -> tuple[Doubles, Double
     ahead = _steady_phase(turned[best], signal) / (best + 1)
     if best:
         # A higher harmonic leaves a choice of where its period begins; the weak fundamental decides.
-        difference = np.angle((turned[0][:: signal.hop] * np.exp(-2j * np.pi * ahead)).sum()) / (2 * np.pi)
+        difference = np.angle((_at_frames(turned[0], signal) * np.exp(-2j * np.pi * ahead)).sum()) / (2 * np.pi)
         ahead = ahead + np.rint(difference * (best + 1)) / (best + 1)
     frames = len(ahead)
     moved = np.gradient(ahead) * signal.rate / signal.hop if frames > 1 else np.zeros(frames)
@@ -92,11 +92,15 @@ def followed(audio: Numbers, hz: float, signal: Signal) -> tuple[Doubles, Double
     return ahead + hz * np.arange(frames) * signal.hop / signal.rate, hz + smooth
 
 
+def _at_frames(values: Numbers, signal: Signal) -> Numbers:
+    """Return the values at the frames, (1 + samples // hop,)."""
+    frames = values[:: signal.hop]
+    return np.append(frames, values[-1]) if len(values) % signal.hop == 0 else frames
+
+
 def _steady_phase(turned: Numbers, signal: Signal) -> Doubles:
     """Return the unwrapped phase in cycles of every frame; where the harmonic is silent, it keeps its last value."""
-    frames = turned[:: signal.hop]
-    if len(turned) % signal.hop == 0:
-        frames = np.append(frames, turned[-1])
+    frames = _at_frames(turned, signal)
     magnitude = np.abs(frames)
     sounding = np.flatnonzero(magnitude > 0.03 * magnitude.max())
     if not len(sounding):
