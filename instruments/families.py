@@ -10,13 +10,16 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from instruments.base import Instrument
 from neural_fx.errors import NeuralFXError
 from neural_fx.inputs import content_problem, file_problem, printable
 from neural_fx.registry import Registry
 from neural_fx.values import suggestion
+
+if TYPE_CHECKING:
+    from instruments.training.contract import FamilyTrainer
 
 
 def _no_card(sound: str) -> Mapping[str, Any]:
@@ -43,6 +46,7 @@ class InstrumentFamily:
         sources: function that returns what an instrument was made from, by field: ``instrument`` and the options that
             were used. A `Path` is a file.
         card: function that returns the data card of a sound that comes with the family: its data, licence and quality.
+        trainer: function that returns how the family learns from one-shots; None if it cannot. It may import torch.
     """
 
     name: str
@@ -53,6 +57,7 @@ class InstrumentFamily:
     options: tuple[str, ...] = ()
     sources: Callable[[Any], Mapping[str, str | Path]] | None = None
     card: Callable[[str], Mapping[str, Any]] = _no_card
+    trainer: Callable[[], FamilyTrainer] | None = None
 
 
 FAMILIES = Registry(
@@ -89,6 +94,27 @@ def open_instrument(sound: str | Path, **settings: Any) -> Instrument:
 def family_of(instrument: Instrument) -> InstrumentFamily | None:
     """Return the family of an instrument, or None if it belongs to no family."""
     return next((family for family in FAMILIES if type(instrument) is family.kind), None)
+
+
+def trainer_of(family: str) -> FamilyTrainer:
+    """Return how a family learns from one-shots.
+
+    Args:
+        family: its name.
+
+    Raises:
+        NeuralFXError: there is no such family, or it cannot be trained. Lists those that can.
+        MissingPackageError: a package that the training needs is not installed.
+    """
+    trained = [known.name for known in FAMILIES if known.trainer is not None]
+    if family not in FAMILIES:
+        raise NeuralFXError(
+            f"unknown family {family!r}{suggestion(family, trained)}; can be trained: {', '.join(trained)}"
+        )
+    trainer = FAMILIES[family].trainer
+    if trainer is None:
+        raise NeuralFXError(f"the family {family} cannot be trained on one-shots; can be trained: {', '.join(trained)}")
+    return trainer()
 
 
 def sound_path(name: str, folder: Path) -> str | Path:
