@@ -56,11 +56,11 @@ def train_instrument(
 ) -> None:
     """Train an instrument on a folder of one-shots of your own.
 
-    File names such as snare_01.wav, C4_v100.wav, "Bass F#2 f.wav" or piano-060-080.wav give class, pitch and velocity. A
-    table may give them instead. A missing pitch is measured. Each file that is left out is reported with the reason.
+    File names such as snare_01.wav, C4_v100.wav, "Bass F#2 f.wav" or piano-060-080.wav give class, pitch and velocity.
+    A table may give them instead. A missing pitch is measured. Each file that is left out is reported with the reason.
 
-    A checkpoint is written every minute. Ctrl-C writes the best instrument so far. After Ctrl-C, a crash or a full disk,
-    add --resume to continue from the checkpoint.
+    A checkpoint is written every minute. Ctrl-C writes the best instrument so far. After Ctrl-C, a crash or a full
+    disk, add --resume to continue from the checkpoint.
     """
     from instruments.families import trainer_of
 
@@ -130,8 +130,8 @@ def _read(folder: Path, labels: Path | None, trainer: FamilyTrainer, middle_c: i
     from instruments.training.labels import Labels, find_labels, read_labels
     from instruments.training.one_shots import read_folder
 
-    table = labels or find_labels(folder)
-    known = read_labels(table, middle_c) if table is not None else Labels()
+    table, remarks = (labels, []) if labels is not None else find_labels(folder)
+    known = read_labels(table, middle_c) if table is not None else Labels(remarks=tuple(map(printable, remarks)))
     with Standing(console, "reading") as standing:
         return read_folder(folder, trainer, known, middle_c, standing.show)
 
@@ -139,8 +139,8 @@ def _read(folder: Path, labels: Path | None, trainer: FamilyTrainer, middle_c: i
 def _show(reading: Reading, trainer: FamilyTrainer, console: Console) -> None:
     """Print a table of what was understood, then a sentence for every problem and remark."""
     table = Table(box=None, pad_edge=False)
-    heads = ["file", *(["class"] if trainer.classes else []), *(["note"] if trainer.pitched else [])]
-    for head in (*heads, "velocity", "instrument", "seconds", ""):
+    heads = ["file", *(["class"] if trainer.classes else []), *(["note", "instrument"] if trainer.pitched else [])]
+    for head in (*heads, "velocity", "seconds", ""):
         table.add_column(head, overflow="fold")
     for entry in reading.entries[:_MOST_ROWS]:
         table.add_row(*_cells(entry, trainer))
@@ -169,8 +169,9 @@ def _cells(entry: Entry, trainer: FamilyTrainer) -> list[Any]:
         cells.append(marked(entry.kind, "class"))
     if trainer.pitched:
         cells.append(marked("" if entry.pitch is None else f"{entry.pitch:g}", "pitch"))
+        cells.append(Text(printable(entry.instrument)))
     status = "left out" if entry.problem else ""
-    cells += [marked(str(entry.velocity), "velocity"), Text(printable(entry.instrument)), Text(f"{entry.seconds:.2f}")]
+    cells += [marked(str(entry.velocity), "velocity"), Text(f"{entry.seconds:.2f}")]
     return [*cells, Text(status)]
 
 
