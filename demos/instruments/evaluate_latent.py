@@ -1,9 +1,10 @@
 """Measure a network of `train_latent.py` on held-out pitches and on held-out programs, beside simpler ways.
 
-    python demos/instruments/evaluate_latent.py latent.safetensors [--count 100] [--json]
+    python demos/instruments/evaluate_latent.py latent.safetensors [--soundfont FluidR3_GM] [--count 100] [--json]
 
-All pitches of a program that was seen take its preset from the file, or else the mean timbre of its training notes. A
-program that was not seen takes the timbre of one note, C4. The ways:
+All pitches of a program that was seen take its preset from the file, or else the mean timbre of its training notes: so
+do the programs of a SoundFont that the presets are not from. A program that was not seen takes the timbre of one note,
+C4. The ways:
 
 - network: the decoder, with all its pitches, partials and ends.
 - one note: what the encoder makes of one note at or near C4, played at every pitch.
@@ -64,7 +65,9 @@ def ways(file: LatentFile, notes: Notes, held_out_programs: bool, steps: int) ->
         steps: of the descent that refines the timbre of one note; 0 leaves this way out.
     """
     network = file.network
-    timbres = {p: file.presets.get(sound_name(p)) for p in notes.seen()}
+    # Presets of another SoundFont are other instruments.
+    presets = file.presets if file.metadata.get("soundfont", notes.soundfont) == notes.soundfont else {}
+    timbres = {p: presets.get(sound_name(p)) for p in notes.seen()}
     for program, timbre in timbres.items():
         if timbre is None:
             timbres[program] = mean_timbre(network, notes.training(program))

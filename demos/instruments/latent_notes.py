@@ -22,6 +22,7 @@ class Notes:
     """
 
     def __init__(self, folder: Path) -> None:
+        self.soundfont = folder.name
         self.by_program: dict[int, list[CachedNote]] = {}
         for program in range(128):
             for part in frame_cache.PARTS:

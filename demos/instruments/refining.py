@@ -5,17 +5,19 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from demos.instruments.latent_batches import wanted_frames
-from demos.instruments.latent_model import LatentModel
-from demos.instruments.train_latent import losses, weighted
 from instruments.latent.frames import NoteFrames
 from instruments.latent.network import LatentNetwork
+from instruments.latent.training.batches import Batches
+from instruments.latent.training.dataset import InstrumentNotes, dataset_of
+from instruments.latent.training.losses import Weights
+from instruments.latent.training.mel import MelPower
+from instruments.latent.training.model import LatentModel
+from instruments.latent.training.notes import DeviceNotes
+from instruments.latent.training.timbres import refine
 
-FIRST_RATE = 0.03
 PRIOR = 3e-3
 """Weight of the squared distance to where a timbre began. A few notes must not move it far."""
-_NOTES = 40
-_FRAMES = 16
+_SIZE = (40, 16)
 
 
 def refined(
@@ -30,23 +32,22 @@ def refined(
         steps: of the descent, with 40 random notes each.
         seed: of the choice of notes and frames.
     """
-    model = LatentModel.of(network).requires_grad_(False)
-    rng = np.random.default_rng(seed)
+    torch.manual_seed(seed)
+    device = torch.device("cpu")
+    data = dataset_of(InstrumentNotes(str(i), of_one) for i, of_one in enumerate(notes))
+    model = LatentModel.of(network).requires_grad_(False).eval()
     start = torch.tensor(np.stack(timbres), dtype=torch.float32)
-    moved = start.clone().requires_grad_(True)
-    optimizer = torch.optim.Adam([moved], lr=FIRST_RATE)
-    history = []
-    for step in range(steps):
-        optimizer.param_groups[0]["lr"] = FIRST_RATE * (1 - step / steps)
-        rows = rng.integers(len(timbres), size=_NOTES)
-        wanted = wanted_frames([notes[row][rng.integers(len(notes[row]))] for row in rows], _FRAMES, rng)
-        chosen = torch.from_numpy(rows)
-        loss = weighted(losses(*model.decode(moved[chosen], wanted.notes, wanted.times), wanted))
-        distance = ((moved[chosen] - start[chosen]) ** 2).sum(dim=1).mean()
-        optimizer.zero_grad()
-        (loss + PRIOR * distance).backward()
-        optimizer.step()
-        history.append(float(loss.detach()))
+    made = iter(range(steps + 1))
+    found, history = refine(
+        model,
+        Batches(DeviceNotes(data, device)),
+        start,
+        MelPower(device),
+        Weights(),
+        _SIZE,
+        lambda: next(made) / steps,
+        PRIOR,
+    )
     tenth = max(steps // 10, 1)
-    found = list(moved.detach().numpy().astype(np.float64))
-    return found, float(np.mean(history[:tenth])), float(np.mean(history[-tenth:]))
+    values = list(found.numpy().astype(np.float64))
+    return values, float(np.mean(history[:tenth])), float(np.mean(history[-tenth:]))

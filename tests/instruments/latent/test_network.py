@@ -95,7 +95,7 @@ def test_what_is_after_the_end_is_silent_in_a_summary() -> None:
 
 def test_torch_and_numpy_agree() -> None:
     torch = pytest.importorskip("torch")
-    from demos.instruments.latent_model import LatentModel
+    from instruments.latent.training.model import LatentModel
 
     torch.manual_seed(0)
     model = LatentModel(SMALL)

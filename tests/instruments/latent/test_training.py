@@ -81,15 +81,20 @@ def test_silent_notes_are_left_out(tmp_path: Path) -> None:
 
 def test_nothing_held_out_is_trained_on(folder: Path) -> None:
     pytest.importorskip("torch")
-    from demos.instruments.latent_batches import Data
+    import torch
 
-    data = Data(folder, 0)
-    count = data.refresh()
-    notes = [note for notes in data.notes.values() for note in notes]
-    assert count == len(notes) > 100
-    assert not any(held_out(note.program, round(note.frames.pitch)) for note in notes)
-    assert not any(program_held_out(program) for program in data.notes)
-    assert data.refresh() == count
+    from demos.instruments.train_latent import read
+    from instruments.latent.training.notes import DeviceNotes
+
+    data = read(folder)
+    notes = DeviceNotes(data, torch.device("cpu"))
+    assert sum(notes.training.counts) > 100
+    everywhere = torch.arange(len(PROGRAMS)).repeat(2000)
+    for choices in (notes.training, notes.encodable):
+        for index in choices.random(everywhere).unique().tolist():
+            program = int(data.names[data.instruments[index]][-3:])
+            assert not held_out(program, round(data.table[index, 0]))
+            assert not program_held_out(program)
     chosen = Notes(folder).chosen(held_out_programs=False, count=1000, seed=0)
     assert chosen
     assert all(held_out(note.program, round(note.frames.pitch)) for note in chosen)
@@ -109,6 +114,7 @@ def test_training_goes_on_and_finds_presets(folder: Path, tmp_path: Path) -> Non
     last = run("train_latent.py", *training, "--minutes", 0.15)[-1]
     assert last["steps"] > first["steps"]
     assert last["harmonics"] < first["harmonics"]
+    assert list(read_network(out).presets) == [sound_name(program) for program in PROGRAMS]
     presets = tmp_path / "presets.safetensors"
     report = run("make_presets.py", out, "-o", presets, "--frames", folder, "--steps", 30)[-1]
     assert report["presets"] == len(PROGRAMS)
