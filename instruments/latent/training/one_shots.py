@@ -38,7 +38,7 @@ WEIGHTS = Path(__file__).parents[1] / "weights" / "general-midi.safetensors"
 ENOUGH_TUNED, ENOUGH_FROM_SCRATCH = 1500, 12000
 """Steps that a training usually needs."""
 SCRATCH_RATE = 2e-3
-REPLAYED = 32
+REPLAYED = 24
 """Bundled presets whose notes are learned beside a person's own."""
 LEAST_SECONDS = 0.1
 

@@ -24,7 +24,7 @@ LEAST_PITCHES = 4
 """Pitches of an instrument from which on some are held out."""
 USUAL_DB = -20.0
 """Level of the loudest frame of a note where there is no network to compare with."""
-REPLAYED_PITCHES = (40.0, 52.0, 64.0, 76.0)
+REPLAYED_PITCHES = (44.0, 58.0, 72.0)
 REPLAYED_VELOCITY = 100.0
 _REPLAYED_RELEASE, _REPLAYED_END = 600, 900
 _ENVELOPE_SAMPLES = RATE // 100
