@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-MEASURING_SECONDS = 12.0
+MEASURING_SECONDS = 15.0
 KILL_SECONDS = 20.0
 VARIANTS = ("shifted", "mixed", "large")
 

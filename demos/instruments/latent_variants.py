@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from instruments.latent.network import Sizes
 from instruments.latent.training import Settings
-from instruments.latent.training.batches import Variation
+from instruments.latent.training.variations import Variation
 
 _GPU = Settings(
     sizes=Sizes(note=256, frame=512, summary=64, encoder=384),

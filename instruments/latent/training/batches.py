@@ -14,6 +14,14 @@ from instruments.latent.noise import CENTRES
 from instruments.latent.parameters import HARMONICS, HIGHEST_HZ
 from instruments.latent.training.inputs import note_features, scaled, time_features
 from instruments.latent.training.notes import DeviceNotes
+from instruments.latent.training.variations import (
+    PLAIN,
+    Equaliser,
+    Mixture,
+    Variation,
+    random_mixture,
+    shifted_noise,
+)
 
 ENCODED = 3
 """Notes whose timbres are averaged, at most."""
@@ -22,9 +30,6 @@ AFTER_END = 0.1
 LONGEST_AFTER = 200
 PITCHED_DB = 12.0
 """A note counts as pitched if a harmonic is this far above all noise bands."""
-_TILT_DB = 1.5
-_BUMP_DB = 6.0
-_GAIN_DB = 4.0
 
 
 @dataclass
@@ -81,41 +86,6 @@ class Batch:
     wanted: Wanted
 
 
-@dataclass(frozen=True)
-class Variation:
-    """How notes are varied.
-
-    Attributes:
-        shifted: share of the notes that are moved in pitch, as a sampler does.
-        farthest: of these moves, in semitones.
-        equalised: share of the notes that go through a random equaliser, with those that are encoded.
-        mixed: share of the notes that become a mixture of two instruments, with those that are encoded.
-    """
-
-    shifted: float = 0.5
-    farthest: float = 3.0
-    equalised: float = 0.0
-    mixed: float = 0.0
-
-
-PLAIN = Variation(shifted=0.0)
-
-
-@dataclass
-class _Mixture:
-    """How far each note of a batch is from its instrument to another one.
-
-    Attributes:
-        shares: 0 to 1, (notes,).
-        wanted: notes of the other instrument that are like those to decode, (notes,).
-        encoded: the same for those to encode, (notes, ENCODED).
-    """
-
-    shares: Tensor
-    wanted: Tensor
-    encoded: Tensor
-
-
 class Batches:
     """Random batches.
 
@@ -150,8 +120,8 @@ class Batches:
         )
         weights = used.float() / used.sum(dim=1, keepdim=True)
         chosen = notes.training.random(instruments)
-        curve = _Equaliser(count, self.variation.equalised, notes.device) if self.variation.equalised else None
-        mixture = self._mixture(chosen, encoded) if self.variation.mixed else None
+        curve = Equaliser(count, self.variation.equalised, notes.device) if self.variation.equalised else None
+        mixture = random_mixture(notes, chosen, encoded, self.variation.mixed) if self.variation.mixed else None
         own = torch.ones(count, dtype=torch.bool, device=notes.device)
         if curve is not None:
             own &= ~curve.used
@@ -167,7 +137,7 @@ class Batches:
         )
 
     def wanted(
-        self, chosen: Tensor, frames: int, curve: _Equaliser | None = None, mixture: _Mixture | None = None
+        self, chosen: Tensor, frames: int, curve: Equaliser | None = None, mixture: Mixture | None = None
     ) -> Wanted:
         """Return random frames of notes.
 
@@ -208,11 +178,12 @@ class Batches:
         shifts = (2 * torch.rand(count, device=device) - 1) * self.variation.farthest * moved
         pitches = notes.pitches[chosen] + shifts
         if self.variation.shifted > 0:
-            levels = torch.cat((levels[..., : -len(self._centres)], self._shifted_noise(levels, shifts)), dim=-1)
+            levels = torch.cat(
+                (levels[..., : -len(self._centres)], shifted_noise(levels, shifts, self._centres)), dim=-1
+            )
         peaks = self._peaks(chosen, None if mixture is None else (mixture.wanted, mixture.shares))
         levels, floors = self._played(levels, peaks, self.frequencies(pitches), curve)
         highest = torch.maximum(pitches, notes.pitches[chosen])
-        noise = peaks[:, HARMONICS + SLOTS :].amax(dim=1)
         return Wanted(
             notes=note_features(pitches, notes.velocities[chosen]),
             times=time_features(ticks, notes.releases[chosen, None].expand_as(ticks)),
@@ -225,7 +196,7 @@ class Batches:
             slots_used=(slot_cents != 0).float(),
             inharmonicities=stiffness,
             pitches=pitches,
-            pitched=peaks[:, :HARMONICS].amax(dim=1) - noise >= PITCHED_DB,
+            pitched=peaks[:, :HARMONICS].amax(dim=1) - peaks[:, HARMONICS + SLOTS :].amax(dim=1) >= PITCHED_DB,
         )
 
     def frequencies(self, pitches: Tensor) -> Tensor:
@@ -233,7 +204,7 @@ class Batches:
         sinusoids = _hz(pitches)[..., None] * self._ratios
         return torch.cat((sinusoids, self._centres.expand(*pitches.shape, -1)), dim=-1)
 
-    def _summaries(self, encoded: Tensor, curve: _Equaliser | None, mixture: _Mixture | None) -> Tensor:
+    def _summaries(self, encoded: Tensor, curve: Equaliser | None, mixture: Mixture | None) -> Tensor:
         """Return what the encoder sees in dB, (notes, ENCODED, SUMMARIES, LEVELS)."""
         levels = self.notes.summaries(encoded)
         if curve is None and mixture is None:
@@ -254,14 +225,14 @@ class Batches:
             other: notes of a mixture, and their shares.
         """
         notes = self.notes
-        peaks = notes.floors[chosen][..., None] + notes.step_db * notes.peaks[chosen].float()
+        peaks: Tensor = notes.floors[chosen][..., None] + notes.step_db * notes.peaks[chosen].float()
         if other is None:
             return peaks
         index, share = other
         others = notes.floors[index][..., None] + notes.step_db * notes.peaks[index].float()
         return torch.lerp(peaks, others, share[..., None])
 
-    def _played(self, levels: Tensor, peaks: Tensor, hz: Tensor, curve: _Equaliser | None) -> tuple[Tensor, Tensor]:
+    def _played(self, levels: Tensor, peaks: Tensor, hz: Tensor, curve: Equaliser | None) -> tuple[Tensor, Tensor]:
         """Return levels after an equaliser in dB, and the floor of each note.
 
         Args:
@@ -277,64 +248,6 @@ class Batches:
             floors = (peaks + gains).amax(dim=-1) - features.RANGE_DB
             levels = torch.where(sounding, levels + gains[..., None, :], floors[..., None, None])
         return torch.maximum(levels, floors[..., None, None]), floors
-
-    def _mixture(self, chosen: Tensor, encoded: Tensor) -> _Mixture:
-        """Return a random mixture with notes of the same pitch, velocity and length; none where there are no such.
-
-        Args:
-            chosen: notes to decode, (notes,).
-            encoded: notes to encode, (notes, ENCODED).
-        """
-        notes = self.notes
-        count = len(chosen)
-        instruments = notes.seen[torch.randint(len(notes.seen), (count,), device=notes.device)]
-        wanted = notes.alike(chosen, instruments)
-        others = notes.alike(encoded, instruments[:, None].expand_as(encoded))
-        mixed = (wanted >= 0) & (others >= 0).all(dim=1)
-        mixed &= torch.rand(count, device=notes.device) < self.variation.mixed
-        return _Mixture(
-            shares=torch.rand(count, device=notes.device) * mixed,
-            wanted=torch.where(mixed, wanted, chosen),
-            encoded=torch.where(mixed[:, None], others, encoded),
-        )
-
-    def _shifted_noise(self, levels: Tensor, shifts: Tensor) -> Tensor:
-        """Return the noise of notes that are moved in pitch: all its frequencies move as well."""
-        noise = levels[..., HARMONICS + SLOTS :]
-        hz = self._centres * torch.exp2(-shifts[:, None] / 12)
-        right = torch.searchsorted(self._centres, hz).clamp(1, len(self._centres) - 1)
-        low, high = self._centres[right - 1], self._centres[right]
-        share = ((hz - low) / (high - low)).clamp(0, 1)[:, None]
-        index = right[:, None].expand_as(noise)
-        return torch.lerp(noise.gather(-1, index - 1), noise.gather(-1, index), share)
-
-
-class _Equaliser:
-    """A random tilt, bump and gain for each row of a batch; none for some rows.
-
-    Args:
-        rows: how many.
-        share: of the rows that have one.
-        device: of the curves.
-    """
-
-    def __init__(self, rows: int, share: float, device: torch.device) -> None:
-        self.used = torch.rand(rows, device=device) < share
-        self._tilt, self._bump, self._gain = torch.randn(3, rows, device=device) * self.used
-        place, width = torch.rand(2, rows, device=device)
-        self._octave = -3 + 6 * place
-        self._width = 0.4 + 1.2 * width
-
-    def gains(self, hz: Tensor) -> Tensor:
-        """Return the gains in dB at frequencies, (rows, ..., values)."""
-        octaves = torch.log2(hz / 1000)
-
-        def wide(values: Tensor) -> Tensor:
-            return values.view(-1, *[1] * (hz.ndim - 1))
-
-        bump = torch.exp(-(((octaves - wide(self._octave)) / wide(self._width)) ** 2))
-        tilted = _TILT_DB * wide(self._tilt) * octaves.clamp(-4, 4)
-        return tilted + _BUMP_DB * wide(self._bump) * bump + _GAIN_DB * wide(self._gain)
 
 
 def _hz(pitches: Tensor) -> Tensor:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from functools import cache
+
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from instruments.latent import features
@@ -52,6 +56,12 @@ def scaled(levels: Tensor) -> Tensor:
     return (levels - features.MIDDLE_DB) / features.LEVEL_DB
 
 
-def _bumps(values: Tensor, places: object, width: float) -> Tensor:
-    at = torch.as_tensor(places, dtype=values.dtype, device=values.device)
+def _bumps(values: Tensor, places: NDArray[np.float64], width: float) -> Tensor:
+    at = _constant(tuple(places.tolist()), values.dtype, values.device)
     return torch.exp(-(((values[..., None] - at) / width) ** 2))
+
+
+@cache
+def _constant(values: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return values as a tensor. Each copy to a GPU would wait for it."""
+    return torch.tensor(values, dtype=dtype, device=device)

@@ -12,10 +12,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from instruments.latent.files import save_network
 from instruments.latent.network import LatentNetwork
-from instruments.latent.training.batches import PLAIN, Batch, Batches
+from instruments.latent.training.batches import Batch, Batches
 from instruments.latent.training.dataset import Dataset
 from instruments.latent.training.losses import between, losses
 from instruments.latent.training.mel import MelPower
@@ -23,6 +24,7 @@ from instruments.latent.training.model import LatentModel
 from instruments.latent.training.notes import DeviceNotes
 from instruments.latent.training.settings import Settings
 from instruments.latent.training.timbres import instrument_timbres, posterior, refine
+from instruments.latent.training.variations import PLAIN
 from neural_fx.files import replacing
 
 Report = Callable[[dict[str, float]], None]
@@ -104,6 +106,7 @@ class Trainer:
     """
 
     def __init__(self, data: Dataset, settings: Settings, checkpoint: Path) -> None:
+        began = time.monotonic()
         self.settings = settings
         self.checkpoint = checkpoint
         self.device = chosen_device(settings.device)
@@ -134,6 +137,7 @@ class Trainer:
         self._kinds: list[str] = []
         self._load()
         torch.manual_seed(settings.seed + self.steps)
+        self.spent += time.monotonic() - began
 
     @property
     def main_seconds(self) -> float:
@@ -245,7 +249,7 @@ class Trainer:
         timbre = (timbres * batch.weights[..., None]).sum(dim=1)
         surprise = -0.5 * (1 + log_variance - mean**2 - log_variance.exp()).sum(dim=-1).mean()
         if self.free:
-            own = self.table[batch.instruments]
+            own = F.embedding(batch.instruments, self.table)
             own = own + torch.randn_like(own) * self.spreads[batch.instruments]
             free = batch.own & (torch.rand(len(own), device=self.device) < settings.free_share)
             timbre = torch.where(free[:, None], own, timbre)

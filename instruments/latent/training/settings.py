@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from instruments.latent.network import Sizes
-from instruments.latent.training.batches import Variation
 from instruments.latent.training.losses import Weights
+from instruments.latent.training.variations import Variation
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class Settings:
 
     Attributes:
         sizes: of the layers.
-        seconds: of training in all, with interruptions left out.
+        seconds: of training in all, with the set-up, and with interruptions left out.
         refining: share of this time in which only the timbres of the presets are refined.
         notes: of a batch.
         frames: of each note.

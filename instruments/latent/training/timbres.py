@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from instruments.latent.training.batches import Batches
 from instruments.latent.training.inputs import scaled
@@ -118,7 +119,7 @@ def refine(
         optimizer.param_groups[0]["lr"] = FIRST_RATE * (1 - done)
         rows = trained[torch.randint(len(trained), (size[0],), device=notes.device)]
         wanted = batches.wanted(notes.training.random(rows), size[1])
-        own = moved[rows]
+        own = F.embedding(rows, moved)
         frames, outputs = model.decode(own, wanted.notes, wanted.times)
         loss = total(losses(frames, outputs, wanted, mel, weights))
         distance = ((own - start[rows]) ** 2).sum(dim=1).mean()

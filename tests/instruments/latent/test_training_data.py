@@ -17,10 +17,11 @@ from neural_fx.errors import ModelError
 torch = pytest.importorskip("torch")
 
 from instruments.latent.training import Dataset, InstrumentNotes, dataset_of, inputs, load_dataset, mel, save_dataset  # noqa: E402  # noqa: E402
-from instruments.latent.training.batches import Batches, Variation  # noqa: E402
+from instruments.latent.training.batches import Batches  # noqa: E402
 from instruments.latent.training.dataset import thinned  # noqa: E402
 from instruments.latent.training.losses import Weights, losses  # noqa: E402
 from instruments.latent.training.notes import DeviceNotes  # noqa: E402
+from instruments.latent.training.variations import Variation, random_mixture, shifted_noise  # noqa: E402
 
 CPU = torch.device("cpu")
 
@@ -138,10 +139,10 @@ def test_variations_keep_the_range_of_notes(notes: DeviceNotes) -> None:
     assert not set(batch.instruments.tolist()) - {0, 1}
 
 
-def test_noise_moves_with_the_pitch(notes: DeviceNotes) -> None:
+def test_noise_moves_with_the_pitch() -> None:
     levels = torch.zeros(1, 1, LEVELS)
     levels[..., HARMONICS + SLOTS :] = torch.tensor(np.log2(CENTRES) * 10, dtype=torch.float32)
-    moved = Batches(notes)._shifted_noise(levels, torch.tensor([12.0]))[0, 0]
+    moved = shifted_noise(levels, torch.tensor([12.0]), torch.tensor(CENTRES, dtype=torch.float32))[0, 0]
     # An octave up, what was at half the frequency is at this one.
     np.testing.assert_allclose(moved[20:50], np.log2(CENTRES[20:50]) * 10 - 10, atol=0.3)
 
@@ -151,7 +152,7 @@ def test_mixtures_lie_between_two_notes(data: Dataset, notes: DeviceNotes) -> No
     batches = Batches(notes, Variation(shifted=0.0, mixed=1.0))
     encoded = torch.tensor([[0, 0, 0], [2, 2, 2]])
     for _ in range(20):
-        mixture = batches._mixture(torch.tensor([1, 2]), encoded)
+        mixture = random_mixture(notes, torch.tensor([1, 2]), encoded, 1.0)
         for row, (own, other) in enumerate(zip((1, 2), mixture.wanted.tolist())):
             assert other in (own, own + 12)
             assert data.table[own, :3].tolist() == data.table[other, :3].tolist()
