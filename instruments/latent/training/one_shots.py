@@ -37,7 +37,7 @@ WEIGHTS = Path(__file__).parents[1] / "weights" / "general-midi.safetensors"
 """The network that comes with the package."""
 ENOUGH_TUNED, ENOUGH_FROM_SCRATCH = 1500, 12000
 """Steps that a training usually needs."""
-SCRATCH_RATE = 2e-3
+TUNING_RATE, SCRATCH_RATE = 3e-4, 2e-3
 REPLAYED = 24
 """Bundled presets whose notes are learned beside a person's own."""
 LEAST_SECONDS = 0.1
@@ -138,9 +138,8 @@ def start(shots: Sequence[OneShot], settings: TrainingSettings, show: Show) -> O
         if not WEIGHTS.exists():
             raise TrainingError(f"{WEIGHTS}: no network to begin with; add --from-scratch to begin with random weights")
         bundled = read_network(WEIGHTS)
-    own = Settings(minutes=settings.minutes, seed=settings.seed, threads=settings.threads)
-    if settings.from_scratch:
-        own = Settings(minutes=settings.minutes, rate=SCRATCH_RATE, seed=settings.seed, threads=settings.threads)
+    rate = SCRATCH_RATE if settings.from_scratch else TUNING_RATE
+    own = Settings(minutes=settings.minutes, rate=rate, seed=settings.seed, threads=settings.threads)
     return OwnLatent(analysed(shots, show), own, bundled)
 
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from instruments.latent import features
 from instruments.latent.frames import LEVELS
 from instruments.latent.network import LatentNetwork
-from instruments.latent.training.batches import PLAIN, Batches
+from instruments.latent.training.batches import Batches
 from instruments.latent.training.dataset import Dataset
 from instruments.latent.training.losses import losses, total
 from instruments.latent.training.mel import MelPower
@@ -24,6 +24,7 @@ from instruments.latent.training.notes import DeviceNotes
 from instruments.latent.training.own_notes import BUNDLED
 from instruments.latent.training.settings import Settings as LossSettings
 from instruments.latent.training.timbres import instrument_timbres, posterior, refine
+from instruments.latent.training.variations import PLAIN
 from neural_fx.arrays import Doubles
 from neural_fx.training.checkpoints import Weights, fingerprint
 from neural_fx.training.trainer import BaseTrainer
@@ -48,7 +49,7 @@ class Settings:
     """
 
     minutes: float = 8.0
-    rate: float = 3e-4
+    rate: float = 2e-3
     seed: int = 0
     validate_every: int = 200
     threads: int = 1

@@ -108,12 +108,15 @@ def test_held_out_pitches_leave_the_ends_and_a_long_note() -> None:
     assert few[0].held_out_pitches == frozenset()
 
 
-def test_two_presets_are_learned_and_play(run: Run, command: Command, tmp_path: Path) -> None:
+def test_two_presets_are_learned_and_play(
+    run: Run, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("matplotlib.figure")
+    monkeypatch.setattr(one_shots, "TUNING_RATE", 1e-2)  # the tiny network knows nothing
     status, out, err = run(*command, "--json", "--report")
     assert status == 0, err
     found = json.loads(out)
-    assert [file["pitch"] for file in found["files"]] == [60, 48, 52, 56, 60, 48, 52, 56]
+    assert sorted(file["pitch"] for file in found["files"]) == [48, 48, 52, 52, 56, 56, 60, 60]
     words = found["findings"][0]
     after, before = (float(number) for number in re.findall(r"([\d.]+) dB (?:from|before)", words))
     assert after < before
