@@ -23,7 +23,7 @@ from neural_fx import __version__
 
 ENOUGH_TUNED, ENOUGH_FROM_SCRATCH = 1500, 8000
 """Steps that a training usually needs."""
-TUNING_RATE = 5e-4
+TUNING_RATE = 3e-4
 REPLAYED = 24
 SYNTHESISED = 60
 """Hits of each class that are learned beside a person's own."""
