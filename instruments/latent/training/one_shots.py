@@ -35,9 +35,9 @@ from neural_fx.errors import TrainingError
 
 WEIGHTS = Path(__file__).parents[1] / "weights" / "general-midi.safetensors"
 """The network that comes with the package."""
-ENOUGH_TUNED, ENOUGH_FROM_SCRATCH = 1500, 12000
+ENOUGH_TUNED, ENOUGH_FROM_SCRATCH = 4000, 12000
 """Steps that a training usually needs."""
-TUNING_RATE, SCRATCH_RATE = 3e-4, 2e-3
+TUNING_RATE, SCRATCH_RATE = 1e-3, 2e-3
 REPLAYED = 24
 """Bundled presets whose notes are learned beside a person's own."""
 LEAST_SECONDS = 0.1
