@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -104,23 +105,52 @@ def test_training_goes_on_and_finds_presets(folder: Path, tmp_path: Path) -> Non
     pytest.importorskip("torch")
     out = tmp_path / "latent.safetensors"
 
-    def run(script: str, *arguments: object) -> list[dict[str, float]]:
+    def run(script: str, *arguments: object) -> list[dict[str, Any]]:
         command = [sys.executable, str(ROOT / "demos/instruments" / script), *map(str, arguments), "--json"]
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
         return [json.loads(line) for line in done.stdout.splitlines()]
 
     training = ("-o", out, "--frames", folder, "--notes", 8, "--frames-per-note", 8)
     first = run("train_latent.py", *training, "--minutes", 0.05)[-1]
-    last = run("train_latent.py", *training, "--minutes", 0.15)[-1]
+    *_, last, measured = run("train_latent.py", *training, "--minutes", 0.15, "--measure")
     assert last["steps"] > first["steps"]
     assert last["harmonics"] < first["harmonics"]
     assert list(read_network(out).presets) == [sound_name(program) for program in PROGRAMS]
+    held_out_pitches = next(value for name, value in measured["measures"].items() if name.endswith("held-out pitches"))
+    assert 0 < held_out_pitches["harmonics"] < 30
     presets = tmp_path / "presets.safetensors"
     report = run("make_presets.py", out, "-o", presets, "--frames", folder, "--steps", 30)[-1]
     assert report["presets"] == len(PROGRAMS)
     file = read_network(presets)
     assert list(file.presets) == [sound_name(program) for program in PROGRAMS]
     assert file.network.sizes == Sizes()
+
+
+def test_packed_frames_are_those_of_the_folder(folder: Path, tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    from instruments.latent.training import load_dataset
+
+    (tmp_path / "FluidR3_GM").symlink_to(folder)
+    packed = tmp_path / "frames.npz"
+    command = [sys.executable, str(ROOT / "demos/instruments/pack_frames.py"), "-o", str(packed), "--json"]
+    done = subprocess.run([*command, "--frames", str(tmp_path)], capture_output=True, text=True, check=True)
+    report = json.loads(done.stdout)
+    assert report["instruments"] == len(PROGRAMS)
+    assert report["largest_error_db"] <= 0.5
+    data = load_dataset(packed)
+    assert data.names == [f"FluidR3_GM/{program:03d}" for program in PROGRAMS]
+    assert data.notes == len(PROGRAMS) * len(notes_of_part("a"))
+    expected = [held_out(program, note.pitch) for program in PROGRAMS for note in notes_of_part("a")]
+    assert data.held_out.tolist() == expected
+
+
+def test_without_long_notes_there_is_nothing_to_train_on(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    from instruments.latent.training import InstrumentNotes, Settings, dataset_of, train
+
+    data = dataset_of([InstrumentNotes("short", [made_up(0, 60, 80, 160)])])
+    with pytest.raises(ValueError, match="held for over a second"):
+        train(data, tmp_path / "a.safetensors", Settings(seconds=1))
 
 
 def test_refined_timbres_come_closer() -> None:
