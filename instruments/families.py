@@ -10,16 +10,14 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from instruments.base import Instrument
+from instruments.training.contract import FamilyTrainer
 from neural_fx.errors import NeuralFXError
 from neural_fx.inputs import content_problem, file_problem, printable
 from neural_fx.registry import Registry
 from neural_fx.values import suggestion
-
-if TYPE_CHECKING:
-    from instruments.training.contract import FamilyTrainer
 
 
 def _no_card(sound: str) -> Mapping[str, Any]:
