@@ -19,6 +19,9 @@ from neural_fx.inputs import content_problem, file_problem, printable
 from neural_fx.registry import Registry
 from neural_fx.values import suggestion
 
+_MOST_LISTED = 8
+"""Sounds of a family that an error lists."""
+
 
 def _no_card(sound: str) -> Mapping[str, Any]:
     return {}
@@ -59,7 +62,9 @@ class InstrumentFamily:
 
 
 FAMILIES = Registry(
-    "neural_fx.instruments", InstrumentFamily, built_in=("instruments.ddsp:FAMILY", "instruments.drums:FAMILY")
+    "neural_fx.instruments",
+    InstrumentFamily,
+    built_in=("instruments.ddsp:FAMILY", "instruments.drums:FAMILY", "instruments.latent.instrument:FAMILY"),
 )
 """All families, in the order in which they are asked for a sound."""
 
@@ -146,9 +151,18 @@ def _resolve(sound: str | Path) -> tuple[InstrumentFamily, str | Path]:
     if path.suffix or os.path.lexists(path):
         return _family_of_file(path), path
     hint = suggestion(str(sound), sound_names())
-    raise NeuralFXError(
-        f"unknown instrument {str(sound)!r}{hint}; bundled: {', '.join(sound_names())}; or the path of a file"
-    )
+    raise NeuralFXError(f"unknown instrument {str(sound)!r}{hint}; bundled: {_listed()}; or the path of a file")
+
+
+def _listed() -> str:
+    """Return the first sounds of each family, for errors."""
+    parts = []
+    for family in FAMILIES:
+        sounds = list(family.sounds())
+        left = len(sounds) - _MOST_LISTED
+        parts.append(", ".join(sounds[:_MOST_LISTED]) + (f" and {left} more of {family.name}" if left > 0 else ""))
+    more = " (see `neural-fx instruments`)" if any(len(family.sounds()) > _MOST_LISTED for family in FAMILIES) else ""
+    return ", ".join(part for part in parts if part) + more
 
 
 def _family_of_file(path: Path) -> InstrumentFamily:

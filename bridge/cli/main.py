@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from bridge.cli import analyze, bench, circuit, drums, info, play, plugin, render, serve, sounds, timbre, train
+from bridge.cli import analyze, bench, circuit, drums, info, latent, play, plugin, render, serve, sounds, timbre, train
 from bridge.cli.signals import Stopped, handled, released_on_error
 from bridge.cli.train_instrument import train_instrument
 from neural_fx import __version__
@@ -52,6 +52,7 @@ app.command("timbres")(sounds.timbres)
 app.command("play")(play.play)
 app.command("instruments")(sounds.instruments)
 app.command("drums")(drums.drums)
+app.add_typer(latent.app, name="latent")
 app.command("circuit")(circuit.circuit)
 app.command("bench")(bench.bench)
 app.command("serve")(serve.serve)
