@@ -6,7 +6,6 @@ import numpy as np
 
 from demos.drums.dataset import Features
 from instruments.drums.classes import CLASSES
-from instruments.drums.network import LATENT
 
 MOST_PARTS = 8
 HITS_PER_PART = 25
@@ -27,19 +26,19 @@ def fit_priors(
     """Fit a mixture for each class.
 
     Args:
-        numbers: (hits, 23) z and knobs.
-        spread: (hits, 16) variances of z.
+        numbers: (hits, latent + 7) z and knobs.
+        spread: (hits, latent) variances of z.
         drums: (hits,) classes.
         weights: (hits,) of the hits.
 
     Returns:
-        For each class ``share`` (parts,), ``mean`` (parts, 23) and ``factor`` (parts, 23, 23), the Cholesky factor of
+        For each class ``share`` (parts,), ``mean`` (parts, n) and ``factor`` (parts, n, n), the Cholesky factor of
         the covariance.
     """
     found = {}
     for index, drum in enumerate(CLASSES):
         chosen = drums == index
-        extra = np.concatenate((spread[chosen].mean(0), np.zeros(numbers.shape[1] - LATENT)))
+        extra = np.concatenate((spread[chosen].mean(0), np.zeros(numbers.shape[1] - spread.shape[1])))
         share, mean, covariance = mixture(numbers[chosen].astype(float), weights[chosen], extra)
         found[f"prior.{drum}.share"] = share
         found[f"prior.{drum}.mean"] = mean
@@ -86,10 +85,12 @@ def _log_density(numbers: np.ndarray, mean: np.ndarray, covariance: np.ndarray) 
 
 
 def kit_presets(numbers: np.ndarray, hits: Features) -> dict[str, np.ndarray]:
-    """Return the (14, 23) numbers of each kit: for each class a hit with a fitting name, else the class's typical hit.
+    """Return the (14, latent + 7) numbers of each kit.
+
+    For each class they are those of a hit with a fitting name, or else of the class's typical hit.
 
     Args:
-        numbers: (hits, 23) z and knobs.
+        numbers: (hits, latent + 7) z and knobs.
         hits: that they belong to.
     """
     found = {}

@@ -14,7 +14,7 @@ import numpy as np
 
 from instruments.drums.classes import CLASSES, GENERAL_MIDI, Piece
 from instruments.drums.knobs import KNOBS
-from instruments.drums.network import LATENT, DrumNetwork
+from instruments.drums.network import DrumNetwork
 from instruments.drums.rendering import render_hit
 from neural_fx.arrays import Array
 
@@ -186,7 +186,7 @@ def render(network: DrumNetwork, kit: str, piece: Piece, layer: int, seed: int, 
     number = CLASSES.index(piece.drum)
     if layer != LAYERS // 2:
         random = np.random.default_rng([seed, number, piece.variant, layer])
-        z = z + LAYER_VARIATION * random.standard_normal(LATENT).astype(np.float32)
+        z = z + LAYER_VARIATION * random.standard_normal(len(z)).astype(np.float32)
     wanted = turned(own, np.array(knobs, np.float32))
     for name, amount in LAYER_KNOBS.items():
         wanted[KNOBS.index(name)] += amount * (layer - LAYERS // 2)
@@ -197,7 +197,7 @@ def render(network: DrumNetwork, kit: str, piece: Piece, layer: int, seed: int, 
 
 
 def piece_numbers(network: DrumNetwork, kit: str, piece: Piece, seed: int) -> tuple[Array, Array]:
-    """Return z (16,) and the own knobs (7,) of a piece.
+    """Return z (latent,) and the own knobs (7,) of a piece.
 
     Args:
         network: that makes the hits.
