@@ -18,9 +18,10 @@ from rich.console import Console
 from bridge.cli.progress import Standing
 from demos.drums.dataset import Features, load_features
 from demos.drums.hit_store import DEFAULT_CACHE
-from demos.drums.judges import Classifier, cluster_shares, coarse, nearest
+from demos.drums.judges import Classifier, cluster_shares, nearest
 from instruments.drums.bands import band_levels, level_distance, limited
 from instruments.drums.classes import CLASSES
+from instruments.drums.guess import coarse
 from instruments.drums.instrument import DATA
 from instruments.drums.knobs import KNOBS, measured_knobs
 from instruments.drums.network import DrumNetwork, Hit

@@ -11,15 +11,10 @@ from torch import nn
 from demos.drums.dataset import Features
 from instruments.drums.bands import FLOOR_DB
 from instruments.drums.classes import CLASSES
+from instruments.drums.guess import coarse
 
 STEPS = 700
 REAL_SHARE = 0.5
-
-
-def coarse(levels: np.ndarray) -> np.ndarray:
-    """Return (hits, 24 * 36) levels in dB, each hit with its loudest cell at 0 dB."""
-    parts = levels.astype(np.float32).reshape(len(levels), 24, 4, 36, 4).mean((2, 4)).reshape(len(levels), -1)
-    return np.maximum(parts - parts.max(1, keepdims=True), FLOOR_DB)
 
 
 class Classifier:
@@ -53,6 +48,13 @@ class Classifier:
     def classes(self, levels: np.ndarray) -> np.ndarray:
         """Return the (hits,) most likely classes."""
         return self._net(_numbers(levels)).argmax(1).numpy()
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return the weights that `instruments.drums.guess` reads."""
+        hidden, classes = (layer for layer in self._net if isinstance(layer, nn.Linear))
+        tensors = {f"hidden.{name}": value for name, value in hidden.state_dict().items()}
+        tensors.update({f"classes.{name}": value for name, value in classes.state_dict().items()})
+        return {name: np.ascontiguousarray(value.numpy(), np.float16) for name, value in tensors.items()}
 
     def accuracy(self, levels: np.ndarray, drums: np.ndarray) -> float:
         """Return the share of hits whose class is recognised."""

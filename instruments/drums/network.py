@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import safe_open
 
-from instruments.drums.bands import limited
+from instruments.drums.bands import FLOOR_DB, limited
 from instruments.drums.classes import CLASSES
 from instruments.drums.knobs import KNOBS, measured_knobs
 from instruments.drums.shaping import shaped
@@ -141,6 +141,53 @@ class DrumNetwork:
         coefficients = weights["bands"].T @ ((levels - weights["mean"]) / LEVEL_SCALE) @ weights["frames"]
         numbers = np.concatenate((coefficients.ravel() / 10, sines.vector(), _condition(drum, knobs)))
         return self._layers("encoder", numbers)[: self.latent], knobs
+
+    def gradient(
+        self,
+        drum: str,
+        z: Array,
+        knobs: Array,
+        levels: Array,
+        sines: NDArray[np.floating],
+        sine_weight: float,
+    ) -> Array:
+        """Return the gradient of the decoder's error by z and knobs, (latent + 7,).
+
+        The error is the mean squared difference of the levels in units of 10 dB, over the frames in which the wanted
+        hit sounds or the decoded one does, plus that of the sines. Where the wanted hit is silent, only what is heard
+        counts.
+
+        Args:
+            drum: name of the class.
+            z: (latent,) latent numbers.
+            knobs: (7,) scaled knobs.
+            levels: (96, 144) wanted levels in dB, as `bands.limited` returns.
+            sines: (32,) wanted tones, as `Sines.vector`.
+            sine_weight: of the sines. A tone counts by its tonality.
+        """
+        weights = self._weights
+        bands, frames = weights["bands"], weights["frames"]
+        layers = [(weights[f"decoder{i}.weight"], weights[f"decoder{i}.bias"]) for i in range(3)]
+        values = np.concatenate((z, _condition(drum, knobs))).astype(np.float32)
+        slopes = []
+        for weight, bias in layers[:-1]:
+            before = weight @ values + bias
+            gate = 1 / (1 + np.exp(-before))
+            values = before * gate
+            slopes.append(gate * (1 + before * (1 - gate)))
+        out = layers[-1][0] @ values + layers[-1][1]
+        coefficients = out[: -4 * SLOTS].reshape(bands.shape[1], frames.shape[1])
+        error = bands @ coefficients @ frames.T + (weights["mean"] - levels) / LEVEL_SCALE
+        silent = levels <= FLOOR_DB
+        error = np.where(silent, np.maximum(error, 0), error)
+        error /= error.shape[0] * max(1, int((~silent).any(0).sum()))
+        by_coefficient = 2 * (bands.T @ error @ frames)
+        by_sine = 2 * sine_weight * (out[-4 * SLOTS :] - sines) * np.tile(sines[-SLOTS:] + 0.1, 4)
+        slope = layers[-1][0].T @ np.concatenate((by_coefficient.ravel(), by_sine)).astype(np.float32)
+        for (weight, _), local in zip(layers[-2::-1], slopes[::-1]):
+            slope = weight.T @ (slope * local)
+        by_knob = 2 * slope[self.latent + len(CLASSES) :]  # the decoder gets 2 * knobs - 1
+        return np.concatenate((slope[: self.latent], by_knob)).astype(np.float32)
 
     def _layers(self, name: str, numbers: NDArray[Any]) -> Array:
         weights = self._weights
