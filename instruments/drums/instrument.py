@@ -15,6 +15,7 @@ from instruments.drums.classes import CLASSES
 from instruments.drums.kit import Kit, Settings
 from instruments.drums.kit_files import is_kit, read_kit
 from instruments.drums.knobs import KNOBS
+from instruments.drums.likeness import Likeness, find_like, read_hit
 from instruments.drums.network import DrumNetwork
 from instruments.drums.voices import DrumVoices
 from instruments.families import InstrumentFamily
@@ -111,6 +112,32 @@ class Drums(Instrument):
             read_kit(self._file)
         self._name = str(kit) if self._file is None else self._file.stem
         self._kit: Kit | None = None
+        self._found: dict[str, Likeness] = {}
+
+    @classmethod
+    def like(cls, *paths: str | Path, drum: str | None = None, kit: str = "studio-kit", **parameters: float) -> Drums:
+        """Return a kit in which some drums sound like recorded hits, as far as the network can.
+
+        Args:
+            paths: audio files with one hit each. Two files of one class: the last one counts.
+            drum: class of the hits, such as ``snare``; None to guess it for each of them.
+            kit: for the other drums.
+            parameters: as for the class.
+
+        Raises:
+            AudioError: a file cannot be read.
+            NeuralFXError: a file is silent or too short, or there is no such class or kit.
+        """
+        drums = cls(kit, **parameters)
+        for path in paths:
+            found = find_like(_network(), read_hit(path), drum)
+            drums._found[found.drum] = found
+        return drums
+
+    @property
+    def found(self) -> dict[str, Likeness]:
+        """Drums that `like` found, by class."""
+        return dict(self._found)
 
     def __call__(
         self,
@@ -164,7 +191,10 @@ class Drums(Instrument):
             tuple(min(1.0, max(0.0, values[knob] + values[f"{drum}_{knob}"] - 0.5)) for knob in KNOBS)
             for drum in CLASSES
         )
-        return Settings(round(values["seed"]), knobs)
+        found = tuple(
+            (drum, (*map(float, like.z), *map(float, like.knobs))) for drum, like in sorted(self._found.items())
+        )
+        return Settings(round(values["seed"]), knobs, found)
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the settings without the rendered hits."""

@@ -13,11 +13,12 @@ import numpy as np
 
 from instruments.drums.bands import RATE, limited
 from instruments.drums.classes import CLASSES
+from instruments.drums.guess import coarse
 from instruments.drums.network import DrumNetwork
 from instruments.drums.rendering import render_hit
 from instruments.drums.sines import Sines
 from instruments.drums.training.features import Features
-from instruments.drums.training.measures import coarse, distances, knob_report, nearest
+from instruments.drums.training.measures import distances, knob_report, nearest
 from instruments.drums.training.own_kit import OWN
 from neural_fx.arrays import Array, Numbers
 from neural_fx.files import replacing
