@@ -140,7 +140,10 @@ def start(shots: Sequence[OneShot], settings: TrainingSettings, show: Show) -> O
         bundled = read_network(WEIGHTS)
     rate = SCRATCH_RATE if settings.from_scratch else TUNING_RATE
     own = Settings(minutes=settings.minutes, rate=rate, seed=settings.seed, threads=settings.threads)
-    return OwnLatent(analysed(shots, show), own, bundled)
+    training = OwnLatent(analysed(shots, show), own, bundled)
+    if bundled is not None:
+        training.validate()  # the result is never farther from held-out notes than the bundled network
+    return training
 
 
 TRAINER = FamilyTrainer(start=start, pitched=True, least_seconds=LEAST_SECONDS, related=related_notes)
