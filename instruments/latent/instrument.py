@@ -20,6 +20,7 @@ from instruments.latent.presets import Preset, is_preset, network_id, read_prese
 from instruments.latent.recording import Recording, recorded
 from instruments.latent.timbres import TimbreMap, random_timbre, timbre_map
 from instruments.latent.voices import LatentVoices
+from instruments.training.contract import FamilyTrainer
 from neural_fx.arrays import Audio, Doubles
 from neural_fx.errors import NeuralFXError
 from neural_fx.parameters import Parameter
@@ -304,6 +305,12 @@ def _sources(instrument: Latent) -> Mapping[str, str | Path]:
     return instrument.sources
 
 
+def _trainer() -> FamilyTrainer:
+    from instruments.latent.training.one_shots import TRAINER
+
+    return TRAINER
+
+
 FAMILY = InstrumentFamily(
     name=NAME,
     kind=Latent,
@@ -313,4 +320,5 @@ FAMILY = InstrumentFamily(
     options=("morph_to",),
     sources=_sources,
     card=latent_card,
+    trainer=_trainer,
 )
