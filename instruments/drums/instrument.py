@@ -223,7 +223,7 @@ def _existing(kit: str | Path) -> Path:
         raise NeuralFXError(
             f"unknown drum kit {str(kit)!r}{hint}; bundled: {', '.join(SOUNDS)}; or the path of a kit's file"
         )
-    return path
+    return path.absolute()  # the working directory may change
 
 
 def drum_card(sound: str) -> Mapping[str, Any]:

@@ -181,3 +181,18 @@ def test_damaged_kits_are_refused(tmp_path: Path) -> None:
 def test_families_name_their_trainers() -> None:
     assert [family.name for family in FAMILIES if family.trainer is not None][:1] == ["drums"]
     assert InstrumentFamily("x", Drums, lambda: (), Drums).trainer is None
+
+
+def test_a_board_has_a_kit_by_its_file(tmp_path: Path) -> None:
+    from instruments.drums.instrument import DATA
+    from instruments.drums.training.weights import load_file
+    from neural_fx.boards.reader import load_board
+
+    arrays = {name: value.astype(np.float32) for name, value in load_file(DATA / "drums.safetensors").items()}
+    del arrays["kit.electronic"]
+    save_kit(tmp_path / "kit.safetensors", arrays, "studio")
+    (tmp_path / "board.yaml").write_text("board: 1\nslots:\n  - instrument: kit.safetensors\n")
+    board = load_board(tmp_path / "board.yaml")
+    board.save(tmp_path / "again.yaml")
+    assert "instrument: kit.safetensors" in (tmp_path / "again.yaml").read_text()
+    assert len(load_board(tmp_path / "again.yaml")) == 1
