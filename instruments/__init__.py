@@ -13,6 +13,7 @@ from instruments.base import Family, Instrument, MidiEvent, Touch
 from instruments.ddsp import DDSP
 from instruments.drums import Drums
 from instruments.families import FAMILIES, InstrumentFamily, open_instrument, sound_names
+from instruments.latent.instrument import Latent
 from instruments.player import InstrumentPlayer
 from instruments.slot import InstrumentSlot
 
@@ -25,6 +26,7 @@ __all__ = [
     "InstrumentFamily",
     "InstrumentPlayer",
     "InstrumentSlot",
+    "Latent",
     "MidiEvent",
     "Touch",
     "open_instrument",

@@ -27,6 +27,8 @@ class Touch:
         pressure: 0..1, of aftertouch.
         controls: values 0..1 of the MIDI controllers that were moved, by number.
         held: whether the key or a pedal holds the note.
+        note: 0..127, number of the key that was struck, without tuning, glide and bend.
+        channel: 0..15, MIDI channel of the note.
     """
 
     pitch: float = 69.0
@@ -34,6 +36,8 @@ class Touch:
     pressure: float = 0.0
     controls: dict[int, float] = field(default_factory=dict)
     held: bool = False
+    note: int = 69
+    channel: int = 0
 
 
 class Family(Protocol):

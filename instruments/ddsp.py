@@ -9,8 +9,9 @@ from instruments.compiled_voices import CompiledVoices
 from instruments.ddsp_voices import DDSPVoices
 from instruments.families import InstrumentFamily
 from neural_fx.engines import cpu
+from neural_fx.formats.archive import archive_kind
 from neural_fx.parameters import Parameter
-from neural_fx.timbre.files import Timbre
+from neural_fx.timbre.files import FORMAT, Timbre
 from neural_fx.timbre.library import TIMBRES, chosen, timbre_card
 from neural_fx.timbre.synthesizer import BREATH, BRIGHTNESS, MORPH, REVERB
 
@@ -79,8 +80,9 @@ def _sources(instrument: DDSP) -> dict[str, str | Path]:
 
 
 def _is_archive(path: Path) -> bool:
+    """Return whether a file is a timbre, or an archive that does not say what it is: reading it explains why."""
     with path.open("rb") as file:
-        return file.read(10)[8:] == b'{"'
+        return file.read(10)[8:] == b'{"' and archive_kind(path) in (None, FORMAT)
 
 
 FAMILY = InstrumentFamily(

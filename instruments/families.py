@@ -13,10 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from instruments.base import Instrument
+from instruments.training.contract import FamilyTrainer
 from neural_fx.errors import NeuralFXError
 from neural_fx.inputs import content_problem, file_problem, printable
 from neural_fx.registry import Registry
 from neural_fx.values import suggestion
+
+_MOST_LISTED = 8
+"""Sounds of a family that an error lists."""
 
 
 def _no_card(sound: str) -> Mapping[str, Any]:
@@ -43,6 +47,7 @@ class InstrumentFamily:
         sources: function that returns what an instrument was made from, by field: ``instrument`` and the options that
             were used. A `Path` is a file.
         card: function that returns the data card of a sound that comes with the family: its data, licence and quality.
+        trainer: function that returns how the family learns from one-shots; None if it cannot. It may import torch.
     """
 
     name: str
@@ -53,10 +58,13 @@ class InstrumentFamily:
     options: tuple[str, ...] = ()
     sources: Callable[[Any], Mapping[str, str | Path]] | None = None
     card: Callable[[str], Mapping[str, Any]] = _no_card
+    trainer: Callable[[], FamilyTrainer] | None = None
 
 
 FAMILIES = Registry(
-    "neural_fx.instruments", InstrumentFamily, built_in=("instruments.ddsp:FAMILY", "instruments.drums:FAMILY")
+    "neural_fx.instruments",
+    InstrumentFamily,
+    built_in=("instruments.ddsp:FAMILY", "instruments.drums:FAMILY", "instruments.latent.instrument:FAMILY"),
 )
 """All families, in the order in which they are asked for a sound."""
 
@@ -91,6 +99,27 @@ def family_of(instrument: Instrument) -> InstrumentFamily | None:
     return next((family for family in FAMILIES if type(instrument) is family.kind), None)
 
 
+def trainer_of(family: str) -> FamilyTrainer:
+    """Return how a family learns from one-shots.
+
+    Args:
+        family: its name.
+
+    Raises:
+        NeuralFXError: there is no such family, or it cannot be trained. Lists those that can.
+        MissingPackageError: a package that the training needs is not installed.
+    """
+    trained = [known.name for known in FAMILIES if known.trainer is not None]
+    if family not in FAMILIES:
+        raise NeuralFXError(
+            f"unknown family {family!r}{suggestion(family, trained)}; can be trained: {', '.join(trained)}"
+        )
+    trainer = FAMILIES[family].trainer
+    if trainer is None:
+        raise NeuralFXError(f"the family {family} cannot be trained on one-shots; can be trained: {', '.join(trained)}")
+    return trainer()
+
+
 def sound_path(name: str, folder: Path) -> str | Path:
     """Resolve the name of a sound in a board file.
 
@@ -122,9 +151,18 @@ def _resolve(sound: str | Path) -> tuple[InstrumentFamily, str | Path]:
     if path.suffix or os.path.lexists(path):
         return _family_of_file(path), path
     hint = suggestion(str(sound), sound_names())
-    raise NeuralFXError(
-        f"unknown instrument {str(sound)!r}{hint}; bundled: {', '.join(sound_names())}; or the path of a file"
-    )
+    raise NeuralFXError(f"unknown instrument {str(sound)!r}{hint}; bundled: {_listed()}; or the path of a file")
+
+
+def _listed() -> str:
+    """Return the first sounds of each family, for errors."""
+    parts = []
+    for family in FAMILIES:
+        sounds = list(family.sounds())
+        left = len(sounds) - _MOST_LISTED
+        parts.append(", ".join(sounds[:_MOST_LISTED]) + (f" and {left} more of {family.name}" if left > 0 else ""))
+    more = " (see `neural-fx instruments`)" if any(len(family.sounds()) > _MOST_LISTED for family in FAMILIES) else ""
+    return ", ".join(part for part in parts if part) + more
 
 
 def _family_of_file(path: Path) -> InstrumentFamily:

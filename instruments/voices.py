@@ -140,12 +140,20 @@ class VoiceAllocator:
         legato.start = self.position
         legato.old_note_off_due = False
         legato.touch.velocity = velocity
+        legato.touch.note = note
 
     def _start_note(self, channel: int, note: int, velocity: float) -> None:
         index = self._free_voice(channel, note)
         old = self.voices[index]
         settings = self.channels[channel]
-        touch = Touch(velocity=velocity, pressure=settings.pressure, controls=dict(settings.controls), held=True)
+        touch = Touch(
+            velocity=velocity,
+            pressure=settings.pressure,
+            controls=dict(settings.controls),
+            held=True,
+            note=note,
+            channel=channel,
+        )
         voice = Voice(touch, note, channel, key_down=True, number=self._notes_started, start=self.position)
         if old.key_down and (old.note, old.channel) == (note, channel):
             voice.old_note_off_due = old.start < self.position or old.old_note_off_due

@@ -21,6 +21,13 @@ def drums(
         list[str] | None,
         typer.Option("--set", help="KNOB=VALUE for all drums, or DRUM.KNOB=VALUE for one class. Repeatable."),
     ] = None,
+    like: Annotated[
+        list[Path] | None,
+        typer.Option("--like", help="Audio file with one hit. The drum of its class becomes like it. Repeatable."),
+    ] = None,
+    drum: Annotated[
+        str | None, typer.Option("--class", help="Class of the --like hits, such as snare. Guessed if left out.")
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the files of an earlier kit.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON report on standard output.")] = False,
 ) -> None:
@@ -30,10 +37,13 @@ def drums(
     """
     from instruments import Drums
     from instruments.drums.export import kit_files, write_kit
+    from instruments.drums.knobs import KNOBS
     from neural_fx.inputs import printable
     from neural_fx.outputs import check_output
 
-    instrument = Drums(kit, seed=seed)
+    if drum and not like:
+        raise NeuralFXError("--class is the class of a recorded hit; add --like FILE")
+    instrument = Drums.like(*like or (), drum=drum and drum.replace("-", "_"), kit=kit, seed=seed)
     for setting in settings or []:
         name, equals, value = setting.partition("=")
         if not equals or not name:
@@ -56,8 +66,21 @@ def drums(
             progress.show(written / len(names), f"{written} files")
 
         write_kit(instrument, out, advance)
+    found = {
+        name: {
+            "distance_db": round(likeness.distance_db, 2),
+            "probability": round(likeness.odds.get(name, 1.0), 3),
+            "knobs": {knob: round(float(value), 3) for knob, value in zip(KNOBS, likeness.knobs)},
+        }
+        for name, likeness in instrument.found.items()
+    }
     if as_json:
-        report = {"output": printable(out), "kit": kit, "seed": seed, "files": names}
+        report = {"output": printable(out), "kit": kit, "seed": seed, "files": names, "like": found}
         print(json.dumps(report, indent=2))
     else:
+        for name, likeness in instrument.found.items():
+            sure = (
+                f" (guessed, {100 * likeness.odds[name]:.0f} % sure; --class chooses another)" if likeness.odds else ""
+            )
+            say(console, f"{name.replace('_', ' ')}{sure}: {likeness.distance_db:.1f} dB from the recorded hit")
         say(console, f"{printable(out)}: {len(names)} files")

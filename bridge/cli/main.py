@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
-from bridge.cli import analyze, bench, circuit, drums, info, play, plugin, render, serve, sounds, timbre, train
+from bridge.cli import analyze, bench, circuit, drums, info, latent, play, plugin, render, serve, sounds, timbre, train
 from bridge.cli.signals import Stopped, handled, released_on_error
+from bridge.cli.train_instrument import train_instrument
 from neural_fx import __version__
 from neural_fx.errors import NeuralFXError
 from neural_fx.inputs import printable
@@ -45,11 +46,13 @@ app.command("pedals")(info.pedals)
 app.command("export")(info.export)
 app.command("train")(train.train)
 app.command("train-timbre")(timbre.train_timbre)
+app.command("train-instrument")(train_instrument)
 app.command("analyze")(analyze.analyze)
 app.command("timbres")(sounds.timbres)
 app.command("play")(play.play)
 app.command("instruments")(sounds.instruments)
 app.command("drums")(drums.drums)
+app.add_typer(latent.app, name="latent")
 app.command("circuit")(circuit.circuit)
 app.command("bench")(bench.bench)
 app.command("serve")(serve.serve)

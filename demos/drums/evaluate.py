@@ -21,11 +21,12 @@ from demos.drums.hit_store import DEFAULT_CACHE
 from demos.drums.judges import Classifier, cluster_shares
 from instruments.drums.bands import level_distance, limited
 from instruments.drums.classes import CLASSES
+from instruments.drums.guess import coarse
 from instruments.drums.instrument import DATA
 from instruments.drums.network import DrumNetwork, Hit
 from instruments.drums.rendering import render_hit
 from instruments.drums.training.features import Features
-from instruments.drums.training.measures import coarse, distances, knob_report, nearest
+from instruments.drums.training.measures import distances, knob_report, nearest
 
 CLUSTERS = 20
 

@@ -10,8 +10,8 @@ from torch import nn
 
 from instruments.drums.bands import FLOOR_DB
 from instruments.drums.classes import CLASSES
+from instruments.drums.guess import coarse
 from instruments.drums.training.features import Features
-from instruments.drums.training.measures import coarse
 
 STEPS = 700
 REAL_SHARE = 0.5

@@ -15,7 +15,7 @@ import numpy as np
 import soundfile
 from matplotlib import pyplot
 
-from demos.drums.dataset import Features, load_features
+from demos.drums.dataset import load_features
 from demos.drums.hit_store import DEFAULT_CACHE
 from instruments import Drums
 from instruments.drums.bands import FLOOR_DB, RATE
@@ -23,6 +23,7 @@ from instruments.drums.classes import CLASSES
 from instruments.drums.instrument import DATA, SOUNDS
 from instruments.drums.network import DrumNetwork
 from instruments.drums.sines import Sines
+from instruments.drums.training.features import Features
 
 PATTERN = {
     36: "x.....x.x.......",

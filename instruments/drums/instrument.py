@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
@@ -12,7 +13,9 @@ from instruments.base import PLAYING, Family, Instrument, MidiEvent
 from instruments.contract import VOICES
 from instruments.drums.classes import CLASSES
 from instruments.drums.kit import Kit, Settings
+from instruments.drums.kit_files import is_kit, read_kit
 from instruments.drums.knobs import KNOBS
+from instruments.drums.likeness import Likeness, find_like, read_hit
 from instruments.drums.network import DrumNetwork
 from instruments.drums.voices import DrumVoices
 from instruments.families import InstrumentFamily
@@ -20,6 +23,9 @@ from neural_fx.arrays import Audio
 from neural_fx.errors import NeuralFXError
 from neural_fx.parameters import Parameter
 from neural_fx.values import suggestion
+
+if TYPE_CHECKING:
+    from instruments.training.contract import FamilyTrainer
 
 DATA = Path(__file__).parent / "data"
 SOUNDS = {"studio-kit": "studio", "electronic-kit": "electronic"}
@@ -67,12 +73,13 @@ class Drums(Instrument):
     instrument waits for it instead, so its result is always the same.
 
     Args:
-        kit: ``studio-kit`` or ``electronic-kit``.
+        kit: ``studio-kit``, ``electronic-kit``, or the path of a kit that `neural-fx train-instrument` wrote.
         parameters: start values of `loudness_db`, `voices`, `seed`, the seven knobs, and for each class
             ``CLASS_level_db`` and ``CLASS_KNOB``.
 
     Raises:
         NeuralFXError: there is no such kit. Lists them.
+        ModelError: the file of a kit cannot be read.
         ParameterError: an unknown parameter or a value out of range.
     """
 
@@ -97,12 +104,40 @@ class Drums(Instrument):
         def __getattr__(self, name: str) -> Any: ...
         def __setattr__(self, name: str, value: Any) -> None: ...
 
-    def __init__(self, kit: str = "studio-kit", **parameters: float) -> None:
+    def __init__(self, kit: str | Path = "studio-kit", **parameters: float) -> None:
         super().__init__(**parameters)
-        if kit not in SOUNDS:
-            raise NeuralFXError(f"unknown drum kit {kit!r}{suggestion(kit, SOUNDS)}; bundled: {', '.join(SOUNDS)}")
-        self._name = kit
+        self._file: Path | None = None
+        if str(kit) not in SOUNDS:
+            self._file = _existing(kit)
+            read_kit(self._file)
+        self._name = str(kit) if self._file is None else self._file.stem
         self._kit: Kit | None = None
+        self._found: dict[str, Likeness] = {}
+
+    @classmethod
+    def like(cls, *paths: str | Path, drum: str | None = None, kit: str = "studio-kit", **parameters: float) -> Drums:
+        """Return a kit in which some drums sound like recorded hits, as far as the network can.
+
+        Args:
+            paths: audio files with one hit each. Two files of one class: the last one counts.
+            drum: class of the hits, such as ``snare``; None to guess it for each of them.
+            kit: for the other drums.
+            parameters: as for the class.
+
+        Raises:
+            AudioError: a file cannot be read.
+            NeuralFXError: a file is silent or too short, or there is no such class or kit.
+        """
+        drums = cls(kit, **parameters)
+        for path in paths:
+            found = find_like(_network(), read_hit(path), drum)
+            drums._found[found.drum] = found
+        return drums
+
+    @property
+    def found(self) -> dict[str, Likeness]:
+        """Drums that `like` found, by class."""
+        return dict(self._found)
 
     def __call__(
         self,
@@ -142,7 +177,8 @@ class Drums(Instrument):
     def kit(self) -> Kit:
         """The rendered hits."""
         if self._kit is None:
-            self._kit = Kit(_network(), SOUNDS[self._name], self._settings())
+            network, name = (_network(), SOUNDS[self._name]) if self._file is None else _own(self._file)
+            self._kit = Kit(network, name, self._settings())
         return self._kit
 
     def class_level_db(self, drum: str) -> float:
@@ -155,7 +191,10 @@ class Drums(Instrument):
             tuple(min(1.0, max(0.0, values[knob] + values[f"{drum}_{knob}"] - 0.5)) for knob in KNOBS)
             for drum in CLASSES
         )
-        return Settings(round(values["seed"]), knobs)
+        found = tuple(
+            (drum, (*map(float, like.z), *map(float, like.knobs))) for drum, like in sorted(self._found.items())
+        )
+        return Settings(round(values["seed"]), knobs, found)
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the settings without the rendered hits."""
@@ -170,16 +209,46 @@ def _network() -> DrumNetwork:
     return DrumNetwork.read(DATA / "drums.safetensors")
 
 
+def _own(path: Path) -> tuple[DrumNetwork, str]:
+    """Return the network of a kit's file, and the kit's name in it."""
+    file = read_kit(path)
+    return file.network, file.kit
+
+
+def _existing(kit: str | Path) -> Path:
+    """Return the path of a kit's file."""
+    path = Path(kit)
+    if not path.suffix and not os.path.lexists(path):
+        hint = suggestion(str(kit), SOUNDS)
+        raise NeuralFXError(
+            f"unknown drum kit {str(kit)!r}{hint}; bundled: {', '.join(SOUNDS)}; or the path of a kit's file"
+        )
+    return path.absolute()  # the working directory may change
+
+
 def drum_card(sound: str) -> Mapping[str, Any]:
     """Return the data card of the bundled network: its sounds, their licences, and its quality."""
     card: dict[str, Any] = json.loads((DATA / "drums.card.json").read_text(encoding="utf-8"))
     return {**card, "name": sound}
 
 
-def _sources(instrument: Drums) -> dict[str, str]:
-    return {"instrument": instrument.sound}
+def _sources(instrument: Drums) -> dict[str, str | Path]:
+    return {"instrument": instrument.sound if instrument._file is None else instrument._file}
+
+
+def _trainer() -> FamilyTrainer:
+    from instruments.drums.training.one_shots import TRAINER
+
+    return TRAINER
 
 
 FAMILY = InstrumentFamily(
-    name="drums", kind=Drums, sounds=lambda: tuple(SOUNDS), open=Drums, sources=_sources, card=drum_card
+    name="drums",
+    kind=Drums,
+    sounds=lambda: tuple(SOUNDS),
+    open=Drums,
+    matches=is_kit,
+    sources=_sources,
+    card=drum_card,
+    trainer=_trainer,
 )

@@ -8,13 +8,13 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
 from instruments.drums.classes import CLASSES, GENERAL_MIDI, Piece
 from instruments.drums.knobs import KNOBS
-from instruments.drums.network import LATENT, DrumNetwork
+from instruments.drums.network import DrumNetwork
 from instruments.drums.rendering import render_hit
 from neural_fx.arrays import Array
 
@@ -35,10 +35,16 @@ class Settings(NamedTuple):
     Attributes:
         seed: 0 for the kit itself, other numbers for random kits.
         knobs: for each class its seven knobs, 0..1. 0.5 leaves the sound as it is.
+        found: for some classes z and knobs of a drum that takes the place of the kit's own and of random ones.
     """
 
     seed: int
     knobs: tuple[tuple[float, ...], ...]
+    found: tuple[tuple[str, tuple[float, ...]], ...] = ()
+
+
+_Recipe: TypeAlias = tuple[int, tuple[float, ...], tuple[float, ...]]
+"""Seed, knobs and found numbers of a hit."""
 
 
 class _Slot(NamedTuple):
@@ -48,7 +54,7 @@ class _Slot(NamedTuple):
 
 @dataclass(frozen=True)
 class _Rendered:
-    recipe: tuple[int, tuple[float, ...]]
+    recipe: _Recipe
     audio: Array
 
 
@@ -163,12 +169,20 @@ class Kit:
         return None
 
 
-def _recipe(settings: Settings, piece: Piece) -> tuple[int, tuple[float, ...]]:
-    return settings.seed, settings.knobs[CLASSES.index(piece.drum)]
+def _recipe(settings: Settings, piece: Piece) -> _Recipe:
+    return settings.seed, settings.knobs[CLASSES.index(piece.drum)], dict(settings.found).get(piece.drum, ())
 
 
 @lru_cache(maxsize=MOST_KEPT)
-def render(network: DrumNetwork, kit: str, piece: Piece, layer: int, seed: int, knobs: tuple[float, ...]) -> Array:
+def render(
+    network: DrumNetwork,
+    kit: str,
+    piece: Piece,
+    layer: int,
+    seed: int,
+    knobs: tuple[float, ...],
+    found: tuple[float, ...] = (),
+) -> Array:
     """Render a hit of a kit.
 
     Args:
@@ -178,15 +192,16 @@ def render(network: DrumNetwork, kit: str, piece: Piece, layer: int, seed: int, 
         layer: 0 for the softest.
         seed: 0 for the kit itself, other numbers for random kits.
         knobs: seven values, 0..1. 0.5 leaves the sound as it is.
+        found: z and knobs of a drum that takes the place of the kit's own; empty for none.
 
     Returns:
         (samples,) float32 at 48 kHz with a peak of 1, which cannot be written to.
     """
-    z, own = piece_numbers(network, kit, piece, seed)
+    z, own = piece_numbers(network, kit, piece, seed, found)
     number = CLASSES.index(piece.drum)
     if layer != LAYERS // 2:
         random = np.random.default_rng([seed, number, piece.variant, layer])
-        z = z + LAYER_VARIATION * random.standard_normal(LATENT).astype(np.float32)
+        z = z + LAYER_VARIATION * random.standard_normal(len(z)).astype(np.float32)
     wanted = turned(own, np.array(knobs, np.float32))
     for name, amount in LAYER_KNOBS.items():
         wanted[KNOBS.index(name)] += amount * (layer - LAYERS // 2)
@@ -196,20 +211,26 @@ def render(network: DrumNetwork, kit: str, piece: Piece, layer: int, seed: int, 
     return audio
 
 
-def piece_numbers(network: DrumNetwork, kit: str, piece: Piece, seed: int) -> tuple[Array, Array]:
-    """Return z (16,) and the own knobs (7,) of a piece.
+def piece_numbers(
+    network: DrumNetwork, kit: str, piece: Piece, seed: int, found: tuple[float, ...] = ()
+) -> tuple[Array, Array]:
+    """Return z (latent,) and the own knobs (7,) of a piece.
 
     Args:
         network: that makes the hits.
         kit: name of the kit in the network's file.
         piece: the drum and its variant.
         seed: 0 for the kit's own numbers, others for random ones.
+        found: z and knobs of a drum that takes the place of either; empty for none.
     """
     random = np.random.default_rng([seed, CLASSES.index(piece.drum), piece.variant])
     drawn = network.sample(piece.drum, random)
-    if seed > 0:
+    if seed > 0 and not found:
         return drawn
     own = network.preset(kit, piece.drum)
+    if found:
+        numbers = np.array(found, np.float32)
+        own = numbers[: network.latent], numbers[network.latent :]
     if piece.variant == 0:
         return own
     z = own[0] + VARIANT_DISTANCE * (drawn[0] - own[0])

@@ -117,19 +117,20 @@ RECIPES = {
 """What each class is made of."""
 
 
-def synthesize(drum: str, seed: int | list[int]) -> Array:
+def synthesize(drum: str, seed: int | list[int], recipe: Recipe | None = None) -> Array:
     """Synthesise a hit.
 
     Args:
         drum: name of the class.
         seed: of the random parameters and the noise. One seed always gives one sound.
+        recipe: ranges of the parameters; None for those of the class.
 
     Returns:
         (samples,) float32 at 48 kHz with a peak of 1, beginning at the onset.
     """
     seeds = [seed] if isinstance(seed, int) else seed
     random = np.random.default_rng([CLASSES.index(drum), *seeds])
-    recipe = RECIPES[drum]
+    recipe = recipe or RECIPES[drum]
     tone_seconds = _log_between(random, recipe.tone_seconds)
     noise_seconds = _log_between(random, recipe.noise_seconds)
     if recipe.metal:

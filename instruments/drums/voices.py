@@ -37,6 +37,7 @@ class _Sound:
     Attributes:
         audio: its samples.
         piece: of the kit.
+        channel: MIDI channel of the stroke.
         gain: linear.
         position: samples that have been played.
         fade_start: position at which a fade-out begins, or -1.
@@ -45,6 +46,7 @@ class _Sound:
 
     audio: Audio
     piece: Piece
+    channel: int
     gain: float
     position: int = 0
     fade_start: int = -1
@@ -74,7 +76,8 @@ class _Sound:
 class DrumVoices:
     """The drums of one performance.
 
-    A stroke always plays to its end: notes may be as short as the sequencer likes. A closed hi-hat ends an open one.
+    A stroke always plays to its end: notes may be as short as the sequencer likes. A closed hi-hat ends an
+    open one of its channel.
 
     Args:
         instrument: whose hits and parameters apply.
@@ -96,13 +99,16 @@ class DrumVoices:
         if stolen is not None:
             stolen.fade(blocks.STOLEN_VOICE_FADE)
             self._ending.append(stolen)
-        piece = GENERAL_MIDI.get(round(touch.pitch))
+        piece = GENERAL_MIDI.get(touch.note)  # bend and tuning do not choose another drum
         if piece is None:
             return
         for sound in self._sounds:
-            if sound is not None and CHOKED_BY.get(sound.piece.drum) == piece.drum:
+            if sound is None or sound.channel != touch.channel:
+                continue
+            if CHOKED_BY.get(sound.piece.drum) == piece.drum:
                 sound.fade(CHOKE_SAMPLES)
-        self._sounds[voice] = _Sound(self._kit.hit(piece, touch.velocity), piece, self._gain(piece, touch))
+        audio = self._kit.hit(piece, touch.velocity)
+        self._sounds[voice] = _Sound(audio, piece, touch.channel, self._gain(piece, touch))
 
     def change(self, voice: int, touch: Touch) -> None:
         """Do nothing: a drum that was struck rings by itself."""

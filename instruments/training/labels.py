@@ -50,18 +50,18 @@ class Labels:
     remarks: tuple[str, ...] = ()
 
 
-def find_labels(folder: Path) -> Path | None:
-    """Return the table in a folder: ``labels.csv``, ``labels.json``, or its only CSV or JSON file.
+def find_labels(folder: Path) -> tuple[Path | None, list[str]]:
+    """Return ``labels.csv`` or ``labels.json`` of a folder, and a remark for each other table in it.
 
     Raises:
-        TrainingError: there are several, and none is called so.
+        TrainingError: there are both.
     """
-    found = sorted(p for p in folder.iterdir() if p.suffix.lower() in (".csv", ".json") and not p.name.startswith("."))
-    named = [p for p in found if p.stem.lower() == "labels"]
-    if len(named or found) > 1:
-        names = ", ".join(p.name for p in named or found)
-        raise TrainingError(f"{folder}: has several tables ({names}); choose one with --labels")
-    return next(iter(named or found), None)
+    tables = sorted(p for p in folder.iterdir() if p.suffix.lower() in (".csv", ".json") and not p.name.startswith("."))
+    found = [path for path in tables if path.stem.lower() == "labels"]
+    if len(found) > 1:
+        raise TrainingError(f"{folder}: has {' and '.join(p.name for p in found)}; choose one with --labels")
+    others = [f"{p.name} is not read; to use it, add --labels {p.name}" for p in tables if p not in found]
+    return (found[0] if found else None), ([] if found else others)
 
 
 def read_labels(path: Path, middle_c: int = MIDDLE_C) -> Labels:

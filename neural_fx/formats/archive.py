@@ -20,11 +20,27 @@ from neural_fx.inputs import special_problem, without_waiting
 
 KEY = "neural-fx"
 MAX_WEIGHTS = 2**21
+MAX_HEADER = 2**20
 
 
 def matches(data: bytes) -> bool:
     """Return whether the bytes begin like a safetensors archive."""
     return len(data) > 10 and data[8:10] == b'{"' and int.from_bytes(data[:8], "little") <= len(data) - 8
+
+
+def archive_kind(path: Path) -> str | None:
+    """Return the ``format`` that an archive's description states, or None if the file is no archive or does not say."""
+    try:
+        with open(path, "rb", opener=without_waiting) as file:
+            head = file.read(10)
+            size = int.from_bytes(head[:8], "little")
+            if head[8:] != b'{"' or size > MAX_HEADER:
+                return None
+            header = json.loads(head[8:] + file.read(size - 2))
+        kind = json.loads(header["__metadata__"][KEY])["format"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return kind if isinstance(kind, str) else None
 
 
 def read_archive(path: Path, most: int, kind: str) -> bytes:

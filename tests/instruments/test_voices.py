@@ -29,6 +29,16 @@ def test_channels_are_apart():
     assert sum(touch is not None for touch in organ._performance.family.touches) == 1
 
 
+def test_a_family_knows_key_and_channel():
+    organ = Organ(tuning=3.0)
+    organ([mido.Message("pitchwheel", pitch=8191, channel=5), on(60, 0, channel=5)], 0.1, RATE)
+    touch = organ._performance.family.touches[0]
+    assert (touch.note, touch.channel) == (60, 5)
+    legato = Organ(voices=1)
+    legato([on(60, 0), on(64, 0.05)], 0.1, RATE)
+    assert legato._performance.family.touches[0].note == 64
+
+
 def held_after(*messages, **knobs):
     """The notes that are held after a second."""
     organ = Organ(**knobs)

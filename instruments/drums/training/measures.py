@@ -88,12 +88,6 @@ def heard_knobs(network: DrumNetwork, drum: str, hit: Hit) -> Array:
     return network.scaled(measured_knobs(limited(band_levels(render_hit(hit.levels, hit.sines)))), drum)
 
 
-def coarse(levels: np.ndarray) -> np.ndarray:
-    """Return (hits, 24 * 36) levels in dB, each hit with its loudest cell at 0 dB."""
-    parts = levels.astype(np.float32).reshape(len(levels), 24, 4, 36, 4).mean((2, 4)).reshape(len(levels), -1)
-    return np.asarray(np.maximum(parts - parts.max(1, keepdims=True), FLOOR_DB))
-
-
 def nearest(
     sounds: np.ndarray, others: np.ndarray, sources: np.ndarray, skip_self: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:

@@ -14,7 +14,7 @@ from instruments.drums.training.features import Features, joined
 from instruments.drums.training.hits import Hit, distances_to, fingerprint, grouped, trimmed
 from instruments.drums.training.losses import level_loss, sine_loss
 from instruments.drums.training.model import DrumAutoencoder
-from instruments.drums.training.trainer import BUNDLED, MADE
+from instruments.drums.training.trainer import BUNDLED, MADE, as_played
 from instruments.training.contract import OneShot, Related
 from neural_fx.arrays import Array
 
@@ -132,7 +132,7 @@ def refined(model: DrumAutoencoder, hits: Features) -> Array:
     z = start.clone().requires_grad_(True)
     optimizer = torch.optim.Adam([z], REFINING_RATE)
     for _ in range(REFINING_STEPS):
-        decoded, decoded_sines = model.decode(z, drum, knobs)
+        decoded, decoded_sines = model.decode(z, drum, as_played(knobs))
         loss = (
             level_loss(decoded, levels) + sine_loss(decoded_sines, sines) + PRIOR_WEIGHT * (z - start).square().mean()
         )

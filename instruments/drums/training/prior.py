@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from instruments.drums.classes import CLASSES
-from instruments.drums.network import LATENT
 
 MOST_PARTS = 8
 HITS_PER_PART = 25
@@ -32,7 +31,7 @@ def fit_priors(
     found = {}
     for index, drum in enumerate(CLASSES):
         chosen = drums == index
-        extra = np.concatenate((spread[chosen].mean(0), np.zeros(numbers.shape[1] - LATENT)))
+        extra = np.concatenate((spread[chosen].mean(0), np.zeros(numbers.shape[1] - spread.shape[1])))
         share, mean, covariance = mixture(numbers[chosen].astype(float), weights[chosen], extra)
         found[f"prior.{drum}.share"] = share
         found[f"prior.{drum}.mean"] = mean

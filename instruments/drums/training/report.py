@@ -13,11 +13,12 @@ import numpy as np
 
 from instruments.drums.bands import RATE, limited
 from instruments.drums.classes import CLASSES
+from instruments.drums.guess import coarse
 from instruments.drums.network import DrumNetwork
 from instruments.drums.rendering import render_hit
 from instruments.drums.sines import Sines
 from instruments.drums.training.features import Features
-from instruments.drums.training.measures import coarse, distances, knob_report, nearest
+from instruments.drums.training.measures import distances, knob_report, nearest
 from instruments.drums.training.own_kit import OWN
 from neural_fx.arrays import Array, Numbers
 from neural_fx.files import replacing
@@ -94,11 +95,14 @@ def judged_hits(own: Features) -> Features:
     return chosen.where(np.arange(len(chosen.drum))[:MOST_MEASURED])
 
 
-def write_report(path: Path, bundled: DrumNetwork, features: Features, course: Course, enough: float) -> Findings:
+def write_report(
+    path: Path, network: DrumNetwork, bundled: DrumNetwork, features: Features, course: Course, enough: float
+) -> Findings:
     """Write STEM.html and STEM.png beside a kit's file.
 
     Args:
-        path: the kit's file, which must exist.
+        path: the kit's file.
+        network: of the kit.
         bundled: the network that comes with the package.
         features: of all hits.
         course: steps and time of the training.
@@ -109,7 +113,6 @@ def write_report(path: Path, bundled: DrumNetwork, features: Features, course: C
         OSError: a file cannot be written.
     """
     need("matplotlib.figure", "a report")
-    network = DrumNetwork.read(path)
     findings = examine(network, bundled, features, course, enough)
     shown = judged_hits(features.where(features.source == OWN))
     shown = shown.where(np.linspace(0, len(shown.drum) - 1, min(PICTURED, len(shown.drum))).astype(int))

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from instruments.drums.bands import level_distance, limited
 from instruments.drums.classes import CLASSES
+from instruments.drums.network import MOST_BEYOND
 from instruments.drums.training.augment import Augmenter
 from instruments.drums.training.features import SYNTHETIC, Features
 from instruments.drums.training.losses import knob_miss, level_loss, sine_loss
@@ -169,7 +170,7 @@ class DrumTrainer(BaseTrainer[Weights, Progress]):
         knobs = model.knobs(levels, drum).clamp(-0.6, 1.6)
         mean, log_variance = model.encode(levels, sines, drum, knobs)
         z = mean + torch.randn(mean.shape, generator=random) * (0.5 * log_variance).exp()
-        decoded, decoded_sines = model.decode(z, drum, knobs)
+        decoded, decoded_sines = model.decode(z, drum, as_played(knobs))
         losses = {
             "levels": level_loss(decoded, levels),
             "sines": SINE_WEIGHT * sine_loss(decoded_sines, sines),
@@ -215,6 +216,11 @@ class DrumTrainer(BaseTrainer[Weights, Progress]):
         }
 
 
+def as_played(knobs: Tensor) -> Tensor:
+    """Return knobs within the range that `DrumNetwork.decode` asks the network for."""
+    return knobs.clamp(-MOST_BEYOND, 1 + MOST_BEYOND)
+
+
 def knob_scales(features: Features) -> tuple[Array, Array]:
     """Return the (14, 7) knobs at 0 and at 1: the 5th and 95th percentile of each class."""
     low: Array = np.zeros((len(CLASSES), features.knobs.shape[1]), np.float32)
@@ -235,7 +241,7 @@ def model_distance(model: DrumAutoencoder, hits: Features) -> float:
     drum = torch.tensor(hits.drum)
     knobs = model.knobs(levels, drum).clamp(-0.6, 1.6)
     mean, _ = model.encode(levels, torch.tensor(hits.sines), drum, knobs)
-    decoded = model.decode(mean, drum, knobs)[0].numpy()
+    decoded = model.decode(mean, drum, as_played(knobs))[0].numpy()
     distances = [level_distance(limited(a), limited(b)) for a, b in zip(decoded, levels.numpy(), strict=True)]
     return float(np.mean(distances))
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -21,18 +19,16 @@ from neural_fx.files import replacing
 Arrays = dict[str, Array]
 
 _BUFFERS = ("mean", "bands", "frames", "knob_low", "knob_high")
-HEADER = "neural-fx-drums"
-"""Name of the entry of a file's header that has its card, as JSON."""
 
 
 def read_model(path: Path) -> DrumAutoencoder:
     """Return the network of a file in torch, to train it further."""
     arrays = load_file(path)
     model = DrumAutoencoder(*(arrays[name].astype(np.float32) for name in _BUFFERS))
-    with torch.no_grad():
-        for name, layer in _layers(model):
-            layer.weight.copy_(torch.tensor(arrays[f"{name}.weight"].astype(np.float32)))
-            layer.bias.copy_(torch.tensor(arrays[f"{name}.bias"].astype(np.float32)))
+    for name, layer in _layers(model):
+        # The file says how large the layers are.
+        layer.weight = torch.nn.Parameter(torch.tensor(arrays[f"{name}.weight"].astype(np.float32)))
+        layer.bias = torch.nn.Parameter(torch.tensor(arrays[f"{name}.bias"].astype(np.float32)))
     return model
 
 
@@ -68,19 +64,10 @@ def latent_numbers(model: DrumAutoencoder, hits: Features) -> tuple[Array, Array
     return torch.cat((mean, knobs), 1).numpy(), log_variance.exp().numpy()
 
 
-def write_network(path: Path, arrays: Mapping[str, Array], card: Mapping[str, Any] | None = None) -> None:
-    """Write a network, whole or not at all.
-
-    Args:
-        path: the file to write.
-        arrays: of `exported`.
-        card: what the file says of itself, as JSON values.
-
-    Raises:
-        OSError: the file cannot be written.
-    """
+def write_network(path: Path, arrays: Mapping[str, Array]) -> None:
+    """Write the arrays of `exported` to the file that comes with the package, whole or not at all."""
     with replacing(path) as part:
-        save_file(dict(arrays), part, {HEADER: json.dumps(card or {})})
+        save_file(dict(arrays), part)
 
 
 def _layers(model: DrumAutoencoder) -> list[tuple[str, torch.nn.Linear]]:

@@ -9,7 +9,7 @@ import pytest
 
 from instruments.drums.bands import FLOOR_DB, band_levels, limited
 from instruments.drums.classes import CLASSES
-from instruments.drums.network import LATENT, DrumNetwork
+from instruments.drums.network import DrumNetwork
 from instruments.drums.sines import SLOTS, Sines, find_sines
 from instruments.drums.synthesis import synthesize
 
@@ -17,12 +17,22 @@ torch = pytest.importorskip("torch", reason='the scripts need pip install "neura
 
 from demos.drums import hit_store  # noqa: E402
 from demos.drums.judges import cluster_shares  # noqa: E402
-from demos.drums.train import trained_arrays  # noqa: E402
+from demos.drums.losses import quick_distances  # noqa: E402
+from demos.drums.pack import joined, read_packed, write_packed  # noqa: E402
+from demos.drums.train import exported  # noqa: E402
+from demos.drums.trainer import Trainer  # noqa: E402
+from demos.drums.variety import varied  # noqa: E402
 from instruments.drums.training.augment import Augmenter, interpolated  # noqa: E402
 from instruments.drums.training.features import Features, measured, synthetic_hits  # noqa: E402
 from instruments.drums.training.measures import nearest  # noqa: E402
 from instruments.drums.training.prior import mixture  # noqa: E402
-from instruments.drums.training.trainer import DrumTrainer, Settings  # noqa: E402
+
+
+class Quiet:
+    """Shows no progress."""
+
+    def show(self, fraction: float, text: str) -> None:
+        pass
 
 
 @pytest.fixture(scope="module")
@@ -73,26 +83,16 @@ def test_variations_keep_what_they_should(features: Features) -> None:
     torch.testing.assert_close(interpolated(levels, positions, 1), levels, atol=0.2, rtol=0)
 
 
-def stepped(trainer: DrumTrainer, steps: int) -> list[float]:
-    """Train some steps, and return the loss of the levels at each."""
-    losses = []
-    for _ in range(steps):
-        trainer._step(np.random.default_rng([trainer.seed, trainer.step]), 0.1)
-        losses.append(trainer.losses["levels"])
-    return losses
-
-
 def test_training_learns_and_numpy_runs_it(features: Features) -> None:
-    trainer = DrumTrainer(features, Settings(batch=16, seed=1))
-    trainer.course.steps = 200  # the learning rate has risen
-    losses = stepped(trainer, 120)
+    trainer = Trainer(features, seed=1, batch=16)
+    trainer.steps = 200  # the learning rate has risen
+    losses = [trainer.step(0.1)["levels"] for _ in range(120)]
     assert np.mean(losses[-20:]) < 0.8 * np.mean(losses[:5])
-    trainer.validate()
-    arrays = trained_arrays(trainer)
+    arrays = exported(trainer)
     network = DrumNetwork(dict(arrays))
     assert network.presets == ["electronic", "studio"]
-    model = trainer.best_model()
-    z = np.random.default_rng(1).standard_normal(LATENT).astype(np.float32)
+    model = trainer.average.module
+    z = np.random.default_rng(1).standard_normal(network.latent).astype(np.float32)
     knobs = np.linspace(0.1, 0.9, 7).astype(np.float32)
     drum = CLASSES.index("rim")
     with torch.no_grad():
@@ -114,18 +114,14 @@ def test_training_learns_and_numpy_runs_it(features: Features) -> None:
     np.testing.assert_allclose(found, mean[0].numpy(), atol=0.05)
 
 
-def test_training_continues_from_a_checkpoint_with_the_same_steps(features: Features, tmp_path: Path) -> None:
-    trainer = DrumTrainer(features, Settings(seed=1))
-    stepped(trainer, 1)
-    trainer.save(tmp_path / "a.ckpt")
-    other = DrumTrainer(features, Settings(seed=2))
-    assert "seed" in other.load(tmp_path / "a.ckpt")[0]
-    assert other.step == 1
-    assert stepped(trainer, 2) == stepped(other, 2)
+def test_training_continues_from_a_checkpoint(features: Features) -> None:
+    trainer = Trainer(features, seed=1)
+    trainer.step(0.1)
+    other = Trainer(features, seed=2)
+    other.load(trainer.state())
+    assert other.steps == 1
     for name, value in trainer.model.state_dict().items():
         assert torch.equal(value, other.model.state_dict()[name]), name
-    for name, value in trainer.average.state_dict().items():
-        assert torch.equal(value, other.average.state_dict()[name]), name
 
 
 def test_a_mixture_finds_two_groups() -> None:
@@ -152,3 +148,43 @@ def test_clusters_and_neighbours() -> None:
         np.array([[-20.0, -21.0]]), np.array([[-20.0, -20.0], [-50.0, -50.0]]), np.array(["a", "b"])
     )
     assert (distance[0], source[0]) == (0.5, "a")
+
+
+def test_packed_hits_are_those_of_the_cache(features: Features, tmp_path: Path) -> None:
+    write_packed(tmp_path / "hits.npz", features)
+    again = read_packed(tmp_path / "hits.npz")
+    np.testing.assert_allclose(again.levels, features.levels, atol=0.17)  # half a step and half precision
+    np.testing.assert_allclose(again.sines, features.sines, atol=2e-3)
+    assert again.name.tolist() == features.name.tolist()
+    both = joined([features, again])
+    assert len(both.drum) == 2 * len(features.drum)
+
+
+@pytest.mark.parametrize("drum", CLASSES)
+def test_varied_hits_are_hits(drum: str) -> None:
+    audio = varied(drum, 3)
+    assert np.isfinite(audio).all()
+    assert np.abs(audio).max() == pytest.approx(1.0)
+    assert np.flatnonzero(np.abs(audio) > 0.01)[0] <= 24
+    assert np.array_equal(audio, varied(drum, 3))
+    assert not np.array_equal(audio[:400], varied(drum, 4)[:400])
+
+
+def test_mixing_and_rooms_leave_silence_silent(features: Features) -> None:
+    levels = torch.full((40, 96, 144), FLOOR_DB)
+    levels[:, :, :10] = -20.0
+    levels[:, 5, 3] = 0.0
+    sines = torch.tensor(features.sines[:1]).expand(40, -1)
+    varied_levels, _ = Augmenter(2)(levels, sines, torch.zeros(40, dtype=torch.long))
+    assert (varied_levels[:, :, 120:] == FLOOR_DB).all()  # 2 s later
+
+
+def test_varied_hits_take_part_in_training(features: Features) -> None:
+    trainer = Trainer(features, seed=1, batch=8)
+    before = len(trainer.hits.drum)
+    trainer.add(features)
+    trainer.step(0.0)
+    assert len(trainer.varied) == len(features.drum)
+    assert len(trainer.hits.drum) == before
+    found = quick_distances(trainer.average.module, features)
+    assert found["recorded, trained on"] > 0

@@ -94,6 +94,24 @@ def test_a_closed_hat_ends_an_open_one(drums: Drums) -> None:
     np.testing.assert_array_equal(choked[:, end:], closed[:, end - 4800 : 24000 - 4800])
 
 
+def test_a_closed_hat_of_another_channel_ends_nothing(drums: Drums) -> None:
+    both = strokes(OPEN, channel=0) + [mido.Message("note_on", note=CLOSED, velocity=100, channel=9, time=0.1)]
+    alone = drums(strokes(OPEN, channel=0), 0.5, RATE)
+    closed = drums(strokes(CLOSED), 0.4, RATE)
+    expected = alone.copy()
+    expected[:, 4800:] += closed[:, : 24000 - 4800]
+    np.testing.assert_allclose(drums(both, 0.5, RATE), expected, atol=1e-6)
+
+
+def test_bend_and_tuning_choose_no_other_drum(drums: Drums) -> None:
+    range_and_bend = [
+        mido.Message("control_change", control=control, value=value)
+        for control, value in ((101, 0), (100, 0), (6, 12))  # a bend range of an octave
+    ]
+    bent = [*range_and_bend, mido.Message("pitchwheel", pitch=8191), *strokes(KICK, channel=0)]
+    np.testing.assert_array_equal(drums(bent, 0.3, RATE), drums(strokes(KICK, channel=0), 0.3, RATE))
+
+
 def test_harder_strokes_are_louder_and_brighter(drums: Drums) -> None:
     soft, hard = (drums(strokes(SNARE, velocity=velocity), 0.4, RATE)[0] for velocity in (20, 127))
     assert peak(hard) > 3 * peak(soft)
@@ -121,9 +139,9 @@ def test_a_stolen_drum_does_not_click() -> None:
     drums = Drums(voices=2)
     voices = DrumVoices(drums)
     drums.kit.finish()
-    voices.start(0, Touch(pitch=CRASH, velocity=1.0, held=True))
+    voices.start(0, Touch(note=CRASH, velocity=1.0, held=True))
     before = voices.render(4800)
-    voices.start(0, Touch(pitch=127.0, velocity=1.0, held=True))  # a key without a drum, so only the fade is left
+    voices.start(0, Touch(note=127, velocity=1.0, held=True))  # a key without a drum, so only the fade is left
     after = voices.render(200)
     assert 0 < peak(after[:96]) <= peak(before)
     assert not after[97:].any()

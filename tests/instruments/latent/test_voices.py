@@ -155,12 +155,15 @@ def test_the_map_finds_presets_again() -> None:
     plane = rng.normal(0, 1, (2, 6))
     presets = {str(i): rng.normal(0, 1, 2) @ plane for i in range(20)}
     found = timbre_map(presets, 6)
-    for timbre in presets.values():
-        x, y = found.position(timbre, presets["0"])
-        np.testing.assert_allclose(found.moved(presets["0"], x, y, np.zeros(6)), timbre, atol=1e-9)
+    for timbre, position in zip(presets.values(), found.positions, strict=True):
+        np.testing.assert_allclose(found.position(timbre), position, atol=1e-9)
+        np.testing.assert_allclose(found.at(*position), timbre, atol=1e-9)
     instrument = Latent("one", random_file())
-    assert instrument.positions()["one"] == (0, 0)
-    assert len(instrument.positions()) == 4
+    positions = Latent.map(random_file())
+    assert len(positions) == 4
+    assert positions["one"] == pytest.approx((instrument.x, instrument.y))
+    for name, (instrument.x, instrument.y) in positions.items():
+        np.testing.assert_allclose(instrument.timbre, random_file().presets[name], atol=1e-6)
 
 
 def test_wrong_names_are_errors() -> None:
