@@ -76,9 +76,11 @@ def find_balance(sound: str) -> Balance | None:
         dynamics[:, 0].max() - _MOST_DIFFERENCE, dynamics[:, -1].min() + _MOST_DIFFERENCE
     )
     wanted = np.interp(np.arange(128), steps, target)
-    # A louder velocity may measure a little softer. `interp` needs levels that only rise.
-    own = np.maximum.accumulate(curves[sound] - offsets[sound])
-    velocities = np.interp(wanted, own, steps).round().astype(int)
+    # Presets are softest at a velocity above 1, because their network has heard no softer notes. From there on, `interp`
+    # needs levels that only rise.
+    first = int(curves[sound].argmin())
+    own = np.maximum.accumulate(curves[sound][first:] - offsets[sound])
+    velocities = np.interp(wanted, own, steps[first:]).round().astype(int)
     return Balance(REFERENCE_LUFS - offsets[sound], (0, *(max(1, int(v)) for v in velocities[1:])))
 
 
