@@ -76,8 +76,8 @@ def find_balance(sound: str) -> Balance | None:
         dynamics[:, 0].max() - _MOST_DIFFERENCE, dynamics[:, -1].min() + _MOST_DIFFERENCE
     )
     wanted = np.interp(np.arange(128), steps, target)
-    # Presets are softest at a velocity above 1, because their network has heard no softer notes. From there on, `interp`
-    # needs levels that only rise.
+    # Presets are softest at a velocity above 1, because their network has heard no softer notes. From there on,
+    # `interp` needs levels that only rise.
     first = int(curves[sound].argmin())
     own = np.maximum.accumulate(curves[sound][first:] - offsets[sound])
     velocities = np.interp(wanted, own, steps[first:]).round().astype(int)
