@@ -19,7 +19,7 @@ import typer
 from bridge import limits
 from bridge.cli import app
 from bridge.commands import COMMANDS, Argument
-from instruments import DDSP, Instrument
+from instruments import DDSP, Instrument, Latent
 from neural_fx.native_ranges import NATIVE
 from neural_fx.parameters import Parameter
 from neural_fx.pedals import PEDALS
@@ -39,6 +39,7 @@ def write_all(folder: Path) -> None:
         "timbre.md": parameter_table(TimbreTransfer.PARAMETERS),
         "instrument.md": parameter_table(Instrument.PARAMETERS),
         "ddsp.md": parameter_table(p for p in DDSP.PARAMETERS if p not in Instrument.PARAMETERS),
+        "latent.md": parameter_table(p for p in Latent.PARAMETERS if p not in Instrument.PARAMETERS),
         "commands.md": commands(),
         "runners.md": runners(),
         "osc-worker.md": osc_commands("worker", "connection"),

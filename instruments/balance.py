@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from instruments.base import Instrument
 from neural_fx.bs1770 import momentary_loudness
+from neural_fx.timbre.library import TIMBRES
 
 REFERENCE_VELOCITY = 80
 """The velocity in the middle of the dynamics of most songs."""
@@ -57,7 +58,7 @@ UNBALANCED = Balance()
 
 @cache
 def find_balance(sound: str) -> Balance | None:
-    """Return the balance of a bundled timbre, or None for other sounds.
+    """Return the balance of a sound that was measured, or None for other sounds.
 
     Args:
         sound: its name.
@@ -68,13 +69,18 @@ def find_balance(sound: str) -> Balance | None:
         return None
     steps = np.array(measured["velocities"])
     offsets = {name: float(np.interp(REFERENCE_VELOCITY, steps, curve)) for name, curve in curves.items()}
-    # All sounds get the mean of their dynamics, as far as the one with the least dynamics can follow.
-    dynamics = np.array([curve - offsets[name] for name, curve in curves.items()])
+    # All sounds get the mean of the timbres' dynamics, as far as the timbre with the least dynamics can follow. Presets
+    # of other families follow as far as they can: an organ among them would leave no dynamics to the others.
+    dynamics = np.array([curves[name] - offsets[name] for name in curves if name in TIMBRES])
     target = dynamics.mean(axis=0).clip(
         dynamics[:, 0].max() - _MOST_DIFFERENCE, dynamics[:, -1].min() + _MOST_DIFFERENCE
     )
     wanted = np.interp(np.arange(128), steps, target)
-    velocities = np.interp(wanted, curves[sound] - offsets[sound], steps).round().astype(int)
+    # Presets are softest at a velocity above 1, because their network has heard no softer notes. From there on,
+    # `interp` needs levels that only rise.
+    first = int(curves[sound].argmin())
+    own = np.maximum.accumulate(curves[sound][first:] - offsets[sound])
+    velocities = np.interp(wanted, own, steps[first:]).round().astype(int)
     return Balance(REFERENCE_LUFS - offsets[sound], (0, *(max(1, int(v)) for v in velocities[1:])))
 
 

@@ -34,7 +34,7 @@ _REACH = 3
 """The map reaches at least this many standard deviations."""
 
 
-def parameters(
+def parameter_table(
     numbers: int = _AXES, presets: int = _PRESETS, reach: int = _REACH, home: tuple[float, float] = (0.0, 0.0)
 ) -> tuple[Parameter, ...]:
     """Return the parameters of an instrument.
@@ -75,7 +75,7 @@ class Latent(Instrument):
         ParameterError: an unknown parameter or a value out of range.
     """
 
-    PARAMETERS = parameters()
+    PARAMETERS = parameter_table()
     morph: float
     morph_preset: float
     x: float
@@ -98,8 +98,12 @@ class Latent(Instrument):
         self._file = file if isinstance(file, LatentFile) or file is None else read_network(file)
         self._preset, self._source = _chosen(preset, self.file)
         self._map = timbre_map(self.file.presets, self.file.network.sizes.timbre)
-        self._home = self._map.position(self._preset.timbre)
-        self.PARAMETERS = _parameters_of(self.file, self._map, self._home)
+        reach = _reach(self._map)
+        # A preset from a note may lie beyond the map. Then it is at the border.
+        x, y = (min(reach, max(-reach, place)) for place in self._map.position(self._preset.timbre))
+        self._home = (x, y)
+        numbers = self.file.network.sizes.timbre
+        self.PARAMETERS = parameter_table(numbers, max(1, len(self.file.presets)), reach, self._home)
         self._random: tuple[int, Doubles] = (0, self._preset.timbre)
         self._second, self._second_source = self._preset, self._source
         super().__init__(**parameters)
@@ -152,7 +156,10 @@ class Latent(Instrument):
             parameters: start values by name.
         """
         found = read_network(file) if isinstance(file, (str, Path)) else file
-        return cls(next(iter((found or bundled()).presets)), found, morph_to=None, seed=seed, **parameters)
+        first = next(iter((found or bundled()).presets), None)
+        if first is None:
+            raise NeuralFXError("the network has no presets")
+        return cls(first, found, morph_to=None, seed=seed, **parameters)
 
     @staticmethod
     def map(file: str | Path | LatentFile | None = None) -> dict[str, tuple[float, float]]:
@@ -232,7 +239,7 @@ class Latent(Instrument):
         timbre = self.timbre
         saved = Preset(name or self.sound, timbre, network_id(self.file.network), self._preset.metadata)
         save_preset(path, saved)
-        if np.array_equal(timbre, self._preset.timbre):
+        if np.allclose(timbre, self._preset.timbre, atol=1e-9):
             self._source = Path(path).absolute()
 
     def open_family(self) -> Family:
@@ -262,12 +269,8 @@ class Latent(Instrument):
         return self.described(f"instruments.Latent {names!r}")
 
 
-def _parameters_of(file: LatentFile, map: TimbreMap, home: tuple[float, float]) -> tuple[Parameter, ...]:
-    farthest = float(np.abs(map.positions).max(initial=_REACH))
-    reach = math.ceil(farthest)
-    # A user's preset may lie beyond the map. Then it is at the border.
-    x, y = (min(reach, max(-reach, place)) for place in home)
-    return parameters(file.network.sizes.timbre, max(1, len(file.presets)), reach, (x, y))
+def _reach(map: TimbreMap) -> int:
+    return math.ceil(float(np.abs(map.positions).max(initial=_REACH)))
 
 
 def _chosen(preset: str | Path | Preset, file: LatentFile) -> tuple[Preset, str | Path | None]:

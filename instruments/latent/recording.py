@@ -33,10 +33,11 @@ _GAP_STEPS = 15
 _SECOND_NOTE_DB = 20.0
 _LOUD_DB = 30.0
 _LEAST_VOICED = 0.3
-_LEAST_EXPLAINED = 0.7
-_LEAST_ROOT = 0.02
+_LEAST_EXPLAINED = 0.8
+_LEAST_ROOT = 0.1
 _RELEASE_SLOPE_DB = 60.0
 _STEEPER_DB = 40.0
+_RELEASE_DROP_DB = 3.0
 _RELEASE_RANGE_DB = 40.0
 _FADE_SECONDS = 0.005
 
@@ -222,7 +223,7 @@ def _explained(magnitudes: Doubles, hz: float) -> float:
     # Stiff strings are sharp, so high harmonics may be farther away.
     width = np.minimum(np.maximum(3.0, 0.012 * places), 0.2 * hz)
     inside = np.abs(places - multiple * hz) <= width
-    weights = np.sqrt(magnitudes)
+    weights = magnitudes**2
     share = float(weights[inside].sum() / max(weights.sum(), 1e-30))
     chance = float(inside[25:].mean())
     return (share - chance) / max(1 - chance, 1e-9)
@@ -238,16 +239,17 @@ def found_release(note: Doubles) -> int | None:
     """
     levels = envelope_db(note)
     peak = levels.max()
-    found: int | None = None
+    found: list[int] = []
     for step in range(10, len(levels) - 3):
         before = _slope(levels[max(0, step - 20) : step + 1])
         after = _slope(levels[step : step + 6])
         audible = levels[step] > peak - _RELEASE_RANGE_DB
-        if audible and after < -_RELEASE_SLOPE_DB and after < 2 * before - _STEEPER_DB:
-            found = step
-            # Of the steps that fall together, the first is the release.
-            break
-    return None if found is None else found * _STEP
+        lasting = levels[step + 3 :].max() < levels[step] - _RELEASE_DROP_DB
+        if audible and lasting and after < -_RELEASE_SLOPE_DB and after < 2 * before - _STEEPER_DB:
+            found.append(step)
+    # The strike of a bell falls fast, too, so the last fall counts. Of the steps that fall together, it is the first.
+    firsts = [step for step in found if step - 1 not in found]
+    return firsts[-1] * _STEP if firsts else None
 
 
 def _slope(levels: NDArray[np.float64]) -> float:

@@ -118,3 +118,18 @@ def test_the_examples_of_a_quick_start(page: str, work: Path) -> None:
     for block in shown:
         if block.name.endswith(".yaml"):
             run(["render", "di.wav", "--board", block.name, "-o", "checked.wav", "--overwrite"], work)
+
+
+def test_the_examples_of_the_latent_instrument(work: Path) -> None:
+    """The Python of the page as one program, its commands that make presets, and its board."""
+    shown = blocks(ROOT / "docs/howto/latent.md")
+    (work / "my-note.wav").write_bytes((work / "voice.wav").read_bytes())
+    for words in (words for block in shown for words in commands(block) if words[0] == "latent"):
+        run(words, work)
+    assert {path.name for path in work.glob("*.preset")} == {"my.preset", "random.preset"}
+    program = "\n".join(block.text for block in shown if block.language == "python")
+    done = python(program + "\nassert abs(audio).max() > 0.01 and own.sound == 'marimba'", ROOT, work)
+    assert done.returncode == 0, done.stderr
+    board = next(block.text for block in shown if block.language == "yaml")
+    (work / "marimba.yaml").write_text(board)
+    run(["render", "di.wav", "--board", "marimba.yaml", "-o", "checked.wav"], work)

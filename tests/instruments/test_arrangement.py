@@ -5,12 +5,13 @@ import mido
 import numpy as np
 import pytest
 
-from instruments import DDSP, FAMILIES, InstrumentFamily
+from instruments import DDSP, FAMILIES, InstrumentFamily, Latent, general_midi
 from instruments.arrangement import Part, assigned_part, general_midi_parts, split_voices
 from instruments.base import VOICES
 from instruments.keys import KeyFollower, starts
 from instruments.mixing import perform
 from instruments.song import Song
+from neural_fx.timbre import TIMBRES
 
 
 def on(note, time, velocity=90, channel=0):
@@ -37,7 +38,22 @@ def notes(part):
     return [message.note for message in part.messages if starts(message)]
 
 
-def test_program_changes_choose_a_part_for_each_sound():
+@pytest.fixture
+def timbres_only(monkeypatch):
+    """Leave songs no sounds but the bundled timbres."""
+    monkeypatch.setattr(general_midi, "sound_names", lambda: list(TIMBRES))
+
+
+def test_programs_choose_timbres_where_there_are_some_and_presets_elsewhere():
+    music = song(program(73), on(70, 0), off(70, 1), program(12, 1), on(71, 1), off(71, 2))
+    flute, marimba = general_midi_parts(music, 0)
+    assert isinstance(flute.instrument, DDSP)
+    assert isinstance(marimba.instrument, Latent)
+    assert [part.instrument.sound for part in (flute, marimba)] == ["flute", "marimba"]
+    assert (flute.remark, marimba.remark) == ("", "")
+
+
+def test_program_changes_choose_a_part_for_each_sound(timbres_only):
     music = song(
         program(73), on(70, 0), off(70, 1), program(56, 1), on(71, 1), program(72, 2), off(71, 2), on(72, 2), off(72, 3)
     )
@@ -49,7 +65,7 @@ def test_program_changes_choose_a_part_for_each_sound():
     assert off(71, 2) in parts[1].messages, "a note ends although the program has changed"
 
 
-def test_a_channel_begins_with_program_1():
+def test_a_channel_begins_with_program_1(timbres_only):
     (part,) = general_midi_parts(song(on(70, 0)), 0)
     assert "violin plays Acoustic Grand Piano" in part.remark
 

@@ -1,5 +1,6 @@
 import pytest
 
+from instruments import general_midi
 from instruments.families import sound_names
 from instruments.general_midi import PROGRAMS, choose_drums, choose_sound, sound_name
 from neural_fx.timbre import TIMBRES
@@ -34,15 +35,23 @@ def test_a_timbre_plays_its_own_program_without_a_reason(program, sound):
         (58, 36, "cello"),
     ],
 )
-def test_other_programs_get_the_nearest_timbre(program, note, sound):
+def test_other_programs_get_the_nearest_timbre_where_no_preset_has_their_name(program, note, sound, monkeypatch):
+    monkeypatch.setattr(general_midi, "sound_names", lambda: list(TIMBRES))
     choice = choose_sound(program, [note])
     assert choice.sound == sound
     assert choice.reason
 
 
-def test_every_program_has_a_bundled_sound():
+def test_every_program_has_a_timbre(monkeypatch):
+    monkeypatch.setattr(general_midi, "sound_names", lambda: list(TIMBRES))
     for program in range(128):
         assert choose_sound(program, []).sound in TIMBRES
+
+
+def test_every_program_has_a_preset_of_its_own():
+    for program in range(128):
+        choice = choose_sound(program, [])
+        assert (choice.sound, choice.reason) == (sound_name(program), "")
 
 
 def test_drums_are_those_of_the_drum_family():

@@ -12,10 +12,11 @@ from typer.testing import CliRunner
 from bridge.cli import app
 from bridge.cli.song_options import arrange
 from demos.instruments.check_songs import check
-from instruments import FAMILIES
+from instruments import FAMILIES, general_midi
 from instruments.base import VOICES
 from instruments.keys import KeyFollower, starts
 from instruments.song import read_song
+from neural_fx.timbre import TIMBRES
 from tests.conftest import SHARED
 
 DRUMS = "drums" in FAMILIES
@@ -48,7 +49,15 @@ def played(*arguments):
     return json.loads(done.stdout), done.stderr
 
 
-def test_programs_choose_the_sounds(tmp_path):
+def test_presets_play_the_programs_of_their_names(tmp_path):
+    path = song(tmp_path / "a.mid", (0, 56, None), (1, 74, None))
+    found, _ = played(path, "-o", tmp_path / "a.wav")
+    assert found["channels"] == {"1": "trumpet", "2": "recorder"}
+    assert not any("recorder" in remark or "flute" in remark for remark in found["remarks"])
+
+
+def test_programs_choose_the_sounds(tmp_path, monkeypatch):
+    monkeypatch.setattr(general_midi, "sound_names", lambda: list(TIMBRES))
     path = song(tmp_path / "a.mid", (0, 56, None), (1, 74, None), (9, None, None))
     found, words = played(path, "-o", tmp_path / "a.wav")
     assert found["channels"]["1"] == "trumpet"
