@@ -59,7 +59,7 @@ def render_hit(levels: Array, sines: Sines, seed: int = 0) -> Array:
     count = max(2 * _FADE_SAMPLES, round(end * RATE))
     quiet = np.where(levels > floor, levels, floor - 30.0).astype(np.float32)
     audio = _noise_and_sines(quiet, sines, count, seed)
-    corrected = quiet + _correction(quiet, audio) * _noise_share(sines)  # tones stay as steady as they are
+    corrected = quiet + _correction(quiet, audio) * _noise_share(sines).astype(np.float32)  # tones stay steady
     early = min(count, round((_CORRECTED_SECONDS + _FADING_SECONDS) * RATE))
     audio[:early] = _noise_and_sines(corrected, sines, early, seed)
     audio[-_FADE_SAMPLES:] *= np.linspace(1, 0, _FADE_SAMPLES, dtype=np.float32)
