@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 CHOKE_SAMPLES = 1440  # 30 ms: a closing hat is not cut off at once
 LEVELS_DB = {
-    "kick": -6.5, "snare": -8.5, "rim": -13.0, "clap": -10.0, "closed_hat": -18.0, "open_hat": -17.0,
+    "kick": -6.0, "snare": -8.0, "rim": -13.0, "clap": -10.0, "closed_hat": -18.0, "open_hat": -17.0,
     "low_tom": -9.0, "mid_tom": -9.0, "high_tom": -9.0, "crash": -13.0, "ride": -17.0, "cowbell": -16.0,
     "shaker": -20.0, "tambourine": -18.0,
 }  # fmt: skip
