@@ -19,6 +19,7 @@ from instruments.drums.likeness import Likeness, find_like, read_hit
 from instruments.drums.network import DrumNetwork
 from instruments.drums.voices import DrumVoices
 from instruments.families import InstrumentFamily
+from instruments.messages import parse_messages
 from neural_fx.arrays import Audio
 from neural_fx.errors import NeuralFXError
 from neural_fx.parameters import Parameter
@@ -113,6 +114,7 @@ class Drums(Instrument):
         self._name = str(kit) if self._file is None else self._file.stem
         self._kit: Kit | None = None
         self._found: dict[str, Likeness] = {}
+        self._ready = False  # whether a call has rendered the hits that it needs
 
     @classmethod
     def like(cls, *paths: str | Path, drum: str | None = None, kit: str = "studio-kit", **parameters: float) -> Drums:
@@ -148,10 +150,16 @@ class Drums(Instrument):
         buffer_size: int = 8192,
         reset: bool = True,
     ) -> Audio:
+        messages = list(midi_messages)
+        notes = [message for _, message in parse_messages(messages) if message.type == "note_on"]
         with self._lock:
-            if self._kit is not None:
-                self._kit.finish()
-            return super().__call__(midi_messages, duration, sample_rate, num_channels, buffer_size, reset)
+            # All notes are known, so only the hits that they need are rendered.
+            self.kit.finish(self._settings(), [(note.note, note.velocity / 127) for note in notes if note.velocity])
+            self._ready = True
+            try:
+                return super().__call__(messages, duration, sample_rate, num_channels, buffer_size, reset)
+            finally:
+                self._ready = False
 
     process = __call__
 
@@ -162,7 +170,8 @@ class Drums(Instrument):
             kit.want(self._settings())
 
     def open_family(self) -> Family:
-        self.finish()
+        if not self._ready:
+            self.finish()
         return DrumVoices(self)
 
     def finish(self) -> None:

@@ -6,6 +6,7 @@ A player never waits: `Kit.hit` returns what there is. The old hit plays until t
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple, TypeAlias
@@ -91,7 +92,7 @@ class Kit:
         Returns:
             (samples,) with a peak of 1. Empty if nothing is rendered yet.
         """
-        slot = _Slot(piece, min(LAYERS - 1, int(velocity * LAYERS)))
+        slot = _slot(piece, velocity)
         rendered = self._hits.get(slot)
         if rendered is None:
             return np.zeros(0, np.float32)
@@ -117,16 +118,18 @@ class Kit:
                 self._thread = threading.Thread(target=self._work, name="drums", daemon=True)
                 self._thread.start()
 
-    def finish(self, settings: Settings | None = None) -> None:
-        """Render everything that is not up to date, and return when it is done.
+    def finish(self, settings: Settings | None = None, strokes: Iterable[tuple[int, float]] | None = None) -> None:
+        """Render what is not up to date, and return when it is done.
 
         Args:
             settings: new settings; None for the last ones.
+            strokes: keys and velocities (0..1) whose hits are needed; None for all hits.
         """
         if settings is not None:
             with self._lock:
                 self._change(settings)
-        while self._render_next():
+        slots = self._slots if strokes is None else list(dict.fromkeys(_struck(strokes)))
+        while self._render_next(slots):
             pass
 
     def _change(self, settings: Settings) -> bool:
@@ -137,17 +140,19 @@ class Kit:
 
     def _work(self) -> None:
         while True:
-            if self._render_next():
+            with self._lock:
+                slots = list(self._hits)  # those that nobody has needed yet are not rendered here
+            if self._render_next(slots):
                 continue
             with self._lock:  # no settings arrive between the last look and the end of the thread
-                if self._outdated() is None:
+                if self._outdated(list(self._hits)) is None:
                     self._thread = None
                     return
 
-    def _render_next(self) -> bool:
-        """Render one hit that is not up to date. Return False if there is none."""
+    def _render_next(self, slots: Sequence[_Slot]) -> bool:
+        """Render one of some hits that is not up to date. Return False if there is none."""
         with self._lock:
-            slot = self._outdated()
+            slot = self._outdated(slots)
             settings = self._settings
         if slot is None:
             return False
@@ -160,13 +165,23 @@ class Kit:
                 self._hits[slot] = _Rendered(recipe, audio)
         return True
 
-    def _outdated(self) -> _Slot | None:
-        """Return a slot that is not up to date. Hits that were played last come first."""
-        for slot in sorted(self._slots, key=lambda slot: -self._played.get(slot, 0)):
+    def _outdated(self, slots: Sequence[_Slot]) -> _Slot | None:
+        """Return one of some slots that is not up to date. Hits that were played last come first."""
+        for slot in sorted(slots, key=lambda slot: -self._played.get(slot, 0)):
             rendered = self._hits.get(slot)
             if rendered is None or rendered.recipe != _recipe(self._settings, slot.piece):
                 return slot
         return None
+
+
+def _slot(piece: Piece, velocity: float) -> _Slot:
+    return _Slot(piece, min(LAYERS - 1, int(velocity * LAYERS)))
+
+
+def _struck(strokes: Iterable[tuple[int, float]]) -> Iterator[_Slot]:
+    for key, velocity in strokes:
+        if key in GENERAL_MIDI:
+            yield _slot(GENERAL_MIDI[key], velocity)
 
 
 def _recipe(settings: Settings, piece: Piece) -> _Recipe:

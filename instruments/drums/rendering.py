@@ -1,4 +1,8 @@
-"""Render a drum hit from its bands and sines: noise through bands, plus damped gliding sines."""
+"""Render a drum hit from its bands and sines: noise through bands, plus damped gliding sines.
+
+One rendering leaks: windows smear attacks and edges of spectra, and one piece of noise is not exactly even. So the
+first part of the hit is measured and rendered once more, with what was too much or too little in its bands taken back.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from instruments.drums.bands import BANDS, FLOOR_DB, RATE, SECONDS, band_hz, frame_seconds, warp
+from instruments.drums.bands import BANDS, FLOOR_DB, RATE, SECONDS, band_hz, band_levels, frame_seconds, warp
 from instruments.drums.sines import SLOTS, Sines, sine_levels
 from neural_fx.arrays import Array
 
@@ -27,6 +31,12 @@ class _Layer(NamedTuple):
 
 
 _LAYERS = (_Layer(1024, 0.0, 2000.0), _Layer(256, 2000.0, 24000.0))
+
+_CORRECTED_SECONDS = 0.4  # later frames are long, so that their noise is even
+_FADING_SECONDS = 0.1  # in which the correction ends
+_MOST_LOWERED_DB = 12.0
+_MOST_RAISED_DB = 2.0  # more would put audible noise beside steady tones
+_ALIGNMENTS = 3
 
 
 def render_hit(levels: Array, sines: Sines, seed: int = 0) -> Array:
@@ -48,18 +58,65 @@ def render_hit(levels: Array, sines: Sines, seed: int = 0) -> Array:
     end = frame_seconds()[min(sounding[-1] + 1, levels.shape[1] - 1)]
     count = max(2 * _FADE_SAMPLES, round(end * RATE))
     quiet = np.where(levels > floor, levels, floor - 30.0).astype(np.float32)
-    audio = _noise(_without_sines(quiet, sines), count, seed)
-    for slot in np.flatnonzero(sines.tonality >= _LEAST_TONALITY):
-        _add_sine(audio, quiet, sines, int(slot), floor)
+    audio = _noise_and_sines(quiet, sines, count, seed)
+    corrected = quiet + _correction(quiet, audio) * _noise_share(sines).astype(np.float32)  # tones stay steady
+    early = min(count, round((_CORRECTED_SECONDS + _FADING_SECONDS) * RATE))
+    audio[:early] = _noise_and_sines(corrected, sines, early, seed)
     audio[-_FADE_SAMPLES:] *= np.linspace(1, 0, _FADE_SAMPLES, dtype=np.float32)
     audio[:8] *= np.linspace(0.125, 1, 8, dtype=np.float32)
     peak = float(np.abs(audio).max())
     return np.asarray(audio / peak, np.float32) if peak > 0 else audio
 
 
+def _noise_and_sines(levels: Array, sines: Sines, count: int, seed: int) -> Array:
+    """Return the first (count,) samples of a hit, without fades. The levels of silent cells are below `FLOOR_DB`."""
+    audio = _noise(_without_sines(levels, sines), count, seed)
+    for slot in np.flatnonzero(sines.tonality >= _LEAST_TONALITY):
+        _add_sine(audio, levels, sines, int(slot), FLOOR_DB + 0.5)
+    return audio
+
+
+def _correction(levels: Array, audio: Array) -> Array:
+    """Return the (96, 144) dB that the first part of a hit lacks, on average over neighbouring cells.
+
+    Args:
+        levels: (96, 144) wanted levels in dB.
+        audio: (samples,) as rendered from them.
+    """
+    seconds = frame_seconds()
+    frames = int(np.searchsorted(seconds, _CORRECTED_SECONDS + _FADING_SECONDS))
+    wanted = levels[:, :frames]
+    # Half of the longest window follows the last frame.
+    measured = band_levels(audio[: round(seconds[frames] * RATE) + 1024])[:, :frames]
+    heard = wanted > FLOOR_DB
+    offset = float(measured.max())  # how loud the hit is does not matter
+    for _ in range(_ALIGNMENTS):
+        both = heard & (measured > offset + FLOOR_DB)
+        if both.any():
+            offset += float((measured - offset - wanted)[both].mean())
+    lacking = np.clip(wanted - np.maximum(measured - offset, FLOOR_DB), -_MOST_LOWERED_DB, _MOST_RAISED_DB)
+    out = np.zeros_like(levels)
+    out[:, :frames] = _smooth(lacking * heard)
+    out[:, :frames] *= np.clip((_CORRECTED_SECONDS + _FADING_SECONDS - seconds[:frames]) / _FADING_SECONDS, 0, 1)
+    return np.asarray(np.where(levels > FLOOR_DB, out, 0.0), np.float32)
+
+
+def _smooth(values: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Return (rows, columns) values averaged with their neighbours, which count half each."""
+    for _ in range(2):
+        padded = np.pad(values, ((1, 1), (0, 0)), mode="edge")
+        values = (0.25 * padded[:-2] + 0.5 * padded[1:-1] + 0.25 * padded[2:]).T
+    return values
+
+
 def _without_sines(levels: Array, sines: Sines) -> Array:
     """Return the levels of the noise, which has the power that the sines leave."""
-    left = np.ones(levels.shape)
+    return np.asarray(levels + 10 * np.log10(_noise_share(sines)), np.float32)
+
+
+def _noise_share(sines: Sines) -> NDArray[np.float64]:
+    """Return the share of the power of each cell, (96, 144), that is noise."""
+    left = np.ones((BANDS, len(frame_seconds())))
     seconds = frame_seconds()
     hz = band_hz()[:, None]
     width = np.maximum(2 * _LOBE_HZ, 0.12 * hz)
@@ -67,7 +124,7 @@ def _without_sines(levels: Array, sines: Sines) -> Array:
         if sines.tonality[slot] >= _LEAST_TONALITY:
             near = np.abs(hz - sines.hz(slot, seconds)[None]) < width
             left = np.where(near, np.minimum(left, 1.0 - 0.999 * sines.tonality[slot]), left)
-    return np.asarray(levels + 10 * np.log10(left), np.float32)
+    return left
 
 
 def _noise(levels: Array, count: int, seed: int) -> Array:
