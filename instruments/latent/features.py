@@ -14,18 +14,21 @@ LEVEL_DB = 20.0
 MIDDLE_DB = -80.0
 RANGE_DB = 80.0
 """Levels this far below a note's loudest count as silence, as in `distance`."""
-_PITCHES = np.arange(20.0, 109.0, 8.0)
-_VELOCITIES = np.array([20.0, 60.0, 100.0])
-_ONSET_PLACES = np.arange(0.0, 11.1, 0.75)
-_RELEASE_PLACES = np.arange(0.0, 9.1, 0.75)
-_TICKS_PER_SECOND = 400.0
+PITCHES = np.arange(20.0, 109.0, 8.0)
+PITCH_WIDTH = 8.0
+VELOCITIES = np.array([20.0, 60.0, 100.0])
+VELOCITY_WIDTH = 40.0
+ONSET_PLACES = np.arange(0.0, 11.1, 0.75)
+RELEASE_PLACES = np.arange(0.0, 9.1, 0.75)
+PLACE_WIDTH = 0.75
+TICKS_PER_SECOND = 400.0
 WINDOWS = ((0, 2), (2, 8), (8, 20), (20, 40), (40, 80), (80, 160), (160, 320), (320, 600))
 """Ticks since the onset of the means that the encoder sees."""
 RELEASE_WINDOWS = ((0, 40), (40, 200))
 """The same since the release."""
 
-NOTE_FEATURES = len(_PITCHES) + 1 + len(_VELOCITIES)
-TIME_FEATURES = len(_ONSET_PLACES) + 1 + len(_RELEASE_PLACES) + 2
+NOTE_FEATURES = len(PITCHES) + 1 + len(VELOCITIES)
+TIME_FEATURES = len(ONSET_PLACES) + 1 + len(RELEASE_PLACES) + 2
 SUMMARIES = len(WINDOWS) + len(RELEASE_WINDOWS)
 
 
@@ -40,9 +43,9 @@ def note_features(pitches: Doubles, velocities: Doubles) -> Doubles:
     velocities = np.asarray(velocities, np.float64)
     return np.concatenate(
         (
-            _bumps(pitches, _PITCHES, 8.0),
+            _bumps(pitches, PITCHES, PITCH_WIDTH),
             (pitches[:, None] - 60) / 36,
-            _bumps(velocities, _VELOCITIES, 40.0),
+            _bumps(velocities, VELOCITIES, VELOCITY_WIDTH),
         ),
         axis=1,
     )
@@ -58,13 +61,13 @@ def time_features(ticks: Doubles | Ticks, releases: Doubles | Ticks) -> Doubles:
     ticks, releases = np.broadcast_arrays(np.asarray(ticks, np.float64), np.asarray(releases, np.float64))
     held = ticks < releases
     after = np.where(held, 0, ticks - np.where(held, 0, releases))
-    release_bumps = np.where(held[:, None], 0, _bumps(np.log2(1 + after), _RELEASE_PLACES, 0.75))
+    release_bumps = np.where(held[:, None], 0, _bumps(np.log2(1 + after), RELEASE_PLACES, PLACE_WIDTH))
     return np.concatenate(
         (
-            _bumps(np.log2(1 + ticks), _ONSET_PLACES, 0.75),
-            ticks[:, None] / _TICKS_PER_SECOND,
+            _bumps(np.log2(1 + ticks), ONSET_PLACES, PLACE_WIDTH),
+            ticks[:, None] / TICKS_PER_SECOND,
             release_bumps,
-            after[:, None] / _TICKS_PER_SECOND,
+            after[:, None] / TICKS_PER_SECOND,
             held[:, None],
         ),
         axis=1,

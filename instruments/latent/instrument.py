@@ -7,12 +7,14 @@ from pathlib import Path
 import numpy as np
 
 from instruments.base import PLAYING, Family, Instrument
+from instruments.latent.compiled_voices import CompiledLatentVoices
 from instruments.latent.files import LatentFile, read_network
 from instruments.latent.subbands import HOP, RATE
 from instruments.latent.timbres import timbre_map
 from instruments.latent.voices import LatentVoices
 from neural_fx import blocks
 from neural_fx.arrays import Doubles
+from neural_fx.engines import cpu
 from neural_fx.errors import NeuralFXError
 from neural_fx.parameters import Parameter, Ramp
 from neural_fx.values import suggestion
@@ -61,7 +63,8 @@ class Latent(Instrument):
         self.timbres = [_preset(self.file, name) for name in (preset, morph_to or preset)]
 
     def open_family(self) -> Family:
-        return LatentVoices(self.file.network, _Control(self))
+        voices = CompiledLatentVoices if cpu.available() else LatentVoices
+        return voices(self.file.network, _Control(self))
 
     @property
     def sound(self) -> str:
