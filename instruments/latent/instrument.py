@@ -12,6 +12,7 @@ import numpy as np
 
 from instruments.base import PLAYING, Family, Instrument
 from instruments.families import InstrumentFamily
+from instruments.latent.compiled_voices import CompiledLatentVoices
 from instruments.latent.control import SmoothedControl, Targets, timbre_of
 from instruments.latent.files import LatentFile, read_network
 from instruments.latent.fitting import STEPS, fitted
@@ -22,6 +23,7 @@ from instruments.latent.timbres import TimbreMap, random_timbre, timbre_map
 from instruments.latent.voices import LatentVoices
 from instruments.training.contract import FamilyTrainer
 from neural_fx.arrays import Audio, Doubles
+from neural_fx.engines import cpu
 from neural_fx.errors import NeuralFXError
 from neural_fx.parameters import Parameter
 
@@ -243,7 +245,8 @@ class Latent(Instrument):
             self._source = Path(path).absolute()
 
     def open_family(self) -> Family:
-        return LatentVoices(self.file.network, SmoothedControl(self, self._map, self._home))
+        voices = CompiledLatentVoices if cpu.available() else LatentVoices
+        return voices(self.file.network, SmoothedControl(self, self._map, self._home))
 
     def targets(self) -> Targets:
         """Return what the parameters say at the moment."""

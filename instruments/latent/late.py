@@ -10,7 +10,7 @@ from instruments.latent.network import DecodedFrames, Floats, LatentNetwork
 from neural_fx.arrays import Doubles
 
 TRAINED_TICKS = 560.0
-_SLOPE_TICKS = 200.0
+SLOPE_TICKS = 200.0
 
 
 def frames_at(network: LatentNetwork, hidden: Floats, ticks: Doubles, releases: Doubles) -> DecodedFrames:
@@ -33,7 +33,7 @@ def frames_at(network: LatentNetwork, hidden: Floats, ticks: Doubles, releases: 
     count = int(late.sum())
     held = np.full(count, np.inf)
     end = network.frames(hidden[late], np.full(count, TRAINED_TICKS), held).levels
-    start = network.frames(hidden[late], np.full(count, TRAINED_TICKS - _SLOPE_TICKS), held).levels
+    start = network.frames(hidden[late], np.full(count, TRAINED_TICKS - SLOPE_TICKS), held).levels
     levels = decoded.levels.copy()
-    levels[late] += np.minimum(end - start, 0) / _SLOPE_TICKS * beyond[late, None]
+    levels[late] += np.minimum(end - start, 0) / SLOPE_TICKS * beyond[late, None]
     return replace(decoded, levels=levels)

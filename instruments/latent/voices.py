@@ -1,11 +1,14 @@
 """Play notes of the network in real time, in numpy, all voices together.
 
-Time moves in ticks. Levels are decoded at every tick and change linearly in between. A note that begins inside a tick
-counts fractions of ticks from then on, so it begins at its own sample. Its noise begins at the next tick.
+Time moves in ticks. Levels are decoded at frames, which are some ticks apart. Amplitudes change linearly in between.
+A note that begins inside a tick counts fractions of ticks from then on, so it begins at its own sample. Its noise
+begins at the next tick. `instruments.latent.compiled_voices` is the same in the kernels.
 """
 
 from __future__ import annotations
 
+import math
+from collections import deque
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -13,10 +16,11 @@ import numpy as np
 
 from instruments.channels import BREATH, EXPRESSION, VOLUME
 from instruments.contract import VOICES, Touch, note_hz
-from instruments.latent.frames import NOISE_DB, SILENT_DB, SLOT_RATIOS, SLOTS
+from instruments.latent.frames import LEVELS, NOISE_DB, SILENT_DB, SLOT_RATIOS, SLOTS
 from instruments.latent.late import frames_at
+from instruments.latent.live_frames import STEPS
 from instruments.latent.live_noise import LiveNoise
-from instruments.latent.network import LatentNetwork
+from instruments.latent.network import LatentNetwork, NoteStates
 from instruments.latent.noise import BANDS
 from instruments.latent.oscillators import oscillate
 from instruments.latent.parameters import HARMONICS, HIGHEST_HZ, stretched
@@ -24,12 +28,15 @@ from instruments.latent.subbands import HOP, RATE
 from neural_fx.arrays import Audio, Doubles
 
 SINUSOIDS = HARMONICS + SLOTS
-_AUDIBLE_DB = -110.0
-_LONGEST_RELEASE = 600.0
+AUDIBLE_DB = -110.0
+LONGEST_RELEASE = 600.0
 """Ticks after which a released note ends. The network has heard no longer releases."""
-_STEAL_TICKS = 2
-# Sinusoids that all begin at phase 0 would make one high peak. These phases spread it.
-_START_PHASES = np.pi * np.arange(SINUSOIDS, dtype=np.float64) ** 2 / SINUSOIDS
+STEAL_TICKS = 2
+MOST_FADING = 32
+"""Stolen notes that fade out at once. Only keys that are struck many times within 5 ms make more."""
+START_PHASES = np.pi * np.arange(SINUSOIDS, dtype=np.float64) ** 2 / SINUSOIDS
+"""Sinusoids that all begin at phase 0 would make one high peak. These phases spread it."""
+_OFFSETS = np.concatenate((np.zeros(SINUSOIDS), np.full(BANDS, NOISE_DB)))
 
 
 class Control(Protocol):
@@ -54,8 +61,16 @@ class _Note:
         ticks: since its onset.
         release: tick of the release; infinite while it is held.
         sounding: whether it still makes sound.
-        silent_ticks: ticks in a row in which the network called it silent.
-        level_db: of the loudest sinusoid or noise band.
+        ticks_left: until the next frame is reached. Then another one is decoded.
+        silent_frames: frames in a row in which the network called it silent.
+        over: whether it ends at the next frame.
+        peak_db: level of the loudest sinusoid or noise band at the next frame, without the gain.
+        gain_db: of the last tick.
+        levels: amplitudes of sinusoids and noise bands without the gain, (LEVELS,).
+        frame: the same at the next frame.
+        cents: distance to the pitch.
+        frame_cents: the same at the next frame.
+        ratios: of the sinusoids' frequencies to f0.
         phases: of the sinusoids at the end of the last tick, in radians.
         hz: of the sinusoids in the last tick.
         amplitudes: of the sinusoids at the end of the last tick.
@@ -66,12 +81,27 @@ class _Note:
     ticks: float = 0.0
     release: float = np.inf
     sounding: bool = False
-    silent_ticks: int = 0
-    level_db: float = SILENT_DB
-    phases: Doubles = field(default_factory=_START_PHASES.copy)
+    ticks_left: int = 0
+    silent_frames: int = 0
+    over: bool = False
+    peak_db: float = SILENT_DB
+    gain_db: float = 0.0
+    levels: Doubles = field(default_factory=lambda: np.zeros(LEVELS))
+    frame: Doubles = field(default_factory=lambda: np.zeros(LEVELS))
+    cents: float = 0.0
+    frame_cents: float = 0.0
+    ratios: Doubles = field(default_factory=lambda: np.zeros(SINUSOIDS))
+    phases: Doubles = field(default_factory=START_PHASES.copy)
     hz: Doubles = field(default_factory=lambda: np.zeros(SINUSOIDS))
     amplitudes: Doubles = field(default_factory=lambda: np.zeros(SINUSOIDS))
     noise: Doubles = field(default_factory=lambda: np.zeros(BANDS))
+
+    def approach_frame(self) -> None:
+        """Move on by one tick towards the next frame."""
+        share = 1 / self.ticks_left
+        self.cents = self.cents + share * (self.frame_cents - self.cents)
+        self.levels = self.levels + share * (self.frame - self.levels)
+        self.ticks_left -= 1
 
 
 class LatentVoices:
@@ -90,7 +120,8 @@ class LatentVoices:
         self._control = control
         self._noise = LiveNoise(seed)
         self._notes = [_Note() for _ in range(VOICES)]
-        self._fading: list[tuple[_Note, int]] = []
+        self._fading: deque[tuple[_Note, int]] = deque(maxlen=MOST_FADING)
+        self._tick = 0
         self._rendered = np.zeros(0)
 
     # -- notes -------------------------------------------------------------------------------------------------------
@@ -98,7 +129,7 @@ class LatentVoices:
     def start(self, voice: int, touch: Touch) -> None:
         stolen = self._notes[voice]
         if stolen.sounding:
-            self._fading.append((stolen, _STEAL_TICKS))
+            self._fading.append((stolen, STEAL_TICKS))
         note = _Note(touch, sounding=True)
         self._notes[voice] = note
         if len(self._rendered):
@@ -107,16 +138,17 @@ class LatentVoices:
     def change(self, voice: int, touch: Touch) -> None:
         note = self._notes[voice]
         note.touch = touch
-        if touch.held:
-            note.release = np.inf
-        elif note.release == np.inf:
-            note.release = note.ticks
+        if touch.held == (note.release == np.inf):
+            return
+        note.release = np.inf if touch.held else note.ticks
+        # The frame that it moves to has not heard of this.
+        note.ticks_left = 0
 
     def sounding(self, voice: int) -> bool:
         return self._notes[voice].sounding
 
     def level(self, voice: int) -> float:
-        return self._notes[voice].level_db
+        return self._notes[voice].peak_db + self._notes[voice].gain_db
 
     # -- sound -------------------------------------------------------------------------------------------------------
 
@@ -145,7 +177,9 @@ class LatentVoices:
             note.noise = note.noise * share**2
             powers = powers + note.noise
             sound = sound + faded
-        self._fading = [(note, left - 1) for note, left in self._fading if left > 1]
+        remaining = [(note, left - 1) for note, left in self._fading if left > 1]
+        self._fading = deque(remaining, maxlen=MOST_FADING)
+        self._tick += 1
         return sound + self._noise.play(powers)
 
     def _advance(self, notes: list[_Note], samples: int) -> Doubles:
@@ -155,48 +189,69 @@ class LatentVoices:
             notes: at least one.
             samples: `HOP`, or fewer in the tick in which a note begins.
         """
+        due = [note for note in notes if note.ticks_left == 0]
         for note in notes:
+            if note.ticks_left == 0:
+                partial = samples < HOP
+                note.ticks_left = 1 if partial else STEPS.ticks_to_frame(note.ticks, note.release, self._tick)
             note.ticks += samples / HOP
-        levels, hz = self._decoded(notes)
+        if due:
+            self._decode(due)
         before = np.concatenate([note.amplitudes for note in notes])
         phases = np.concatenate([note.phases for note in notes])
-        sinusoids = levels[:, :SINUSOIDS]
-        amplitudes = np.where((sinusoids > _AUDIBLE_DB) & (hz < HIGHEST_HZ), 10 ** (sinusoids / 20), 0)
-        sound, phases = oscillate(phases, hz.reshape(-1), before, amplitudes.reshape(-1), samples)
-        bands = levels[:, SINUSOIDS:]
-        powers = np.where(bands > _AUDIBLE_DB, 10 ** ((bands - NOISE_DB) / 10), 0)
+        for note in notes:
+            note.approach_frame()
+            self._play(note)
+        after = np.concatenate([note.amplitudes for note in notes])
+        hz = np.concatenate([note.hz for note in notes])
+        sound, phases = oscillate(phases, hz, before, after, samples)
         for i, note in enumerate(notes):
             note.phases = phases[i * SINUSOIDS : (i + 1) * SINUSOIDS]
-            note.hz = hz[i]
-            note.amplitudes = amplitudes[i]
-            note.noise = powers[i]
-            note.level_db = float(levels[i].max())
-            note.sounding = note.level_db > SILENT_DB
         return sound
 
-    def _decoded(self, notes: list[_Note]) -> tuple[Doubles, Doubles]:
-        """Return the levels in dB, (notes, levels), and the frequencies in Hz, (notes, SINUSOIDS)."""
+    def _play(self, note: _Note) -> None:
+        """Set what a note plays at the end of this tick."""
+        note.gain_db = touch_gain_db(note.touch) + self._control.gain_db()
+        gain = 10 ** (note.gain_db / 20)
+        note.hz = note_hz(note.touch.pitch + note.cents / 100) * note.ratios
+        note.amplitudes = np.where(note.hz < HIGHEST_HZ, gain * note.levels[:SINUSOIDS], 0)
+        note.noise = (gain * note.levels[SINUSOIDS:]) ** 2
+        note.sounding = not (note.over and note.ticks_left == 0)
+
+    def _decode(self, notes: list[_Note]) -> None:
+        """Decode the next frames of notes, all together."""
         timbre = self._control.timbre()
         pitches = np.array([note.touch.pitch for note in notes])
         velocities = np.array([127 * note.touch.velocity for note in notes])
-        ticks = np.array([note.ticks for note in notes])
+        ticks = np.array([note.ticks + note.ticks_left - 1 for note in notes])
         releases = np.array([note.release for note in notes])
         states = self._network.notes(np.tile(timbre, (len(notes), 1)), pitches, velocities)
         decoded = frames_at(self._network, states.hidden, ticks, releases)
-        levels = decoded.levels + np.array([self._gain_db(note.touch) for note in notes])[:, None]
+        amplitudes = np.where(decoded.levels > AUDIBLE_DB, 10 ** ((decoded.levels - _OFFSETS) / 20), 0)
         for i, note in enumerate(notes):
-            silent = decoded.alive[i] <= 0 and note.ticks > 1
-            note.silent_ticks = note.silent_ticks + 1 if silent else 0
-            if note.silent_ticks >= 2 or note.ticks - note.release > _LONGEST_RELEASE:
-                levels[i] = SILENT_DB
-        stretch = np.stack([stretched(float(b)) for b in states.inharmonicity])
-        slots = SLOT_RATIOS * 2 ** (states.slot_cents / 1200)
-        f0 = note_hz(pitches + decoded.cents / 100)
-        return levels, f0[:, None] * np.concatenate((stretch, slots), axis=1)
+            silent = decoded.alive[i] <= 0 and ticks[i] > 1
+            note.silent_frames = note.silent_frames + 1 if silent else 0
+            note.peak_db = float(decoded.levels[i].max())
+            too_long = ticks[i] - note.release > LONGEST_RELEASE
+            note.over = bool(note.silent_frames >= 2 or too_long or note.peak_db <= SILENT_DB)
+            if note.over:
+                note.peak_db = SILENT_DB
+            note.frame = amplitudes[i] * (not note.over)
+            if not note.ratios.any():  # the first frame
+                note.cents = float(decoded.cents[i])
+            note.frame_cents = float(decoded.cents[i])
+            note.ratios = _ratios(states, i)
 
-    def _gain_db(self, touch: Touch) -> float:
-        """Return the gain of a note in dB."""
-        # General MIDI recommends this curve for the volume.
-        volume = 40 * np.log10(max(touch.controls.get(VOLUME, 1.0), 1e-3))
-        swell = touch.controls.get(EXPRESSION, 1.0) + touch.controls.get(BREATH, 1.0) - 2
-        return float(volume + 30 * swell + 6 * touch.pressure + self._control.gain_db())
+
+def touch_gain_db(touch: Touch) -> float:
+    """Return the gain of a note in dB, as it is played at the moment."""
+    # General MIDI recommends this curve for the volume.
+    volume = 40 * math.log10(max(touch.controls.get(VOLUME, 1.0), 1e-3))
+    swell = touch.controls.get(EXPRESSION, 1.0) + touch.controls.get(BREATH, 1.0) - 2
+    return volume + 30 * swell + 6 * touch.pressure
+
+
+def _ratios(states: NoteStates, note: int) -> Doubles:
+    """Return the ratios of all sinusoids' frequencies to f0, (SINUSOIDS,)."""
+    slots = SLOT_RATIOS * 2 ** (states.slot_cents[note] / 1200)
+    return np.concatenate((stretched(float(states.inharmonicity[note])), slots))

@@ -821,3 +821,101 @@ class Notes:
             knobs: values to move to.
             out: (samples,).
         """
+
+# -- latent instruments ------------------------------------------------------------------------------------------------
+
+class LatentSettings:
+    """Sizes and constants of a latent instrument; see ``latent_interfaces.hpp``."""
+
+    voices: int
+    hop: int
+    rate: float
+    timbre: int
+    note: int
+    frame: int
+    bands: int
+    pitches: list[float]
+    velocities: list[float]
+    onsets: list[float]
+    releases: list[float]
+    pitch_width: float
+    velocity_width: float
+    place_width: float
+    ticks_per_second: float
+    level_db: float
+    middle_db: float
+    cents: float
+    slot_cents: float
+    least_inharmonicity: float
+    noise_db: float
+    audible_db: float
+    silent_db: float
+    highest_hz: float
+    slot_ratios: list[float]
+    start_turns: list[float]
+    onset_ticks: int
+    release_ticks: int
+    release_step: int
+    sparse_step: int
+    trained_ticks: float
+    slope_ticks: float
+    longest_release: float
+    steal_ticks: int
+    most_fading: int
+    response: list[float]
+    window: list[float]
+    noise_scale: float
+
+    def __init__(self) -> None:
+        """Set everything to 0 or 1."""
+
+class LatentNetwork:
+    """The decoder of a latent instrument, which any voices may share."""
+
+    def __init__(self, settings: LatentSettings, weights: NDArray[np.float32]) -> None:
+        """Take the weights.
+
+        Args:
+            settings: of the instrument.
+            weights: of the decoder's layers, each a matrix, (outputs, inputs), and a bias.
+        """
+
+class LatentVoices:
+    """Voices of a latent instrument, all computed together."""
+
+    def __init__(self, network: LatentNetwork, random: Sequence[int]) -> None:
+        """Open silent voices.
+
+        Args:
+            network: with the decoder.
+            random: state and increment of numpy's PCG64, each as its upper and lower 64 bits.
+        """
+
+    def start(self, voice: int, touch: Sequence[float], held: bool) -> None:
+        """Begin a note at the next sample. A voice that still sounds fades out meanwhile.
+
+        Args:
+            voice: its number.
+            touch: pitch as a note number, velocity from 1 to 127, and gain in dB.
+            held: whether a key or a pedal holds it.
+        """
+
+    def change(self, voice: int, touch: Sequence[float], held: bool) -> None:
+        """Change a note from the next tick on. The arguments are those of `start`."""
+
+    def sounding(self, voice: int) -> bool:
+        """Return whether a voice still makes sound."""
+
+    def level(self, voice: int) -> float:
+        """Return roughly how loud a voice is, in dB."""
+
+    def ticks(self, count: int) -> int:
+        """Return how many ticks begin in the next `count` samples."""
+
+    def render(self, controls: NDArray[np.float64], out: NDArray[np.float32]) -> None:
+        """Write the sum of all voices.
+
+        Args:
+            controls: timbre, then gain in dB, of each tick that begins, (ticks, timbre + 1).
+            out: (samples,).
+        """

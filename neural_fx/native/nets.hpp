@@ -200,11 +200,18 @@ struct NoteSettings;
 struct PlayingHabits;
 struct TransferKnobs;
 struct NoteKnobs;
+struct LatentNetwork;
+struct LatentSettings;
+struct LatentVoices;
 using MakeTransfer = std::unique_ptr<Transfer> (*)(const VoiceSettings&, const std::vector<VoiceModel>&,
                                                    const AnalysisSettings&, const FitSettings&, const PlayingHabits&,
                                                    const PlayingHabits&, const TransferKnobs&);
 using MakeNotes = std::unique_ptr<Notes> (*)(const VoiceSettings&, const std::vector<VoiceModel>&, const NoteSettings&,
                                              const PlayingHabits&, const PlayingHabits&, const NoteKnobs&);
+using MakeLatentNetwork = std::shared_ptr<LatentNetwork> (*)(const LatentSettings&, const float* weights);
+// The network is one that these kernels made.
+using MakeLatentVoices = std::unique_ptr<LatentVoices> (*)(const LatentSettings&,
+                                                           const std::shared_ptr<LatentNetwork>&);
 
 struct Kernels {
     const char* name;
@@ -219,6 +226,8 @@ struct Kernels {
     FilteredNoise filtered_noise;
     MakeTransfer transfer;
     MakeNotes notes;
+    MakeLatentNetwork latent_network;
+    MakeLatentVoices latent_voices;
     double (*fma_peak)();  // GFLOP/s of independent fused multiply-adds on one core, for about 20 ms
 };
 

@@ -133,9 +133,14 @@ def _voice_settings(voices: int, seed: int = 0) -> Any:
     settings.knob_frames = blocks.TIMBRE_SMOOTHING_FRAMES
     settings.basis = synthesis.BASIS.ravel().tolist()
     settings.band_octaves = np.log2(synthesis.BAND_KILOHERTZ).tolist()
-    generator = np.random.PCG64(seed).state["state"]
-    settings.set_random([*_halves(generator["state"]), *_halves(generator["inc"])])
+    settings.set_random(generator_state(seed))
     return settings
+
+
+def generator_state(seed: int) -> list[int]:
+    """Return the state of numpy's default generator after seeding, for the kernels."""
+    generator = np.random.PCG64(seed).state["state"]
+    return [*_halves(generator["state"]), *_halves(generator["inc"])]
 
 
 def _halves(number: int) -> tuple[int, int]:

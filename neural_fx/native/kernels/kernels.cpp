@@ -11,6 +11,7 @@
 #include "pitch.hpp"
 #include "recurrent.hpp"
 #include "sequential.hpp"
+#include "voices/latent_voices.hpp"
 #include "voices/notes.hpp"
 #include "voices/transfer.hpp"
 #include "wavenet.hpp"
@@ -58,6 +59,13 @@ static std::unique_ptr<nfx::Notes> notes(const nfx::VoiceSettings& settings, con
                                          const nfx::PlayingHabits& second, const nfx::NoteKnobs& knobs) {
     return std::make_unique<Notes>(settings, playing, models, first, second, knobs);
 }
+static std::shared_ptr<nfx::LatentNetwork> latent_network(const nfx::LatentSettings& settings, const float* weights) {
+    return std::make_shared<LatentNetwork>(settings, weights);
+}
+static std::unique_ptr<nfx::LatentVoices> latent_voices(const nfx::LatentSettings& settings,
+                                                        const std::shared_ptr<nfx::LatentNetwork>& network) {
+    return std::make_unique<LatentVoices>(settings, std::static_pointer_cast<LatentNetwork>(network));
+}
 static double fma_peak() {
     // Enough chains to hide the latency of a multiply-add, and few enough to stay in registers.
     constexpr int chains = W == 16 ? 24 : 12;
@@ -79,6 +87,8 @@ static double fma_peak() {
     return 2e-9 * W * chains * rounds / spent.count();
 }
 extern const nfx::Kernels kernels;
-const nfx::Kernels kernels{NFX_STRING(NFX_ARCH), &wavenet, &knobbed, &sequential,     &recurrent, &tape,  &harmonics,
-                           &harmonics_adjoint,   &tracker, &decoder, &filtered_noise, &transfer,  &notes, &fma_peak};
+const nfx::Kernels kernels{
+    NFX_STRING(NFX_ARCH), &wavenet, &knobbed, &sequential,     &recurrent, &tape,  &harmonics,
+    &harmonics_adjoint,   &tracker, &decoder, &filtered_noise, &transfer,  &notes, &latent_network,
+    &latent_voices,       &fma_peak};
 }  // namespace NFX_ARCH
