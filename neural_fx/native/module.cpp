@@ -36,6 +36,7 @@ NB_MODULE(_core, m) {
     register_training(m);
     register_timbre(m);
     register_voices(m);
+    register_generators(m);
 #if !defined(_WIN32)
     register_loop(m);
 #endif

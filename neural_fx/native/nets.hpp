@@ -206,6 +206,13 @@ using MakeTransfer = std::unique_ptr<Transfer> (*)(const VoiceSettings&, const s
 using MakeNotes = std::unique_ptr<Notes> (*)(const VoiceSettings&, const std::vector<VoiceModel>&, const NoteSettings&,
                                              const PlayingHabits&, const PlayingHabits&, const NoteKnobs&);
 
+struct Generator;
+struct GeneratorSizes;
+// Weights are one flat list, in the order of `weight_shapes` in neural_fx/networks/autoregressive/description.py,
+// without the context stack and the voices.
+using MakeGenerator = std::unique_ptr<Generator> (*)(const GeneratorSizes&, const float* weights, int slots);
+using CountGeneratorWeights = size_t (*)(const GeneratorSizes&);
+
 struct Kernels {
     const char* name;
     MakeWaveNet wavenet;
@@ -219,6 +226,8 @@ struct Kernels {
     FilteredNoise filtered_noise;
     MakeTransfer transfer;
     MakeNotes notes;
+    MakeGenerator generator;
+    CountGeneratorWeights generator_weights;
     double (*fma_peak)();  // GFLOP/s of independent fused multiply-adds on one core, for about 20 ms
 };
 

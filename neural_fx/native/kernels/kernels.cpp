@@ -3,6 +3,9 @@
 #include <chrono>
 #include <utility>
 
+#include "autoregressive/gated_layers.hpp"
+#include "autoregressive/gated_units.hpp"
+#include "autoregressive/generator.hpp"
 #include "decoder.hpp"
 #include "gradient.hpp"
 #include "harmonic.hpp"
@@ -58,6 +61,13 @@ static std::unique_ptr<nfx::Notes> notes(const nfx::VoiceSettings& settings, con
                                          const nfx::PlayingHabits& second, const nfx::NoteKnobs& knobs) {
     return std::make_unique<Notes>(settings, playing, models, first, second, knobs);
 }
+static std::unique_ptr<nfx::Generator> generator(const nfx::GeneratorSizes& sizes, const float* weights, int slots) {
+    if (sizes.recurrent()) return std::make_unique<GeneratorOf<GatedUnits>>(sizes, weights, slots);
+    return std::make_unique<GeneratorOf<GatedLayers>>(sizes, weights, slots);
+}
+static size_t generator_weights(const nfx::GeneratorSizes& sizes) {
+    return sizes.recurrent() ? GeneratorOf<GatedUnits>::weights(sizes) : GeneratorOf<GatedLayers>::weights(sizes);
+}
 static double fma_peak() {
     // Enough chains to hide the latency of a multiply-add, and few enough to stay in registers.
     constexpr int chains = W == 16 ? 24 : 12;
@@ -80,5 +90,6 @@ static double fma_peak() {
 }
 extern const nfx::Kernels kernels;
 const nfx::Kernels kernels{NFX_STRING(NFX_ARCH), &wavenet, &knobbed, &sequential,     &recurrent, &tape,  &harmonics,
-                           &harmonics_adjoint,   &tracker, &decoder, &filtered_noise, &transfer,  &notes, &fma_peak};
+                           &harmonics_adjoint,   &tracker, &decoder, &filtered_noise, &transfer,  &notes, &generator,
+                           &generator_weights,   &fma_peak};
 }  // namespace NFX_ARCH
