@@ -24,6 +24,9 @@ def instruction_sets() -> list[str]:
 def fma_peak(instruction_set: str = "") -> float:
     """Measure for about 20 ms how many GFLOP/s of fused multiply-adds one core reaches; "" is the fastest set."""
 
+def read_peak(bytes: int, instruction_set: str = "") -> float:
+    """Measure for about 100 ms how many GB/s one core reads from `bytes` of memory, again and again."""
+
 def allocations() -> int | None:
     """Return the number of C++ allocations of the calling thread so far. None unless a test counts them."""
 

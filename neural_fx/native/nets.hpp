@@ -228,7 +228,8 @@ struct Kernels {
     MakeNotes notes;
     MakeGenerator generator;
     CountGeneratorWeights generator_weights;
-    double (*fma_peak)();  // GFLOP/s of independent fused multiply-adds on one core, for about 20 ms
+    double (*fma_peak)();               // GFLOP/s of independent fused multiply-adds on one core, for about 20 ms
+    double (*read_peak)(size_t bytes);  // GB/s of reading so much memory again and again
 };
 
 }  // namespace nfx
