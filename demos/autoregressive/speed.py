@@ -1,6 +1,6 @@
 """Measure how fast networks play sample by sample on one core, and what keeping every layer's past saves.
 
-    python demos/autoregressive/speed.py [--naive] [--json FILE]
+    python demos/autoregressive/speed.py [--naive] [--training] [--json FILE]
 
 Prints tables in Markdown. Times are CPU times of one thread.
 """
@@ -20,12 +20,15 @@ import torch
 from neural_fx.bench import cpu_name, revision
 from neural_fx.engines import cpu
 from neural_fx.networks.autoregressive.compiled import CompiledGenerator
+from neural_fx.networks.autoregressive.compiled_loss import CompiledLoss
 from neural_fx.networks.autoregressive.description import Description, RecurrentSizes, WaveNetSizes, count_weights
+from neural_fx.networks.autoregressive.losses import class_bits
 from neural_fx.networks.autoregressive.model import Autoregressive, build
 from neural_fx.networks.autoregressive.speed import realtime, untrained
 
 VOICES = (1, 2, 4, 8)
 LAYERS = (10, 20, 30)
+DESCRIPTIONS = (Description(WaveNetSizes()), Description(RecurrentSizes()))
 CYCLE = tuple(2**k for k in range(10))
 
 
@@ -102,6 +105,30 @@ def costs(layers: int) -> dict[str, float]:
     }
 
 
+def training(description: Description, batch: int = 4, samples: int = 2048) -> dict[str, Any]:
+    """Return the microseconds of a sample in training, forwards and backwards, in torch and compiled."""
+    torch.manual_seed(0)
+    model = build(description)
+    classes = torch.randint(1, description.signal.levels, (batch, samples))
+    previous = model.previous(classes)
+    conditions = torch.randn(batch, samples, description.inputs.count)
+    compiled = CompiledLoss(model, batch, samples)
+
+    def step_torch() -> None:
+        outputs, _ = model(previous, conditions)
+        class_bits(outputs, classes).mean().backward()
+
+    def step_compiled() -> None:
+        compiled(previous, classes, conditions).backward()
+
+    count = batch * samples
+    return {
+        "kind": description.kind,
+        "torch": microseconds(step_torch, count),
+        "compiled": microseconds(step_compiled, count),
+    }
+
+
 def _conditions(model: Autoregressive, samples: int) -> torch.Tensor:
     return torch.zeros(1, samples, model.description.inputs.count)
 
@@ -128,22 +155,37 @@ def _print_costs(found: list[dict[str, float]]) -> None:
         print(f"| {row['layers']} | {row['receptive_field']} | {cells} |")
 
 
+def _print_training(found: list[dict[str, Any]]) -> None:
+    print("| training | torch | compiled | |")
+    print("|---|---|---|---|")
+    for row in found:
+        ratio = row["torch"] / row["compiled"]
+        print(f"| {row['kind']} | {row['torch']:.1f} us | {row['compiled']:.1f} us | {ratio:.1f} x |")
+    print()
+
+
 def main() -> None:
     """Measure, and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--naive", action="store_true", help="also measure generation that keeps no past")
+    parser.add_argument("--training", action="store_true", help="also measure training, beside torch's")
     parser.add_argument("--json", type=Path, help="also write the numbers to this file")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     print(f"{cpu_name()}, {cpu.instruction_set()}, revision {revision()}\n")
-    speeds = [speed(Description(WaveNetSizes())), speed(Description(RecurrentSizes()))]
+    speeds = [speed(description) for description in DESCRIPTIONS]
     _print_speed(speeds)
+    lessons = [training(description) for description in DESCRIPTIONS] if arguments.training else []
+    if lessons:
+        _print_training(lessons)
     naive = [costs(layers) for layers in LAYERS] if arguments.naive else []
     if naive:
         _print_costs(naive)
     if arguments.json:
         about = {"cpu": cpu_name(), "instruction_set": cpu.instruction_set(), "revision": revision()}
-        arguments.json.write_text(json.dumps({**about, "speed": speeds, "naive": naive}, indent=1) + "\n")
+        arguments.json.write_text(
+            json.dumps({**about, "speed": speeds, "training": lessons, "naive": naive}, indent=1) + "\n"
+        )
 
 
 if __name__ == "__main__":

@@ -518,6 +518,47 @@ class Generators:
             out: distributions to write, (voices, samples, outputs).
         """
 
+class GeneratorWindow:
+    """A network of classes that plays sample by sample, in training."""
+
+    def __init__(self, sizes: GeneratorSizes, batch: int, samples: int, instruction_set: str = "") -> None:
+        """Allocate a window.
+
+        Args:
+            sizes: of the network.
+            batch: items.
+            samples: of each item.
+            instruction_set: of the kernels; "" is the fastest one.
+        """
+
+    @property
+    def parameters(self) -> int:
+        """Number of weights."""
+
+    def run(
+        self,
+        parameters: NDArray[np.float32],
+        previous: NDArray[np.int32],
+        conditions: NDArray[np.float32],
+        targets: NDArray[np.int32],
+        weights: NDArray[np.float32],
+        losses: NDArray[np.float32],
+        gradients: NDArray[np.float32],
+        condition_gradients: NDArray[np.float32],
+    ) -> None:
+        """Compute losses, and the gradients of their weighted sum, without the GIL.
+
+        Args:
+            parameters: weights as of `Generators`.
+            previous: the class before each sample, (batch, samples).
+            conditions: (batch, samples, conditions).
+            targets: classes, (batch, samples).
+            weights: of the losses, (batch, samples).
+            losses: in nats to write, (batch, samples).
+            gradients: of the parameters to write, (parameters,).
+            condition_gradients: to write, (batch, samples, conditions).
+        """
+
 # -- live audio ----------------------------------------------------------------------------------------------------
 
 if sys.platform != "win32":

@@ -61,4 +61,22 @@ struct Generator {
     virtual size_t bytes_per_sample() const = 0;
 };
 
+// A batch of samples to learn from. Arrays have a row for each item, without gaps.
+struct TrainingWindow {
+    const float* parameters = nullptr;     // in the order of `Generator`
+    const int* previous = nullptr;         // (batch, samples), the class before each sample
+    const float* conditions = nullptr;     // (batch, samples, conditions)
+    const int* targets = nullptr;          // (batch, samples)
+    const float* weights = nullptr;        // (batch, samples), of the losses
+    float* losses = nullptr;               // (batch, samples), in nats
+    float* gradients = nullptr;            // of the weighted sum of the losses, by the parameters
+    float* condition_gradients = nullptr;  // and by the conditions
+};
+
+// A network of classes in training. Streams begin with the window.
+struct GeneratorTape {
+    virtual ~GeneratorTape() = default;
+    virtual void run(const TrainingWindow& window) = 0;
+};
+
 }  // namespace nfx

@@ -134,6 +134,58 @@ std::optional<size_t> allocations(const Generators& self) {
     return self.allocations;
 }
 
+struct GeneratorWindow {
+    nfx::GeneratorSizes sizes;
+    size_t batch;
+    size_t samples;
+    size_t parameters;
+    std::unique_ptr<nfx::GeneratorTape> tape;
+};
+
+void make_window(GeneratorWindow* self, const nfx::GeneratorSizes& sizes, int batch, int samples,
+                 const std::string& instruction_set) {
+    const nfx::Kernels& kernels = nfx::kernels(instruction_set);
+    if (!has_sizes(sizes) || !sizes.classes() || batch < 1 || samples < 1)
+        throw std::invalid_argument("GeneratorWindow: sizes do not fit");
+    new (self) GeneratorWindow{sizes, size_t(batch), size_t(samples), kernels.generator_weights(sizes),
+                               kernels.generator_tape(sizes, batch, samples)};
+}
+
+using Classes = CpuArray<const int, 2>;
+
+void check_classes(const GeneratorWindow& self, const Classes& classes) {
+    if (classes.shape(0) != self.batch || classes.shape(1) != self.samples)
+        throw std::invalid_argument("GeneratorWindow: expected (batch, samples)");
+    for (size_t i = 0; i < classes.size(); ++i)
+        if (classes.data()[i] < 0 || classes.data()[i] >= self.sizes.outputs)
+            throw std::invalid_argument("GeneratorWindow: a class is out of range");
+}
+
+template <class T>
+void check_conditions(const GeneratorWindow& self, const CpuArray<T, 3>& conditions) {
+    if (conditions.shape(0) != self.batch || conditions.shape(1) != self.samples ||
+        conditions.shape(2) != size_t(self.sizes.conditions()))
+        throw std::invalid_argument("GeneratorWindow: expected (batch, samples, conditions)");
+}
+
+void run_window(GeneratorWindow& self, CpuArray<const float, 1> parameters, Classes previous,
+                CpuArray<const float, 3> conditions, Classes targets, CpuArray<const float, 2> weights,
+                CpuArray<float, 2> losses, CpuArray<float, 1> gradients, CpuArray<float, 3> condition_gradients) {
+    check_classes(self, previous);
+    check_classes(self, targets);
+    check_conditions(self, conditions);
+    check_conditions(self, condition_gradients);
+    const auto fits = [&](const auto& array) { return array.shape(0) == self.batch && array.shape(1) == self.samples; };
+    if (!fits(weights) || !fits(losses) || parameters.shape(0) != self.parameters ||
+        gradients.shape(0) != self.parameters)
+        throw std::invalid_argument("GeneratorWindow: arrays do not fit");
+    const nfx::TrainingWindow window{parameters.data(), previous.data(), conditions.data(), targets.data(),
+                                     weights.data(),    losses.data(),   gradients.data(),  condition_gradients.data()};
+    nb::gil_scoped_release release;
+    nfx::NoDenormals guard;
+    self.tape->run(window);
+}
+
 }  // namespace
 
 void register_generators(nb::module_& m) {
@@ -162,4 +214,9 @@ void register_generators(nb::module_& m) {
         .def("set_temperature", &set_temperature, "slot"_a, "temperature"_a)
         .def("generate", &generate, "slots"_a, "frames"_a, "offsets"_a, "cycles"_a, "voices"_a, "out"_a)
         .def("force", &force, "slots"_a, "previous"_a, "frames"_a, "offsets"_a, "cycles"_a, "voices"_a, "out"_a);
+    nb::class_<GeneratorWindow>(m, "GeneratorWindow", "A network that plays sample by sample, in training.")
+        .def("__init__", &make_window, "sizes"_a, "batch"_a, "samples"_a, "instruction_set"_a = "")
+        .def_ro("parameters", &GeneratorWindow::parameters)
+        .def("run", &run_window, "parameters"_a, "previous"_a, "conditions"_a, "targets"_a, "weights"_a, "losses"_a,
+             "gradients"_a, "condition_gradients"_a);
 }

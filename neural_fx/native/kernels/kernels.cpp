@@ -5,6 +5,8 @@
 #include "autoregressive/gated_layers.hpp"
 #include "autoregressive/gated_units.hpp"
 #include "autoregressive/generator.hpp"
+#include "autoregressive/layers_tape.hpp"
+#include "autoregressive/units_tape.hpp"
 #include "decoder.hpp"
 #include "gradient.hpp"
 #include "harmonic.hpp"
@@ -57,8 +59,13 @@ static std::unique_ptr<nfx::Generator> generator(const nfx::GeneratorSizes& size
 static size_t generator_weights(const nfx::GeneratorSizes& sizes) {
     return sizes.recurrent() ? GeneratorOf<GatedUnits>::weights(sizes) : GeneratorOf<GatedLayers>::weights(sizes);
 }
+static std::unique_ptr<nfx::GeneratorTape> generator_tape(const nfx::GeneratorSizes& sizes, int batch, int samples) {
+    if (sizes.recurrent()) return std::make_unique<GatedUnitsTape>(sizes, batch, samples);
+    return std::make_unique<GatedLayersTape>(sizes, batch, samples);
+}
 extern const nfx::Kernels kernels;
-const nfx::Kernels kernels{NFX_STRING(NFX_ARCH), &wavenet,  &knobbed,  &sequential,     &recurrent, &tape,  &harmonics,
-                           &harmonics_adjoint,   &tracker,  &decoder,  &filtered_noise, &transfer,  &notes, &generator,
-                           &generator_weights,   &fma_peak, &read_peak};
+const nfx::Kernels kernels{
+    NFX_STRING(NFX_ARCH), &wavenet,        &knobbed,  &sequential,     &recurrent, &tape,  &harmonics,
+    &harmonics_adjoint,   &tracker,        &decoder,  &filtered_noise, &transfer,  &notes, &generator,
+    &generator_weights,   &generator_tape, &fma_peak, &read_peak};
 }  // namespace NFX_ARCH

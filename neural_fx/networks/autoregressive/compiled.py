@@ -10,12 +10,16 @@ then goes its own way.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from neural_fx.arrays import Array, Doubles, Numbers
 from neural_fx.native import core
 from neural_fx.networks.autoregressive.description import Description, RecurrentSizes, WaveNetSizes, weight_shapes
+
+if TYPE_CHECKING:
+    from neural_fx.native import _core
 
 
 class CompiledGenerator:
@@ -35,7 +39,7 @@ class CompiledGenerator:
         self, description: Description, weights: Mapping[str, Array], slots: int = 1, instruction_set: str = ""
     ) -> None:
         self.description = description
-        self._native = core.Generators(_native_sizes(description), _flat(description, weights), slots, instruction_set)
+        self._native = core.Generators(native_sizes(description), _flat(description, weights), slots, instruction_set)
 
     @property
     def bytes_per_sample(self) -> int:
@@ -165,7 +169,8 @@ class ContextStream:
         return np.asarray(x, np.float32)
 
 
-def _native_sizes(description: Description) -> core.GeneratorSizes:
+def native_sizes(description: Description) -> _core.GeneratorSizes:
+    """Return the sizes of a network as the kernels read them."""
     sizes = description.sizes
     inputs = description.inputs
     signal = description.signal
@@ -190,10 +195,15 @@ def _native_sizes(description: Description) -> core.GeneratorSizes:
     return native
 
 
+def kernel_weight_names(description: Description) -> list[str]:
+    """Return the names of the weights that the kernels read, in their order."""
+    return [name for name in weight_shapes(description) if name != "voices" and not name.startswith("context.")]
+
+
 def _flat(description: Description, weights: Mapping[str, Array]) -> Array:
     """Return the weights that the kernels read, one after another."""
-    names = [name for name in weight_shapes(description) if name != "voices" and not name.startswith("context.")]
-    return np.concatenate([np.asarray(weights[name], np.float32).ravel() for name in names])
+    arrays = [np.asarray(weights[name], np.float32) for name in kernel_weight_names(description)]
+    return np.concatenate([array.ravel() for array in arrays])
 
 
 def _halves(number: int) -> tuple[int, int]:
