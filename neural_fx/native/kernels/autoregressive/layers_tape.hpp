@@ -13,7 +13,7 @@ namespace NFX_ARCH {
 
 // tanh(f) * sigmoid(g) layers. Blocks of time run through all layers while they are in the cache.
 class GatedLayersTape final : public nfx::GeneratorTape {
-    static constexpr int SPAN = TrainedOutput::SPAN;
+    static constexpr int SPAN = SHARED_ROWS;
 
     struct Layer {
         int dilation = 1;
@@ -130,10 +130,13 @@ class GatedLayersTape final : public nfx::GeneratorTape {
             for (int t = 0; t < rows; ++t) std::copy_n(total_bias.value.get(), skips, sum.row(t));
             for (size_t n = 0; n < layers.size(); ++n) forward_layer(n, first, rows);
             const Samples back = Samples{total_back.get(), size_t(skips)}.from(first);
-            output.run(sum, back, rows, [&](int t) {
-                const size_t at = begin + first + t;
-                return std::tuple(window.targets[at], window.weights[at], window.losses + at);
-            });
+            for (int t = 0; t < rows; t += TrainedOutput::SPAN) {
+                const int some = std::min(TrainedOutput::SPAN, rows - t);
+                output.run(sum.from(t), back.from(t), some, [&](int row) {
+                    const size_t at = begin + first + t + row;
+                    return std::tuple(window.targets[at], window.weights[at], window.losses + at);
+                });
+            }
             total_bias.gather(back, rows);
         }
         for (int first = (samples - 1) / SPAN * SPAN; first >= 0; first -= SPAN) {

@@ -12,6 +12,8 @@
 
 namespace NFX_ARCH {
 
+constexpr int SHARED_ROWS = 256;  // samples of a block, which share each load of weights into the caches
+
 // Where something stands in the flat list of weights.
 class Places {
     size_t at = 0;
@@ -40,9 +42,10 @@ inline void multiply_rows(const Product& m, Samples x, Samples from, Samples y, 
     });
 }
 
-// Add sum_t a(t) b(t)^T to a matrix (outs, ins). Both are whole vectors.
+// Add sums over time of products of rows, sum_t a(t) b(t)^T, to a matrix (outs, ins). Both are whole vectors.
 class OuterProducts {
     static constexpr int M = W == 16 ? 8 : 4;
+    static constexpr int SPAN = 64;  // rows that stay in the first cache
 
     template <int N>
     static void tile(Samples a, Samples b, int rows, float* sums, size_t ins) {
@@ -73,14 +76,19 @@ class OuterProducts {
             for (int n = 0; n < N; ++n) store(sums + m * ins + n * W, acc[m][n]);
     }
 
+    static void add_span(Samples a, int outs, Samples b, int ins, int rows, float* sums) {
+        for (int o = 0; o < outs; o += M) {
+            const Samples left{a.p + o, a.stride};
+            float* const to = sums + size_t(o) * ins;
+            int i = 0;
+            for (; i + 2 * W <= ins; i += 2 * W) tile<2>(left, {b.p + i, b.stride}, rows, to + i, ins);
+            for (; i < ins; i += W) tile<1>(left, {b.p + i, b.stride}, rows, to + i, ins);
+        }
+    }
+
 public:
     static void add(Samples a, int outs, Samples b, int ins, int rows, float* sums) {
-        for (int o = 0; o < outs; o += M) {
-            int i = 0;
-            float* const to = sums + size_t(o) * ins;
-            for (; i + 2 * W <= ins; i += 2 * W) tile<2>({a.p + o, a.stride}, {b.p + i, b.stride}, rows, to + i, ins);
-            for (; i < ins; i += W) tile<1>({a.p + o, a.stride}, {b.p + i, b.stride}, rows, to + i, ins);
-        }
+        for (int t = 0; t < rows; t += SPAN) add_span(a.from(t), outs, b.from(t), ins, std::min(SPAN, rows - t), sums);
     }
 };
 
@@ -116,6 +124,7 @@ struct TrainedMatrix {
         backward = Product(turned.data(), outs, ins, outs, ins, same);
         gradient.clear();
     }
+    // Add the gradient of some rows. out: the gradients of the outputs.
     void gather(Samples out, Samples in, int count) { OuterProducts::add(out, outs, in, ins, count, gradient.get()); }
     void store_gradient(float* gradients) const {
         for (size_t o = 0; o < rows.size(); ++o)

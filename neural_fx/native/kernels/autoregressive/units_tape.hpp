@@ -125,8 +125,8 @@ class GatedUnitsTape final : public nfx::GeneratorTape {
         for (int t = rows - batch; t >= 0; t -= batch) backward_step(first + t, back.from(t));
         const Samples gate = gates_of(first);
         state.gather(back, state_before(first), rows);
-        state_bias.gather(back, rows);
         conditions.gather(gate, condition_of(first), rows);
+        state_bias.gather(back, rows);
         input_bias.gather(gate, rows);
         const Samples c{c_back.get(), size_t(wide)};
         multiply_rows(conditions.backward, gate, {zeros.get(), 0}, c, rows);
@@ -167,7 +167,7 @@ class GatedUnitsTape final : public nfx::GeneratorTape {
 public:
     GatedUnitsTape(const nfx::GeneratorSizes& sizes, int batch, int samples)
         : sizes(sizes), batch(batch), samples(samples), units(padded(sizes.units)), wide(padded(sizes.conditions())),
-          together(std::max(1, TrainedOutput::SPAN / batch)) {
+          together(std::max(1, SHARED_ROWS / batch)) {
         const int count = sizes.units;
         const size_t columns = size_t(sizes.embedded) + sizes.conditions();
         const std::vector<int> three = padded_rows(3, count);
