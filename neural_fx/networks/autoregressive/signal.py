@@ -36,7 +36,7 @@ class Signal:
     hop: int = 96
     emphasis: float = 0.9
     peak: float = 8.0
-    mu: float = 63.0
+    mu: float = 15.0
     levels: int = 256
     window: int = 768
 
