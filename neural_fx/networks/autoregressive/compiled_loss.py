@@ -1,4 +1,4 @@
-"""Compute the loss of networks of classes and its gradients in the compiled kernels, several times as fast as torch.
+"""Compute the loss of networks of classes and its gradients in the compiled kernels, faster than torch on a CPU.
 
 The gradients reach torch's optimisers as usual: `CompiledLoss` returns a tensor with ``backward``. What makes the
 conditions, the context stack and the voices, stays in torch.
