@@ -213,6 +213,15 @@ using MakeLatentNetwork = std::shared_ptr<LatentNetwork> (*)(const LatentSetting
 using MakeLatentVoices = std::unique_ptr<LatentVoices> (*)(const LatentSettings&,
                                                            const std::shared_ptr<LatentNetwork>&);
 
+struct Generator;
+struct GeneratorSizes;
+struct GeneratorTape;
+// Weights are one flat list, in the order of `weight_shapes` in neural_fx/networks/autoregressive/description.py,
+// without the context stack and the voices.
+using MakeGenerator = std::unique_ptr<Generator> (*)(const GeneratorSizes&, const float* weights, int slots);
+using MakeGeneratorTape = std::unique_ptr<GeneratorTape> (*)(const GeneratorSizes&, int batch, int samples);
+using CountGeneratorWeights = size_t (*)(const GeneratorSizes&);
+
 struct Kernels {
     const char* name;
     MakeWaveNet wavenet;
@@ -228,7 +237,11 @@ struct Kernels {
     MakeNotes notes;
     MakeLatentNetwork latent_network;
     MakeLatentVoices latent_voices;
-    double (*fma_peak)();  // GFLOP/s of independent fused multiply-adds on one core, for about 20 ms
+    MakeGenerator generator;
+    CountGeneratorWeights generator_weights;
+    MakeGeneratorTape generator_tape;
+    double (*fma_peak)();               // GFLOP/s of independent fused multiply-adds on one core, for about 20 ms
+    double (*read_peak)(size_t bytes);  // GB/s of reading so much memory again and again
 };
 
 }  // namespace nfx
