@@ -2,9 +2,10 @@
 
     nice -n 19 python demos/instruments/make_presets.py latent.safetensors -o presets.safetensors [--steps 2000]
 
-A preset begins as the mean of what the encoder makes of the program's long notes. Then the timbres of all programs are
-moved by descent, so that the decoder, which stays as it is, comes closest to their notes. Held-out pitches are not
-used. A held-out program has the timbre of one note, C4, as it is encoded.
+A preset begins as it is in the file, or else as the mean of what the encoder makes of the program's long notes. Then
+the timbres are moved by descent, so that the decoder, which stays as it is, comes closest to their notes. Held-out
+pitches are not used. A held-out program has the timbre of one note, C4, as it is encoded. With `--every-program`, its
+timbre is moved to its own notes like the others. That is for a file to play, not for one to measure.
 """
 
 from __future__ import annotations
@@ -31,16 +32,17 @@ from instruments.latent.files import read_network, save_network
 from instruments.latent.network import LatentNetwork
 
 
-def encoded(network: LatentNetwork, notes: Notes) -> dict[int, np.ndarray]:
+def encoded(network: LatentNetwork, notes: Notes, every_program: bool) -> dict[int, np.ndarray]:
     """Return the timbre of each program that has a long note.
 
     Args:
         network: with the encoder.
         notes: all of them.
+        every_program: whether held-out programs are treated like the others.
     """
     timbres = {}
     for program in sorted(notes.by_program):
-        held_out = frame_cache.program_held_out(program)
+        held_out = frame_cache.program_held_out(program) and not every_program
         chosen = notes.one_note(program) if held_out else notes.training(program)
         if any(note.release > frame_cache.LONG_TICKS for note in chosen):
             timbres[program] = mean_timbre(network, chosen)
@@ -56,13 +58,18 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=2000, help="of the descent; 0 keeps what the encoder makes")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--every-program", action="store_true", help="move the timbres of held-out programs, too")
     options = parser.parse_args()
     torch.set_num_threads(1)
     file = read_network(options.network)
     notes = Notes(options.frames)
-    timbres = encoded(file.network, notes)
+    timbres = encoded(file.network, notes, options.every_program)
+    known = [program for program in timbres if sound_name(program) in file.presets]
+    timbres.update(
+        (program, file.presets[sound_name(program)]) for program in known if not frame_cache.program_held_out(program)
+    )
     before = after = float("nan")
-    seen = [program for program in timbres if not frame_cache.program_held_out(program)]
+    seen = [program for program in timbres if options.every_program or not frame_cache.program_held_out(program)]
     if options.steps > 0:
         training = [notes.training(program) for program in seen]
         start = [timbres[program] for program in seen]

@@ -235,15 +235,15 @@ def test_a_note_of_a_preset_becomes_that_preset(tmp_path: Path) -> None:
     again = Latent.from_audio(tmp_path / "bass note.wav", steps=10)
     np.testing.assert_array_equal(made.timbre, again.timbre)
     wanted = levels(marimba)
-    assert np.abs(levels(made) - wanted).mean() < np.abs(levels(coarse) - wanted).mean() < 12
+    assert np.abs(levels(made) - wanted).mean() < np.abs(levels(coarse) - wanted).mean() < 6
 
 
 def levels(instrument: Latent) -> np.ndarray:
-    """Return the levels of the harmonics of a held note in dB."""
+    """Return the levels of the harmonics of a held note in dB, relative to the loudest one and at least -50."""
     state = instrument.file.network.notes(instrument.timbre[None], np.array([45.0]), np.array([90.0]))
     ticks = np.array([10.0, 40.0, 160.0])
     found = instrument.file.network.frames(np.repeat(state.hidden, 3, axis=0), ticks, np.full(3, np.inf)).levels
-    return np.maximum(found[:, :30], -100)
+    return np.maximum(found[:, :30] - found.max(), -50)
 
 
 def test_recordings_that_are_no_single_note_are_refused(tmp_path: Path) -> None:
