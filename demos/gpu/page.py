@@ -59,7 +59,8 @@ def records(path: Path) -> list[Record]:
 
 def page(found: list[Record]) -> str:
     """Return the page in Markdown."""
-    parts = [INTRODUCTION, "## Machine", machine(found), "## Goals", goals(found)]
+    remarks = [record["text"] for record in of(found, "remark")]
+    parts = [INTRODUCTION, "## Machine", machine(found), *remarks, "## Goals", goals(found)]
     for title, section in SECTIONS.items():
         parts += [f"## {title}", section(found)]
     parts += ["## Parts that failed or were cut short", problems(found)]
@@ -132,6 +133,8 @@ def goals(found: list[Record]) -> str:
     offline = [
         r["times_real_time"] for r in of(found, "offline", name="A1 standard") if "piece" in r and "error" not in r
     ]
+    arrays = of(found, "fused", name="A1 standard", what="from and to arrays")
+    offline += [r["times_real_time"] for r in arrays if "times_real_time" in r]
     live = [r["p99_ms"] for r in of(found, "live", name="A1 standard", streams=256, way="one batch") if "p99_ms" in r]
     largest = [max(r["esr_live"], r["esr_offline"]) for r in of(found, "equality") if "esr_live" in r]
     first = [r[name] for r in of(found, "offline", what="first sample") for name in _opened(r)[1:]]
@@ -209,6 +212,42 @@ def offline(found: list[Record]) -> str:
             ),
             "Seconds to the first block, from the start of a process and for each network:",
             first_sample(found),
+        ]
+    )
+
+
+def fused(found: list[Record]) -> str:
+    """Return the section about the fused kernels: speed with and without them, on the device and from arrays."""
+    kernels = [{**r, "kernels": "fused" if r["tile"] else "torch"} for r in of(found, "fused", what="on the device")]
+    arrays = [
+        {**r, "kernels": "fused" if r["fused"] else "torch"} for r in of(found, "fused", what="from and to arrays")
+    ]
+    return "\n\n".join(
+        [
+            "WaveNets with few channels run in one Triton kernel per layer when a signal is long. "
+            "`python -m demos.gpu.fused` measures that. With the data on the GPU:",
+            table(
+                {
+                    "name": "network",
+                    "kernels": "kernels",
+                    "times_real_time": "times real time",
+                    "esr": "ESR to torch's kernels",
+                    "first_s": "first call, with the compiler, s",
+                },
+                sorted(kernels, key=lambda r: (r["name"], r["kernels"])),
+            ),
+            "From and to arrays, with transfers that run beside the kernels:",
+            table(
+                {
+                    "name": "network",
+                    "kernels": "kernels",
+                    "streams": "streams",
+                    "segment": "samples of a piece",
+                    "at_once": "pieces at once",
+                    "times_real_time": "times real time in total",
+                },
+                arrays,
+            ),
         ]
     )
 
@@ -324,6 +363,7 @@ def _last_line(text: str) -> str:
 SECTIONS: dict[str, Callable[[list[Record]], str]] = {
     "The same numbers as the CPU engine": equality,
     "Files": offline,
+    "Fused kernels": fused,
     "Live streams": live,
     "One core of the same machine": one_core,
     "Voices": voices,
