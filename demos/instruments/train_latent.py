@@ -26,7 +26,9 @@ import torch
 
 from demos.instruments.latent_variants import VARIANTS
 from instruments.general_midi import sound_name
+from instruments.latent.files import read_network
 from instruments.latent.training import Dataset, Settings, dataset_of, load_dataset, measured, train
+from instruments.latent.training.model import LatentModel
 
 FRAMES = Path("~/.cache/neural-fx/frames").expanduser()
 PRESETS_FROM = "MuseScore_General_Full"
@@ -65,6 +67,7 @@ def main() -> int:
     parser.add_argument("--variant", choices=sorted(VARIANTS), help="settings of `latent_variants.py`")
     parser.add_argument("--notes", type=int, help="of a batch")
     parser.add_argument("--frames-per-note", type=int)
+    parser.add_argument("--start", type=Path, help="file of a network to go on from, of the variant's sizes")
     parser.add_argument("--checkpoint", type=Path, help="file of the state; next to the output by default")
     parser.add_argument("--device", default="auto", help="cpu, cuda or auto")
     parser.add_argument("--threads", type=int, default=1)
@@ -107,6 +110,7 @@ def main() -> int:
         checkpoint=options.checkpoint,
         presets=presets,
         metadata=metadata,
+        start=None if options.start is None else LatentModel.of(read_network(options.start).network),
     )
     if options.measure:
         show({"steps": result.steps, "measures": measured(result)})

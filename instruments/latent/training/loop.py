@@ -59,6 +59,7 @@ def train(
     checkpoint: Path | None = None,
     presets: Mapping[str, str] | None = None,
     metadata: Mapping[str, Any] | None = None,
+    start: LatentModel | None = None,
 ) -> Trained:
     """Train a network, and write it with the timbres of the instruments as presets.
 
@@ -72,11 +73,12 @@ def train(
         checkpoint: file of the state of the training; None for the output's name with ``.checkpoint.pt``.
         presets: names of presets by name of the instrument; None names all instruments by their own names.
         metadata: of the file.
+        start: a network to go on from, of the sizes of the settings; None begins with random weights.
 
     Raises:
         ValueError: there is nothing to train on.
     """
-    trainer = Trainer(data, settings, checkpoint or out.with_suffix(".checkpoint.pt"))
+    trainer = Trainer(data, settings, checkpoint or out.with_suffix(".checkpoint.pt"), start)
     names = {name: name for name in data.names} if presets is None else presets
 
     def write(timbres: Tensor) -> None:
@@ -103,9 +105,10 @@ class Trainer:
         data: the notes.
         settings: of the training.
         checkpoint: file to go on from, and to write.
+        start: as for `train`.
     """
 
-    def __init__(self, data: Dataset, settings: Settings, checkpoint: Path) -> None:
+    def __init__(self, data: Dataset, settings: Settings, checkpoint: Path, start: LatentModel | None = None) -> None:
         began = time.monotonic()
         self.settings = settings
         self.checkpoint = checkpoint
@@ -119,6 +122,8 @@ class Trainer:
         self.batches = Batches(self.notes, settings.variation)
         self.mel = MelPower(self.device)
         self.model = LatentModel(settings.sizes, settings.dropout).to(self.device)
+        if start is not None:
+            self.model.load_state_dict(start.state_dict())
         self.average = copy.deepcopy(self.model).requires_grad_(False).eval()
         size = (len(data.names), settings.sizes.timbre)
         self.table = nn.Parameter(torch.zeros(size, device=self.device))
