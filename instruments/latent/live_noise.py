@@ -51,7 +51,7 @@ def noise_window() -> Doubles:
     """Return the window of a frame, (NOISE_SIZE,)."""
     phase = (np.arange(NOISE_SIZE) + 0.5) / NOISE_SIZE
     # Independent frames add their powers: four squared Hann windows add to 1.5.
-    return (0.5 - 0.5 * np.cos(2 * np.pi * phase)) / np.sqrt(1.5)
+    return np.asarray((0.5 - 0.5 * np.cos(2 * np.pi * phase)) / np.sqrt(1.5))
 
 
 @lru_cache(maxsize=1)

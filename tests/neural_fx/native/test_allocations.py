@@ -26,6 +26,7 @@ FILES = [
     "tests/neural_fx/test_knobs.py",
     "tests/neural_fx/networks/autoregressive/test_compiled.py",
     "tests/neural_fx/timbre/test_compiled.py",
+    "tests/instruments/latent/test_compiled_voices.py",
     "tests/bridge/test_native_loop.py",
     "tests/bridge/test_native_memory.py",
 ]

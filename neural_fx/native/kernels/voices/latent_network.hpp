@@ -5,8 +5,8 @@
 #include <cmath>
 #include <vector>
 
-#include "../activations.hpp"
 #include "../dense.hpp"
+#include "../rows.hpp"
 #include "latent_interfaces.hpp"
 #include "memory.hpp"
 
@@ -16,6 +16,9 @@ class LatentNetwork final : public nfx::LatentNetwork {
     nfx::LatentSettings with;
     // In the order of the weights.
     Dense note_first, note_second, note_outputs, frame_note, frame_time, frame_gate, frame_hidden, frame_outputs;
+
+    // SiLU to within a few units in the last place. Levels are exponents, so errors of the network are heard enlarged.
+    static vec silu(vec x) { return x / (1 + vexp(-vmax(x, all(-30.0f)))); }
 
     // How near a value is to some places, 1 at the place itself.
     static float* bumps(double value, const std::vector<double>& places, double width, float* to) {
