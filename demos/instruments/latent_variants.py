@@ -26,5 +26,8 @@ VARIANTS: dict[str, Settings] = {
     ),
     "large": replace(_GPU, sizes=_LARGE, variation=Variation(equalised=0.2, mixed=0.4), dropout=0.05),
 }
-"""By name. "finished" goes on from "shifted" on a CPU, with straighter morphs. All move notes in pitch as a sampler does. "mixed" and "large" also mix
-instruments, and send some through an equaliser, for instruments that were never heard."""
+"""By name. All move notes in pitch as a sampler does.
+
+"mixed" and "large" also mix instruments, and send some through an equaliser, for instruments that were never heard.
+"finished" goes on from "shifted" on a CPU, with straighter morphs.
+"""

@@ -187,4 +187,5 @@ def _sum(first: Tensor, second: Tensor) -> Tensor:
     """Return levels in dB of the sum of two powers. Silent cells have none."""
     scale = np.log(10) / 10
     heard = [torch.where(levels > FLOOR_DB, levels, -200.0) for levels in (first, second)]
-    return torch.logaddexp(scale * heard[0], scale * heard[1]) / scale
+    total: Tensor = torch.logaddexp(scale * heard[0], scale * heard[1]) / scale
+    return total

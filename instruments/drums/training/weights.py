@@ -24,7 +24,8 @@ _BUFFERS = ("mean", "bands", "frames", "knob_low", "knob_high")
 def read_model(path: Path) -> DrumAutoencoder:
     """Return the network of a file in torch, to train it further."""
     arrays = load_file(path)
-    model = DrumAutoencoder(*(arrays[name].astype(np.float32) for name in _BUFFERS))
+    mean, bands, frames, low, high = (arrays[name].astype(np.float32) for name in _BUFFERS)
+    model = DrumAutoencoder(mean, bands, frames, low, high)
     for name, layer in _layers(model):
         # The file says how large the layers are.
         layer.weight = torch.nn.Parameter(torch.tensor(arrays[f"{name}.weight"].astype(np.float32)))
