@@ -8,7 +8,10 @@
 
 `description` has the sizes, `signal` turns audio into what the networks play and back, `conditions` says what steers
 them, `sampling` draws samples, `generation` plays, and `files` reads and writes weights. Only `model`, `layers`,
-`losses` and `generation` import torch.
+`losses`, `generation` and `compiled_loss` import torch.
+
+`compiled` plays in real time, `compiled_loss` trains, both in compiled kernels, and `speed` measures how many voices a
+core plays.
 
 # From the conditions to the audio
 
