@@ -56,7 +56,14 @@ class InstrumentFamily:
 
 
 FAMILIES = Registry(
-    "neural_fx.instruments", InstrumentFamily, built_in=("instruments.ddsp:FAMILY", "instruments.drums:FAMILY")
+    "neural_fx.instruments",
+    InstrumentFamily,
+    built_in=(
+        "instruments.ddsp:FAMILY",
+        "instruments.drums:FAMILY",
+        "instruments.autoregressive:WAVENET",
+        "instruments.autoregressive:RECURRENT",
+    ),
 )
 """All families, in the order in which they are asked for a sound."""
 
