@@ -33,6 +33,7 @@ def cents_off(audio: np.ndarray, hz: float) -> float:
 
 
 def main(seconds: float) -> None:
+    """Print the table."""
     print(
         "| sound | cents off | level at the end against 1 s in, dB | least and most level of 0.1 s, dB | x real time |"
     )

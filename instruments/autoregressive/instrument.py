@@ -112,12 +112,14 @@ class AutoregressiveInstrument(Instrument):
 
 
 class WaveNet(AutoregressiveInstrument):
-    __doc__ = AutoregressiveInstrument.__doc__
+    """An instrument that a WaveNet plays. `AutoregressiveInstrument` has the arguments."""
+
     KIND = "wavenet"
 
 
 class Recurrent(AutoregressiveInstrument):
-    __doc__ = AutoregressiveInstrument.__doc__
+    """An instrument that a recurrent network plays. `AutoregressiveInstrument` has the arguments."""
+
     KIND = "recurrent"
 
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from instruments.autoregressive.playing import Playing
 from instruments.channels import BREATH, EXPRESSION, MODULATION, VOLUME
 from instruments.contract import VOICES, Touch, note_hz
 from neural_fx.arrays import Array, Audio, Doubles
