@@ -9,6 +9,7 @@
 registry `FAMILIES`. Other packages add families through the entry-point group ``neural_fx.instruments``.
 """
 
+from instruments.autoregressive import Recurrent, WaveNet
 from instruments.base import Family, Instrument, MidiEvent, Touch
 from instruments.ddsp import DDSP
 from instruments.drums import Drums
@@ -28,7 +29,9 @@ __all__ = [
     "InstrumentSlot",
     "Latent",
     "MidiEvent",
+    "Recurrent",
     "Touch",
+    "WaveNet",
     "open_instrument",
     "sound_names",
 ]

@@ -64,7 +64,13 @@ class InstrumentFamily:
 FAMILIES = Registry(
     "neural_fx.instruments",
     InstrumentFamily,
-    built_in=("instruments.ddsp:FAMILY", "instruments.drums:FAMILY", "instruments.latent.instrument:FAMILY"),
+    built_in=(
+        "instruments.ddsp:FAMILY",
+        "instruments.drums:FAMILY",
+        "instruments.latent.instrument:FAMILY",
+        "instruments.autoregressive:WAVENET",
+        "instruments.autoregressive:RECURRENT",
+    ),
 )
 """All families, in the order in which they are asked for a sound."""
 
