@@ -1,8 +1,9 @@
 """Write the data card of the drums' network: its sounds, their licences, its measures, and what it cannot do.
 
-    python -m demos.drums.card REPORT.json --minutes 30 --steps 12000 [--cache FOLDER] -o drums.card.json
+    python -m demos.drums.card REPORT.json TRAINING.json --machine "one H200 GPU" --cpu-minutes 30 \\
+        [--cache FOLDER] -o drums.card.json
 
-The report is that of `evaluate`.
+The first report is that of `evaluate`, and the second that of `train`, which it writes beside the network.
 """
 
 from __future__ import annotations
@@ -29,14 +30,17 @@ LIMITS = (
 )
 
 
-def card(report: dict[str, Any], sources: Counter[str], minutes: float, steps: int) -> dict[str, Any]:
+def card(
+    report: dict[str, Any], training: dict[str, Any], sources: Counter[str], machine: str, cpu_minutes: float
+) -> dict[str, Any]:
     """Return the card.
 
     Args:
         report: of `evaluate`.
-        sources: number of training hits by source.
-        minutes: of training.
-        steps: of training.
+        training: report of `train`.
+        sources: number of recorded training hits by source.
+        machine: that trained.
+        cpu_minutes: of CPU time that synthesised hits beside the training.
     """
     knobs = report["knobs"]
     return {
@@ -45,15 +49,21 @@ def card(report: dict[str, Any], sources: Counter[str], minutes: float, steps: i
         "licence": LICENCE,
         "credits": CREDITS,
         "split": "groups of alike hits, an eighth held out; Hydrogen's rumpf_kit (CC-BY 3.0) only tests",
-        "architecture": "VAE of bands (96 x 144) and eight sines: z of 16, 14 classes, 7 knobs; numpy, half precision",
+        "architecture": (
+            f"VAE of bands (96 x 144) and eight sines: z of {training['size']['latent']}, 14 classes, 7 knobs, decoder "
+            f"{training['size']['hidden']} wide; numpy, half precision"
+        ),
         "training": {
-            "command": "python -m demos.drums.train -o drums.safetensors",
-            "steps": steps,
-            "minutes": minutes,
-            "machine": "one core of a server CPU, shared with other work",
+            "command": "bash demos/drums/gpu_drums.sh",
+            "steps": training["steps"],
+            "varied_hits": training["varied"],
+            "minutes": training["minutes"],
+            "cpu_minutes": cpu_minutes,
+            "machine": machine,
         },
         "held_out": {
             "distance_db": report["distance_db"],
+            "descent_db": report["descent_db"],
             "knobs": {
                 name: {field: row[field] for field in ("monotone", "correlation", "slope_median", "moves_others")}
                 for name, row in knobs.items()
@@ -69,8 +79,9 @@ def main() -> None:
     """Write the card."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("report", type=Path)
-    parser.add_argument("--minutes", type=float, required=True)
-    parser.add_argument("--steps", type=int, required=True)
+    parser.add_argument("training", type=Path)
+    parser.add_argument("--machine", required=True)
+    parser.add_argument("--cpu-minutes", type=float, required=True, help="of synthesising hits beside the training")
     parser.add_argument("--cache", type=Path, default=DEFAULT_CACHE)
     parser.add_argument("-o", "--out", type=Path, required=True)
     options = parser.parse_args()
@@ -78,8 +89,9 @@ def main() -> None:
     sources = Counter(str(source) for source in features.source[features.split == "train"])
     report = json.loads(options.report.read_text(encoding="utf-8"))
     with replacing(options.out) as part:
-        text = json.dumps(card(report, sources, options.minutes, options.steps), indent=1)
-        part.write_text(text + "\n", encoding="utf-8")
+        training = json.loads(options.training.read_text(encoding="utf-8"))
+        found = card(report, training, sources, options.machine, options.cpu_minutes)
+        part.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

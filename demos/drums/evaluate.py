@@ -23,8 +23,10 @@ from instruments.drums.bands import level_distance, limited
 from instruments.drums.classes import CLASSES
 from instruments.drums.guess import coarse
 from instruments.drums.instrument import DATA
+from instruments.drums.likeness import nearest_numbers
 from instruments.drums.network import DrumNetwork, Hit
 from instruments.drums.rendering import render_hit
+from instruments.drums.sines import Sines
 from instruments.drums.training.features import Features
 from instruments.drums.training.measures import distances, knob_report, nearest
 
@@ -41,6 +43,19 @@ def baselines(train: Features, test: Features) -> dict[str, float]:
         means.append(level_distance(np.mean(levels, 0), reference))
         near.append(min(level_distance(item, reference) for item in levels))
     return {"mean_sound": round(float(np.mean(means)), 2), "nearest_training_sound": round(float(np.mean(near)), 2)}
+
+
+def descent(network: DrumNetwork, test: Features) -> dict[str, float]:
+    """Return the distance in dB of what the encoder finds, and of what `neural-fx drums --like` finds from there.
+
+    The knobs are brought to their values in both, unlike in the distances of the network.
+    """
+    found = []
+    for index, number in enumerate(test.drum):
+        levels, sines = limited(test.levels[index].astype(np.float32)), Sines.from_vector(test.sines[index])
+        found.append(nearest_numbers(network, CLASSES[number], levels, sines)[2:])
+    after, before = np.mean(found, 0)
+    return {"hits": len(found), "encoder": round(float(before), 2), "after_descent": round(float(after), 2)}
 
 
 def generated(network: DrumNetwork, drums: np.ndarray, seed: int) -> list[Hit]:
@@ -131,15 +146,19 @@ def main() -> None:
     report: dict[str, object] = {}
     with Standing(Console(stderr=True), "measuring") as progress:
         progress.show(0.05, "distances")
-        by_source = {}
+        by_source: dict[str, dict[str, float]] = {}
+        by_descent = {}
         for source in np.unique(features.source):
             test = features.where((features.source == source) & (features.split != "train") & (features.drum >= 0))
             picked = test.where(np.random.default_rng(1).permutation(len(test.drum))[:60])
             found = {"hits": len(picked.drum), **distances(network, picked, picked.drum)}
             by_source[str(source)] = {**found, **baselines(train, picked)}
+            if source != "synthetic":
+                by_descent[str(source)] = descent(network, picked)
         seen = train.where(np.random.default_rng(1).permutation(np.flatnonzero(train.source != "synthetic"))[:60])
         by_source["recorded, trained on"] = {"hits": len(seen.drum), **distances(network, seen, seen.drum)}
         report["distance_db"] = by_source
+        report["descent_db"] = by_descent
         progress.show(0.3, "knobs")
         report["knobs"] = knob_report(network, options.sounds, True)
         report["knobs_of_network_only"] = knob_report(network, options.sounds, False)

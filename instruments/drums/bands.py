@@ -28,7 +28,11 @@ FLOOR_DB = -66.0
 LOWEST_HZ, HIGHEST_HZ = 20.0, 20000.0
 _BEND_HZ = 100.0  # below this, bands are spaced evenly in Hz
 _FIRST_STEP = 128 / RATE  # seconds between the first two frames
+MOST_MATCHED_DB = 12.0
+"""Gains that `matched_distance` tries, in steps of 1 dB."""
+
 _TINY = 1e-12
+_SMOOTHING = 0.06  # of a window: how far in time decoded levels are smoothed
 
 
 class Resolution(NamedTuple):
@@ -148,6 +152,35 @@ def _band_weights(resolution: Resolution) -> Array:
     return np.asarray(weights * served[:, None], np.float32)
 
 
+@cache
+def frame_smoothing() -> tuple[tuple[slice, Array], ...]:
+    """Return ranges of bands, each with a (144, 144) matrix that smooths levels over frames as ``levels @ matrix``.
+
+    Neighbouring frames share most of a long window, so measured levels never jump between them. Decoded levels can.
+    Where frames are further apart than windows, and in the treble, the matrices change nothing.
+    """
+    seconds = frame_seconds()
+    duration = np.gradient(seconds)
+    found = []
+    for resolution in RESOLUTIONS:
+        first, last = np.searchsorted(band_hz(), (resolution.low_hz, resolution.high_hz))
+        width = _SMOOTHING * resolution.window / RATE
+        weights = np.exp(-0.5 * ((seconds[:, None] - seconds[None]) / width) ** 2) * duration[:, None]
+        found.append((slice(int(first), int(last)), np.asarray(weights / weights.sum(0), np.float32)))
+    return tuple(found)
+
+
+def smoothed(levels: NDArray[np.floating], backwards: bool = False) -> Array:
+    """Smooth (96, 144) levels over frames, as `frame_smoothing` describes.
+
+    Args:
+        levels: in dB.
+        backwards: whether to return the gradient by the levels, from the gradient by the smoothed levels.
+    """
+    parts = [levels[bands] @ (matrix.T if backwards else matrix) for bands, matrix in frame_smoothing()]
+    return np.asarray(np.concatenate(parts), np.float32)
+
+
 def limited(levels: NDArray[np.floating]) -> Array:
     """Return levels relative to the loudest cell, and not below `FLOOR_DB`."""
     return np.asarray(np.maximum(levels - levels.max(), FLOOR_DB), np.float32)
@@ -165,3 +198,16 @@ def level_distance(first: Array, second: Array) -> float:
     if not len(sounding):
         return 0.0
     return float(np.sqrt(((first - second)[:, sounding] ** 2).mean(0)).mean())
+
+
+def matched_distance(first: Array, second: Array) -> float:
+    """Return the least `level_distance` of two hits over the gain of the first one.
+
+    `limited` sets the gain by the loudest cell alone, which one narrow peak can move.
+
+    Args:
+        first, second: (96, 144) levels in dB.
+    """
+    relative, reference = first - first.max(), limited(second)
+    gains = np.arange(-MOST_MATCHED_DB, MOST_MATCHED_DB + 0.5)
+    return min(level_distance(np.maximum(relative + gain, FLOOR_DB).astype(np.float32), reference) for gain in gains)

@@ -24,6 +24,7 @@ from neural_fx.formats.archive import Tensors, archive_bytes, archive_kind, open
 
 FORMAT = "neural-fx-drums"
 MAX_BYTES = 2**24
+MAX_WEIGHTS = 2**22
 _MOST_LAYERS = 8
 
 
@@ -85,7 +86,7 @@ def _kept(path: Path, changed: int, size: int) -> KitFile:
 def _read(path: Path) -> KitFile:
     data = read_archive(path, MAX_BYTES, "a drum kit")
     try:
-        root, tensors = open_archive(data, FORMAT)
+        root, tensors = open_archive(data, FORMAT, MAX_WEIGHTS)
         kit = root["kit"].string()
         metadata = root["metadata"].mapping() if "metadata" in root else {}
         weights = _weights(tensors, kit)

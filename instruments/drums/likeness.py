@@ -71,6 +71,19 @@ def find_like(network: DrumNetwork, audio: Array, drum: str | None = None) -> Li
     sines = find_sines(audio)
     odds = {} if drum else class_odds(levels)
     drum = drum or next(iter(odds))
+    z, knobs, distance, first = nearest_numbers(network, drum, levels, sines)
+    return Likeness(drum, z, knobs, distance, first, odds)
+
+
+def nearest_numbers(network: DrumNetwork, drum: str, levels: Array, sines: Sines) -> tuple[Array, Array, float, float]:
+    """Return z and knobs of the nearest drum, its distance in dB, and the distance before the descent.
+
+    Args:
+        network: that makes the drum.
+        drum: name of the class.
+        levels: (96, 144) wanted levels in dB, as `bands.limited` returns.
+        sines: wanted tones.
+    """
     z, knobs = network.encode(drum, levels, sines)
     first = _distance(network, drum, levels, z, knobs)
     own = np.clip(knobs, -MOST_BEYOND, 1 + MOST_BEYOND)
@@ -78,8 +91,8 @@ def find_like(network: DrumNetwork, audio: Array, drum: str | None = None) -> Li
     for free_knobs in (False, True):
         moved = _descended(network, drum, levels, sines, z, own, free_knobs)
         found.append((_distance(network, drum, levels, *moved), *moved))
-    best, z, knobs = min(found, key=lambda item: item[0])
-    return Likeness(drum, z, knobs, best, first, odds)
+    distance, z, knobs = min(found, key=lambda item: item[0])
+    return z, knobs, distance, first
 
 
 def read_hit(path: str | Path) -> Array:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import safe_open
 
-from instruments.drums.bands import FLOOR_DB, limited
+from instruments.drums.bands import FLOOR_DB, limited, smoothed
 from instruments.drums.classes import CLASSES
 from instruments.drums.knobs import KNOBS, measured_knobs
 from instruments.drums.shaping import shaped
@@ -121,7 +121,7 @@ class DrumNetwork:
         asked = np.clip(knobs, -MOST_BEYOND, 1 + MOST_BEYOND)
         out = self._layers("decoder", np.concatenate((z, _condition(drum, asked))))
         coefficients = out[: -4 * SLOTS].reshape(bands.shape[1], frames.shape[1])
-        levels = limited(LEVEL_SCALE * (bands @ coefficients @ frames.T) + self._weights["mean"])
+        levels = limited(smoothed(LEVEL_SCALE * (bands @ coefficients @ frames.T) + self._weights["mean"]))
         if exact:
             low, high = self._weights["knob_low"][number], self._weights["knob_high"][number]
             turned = np.abs(knobs - (knobs if own is None else own)) > TURNED
@@ -153,9 +153,9 @@ class DrumNetwork:
     ) -> Array:
         """Return the gradient of the decoder's error by z and knobs, (latent + 7,).
 
-        The error is the mean squared difference of the levels in units of 10 dB, over the frames in which the wanted
-        hit sounds or the decoded one does, plus that of the sines. Where the wanted hit is silent, only what is heard
-        counts.
+        The error is the mean squared difference of the levels, relative to the loudest cell and in units of 10 dB, over
+        the frames in which the wanted hit sounds or the decoded one does, plus that of the sines. Where the wanted hit
+        is silent, only what is heard counts.
 
         Args:
             drum: name of the class.
@@ -177,11 +177,14 @@ class DrumNetwork:
             slopes.append(gate * (1 + before * (1 - gate)))
         out = layers[-1][0] @ values + layers[-1][1]
         coefficients = out[: -4 * SLOTS].reshape(bands.shape[1], frames.shape[1])
-        error = bands @ coefficients @ frames.T + (weights["mean"] - levels) / LEVEL_SCALE
+        decoded = smoothed(bands @ coefficients @ frames.T + weights["mean"] / LEVEL_SCALE)
+        peak = int(decoded.argmax())
+        error = decoded - decoded.flat[peak] - levels / LEVEL_SCALE
         silent = levels <= FLOOR_DB
         error = np.where(silent, np.maximum(error, 0), error)
         error /= error.shape[0] * max(1, int((~silent).any(0).sum()))
-        by_coefficient = 2 * (bands.T @ error @ frames)
+        error.flat[peak] -= error.sum()  # a louder peak lowers all other cells
+        by_coefficient = 2 * (bands.T @ smoothed(error, backwards=True) @ frames)
         by_sine = 2 * sine_weight * (out[-4 * SLOTS :] - sines) * np.tile(sines[-SLOTS:] + 0.1, 4)
         slope = layers[-1][0].T @ np.concatenate((by_coefficient.ravel(), by_sine)).astype(np.float32)
         for (weight, _), local in zip(layers[-2::-1], slopes[::-1]):

@@ -20,6 +20,7 @@ CLOSE = 0.01
 _SHARES = np.array([1.0, 0.5, 0.2, 0.07])
 _PROBE_DB = 0.5
 _DAMPING = 3e-4  # of squared dB beside squared misses, so that no shape is used without need
+_CAUTION = 30.0  # times as much damping after a step that helps nothing
 
 _OCTAVES = np.log2(band_hz())
 _SECONDS = frame_seconds()
@@ -45,11 +46,12 @@ def shaped(levels: Array, wanted: Array, low: Array, high: Array, weights: Array
 
     amounts = np.zeros(len(KNOBS))
     missed = misses(amounts[None])[0]
+    caution = 0.0
     for _ in range(STEPS):
         if np.abs(missed).max() < CLOSE:
             break
         slopes = (missed - misses(amounts + _PROBE_DB * np.eye(len(KNOBS)))).T / _PROBE_DB  # (knob, shape)
-        square = slopes.T @ slopes + _DAMPING * np.eye(len(KNOBS))
+        square = slopes.T @ slopes + (_DAMPING + caution) * np.eye(len(KNOBS))
         step = np.clip(np.linalg.solve(square, slopes.T @ missed - _DAMPING * amounts), -MOST_DB, MOST_DB)
         # The formulas are curved, so a whole step may be too much.
         tried = np.clip(amounts + _SHARES[:, None] * step, -MOST_DB, MOST_DB)
@@ -57,7 +59,11 @@ def shaped(levels: Array, wanted: Array, low: Array, high: Array, weights: Array
         costs = (found**2).sum(1) + _DAMPING * (tried**2).sum(1)
         best = int(costs.argmin())
         if costs[best] >= (missed**2).sum() + _DAMPING * (amounts**2).sum():
-            break
+            if caution >= _CAUTION**2 * _DAMPING:
+                break
+            caution = max(_DAMPING, caution) * _CAUTION
+            continue
+        caution = 0.0
         amounts, missed = tried[best], found[best]
     return limited(levels + np.tensordot(amounts, shapes, 1))
 

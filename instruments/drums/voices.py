@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 CHOKE_SAMPLES = 1440  # 30 ms: a closing hat is not cut off at once
 LEVELS_DB = {
     "kick": -6.0, "snare": -8.0, "rim": -13.0, "clap": -10.0, "closed_hat": -18.0, "open_hat": -17.0,
-    "low_tom": -9.0, "mid_tom": -9.0, "high_tom": -9.0, "crash": -13.0, "ride": -17.0, "cowbell": -16.0,
-    "shaker": -20.0, "tambourine": -18.0,
+    "low_tom": -9.0, "mid_tom": -7.5, "high_tom": -9.0, "crash": -14.5, "ride": -17.0, "cowbell": -16.0,
+    "shaker": -20.0, "tambourine": -19.5,
 }  # fmt: skip
 """Peak of the hardest stroke of each class: the balance of a kit."""
 

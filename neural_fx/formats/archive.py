@@ -66,12 +66,13 @@ def read_archive(path: Path, most: int, kind: str) -> bytes:
         raise ModelError(f"cannot be read: {reason(error)}", file=path) from None
 
 
-def open_archive(data: bytes, kind: str) -> tuple[Node, Tensors]:
+def open_archive(data: bytes, kind: str, most_weights: int = MAX_WEIGHTS) -> tuple[Node, Tensors]:
     """Read the description and the tensors of an archive.
 
     Args:
         data: the whole file.
         kind: the ``format`` that its description must have. The ``version`` must be 1.
+        most_weights: that it may hold.
 
     Returns:
         The root of the description, and the tensors.
@@ -92,7 +93,7 @@ def open_archive(data: bytes, kind: str) -> tuple[Node, Tensors]:
     root["format"].choice(kind)
     root["version"].integer(1, 1)
     try:
-        return root, Tensors(load(data))
+        return root, Tensors(load(data), most_weights)
     except (SafetensorError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"is a damaged safetensors archive: {error}") from None
 
@@ -119,16 +120,17 @@ class Tensors:
 
     Args:
         found: arrays by name.
+        most_weights: numbers that they may have together.
 
     Raises:
-        ModelError: there are more than `MAX_WEIGHTS` numbers.
+        ModelError: there are more numbers.
     """
 
-    def __init__(self, found: dict[str, Any]) -> None:
+    def __init__(self, found: dict[str, Any], most_weights: int = MAX_WEIGHTS) -> None:
         self.left = dict(found)
         self.count = sum(int(np.size(a)) for a in found.values())
-        if self.count > MAX_WEIGHTS:
-            raise ModelError(f"holds {self.count} weights; at most {MAX_WEIGHTS}")
+        if self.count > most_weights:
+            raise ModelError(f"holds {self.count} weights; at most {most_weights}")
 
     def take(self, name: str, *shape: int | None) -> Array:
         """Remove a tensor from the archive and return it.

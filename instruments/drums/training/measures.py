@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from instruments.drums.bands import FLOOR_DB, band_levels, level_distance, limited
+from instruments.drums.bands import FLOOR_DB, band_levels, level_distance, limited, matched_distance
 from instruments.drums.classes import CLASSES
 from instruments.drums.knobs import KNOBS, measured_knobs
 from instruments.drums.network import DrumNetwork, Hit
@@ -27,7 +27,7 @@ def distances(network: DrumNetwork, features: Features, drums: np.ndarray) -> di
         features: of the hits.
         drums: (hits,) classes to encode them with.
     """
-    found: dict[str, list[float]] = {"bands": [], "audio": [], "own_resynthesis": []}
+    found: dict[str, list[float]] = {"bands": [], "audio": [], "audio_matched": [], "own_resynthesis": []}
     for index, number in enumerate(drums):
         levels = features.levels[index].astype(np.float32)
         sines = Sines.from_vector(features.sines[index])
@@ -36,7 +36,9 @@ def distances(network: DrumNetwork, features: Features, drums: np.ndarray) -> di
         hit = network.decode(drum, z, knobs, exact=False)
         reference = limited(levels)
         found["bands"].append(level_distance(limited(hit.levels), reference))
-        found["audio"].append(level_distance(limited(band_levels(render_hit(hit.levels, hit.sines))), reference))
+        heard = band_levels(render_hit(hit.levels, hit.sines))
+        found["audio"].append(level_distance(limited(heard), reference))
+        found["audio_matched"].append(matched_distance(heard, reference))
         again = band_levels(render_hit(levels, sines))
         found["own_resynthesis"].append(level_distance(limited(again), reference))
     return {name: round(float(np.mean(values)), 2) for name, values in found.items()}

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from instruments.drums.bands import BANDS, FRAMES
+from instruments.drums.bands import BANDS, FRAMES, frame_smoothing
 from instruments.drums.classes import CLASSES
 from instruments.drums.knobs import KNOBS, Weights, raw_knobs
 from instruments.drums.network import LEVEL_SCALE
@@ -69,6 +69,8 @@ class DrumAutoencoder(nn.Module):
             self.register_buffer(name, torch.tensor(np.ascontiguousarray(value), dtype=torch.float32))
         for name, value in vars(Weights.make(torch.tensor)).items():
             self.register_buffer(f"formula_{name}", value, persistent=False)
+        for index, (_, matrix) in enumerate(frame_smoothing()):
+            self.register_buffer(f"smoothing{index}", torch.tensor(matrix), persistent=False)
         coefficients = bands.shape[1] * frames.shape[1]
         condition = len(CLASSES) + len(KNOBS)
         self.encoder = nn.Sequential(
@@ -111,7 +113,10 @@ class DrumAutoencoder(nn.Module):
         out = self.decoder(torch.cat((z, self.condition(drum, knobs)), 1))
         coefficients = out[:, :-SINES].reshape(-1, self.bands.shape[1], self.frames.shape[1])
         levels = LEVEL_SCALE * (self.bands @ coefficients @ self.frames.T) + self.mean
-        return levels, out[:, -SINES:]
+        parts = [
+            levels[:, bands] @ getattr(self, f"smoothing{index}") for index, (bands, _) in enumerate(frame_smoothing())
+        ]
+        return torch.cat(parts, 1), out[:, -SINES:]
 
     def knobs(self, levels: Tensor, drum: Tensor) -> Tensor:
         """Return the scaled knobs (batch, 7) of levels."""

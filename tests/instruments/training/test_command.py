@@ -29,10 +29,10 @@ Command = list[object]
 
 @pytest.fixture
 def command(tmp_path: Path) -> Command:
-    """A command that trains a small kit for two seconds."""
+    """A command that trains a small kit for four seconds."""
     folder = drum_folder(tmp_path / "hits")
     out = tmp_path / "mine.safetensors"
-    return ["train-instrument", folder, "--family", "drums", "-o", out, "--minutes", 0.03, "--threads", 1]
+    return ["train-instrument", folder, "--family", "drums", "-o", out, "--minutes", 0.06, "--threads", 1]
 
 
 def stroke(kit: Drums) -> np.ndarray:
