@@ -24,6 +24,9 @@ def instruction_sets() -> list[str]:
 def fma_peak(instruction_set: str = "") -> float:
     """Measure for about 20 ms how many GFLOP/s of fused multiply-adds one core reaches; "" is the fastest set."""
 
+def read_peak(bytes: int, instruction_set: str = "") -> float:
+    """Measure for about 100 ms how many GB/s one core reads from `bytes` of memory, again and again."""
+
 def allocations() -> int | None:
     """Return the number of C++ allocations of the calling thread so far. None unless a test counts them."""
 
@@ -409,6 +412,152 @@ def filtered_noise(
         tail: rest of the last hop to read and replace, (voices, taps).
         out: audio to write, (voices, hops, hop).
     """
+
+# -- networks that play sample by sample -----------------------------------------------------------------------------
+
+class GeneratorSizes:
+    """Sizes of a network that plays sample by sample.
+
+    A WaveNet has `dilations`, `residual` and `skip`. Without dilations, it is a recurrent network with `units` and
+    `embedded`. If `values` has a number for each class, outputs are logits of classes. Otherwise they are logits, means
+    and logarithms of the scales of logistics, and `peak` multiplies the samples.
+    """
+
+    dilations: list[int]
+    residual: int
+    skip: int
+    units: int
+    embedded: int
+    hidden: int
+    outputs: int
+    frame: int
+    harmonics: list[int]
+    voice: int
+    hop: int
+    values: list[float]
+    zero: int
+    peak: float
+
+    def __init__(self) -> None:
+        """Make empty sizes."""
+
+class Generators:
+    """Voices of a network that plays sample by sample. Each has a slot."""
+
+    def __init__(
+        self, sizes: GeneratorSizes, weights: NDArray[np.float32], slots: int, instruction_set: str = ""
+    ) -> None:
+        """Make voices, and allocate everything that they need.
+
+        Args:
+            sizes: of the network.
+            weights: one flat list, in the order of ``neural_fx.networks.autoregressive.description.weight_shapes``,
+                without the context stack and the voices.
+            slots: most voices.
+            instruction_set: of the kernels; "" is the fastest one.
+        """
+
+    @property
+    def bytes_per_sample(self) -> int:
+        """Bytes of weights that a sample reads."""
+
+    @property
+    def allocations(self) -> int | None:
+        """C++ allocations inside `generate` and `force` so far. None unless a test counts them."""
+
+    def start(self, slot: int, random: Sequence[int]) -> None:
+        """Begin a new stream in a slot.
+
+        Args:
+            slot: from 0.
+            random: state and increment of numpy's PCG64, each as its upper and lower 64 bits.
+        """
+
+    def set_temperature(self, slot: int, temperature: float) -> None:
+        """Set the temperature of a slot's draws."""
+
+    def generate(
+        self,
+        slots: NDArray[np.int32],
+        frames: NDArray[np.float32],
+        offsets: NDArray[np.int64],
+        cycles: NDArray[np.float64],
+        voices: NDArray[np.float32],
+        out: NDArray[np.float32],
+    ) -> None:
+        """Draw a block of samples, without the GIL and without allocating.
+
+        Args:
+            slots: of the voices, (voices,).
+            frames: (voices, frames, frame); the last one stays.
+            offsets: samples from the first frame to the first sample, (voices,).
+            cycles: phase of the pitch, (voices, samples).
+            voices: (voices, voice).
+            out: samples to write, (voices, samples).
+        """
+
+    def force(
+        self,
+        slots: NDArray[np.int32],
+        previous: NDArray[np.float32],
+        frames: NDArray[np.float32],
+        offsets: NDArray[np.int64],
+        cycles: NDArray[np.float64],
+        voices: NDArray[np.float32],
+        out: NDArray[np.float32],
+    ) -> None:
+        """Compute the distributions of given samples, without the GIL and without allocating.
+
+        Args:
+            slots: as of `generate`.
+            previous: the sample before each sample, (voices, samples): classes, or values from -1 to 1.
+            frames: as of `generate`.
+            offsets: as of `generate`.
+            cycles: as of `generate`.
+            voices: as of `generate`.
+            out: distributions to write, (voices, samples, outputs).
+        """
+
+class GeneratorWindow:
+    """A network of classes that plays sample by sample, in training."""
+
+    def __init__(self, sizes: GeneratorSizes, batch: int, samples: int, instruction_set: str = "") -> None:
+        """Allocate a window.
+
+        Args:
+            sizes: of the network.
+            batch: items.
+            samples: of each item.
+            instruction_set: of the kernels; "" is the fastest one.
+        """
+
+    @property
+    def parameters(self) -> int:
+        """Number of weights."""
+
+    def run(
+        self,
+        parameters: NDArray[np.float32],
+        previous: NDArray[np.int32],
+        conditions: NDArray[np.float32],
+        targets: NDArray[np.int32],
+        weights: NDArray[np.float32],
+        losses: NDArray[np.float32],
+        gradients: NDArray[np.float32],
+        condition_gradients: NDArray[np.float32],
+    ) -> None:
+        """Compute losses, and the gradients of their weighted sum, without the GIL.
+
+        Args:
+            parameters: weights as of `Generators`.
+            previous: the class before each sample, (batch, samples).
+            conditions: (batch, samples, conditions).
+            targets: classes, (batch, samples).
+            weights: of the losses, (batch, samples).
+            losses: in nats to write, (batch, samples).
+            gradients: of the parameters to write, (parameters,).
+            condition_gradients: to write, (batch, samples, conditions).
+        """
 
 # -- live audio ----------------------------------------------------------------------------------------------------
 

@@ -19,6 +19,9 @@ void register_machine(nb::module_& m) {
     m.def(
         "fma_peak", [](const std::string& set) { return nfx::kernels(set).fma_peak(); }, "instruction_set"_a = "",
         "Measure for about 20 ms how many GFLOP/s of fused multiply-adds one core reaches.");
+    m.def(
+        "read_peak", [](size_t bytes, const std::string& set) { return nfx::kernels(set).read_peak(bytes); }, "bytes"_a,
+        "instruction_set"_a = "", "Measure for about 100 ms how many GB/s one core reads from so much memory.");
     m.def("allocations", &nfx::allocations, "Return the C++ allocations of this thread so far, where a test counts.");
     m.def("blocks_held", &nfx::blocks_held, "Return the C++ memory blocks in use, where a test counts them.");
 }
@@ -36,6 +39,7 @@ NB_MODULE(_core, m) {
     register_training(m);
     register_timbre(m);
     register_voices(m);
+    register_generators(m);
 #if !defined(_WIN32)
     register_loop(m);
 #endif

@@ -206,6 +206,15 @@ using MakeTransfer = std::unique_ptr<Transfer> (*)(const VoiceSettings&, const s
 using MakeNotes = std::unique_ptr<Notes> (*)(const VoiceSettings&, const std::vector<VoiceModel>&, const NoteSettings&,
                                              const PlayingHabits&, const PlayingHabits&, const NoteKnobs&);
 
+struct Generator;
+struct GeneratorSizes;
+struct GeneratorTape;
+// Weights are one flat list, in the order of `weight_shapes` in neural_fx/networks/autoregressive/description.py,
+// without the context stack and the voices.
+using MakeGenerator = std::unique_ptr<Generator> (*)(const GeneratorSizes&, const float* weights, int slots);
+using MakeGeneratorTape = std::unique_ptr<GeneratorTape> (*)(const GeneratorSizes&, int batch, int samples);
+using CountGeneratorWeights = size_t (*)(const GeneratorSizes&);
+
 struct Kernels {
     const char* name;
     MakeWaveNet wavenet;
@@ -219,7 +228,11 @@ struct Kernels {
     FilteredNoise filtered_noise;
     MakeTransfer transfer;
     MakeNotes notes;
-    double (*fma_peak)();  // GFLOP/s of independent fused multiply-adds on one core, for about 20 ms
+    MakeGenerator generator;
+    CountGeneratorWeights generator_weights;
+    MakeGeneratorTape generator_tape;
+    double (*fma_peak)();               // GFLOP/s of independent fused multiply-adds on one core, for about 20 ms
+    double (*read_peak)(size_t bytes);  // GB/s of reading so much memory again and again
 };
 
 }  // namespace nfx

@@ -15,4 +15,5 @@ void register_networks(nanobind::module_& m);      // networks and their streams
 void register_training(nanobind::module_& m);      // windows with gradients
 void register_timbre(nanobind::module_& m);        // pitch, decoder and synthesis
 void register_voices(nanobind::module_& m);        // timbres that follow an input or play notes
+void register_generators(nanobind::module_& m);    // networks that play sample by sample
 void register_loop(nanobind::module_& m);          // live audio without the interpreter

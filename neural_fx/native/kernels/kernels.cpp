@@ -1,30 +1,24 @@
 // All kernels of one instruction set. This file is compiled once for each, and NFX_ARCH is its name.
 #include <algorithm>
-#include <chrono>
 #include <utility>
 
+#include "autoregressive/gated_layers.hpp"
+#include "autoregressive/gated_units.hpp"
+#include "autoregressive/generator.hpp"
+#include "autoregressive/layers_tape.hpp"
+#include "autoregressive/units_tape.hpp"
 #include "decoder.hpp"
 #include "gradient.hpp"
 #include "harmonic.hpp"
 #include "knobbed.hpp"
 #include "noise.hpp"
+#include "peaks.hpp"
 #include "pitch.hpp"
 #include "recurrent.hpp"
 #include "sequential.hpp"
 #include "voices/notes.hpp"
 #include "voices/transfer.hpp"
 #include "wavenet.hpp"
-
-// Make the compiler believe that a vector register is used, so that it does not remove a measurement.
-#if defined(__AVX512F__)
-#define NFX_KEEP(v) asm volatile("" : "+v"(v))
-#elif defined(__x86_64__)
-#define NFX_KEEP(v) asm volatile("" : "+x"(v))
-#elif defined(__aarch64__)
-#define NFX_KEEP(v) asm volatile("" : "+w"(v))
-#else
-#define NFX_KEEP(v) asm volatile("" : "+m"(v))
-#endif
 
 #define NFX_STRING2(x) #x
 #define NFX_STRING(x) NFX_STRING2(x)
@@ -58,27 +52,20 @@ static std::unique_ptr<nfx::Notes> notes(const nfx::VoiceSettings& settings, con
                                          const nfx::PlayingHabits& second, const nfx::NoteKnobs& knobs) {
     return std::make_unique<Notes>(settings, playing, models, first, second, knobs);
 }
-static double fma_peak() {
-    // Enough chains to hide the latency of a multiply-add, and few enough to stay in registers.
-    constexpr int chains = W == 16 ? 24 : 12;
-    vec acc[chains];
-#pragma GCC unroll 24
-    for (int i = 0; i < chains; ++i) acc[i] = all(0.5f + i);
-    const vec a = all(0.999f);
-    const vec b = all(0.001f);
-    const long rounds = 400000;
-    const auto began = std::chrono::steady_clock::now();
-    for (long r = 0; r < rounds; ++r) {
-#pragma GCC unroll 24
-        for (int i = 0; i < chains; ++i) {
-            acc[i] = acc[i] * a + b;
-            NFX_KEEP(acc[i]);
-        }
-    }
-    const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - began;
-    return 2e-9 * W * chains * rounds / spent.count();
+static std::unique_ptr<nfx::Generator> generator(const nfx::GeneratorSizes& sizes, const float* weights, int slots) {
+    if (sizes.recurrent()) return std::make_unique<GeneratorOf<GatedUnits>>(sizes, weights, slots);
+    return std::make_unique<GeneratorOf<GatedLayers>>(sizes, weights, slots);
+}
+static size_t generator_weights(const nfx::GeneratorSizes& sizes) {
+    return sizes.recurrent() ? GeneratorOf<GatedUnits>::weights(sizes) : GeneratorOf<GatedLayers>::weights(sizes);
+}
+static std::unique_ptr<nfx::GeneratorTape> generator_tape(const nfx::GeneratorSizes& sizes, int batch, int samples) {
+    if (sizes.recurrent()) return std::make_unique<GatedUnitsTape>(sizes, batch, samples);
+    return std::make_unique<GatedLayersTape>(sizes, batch, samples);
 }
 extern const nfx::Kernels kernels;
-const nfx::Kernels kernels{NFX_STRING(NFX_ARCH), &wavenet, &knobbed, &sequential,     &recurrent, &tape,  &harmonics,
-                           &harmonics_adjoint,   &tracker, &decoder, &filtered_noise, &transfer,  &notes, &fma_peak};
+const nfx::Kernels kernels{
+    NFX_STRING(NFX_ARCH), &wavenet,        &knobbed,  &sequential,     &recurrent, &tape,  &harmonics,
+    &harmonics_adjoint,   &tracker,        &decoder,  &filtered_noise, &transfer,  &notes, &generator,
+    &generator_weights,   &generator_tape, &fma_peak, &read_peak};
 }  // namespace NFX_ARCH

@@ -95,18 +95,23 @@ def network_bytes(network: AutoregressiveFile) -> bytes:
     return archive_bytes(FORMAT, about, {name: network.weights[name] for name in weight_shapes(description)})
 
 
+def torch_name(name: str) -> str:
+    """Return the name of a weight in the torch modules."""
+    return _TORCH_NAMES.get(name, name)
+
+
 def weights_of(model: Autoregressive) -> dict[str, Array]:
     """Return the weights of a torch module by their names in files."""
     found = model.state_dict()
     names = weight_shapes(model.description)
-    return {name: found[_TORCH_NAMES.get(name, name)].detach().cpu().float().numpy() for name in names}
+    return {name: found[torch_name(name)].detach().cpu().float().numpy() for name in names}
 
 
 def load_weights(model: Autoregressive, weights: Mapping[str, Array]) -> None:
     """Copy weights into a torch module of the same description."""
     import torch
 
-    named = {_TORCH_NAMES.get(name, name): torch.from_numpy(np.array(value)) for name, value in weights.items()}
+    named = {torch_name(name): torch.from_numpy(np.array(value)) for name, value in weights.items()}
     model.load_state_dict(named)
 
 

@@ -24,6 +24,7 @@ ROOT = Path(__file__).parents[3]
 FILES = [
     "tests/neural_fx/test_cpu_engine.py",
     "tests/neural_fx/test_knobs.py",
+    "tests/neural_fx/networks/autoregressive/test_compiled.py",
     "tests/neural_fx/timbre/test_compiled.py",
     "tests/bridge/test_native_loop.py",
     "tests/bridge/test_native_memory.py",
