@@ -5,7 +5,7 @@
 
 The kinds are `wavenet` and `recurrent`. Needs only torch, numpy and safetensors. Runs on CUDA if there is any. Every
 20 s it writes the mean of the latest weights. At the end it adds the bits per sample of held-out notes, beside those of
-a linear predictor.
+a linear predictor. `--engine compiled` computes the gradients in the compiled kernels, on one core of the CPU.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import torch
 
-from demos.autoregressive.batches import Windows
+from demos.autoregressive.batches import SEMITONES, Windows
 from demos.autoregressive.evaluation import linear_bits, network_bits
 from demos.autoregressive.notes import Note, read_notes
 from neural_fx.networks.autoregressive.description import Description, RecurrentSizes, WaveNetSizes, count_weights
@@ -37,6 +37,9 @@ from neural_fx.networks.autoregressive.files import (
 from neural_fx.networks.autoregressive.losses import class_bits
 from neural_fx.networks.autoregressive.model import Autoregressive, build
 from neural_fx.networks.autoregressive.signal import Signal
+
+if TYPE_CHECKING:
+    from neural_fx.networks.autoregressive.compiled_loss import CompiledLoss
 
 WRITE_SECONDS = 20.0
 MEAN_DECAY = 0.999
@@ -112,10 +115,11 @@ def train(model: Autoregressive, notes: list[Note], options: argparse.Namespace,
     """
     course = COURSES[model.description.kind]
     device = model.voices.device
-    windows = Windows(notes, model.description.signal, device)
+    windows = Windows(notes, model.description.signal, device, options.semitones)
     count = options.windows or (course.windows if device.type == "cuda" else 4)
     samples = options.samples or course.samples
-    optimizer = torch.optim.AdamW(model.parameters(), lr=0.0, betas=(0.9, 0.98), weight_decay=1e-3)
+    compiled = compiled_loss(model, count, samples) if options.engine == "compiled" else None
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.0, betas=(0.9, 0.98), weight_decay=options.decay)
     mean = Mean(model)
     began = time.monotonic()
     # The evaluation is part of the time.
@@ -125,14 +129,18 @@ def train(model: Autoregressive, notes: list[Note], options: argparse.Namespace,
     recent = torch.zeros((), device=device)
     since = 0
     while (now := time.monotonic()) - began < limit or steps == 0:
-        rate = learning_rate((now - began) / limit, course.rate)
+        rate = learning_rate((now - began) / limit, options.rate or course.rate)
         for group in optimizer.param_groups:
             group["lr"] = rate
         with torch.autocast("cuda", torch.bfloat16, enabled=course.half and device.type == "cuda"):
             batch = windows.choose(model, count, samples, min(course.uncounted, samples // 4))
-            outputs, _ = model(batch.previous, batch.conditions)
-        bits = class_bits(outputs, batch.classes)
-        loss = (bits * batch.counted).sum() / batch.counted.sum()
+            if compiled:
+                loss = compiled(batch.previous, batch.classes, batch.conditions, batch.counted)
+            else:
+                outputs, _ = model(batch.previous, batch.conditions)
+        if not compiled:
+            bits = class_bits(outputs, batch.classes)
+            loss = (bits * batch.counted).sum() / batch.counted.sum()
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -156,6 +164,13 @@ def train(model: Autoregressive, notes: list[Note], options: argparse.Namespace,
     about["steps"] = steps
     about["batch"] = [count, samples]
     return mean
+
+
+def compiled_loss(model: Autoregressive, count: int, samples: int) -> CompiledLoss:
+    """Return the loss from the compiled kernels, which need the package with its compiled module."""
+    from neural_fx.networks.autoregressive.compiled_loss import CompiledLoss
+
+    return CompiledLoss(model, count, samples)
 
 
 def write(path: Path, model: Autoregressive, about: dict[str, Any]) -> None:
@@ -189,6 +204,10 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=0, help="of a window; 0 for the usual number")
     parser.add_argument("--measured", type=int, default=96, help="notes of each evaluation")
     parser.add_argument("--start", type=Path, help="a file whose weights to go on from")
+    parser.add_argument("--rate", type=float, default=0.0, help="highest learning rate; 0 for the usual one")
+    parser.add_argument("--decay", type=float, default=1e-3, help="of the weights")
+    parser.add_argument("--semitones", type=float, default=SEMITONES, help="most random change of a window's pitch")
+    parser.add_argument("--engine", choices=("torch", "compiled"), default="torch", help="computes the gradients")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
@@ -199,7 +218,7 @@ def main() -> None:
     model = build(Description(SIZES[options.kind], signal=signal, voices=tuple(content["voices"])))
     if options.start:
         load_weights(model, read_network(options.start).weights)
-    device = torch.device(options.device)
+    device = torch.device("cpu" if options.engine == "compiled" else options.device)
     model.to(device)
     trained = [note for note in notes if not note.held_out]
     held_out = spread([note for note in notes if note.held_out], options.measured)

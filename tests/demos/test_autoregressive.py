@@ -87,6 +87,47 @@ def test_windows_are_those_of_the_notes(notes: list[Note]) -> None:
         torch.testing.assert_close(batch.conditions[row], whole[0, start : start + 500], rtol=0, atol=1e-4)
 
 
+def test_a_window_read_faster_is_that_of_a_higher_note(notes: list[Note]) -> None:
+    speed = 1.06
+    model = build(Description(SMALL["wavenet"], voices=VOICES))
+    windows = Windows(notes[1:2], SIGNAL, torch.device("cpu"))
+    own, start, samples = notes[1], 4000, 2000
+    batch = windows.window(model, torch.tensor([0]), torch.tensor([start]), samples, speeds=torch.tensor([speed]))
+    # The note is a tone of three harmonics at a constant level here, so any sample of it is known.
+    at = start + speed * np.arange(samples)
+    lowest, highest = start - 200, int(at[-1]) + 200
+    source = SIGNAL.decode(own.classes[lowest:highest].astype(int))
+    turns = 2j * np.pi * own.hz[50] / SIGNAL.rate
+    basis = np.exp(turns * np.outer(np.arange(lowest, highest), np.arange(-3, 4)))
+    weights = np.linalg.lstsq(basis, source.astype(complex), rcond=None)[0]
+    expected = (np.exp(turns * np.outer(at, np.arange(-3, 4))) @ weights).real
+    error = SIGNAL.decode(batch.classes[0].numpy()) - expected
+    assert np.sqrt(np.mean(error**2)) < 0.03 * np.sqrt(np.mean(expected**2))
+    np.testing.assert_array_equal(batch.previous[0, 1:], batch.classes[0, :-1])
+
+    pitch, _, onset, released = batch.conditions[0, :, :4].detach().numpy().T
+    np.testing.assert_allclose(pitch, np.log2(speed * own.hz[50] / 261.63), atol=1e-3)
+    np.testing.assert_allclose(onset, np.exp(-(at - own.onset) / speed / SIGNAL.rate / 0.06), atol=2e-3)
+    np.testing.assert_array_equal(released, 0)
+    cycles = np.interp(at / SIGNAL.hop, np.arange(len(own.cycles)), own.cycles)
+    np.testing.assert_allclose(batch.conditions[0, :, 4].detach(), np.sin(2 * np.pi * cycles), atol=5e-3)
+
+
+def test_chosen_windows_have_other_pitches_unless_told_not_to(notes: list[Note]) -> None:
+    torch.manual_seed(0)
+    model = build(Description(SMALL["wavenet"], voices=VOICES))
+    found = []
+    for semitones in (0.0, 2.0):
+        windows = Windows(notes[:1], SIGNAL, torch.device("cpu"), semitones)
+        pitches = windows.choose(model, 60, 500, 100).conditions[:, 250, 0].detach().numpy()
+        found.append(12 * pitches - 12 * np.log2(notes[0].hz[50] / 261.63))
+    np.testing.assert_allclose(found[0], 0, atol=0.05)
+    assert found[1].min() < -1
+    assert found[1].max() > 1
+    assert np.abs(found[1]).max() < 2.05
+    assert (np.abs(found[1]) < 0.01).sum() >= 4
+
+
 def test_chosen_windows_count_from_the_start_of_a_note_only(notes: list[Note]) -> None:
     torch.manual_seed(0)
     model = build(Description(SMALL["wavenet"], voices=VOICES))
@@ -114,14 +155,20 @@ def test_a_performance_has_levels(notes: list[Note]) -> None:
     assert abs(found["attack_db"][-1]) < 1
 
 
+@pytest.mark.parametrize("engine", ["torch", "compiled"])
 @pytest.mark.parametrize("kind", SMALL)
 def test_training_writes_a_file(
-    kind: str, notes: list[Note], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    kind: str,
+    engine: str,
+    notes: list[Note],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     (tmp_path / "notes").write_bytes(pack(notes, {"voices": VOICES, "performances": {}}))
     out = tmp_path / "net"
     arguments = [kind, "--notes", str(tmp_path / "notes"), "-o", str(out), "--seconds", "2"]
-    arguments += ["--evaluation-seconds", "0", "--device", "cpu", "--samples", "512"]
+    arguments += ["--evaluation-seconds", "0", "--device", "cpu", "--samples", "512", "--engine", engine]
     monkeypatch.setattr(sys, "argv", ["train.py", *arguments])
     monkeypatch.setattr(train, "SIZES", SMALL)
     train.main()
