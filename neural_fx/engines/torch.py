@@ -49,12 +49,14 @@ class TorchEngine:
             controls: (in_channels - 1,), the knob values during the silence.
         """
         key = prewarm, controls.tobytes()
-        if self._warm is None or self._warm[0] != key:
+        warm = self._warm  # other threads replace it
+        if warm is None or warm[0] != key:
             silence = np.zeros((1, self.model.in_channels, prewarm), np.float32)
             silence[0, 1:] = controls[:, None]
             with one_thread():
-                self._warm = key, run(self.model, self.model.initial_state(1), silence, self.device)[1]
-        return self._warm[1]
+                warm = key, run(self.model, self.model.initial_state(1), silence, self.device)[1]
+            self._warm = warm
+        return warm[1]
 
     @torch.inference_mode()
     def long_run(self, state: State, x: Array, segment: int = blocks.SEGMENT) -> tuple[Array, State]:

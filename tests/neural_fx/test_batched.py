@@ -219,6 +219,21 @@ def test_cuda_computes_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not torch.backends.cudnn.allow_tf32
 
 
+def test_streams_with_different_knobs_start_at_once() -> None:
+    """The engine keeps the last state after silence. Threads must not get each other's."""
+    engine = TorchEngine(network("knobs"))
+    count = engine.model.in_channels - 1
+    knobs = [np.full(count, value, np.float32) for value in (0.2, 0.8)]
+    wanted = [[s.clone() for s in engine.warm_state(8, values)] for values in knobs]
+
+    def start(i: int) -> bool:
+        found = engine.warm_state(8, knobs[i % 2])
+        return all(torch.equal(a, b) for a, b in zip(found, wanted[i % 2], strict=True))
+
+    with ThreadPoolExecutor(4) as threads:
+        assert all(threads.map(start, range(400)))
+
+
 def test_a_graph_keeps_the_state_of_places_without_a_block() -> None:
     old, new = torch.zeros(4, 2, 3), torch.ones(4, 2, 3)
     found = chosen(torch.tensor([True, False, False, True]), new, old)
