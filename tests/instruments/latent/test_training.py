@@ -101,6 +101,7 @@ def test_nothing_held_out_is_trained_on(folder: Path) -> None:
     assert all(held_out(note.program, round(note.frames.pitch)) for note in chosen)
 
 
+@pytest.mark.slow
 def test_training_goes_on_and_finds_presets(folder: Path, tmp_path: Path) -> None:
     pytest.importorskip("torch")
     out = tmp_path / "latent.safetensors"

@@ -97,6 +97,7 @@ def signalled(number: int, during: int) -> Callable[..., float]:
     return step
 
 
+@pytest.mark.slow
 def test_a_stopped_training_keeps_its_kit_and_continues(
     run: Run, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
