@@ -8,8 +8,7 @@ from torch import Tensor
 
 from instruments.drums.bands import FLOOR_DB
 from instruments.drums.network import LEVEL_SCALE
-from instruments.drums.sines import SLOTS
-from instruments.drums.training.augment import HEARD_TONALITY, limited
+from instruments.drums.training.augment import limited
 from instruments.drums.training.features import Features
 from instruments.drums.training.model import DrumAutoencoder
 
@@ -28,15 +27,6 @@ def level_loss(decoded: Tensor, levels: Tensor) -> Tensor:
     distance = ((squares + 1e-3).sqrt() * sounding).sum(1) / count
     square = (squares * sounding).sum(1) / count
     return 0.3 * distance.mean() + 0.5 * square.mean() + 0.5 * (squares * ~sounding).mean()
-
-
-def sine_loss(decoded: Tensor, sines: Tensor) -> Tensor:
-    """Return the error of the sines. Frequencies and glides count as far as a sine is heard."""
-    place, glide, seconds, tonality = decoded.unflatten(1, (4, SLOTS)).unbind(1)
-    wanted_place, wanted_glide, wanted_seconds, wanted_tonality = sines.unflatten(1, (4, SLOTS)).unbind(1)
-    heard = wanted_tonality * (wanted_tonality > HEARD_TONALITY)
-    miss = 4 * (place - wanted_place) ** 2 + (glide - wanted_glide) ** 2 + 0.1 * (seconds - wanted_seconds) ** 2
-    return (heard * miss).mean() + 0.5 * ((tonality - wanted_tonality) ** 2).mean()
 
 
 @torch.no_grad()

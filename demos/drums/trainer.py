@@ -8,11 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from demos.drums.losses import level_loss, sine_loss
+from demos.drums.losses import level_loss
 from instruments.drums.bands import FLOOR_DB
 from instruments.drums.classes import CLASSES
 from instruments.drums.training.augment import Augmenter, limited
 from instruments.drums.training.features import Features
+from instruments.drums.training.losses import sine_loss
 from instruments.drums.training.model import DrumAutoencoder, Size, shapes
 
 BATCH = 48

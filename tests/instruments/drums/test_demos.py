@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from instruments.drums.bands import FLOOR_DB, band_levels, limited
+from instruments.drums.bands import FLOOR_DB
 from instruments.drums.classes import CLASSES
 from instruments.drums.network import DrumNetwork
-from instruments.drums.sines import SLOTS, Sines, find_sines
+from instruments.drums.sines import SLOTS
 from instruments.drums.synthesis import synthesize
 
 torch = pytest.importorskip("torch", reason='the scripts need pip install "neural-fx[torch]"')
@@ -26,6 +26,7 @@ from instruments.drums.training.augment import Augmenter, interpolated  # noqa: 
 from instruments.drums.training.features import Features, measured, synthetic_hits  # noqa: E402
 from instruments.drums.training.measures import nearest  # noqa: E402
 from instruments.drums.training.prior import mixture  # noqa: E402
+from tests.instruments.drums.agreement import check_numpy_equals_torch  # noqa: E402
 
 
 class Quiet:
@@ -92,26 +93,7 @@ def test_training_learns_and_numpy_runs_it(features: Features) -> None:
     network = DrumNetwork(dict(arrays))
     assert network.presets == ["electronic", "studio"]
     model = trainer.average.module
-    z = np.random.default_rng(1).standard_normal(network.latent).astype(np.float32)
-    knobs = np.linspace(0.1, 0.9, 7).astype(np.float32)
-    drum = CLASSES.index("rim")
-    with torch.no_grad():
-        levels, numbers = model.decode(torch.tensor(z)[None], torch.tensor([drum]), torch.tensor(knobs)[None])
-    answer = network.decode("rim", z, knobs, exact=False)
-    np.testing.assert_allclose(answer.levels, limited(levels[0].numpy()), atol=0.3)  # the file has half precision
-    wanted = Sines.from_vector(numbers[0].numpy())
-    np.testing.assert_allclose(answer.sines.tonality, wanted.tonality, atol=0.01)
-    audio = synthesize("rim", 9)
-    own, sines = limited(band_levels(audio)), find_sines(audio)
-    found, scaled = network.encode("rim", own, sines)
-    with torch.no_grad():
-        mean, _ = model.encode(
-            torch.tensor(own)[None],
-            torch.tensor(sines.vector(), dtype=torch.float32)[None],
-            torch.tensor([drum]),
-            torch.tensor(scaled)[None],
-        )
-    np.testing.assert_allclose(found, mean[0].numpy(), atol=0.05)
+    check_numpy_equals_torch(network, model)
 
 
 def test_training_continues_from_a_checkpoint(features: Features) -> None:
